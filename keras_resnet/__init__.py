@@ -1,0 +1,47 @@
+"""Residual networks for Keras: "Deep Residual Learning for Image Recognition" (He et al. 2015), working.
+
+    import keras_resnet
+
+    model = keras_resnet.ResNet50()
+
+Names load when they are first used, so that `import keras_resnet` is instant.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "specs": ["SPECS", "Spec", "variant"],
+    "builder": ["build"],
+    "applications": [
+        "ResNet18",
+        "ResNet34",
+        "ResNet50",
+        "ResNet101",
+        "ResNet152",
+        "PlainNet18",
+        "PlainNet34",
+        "CIFARResNet",
+        "CIFARPlainNet",
+        "preprocess_input",
+        "decode_predictions",
+    ],
+    "layers": ["BatchNormalization", "Pad"],
+    "weights": ["load_weights", "save_weights"],
+    "analysis.complexity": ["complexity"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(set(globals()) | set(_HOME))

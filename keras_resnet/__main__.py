@@ -1,0 +1,40 @@
+"""python -m keras_resnet COMMAND: everything beside training and exporting."""
+
+import importlib
+import sys
+
+from keras_resnet.commands import entry
+from keras_resnet.errors import ConfigError, suggest
+
+COMMANDS = {
+    "list": "Show every network of the family.",
+    "summary": "Show one network as the paper's table 1 does.",
+    "evaluate": "Measure a run's error on a split of its images.",
+    "predict": "Name what is in images, with an exported SavedModel.",
+    "examples": "Write images of a data set as PNG files.",
+    "schema": "Print the JSON schema of configuration files, for editors.",
+}
+
+USAGE = "python -m keras_resnet COMMAND [ARGUMENTS] [--help]\n\n" + "\n".join(
+    f"  {name:<10} {text}" for name, text in COMMANDS.items()
+)
+
+
+def main() -> None:
+    """Runs the command named first."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("--help", "-h"):
+        print(USAGE)
+        return
+    if name not in COMMANDS:
+
+        def unknown(_):
+            raise ConfigError(f'unknown command "{name}"; {suggest(name, COMMANDS)}')
+
+        entry.main(unknown, [sys.argv[0]])
+    module = importlib.import_module(f"keras_resnet.commands.{name}_command")
+    entry.main(module.main, [f"{sys.argv[0]} {name}", *sys.argv[2:]], usage=module.__doc__)
+
+
+if __name__ == "__main__":
+    main()

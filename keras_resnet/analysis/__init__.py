@@ -1,0 +1,1 @@
+"""What a network costs and does, as functions of a `keras.Model`."""

@@ -1,0 +1,50 @@
+"""What a model costs, read off its graph: nothing to keep in step with the blocks."""
+
+import math
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Cost of one image through a model.
+
+    Attributes:
+        multiply_adds: of convolutions and dense layers (the papers' "FLOPs").
+        parameters: trainable ones.
+        activations: numbers that convolutions, dense layers and max pooling put out.
+    """
+
+    multiply_adds: int
+    parameters: int
+    activations: int
+
+
+def complexity(model: keras.Model) -> Complexity:
+    """Counts as pycls does (Radosavovic et al. 2019): normalization, ReLU and additions are free.
+
+    Args:
+        model: a functional model whose input has a known height and width.
+
+    Raises:
+        ValueError: a layer's output size is unknown; the message names the layer.
+    """
+    multiply_adds = activations = 0
+    for layer in model.layers:
+        if isinstance(layer, (layers.Conv2D, layers.Dense)):
+            outputs = _outputs(layer)
+            multiply_adds += outputs * (math.prod(layer.kernel.shape[:-1]) + layer.use_bias)
+            activations += outputs
+        elif isinstance(layer, layers.MaxPooling2D) and max(layer.pool_size) > 1:
+            activations += _outputs(layer)
+    parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    return Complexity(multiply_adds, parameters, activations)
+
+
+def _outputs(layer):
+    shape = layer.output.shape[1:]
+    if None in shape:
+        raise ValueError(f"{layer.name}: the output {shape} is unknown; build the model with an input_shape")
+    return math.prod(shape)

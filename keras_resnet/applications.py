@@ -1,0 +1,168 @@
+"""Constructors shaped like keras.applications': `ResNet50(include_top=True, weights=None, ...)`."""
+
+import os
+
+import keras
+from keras import layers
+
+from keras_resnet import builder
+from keras_resnet.specs import SPECS, Shortcut, Version, variant
+from keras_resnet.weights.native import load_weights
+
+
+def _application(row: str, title: str):
+    """Makes the constructor of a row of `SPECS`."""
+    sizes = "H/32, W/32" if SPECS[row].stem == "imagenet" else "H/4, W/4"
+    side, classes_of_row = SPECS[row].image_size, SPECS[row].classes
+
+    def constructor(
+        include_top: bool = True,
+        weights: str | None = None,
+        input_tensor=None,
+        input_shape: tuple | None = None,
+        pooling: str | None = None,
+        classes: int = classes_of_row,
+        classifier_activation="softmax",
+        name: str = row,
+        *,
+        version: Version | None = None,
+        shortcut: Shortcut | None = None,
+        include_preprocessing: bool = True,
+    ) -> keras.Model:
+        return _assemble(
+            variant(SPECS[row], version=version, shortcut=shortcut),
+            include_top=include_top,
+            weights=weights,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            name=name,
+            include_preprocessing=include_preprocessing,
+        )
+
+    constructor.__name__ = constructor.__qualname__ = title
+    constructor.__doc__ = f"""images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{row}`.
+
+    The arguments of keras.applications, then three of the family's. Unlike there, `weights` is None unless
+    given, and images are preprocessed by the model's first layer.
+
+    Args:
+        include_top: end with pooling and classifier; otherwise with the last feature map (N, {sizes}, C).
+        weights: None (random), or the path of a `.safetensors` file of this network's weights.
+        input_tensor: Keras tensor to build upon; with `include_preprocessing` its values are in [0, 255].
+        input_shape: (H, W, C) of one image; default ({side}, {side}, 3), without top (None, None, 3).
+        pooling: without top, None, "avg" or "max": (N, C) instead of a feature map.
+        classes: number of classes, with top.
+        classifier_activation: on the logits, with top; None returns logits.
+        name: the model's name.
+        version: "1" (He et al. 2015), "1.5" (stride on the 3x3 convolution) or "2" (He et al. 2016).
+        shortcut: "A", "B" or "C" (He et al. 2015, section 4.1).
+        include_preprocessing: subtract ImageNet's mean and divide by its deviation in the first layer.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        ValueError: an argument is not one of those named above; the message names it.
+    """
+    return constructor
+
+
+def _assemble(
+    spec,
+    *,
+    include_top,
+    weights,
+    input_tensor,
+    input_shape,
+    pooling,
+    classes,
+    classifier_activation,
+    name,
+    include_preprocessing,
+):
+    if weights is not None and not os.path.isfile(weights):
+        raise ValueError(f'weights must be None or the path of a ".safetensors" file, got {weights!r}')
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f'pooling must be None, "avg" or "max", got {pooling!r}')
+    if not include_top and input_shape is None and input_tensor is None:
+        input_shape = (3, None, None) if keras.config.image_data_format() == "channels_first" else (None, None, 3)
+
+    inputs, x = builder.model_input(spec, input_shape, input_tensor)
+    if include_preprocessing:
+        x = builder.preprocess(x)
+    _, x = builder.features(x, spec)
+    if include_top:
+        x = builder.head(x, classes)
+        if classifier_activation is not None:
+            x = layers.Activation(classifier_activation, dtype=x.dtype, name="predictions")(x)
+    elif pooling:
+        x = (layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D)(name="pool")(x)
+    model = keras.Model(inputs, x, name=name)
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+ResNet18 = _application("resnet18", "ResNet18")
+ResNet34 = _application("resnet34", "ResNet34")
+ResNet50 = _application("resnet50", "ResNet50")
+ResNet101 = _application("resnet101", "ResNet101")
+ResNet152 = _application("resnet152", "ResNet152")
+PlainNet18 = _application("plain18", "PlainNet18")
+PlainNet34 = _application("plain34", "PlainNet34")
+
+
+def CIFARResNet(depth: int, **kwargs) -> keras.Model:
+    """images (N, 32, 32, 3) in [0, 255] -> scores (N, 10): the net of He et al. 2015, section 4.2.
+
+    Args:
+        depth: 20, 32, 44, 56 or 110 layers.
+        **kwargs: as for `ResNet50`.
+
+    Raises:
+        ValueError: there is no row of that depth.
+    """
+    return _cifar("cifar_resnet", depth)(**kwargs)
+
+
+def CIFARPlainNet(depth: int, **kwargs) -> keras.Model:
+    """images (N, 32, 32, 3) in [0, 255] -> scores (N, 10): `CIFARResNet` without its shortcuts.
+
+    Args:
+        depth: 20, 32, 44, 56 or 110 layers.
+        **kwargs: as for `ResNet50`.
+
+    Raises:
+        ValueError: there is no row of that depth.
+    """
+    return _cifar("cifar_plain", depth)(**kwargs)
+
+
+def _cifar(prefix, depth):
+    row = f"{prefix}{depth}"
+    if row not in SPECS:
+        depths = sorted(int(name.removeprefix(prefix)) for name in SPECS if name.startswith(prefix))
+        raise ValueError(f"depth must be one of {', '.join(map(str, depths))}, got {depth!r}")
+    return _application(row, row)
+
+
+def preprocess_input(x, data_format=None):
+    """images in [0, 255] -> the same images: preprocessing is the first layer of these models.
+
+    It exists so that code written for keras.applications runs unchanged, and never alters `x`.
+    """
+    return x
+
+
+def decode_predictions(preds, top=5):
+    """scores (N, 1000) -> for each image, `top` tuples (WordNet id, label, score), best first.
+
+    The class names come from keras.applications, which downloads them once.
+
+    Raises:
+        ValueError: `preds` is not (N, 1000).
+    """
+    return keras.applications.resnet.decode_predictions(preds, top=top)

@@ -1,0 +1,69 @@
+"""How every command starts and ends: absl flags in, one line per mistake of the user's, an exit code out."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from absl import flags
+
+from keras_resnet.errors import ConfigError, UserError
+
+
+def main(command: Callable[[list[str]], int | None], argv: list[str] | None = None, usage: str = "") -> None:
+    """Parses flags, runs `command(positional arguments)` and exits with its code (None is 0).
+
+    A `UserError` is printed as one line, an interrupt ends with 130; anything else is a defect of this
+    package and keeps its traceback.
+    """
+    # TensorFlow's notices on CPU features and missing GPUs would drown what the command says.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    argv = sys.argv if argv is None else argv
+    if any(argument in ("--help", "-h", "--helpfull", "--helpshort") for argument in argv[1:]):
+        print(usage.strip() + "\n\n" + help_text())
+        sys.exit(0)
+    try:
+        try:
+            positional = flags.FLAGS(argv)[1:]
+        except flags.Error as error:
+            raise ConfigError(" ".join(str(error).replace("Unknown command line flag", "unknown flag").split())) from None
+        sys.exit(command(positional))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def help_text() -> str:
+    """The flags of this package's commands, one a line."""
+    own = [
+        flag
+        for module, defined in flags.FLAGS.flags_by_module_dict().items()
+        for flag in defined
+        if not module.startswith("absl")
+    ]
+    names = [f"--{flag.name}={_default(flag)}" for flag in own]
+    width = max(map(len, names), default=0)
+    return "\n".join(f"  {name:<{width}}  {flag.help}" for name, flag in zip(names, own, strict=True))
+
+
+def _default(flag):
+    return "" if flag.default is None else ",".join(flag.default) if isinstance(flag.default, list) else flag.default
+
+
+def require_tensorflow_backend() -> None:
+    """Training and export run on TensorFlow alone.
+
+    Raises:
+        ConfigError: Keras is told to use another backend.
+    """
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise ConfigError(f"KERAS_BACKEND={backend}: this command needs tensorflow; unset the variable")
+
+
+def no_arguments(positional: list[str]) -> None:
+    """Raises a `ConfigError` where a command that takes only flags is given more."""
+    if positional:
+        raise ConfigError(f'unexpected argument "{positional[0]}"; this command takes only flags, such as --set=key=value')

@@ -1,0 +1,46 @@
+"""Writes images of a data set as PNG files, named after what they show.
+
+    python -m keras_resnet examples digits --split=test --count=5 --output=exports/digits-examples
+"""
+
+import os
+
+from absl import flags
+
+from keras_resnet.errors import ConfigError
+
+SPLIT = flags.DEFINE_string("split", "test", "train, validation or test.")
+COUNT = flags.DEFINE_integer("count", 5, "How many images; of different classes while there are.", lower_bound=1)
+OUTPUT = flags.DEFINE_string("output", None, "The folder to write into.")
+
+
+def main(positional):
+    """Writes the first image of one class after the other."""
+    if len(positional) != 1:
+        raise ConfigError("expected one data set, for example: python -m keras_resnet examples digits --output=DIR")
+    if not OUTPUT.value:
+        raise ConfigError("--output is missing: the folder to write into")
+    import tensorflow as tf
+
+    from keras_resnet.data.image_set import load_image_set
+
+    images = load_image_set(positional[0])
+    split = images.split(SPLIT.value)
+    try:
+        os.makedirs(OUTPUT.value, exist_ok=True)
+        for index in _spread(split, COUNT.value):
+            image, label = split.read(index)
+            path = os.path.join(OUTPUT.value, f"{SPLIT.value}{index:04d}_{images.labels[int(label)]}.png")
+            tf.io.write_file(path, tf.io.encode_png(image))
+            print(path)
+    except OSError as error:
+        raise ConfigError(f"--output={OUTPUT.value}: cannot be written ({error.strerror})") from None
+
+
+def _spread(split, count):
+    """Indices of `count` images, the classes taking turns."""
+    by_label: dict[int, list[int]] = {}
+    for index in range(split.size):
+        by_label.setdefault(int(split.read(index)[1]), []).append(index)
+    turns = sorted((turn, label, index) for label, many in by_label.items() for turn, index in enumerate(many))
+    return [index for _, _, index in turns[:count]]

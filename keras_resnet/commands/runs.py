@@ -1,0 +1,60 @@
+"""A run's network with its weights, ready to be evaluated or exported."""
+
+import os
+from dataclasses import dataclass
+
+import keras
+
+from keras_resnet.errors import ConfigError
+from keras_resnet.task import Task, load_task
+from keras_resnet.training.checkpoints import committed, read_checkpoint
+from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.weights.native import assign_tensors, named_variables, read_metadata, read_tensors
+
+
+@dataclass(frozen=True)
+class Run:
+    """Attributes: task; model, float32 and with weights; step of the weights; whether training is finished."""
+
+    task: Task
+    model: keras.Model
+    step: int
+    finished: bool
+
+
+def load_run(workdir: str, checkpoint: str = "best") -> Run:
+    """Rebuilds a run's network in float32 and sets its weights.
+
+    Args:
+        workdir: the run's folder.
+        checkpoint: "best", "last" or a step.
+
+    Raises:
+        ConfigError: there is no such run or checkpoint, or its weights are damaged.
+    """
+    folder = RunFolder(workdir)
+    config = folder.read_config()
+    task = load_task(config.model_copy(update={"model": config.model.model_copy(update={"weights": None})}))
+    finished = folder.read_results() is not None
+    try:
+        arrays, step = _weights(folder, checkpoint)
+        model = task.build_model()
+        assign_tensors(named_variables(model), arrays, workdir)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return Run(task, model, step, finished)
+
+
+def _weights(folder, checkpoint):
+    """(tensors of the network by name, step)."""
+    path = {"best": folder.best_weights, "last": folder.last_weights}.get(checkpoint)
+    if path and os.path.isfile(path):
+        return read_tensors(path), int(read_metadata(path)["step"])
+    there = committed(folder.checkpoints)
+    if checkpoint.isdecimal():
+        there = [(step, path) for step, path in there if step == int(checkpoint)]
+    if not there:
+        steps = ", ".join(str(step) for step, _ in committed(folder.checkpoints)) or "none"
+        raise ConfigError(f"--checkpoint={checkpoint}: {folder.path} has no such weights; steps there: {steps}")
+    found = read_checkpoint(there[0][1])
+    return {name: value for name, value in found.arrays.items() if not name.startswith("optimizer/")}, found.step

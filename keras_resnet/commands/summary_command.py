@@ -1,0 +1,67 @@
+"""Shows one network as the paper's table 1 does: its stages, their output sizes, and what an image costs.
+
+    python -m keras_resnet summary resnet50
+    python -m keras_resnet summary cifar_resnet56 --shortcut=B --image_size=32
+"""
+
+from absl import flags
+
+from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.specs import SPECS, VERSIONS, variant
+
+VERSION = flags.DEFINE_string("version", None, "1 (the paper), 1.5 (stride on the 3x3) or 2 (pre-activation).")
+SHORTCUT = flags.DEFINE_string("shortcut", None, "A, B or C (He et al. 2015, section 4.1).")
+IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Height and width in pixels; default the paper's.", lower_bound=8)
+CLASSES = flags.DEFINE_integer("classes", None, "Size of the logits; default the paper's.", lower_bound=1)
+
+
+def main(positional):
+    """Prints the table of the network that is named."""
+    if len(positional) != 1:
+        raise ConfigError("expected one network, for example: python -m keras_resnet summary resnet50")
+    (name,) = positional
+    if name not in SPECS:
+        raise ConfigError(f'unknown network "{name}"; {suggest(name, SPECS)}')
+    if VERSION.value not in (None, *VERSIONS):
+        raise ConfigError(f'--version: got "{VERSION.value}"; {suggest(VERSION.value, VERSIONS)}')
+    if SHORTCUT.value not in (None, "A", "B", "C"):
+        raise ConfigError(f'--shortcut: got "{SHORTCUT.value}"; {suggest(SHORTCUT.value, "ABC")}')
+    try:
+        spec = variant(SPECS[name], version=VERSION.value, shortcut=SHORTCUT.value)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    print_summary(spec, IMAGE_SIZE.value or spec.image_size, CLASSES.value or spec.classes)
+
+
+def print_summary(spec, image_size: int, classes: int) -> None:
+    """Prints the stages of a network and its complexity."""
+    from keras_resnet.analysis.complexity import complexity
+    from keras_resnet.builder import build
+
+    model = build(spec, classes=classes, input_shape=(image_size, image_size, 3))
+    cost = complexity(model)
+    shortcut = f"shortcut {spec.shortcut}" if spec.merge == "add" else "no shortcuts"
+    print(f"{spec.name}: {spec.layers} layers, version {spec.version}, {shortcut}\n")
+    for title, layer, content in _rows(spec, classes):
+        shape = model.get_layer(layer).output.shape[1:]
+        size = "x".join(map(str, shape[:2])) if len(shape) == 3 else "1x1"
+        print(f"  {title:<8}  {size:>9}  {content}")
+    print(f"\n  {cost.parameters:,} parameters")
+    print(f"  {cost.multiply_adds:,} multiply-adds for an image of {image_size}x{image_size}")
+    print(f"  {cost.activations:,} activations")
+
+
+def _rows(spec, classes):
+    """(title, layer whose output it is, content) from stem to head, in the words of the paper's table 1."""
+    from keras_resnet.blocks import plan
+
+    if spec.stem == "imagenet":
+        yield "stem", "stem_conv", f"7x7, {spec.widths[0]}, stride 2"
+        yield "", "stem_pool", "3x3 max pool, stride 2"
+    else:
+        yield "stem", "stem_conv", f"3x3, {spec.widths[0]}"
+    end = "add" if spec.merge == "add" else f"conv{len(plan(spec, 1, 1))}"
+    for i, (width, depth) in enumerate(zip(spec.widths, spec.depths, strict=True), 1):
+        convs = " | ".join(f"{kernel}x{kernel}, {filters}" for kernel, filters, _ in plan(spec, width, 1))
+        yield f"stage{i}", f"stage{i}_block{depth}_{end}", f"[{convs}] x {depth}"
+    yield "head", "logits", f"average pool, {classes}-d dense, softmax"

@@ -1,0 +1,60 @@
+"""What train.py does: check everything that can be checked at once, then train."""
+
+import os
+
+from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.config import check_strategy, load_config
+
+
+def train(
+    config_path: str,
+    assignments: list[str],
+    *,
+    workdir: str | None = None,
+    strategy: str = "one_device",
+    virtual_devices: int = 0,
+    require_gpus: int = 0,
+    print_config: bool = False,
+) -> None:
+    """Trains what the configuration says, from wherever the run stands; see train.py's flags.
+
+    Raises:
+        UserError: the configuration, the folder or the data do not allow it.
+    """
+    require_tensorflow_backend()
+    config = load_config(config_path, assignments)
+    check_strategy(config, strategy, virtual_devices)
+    if print_config:
+        print(config.to_yaml(), end="")
+        return
+
+    # TensorFlow takes seconds to load; whatever is wrong above is reported before it.
+    from keras_resnet.task import load_task
+    from keras_resnet.training.fit import fit
+    from keras_resnet.training.run_folder import RunFolder
+    from keras_resnet.training.strategy import is_chief, make_strategy
+
+    devices = make_strategy(strategy, virtual_devices, require_gpus)
+    check_strategy(config, strategy, devices.num_replicas_in_sync)
+    task = load_task(config)
+    folder = RunFolder(workdir) if workdir else RunFolder.default(config_path, task.config)
+    folder.claim(task.config)
+    if not workdir and is_chief(devices):
+        folder.point_latest()
+
+    finished = folder.read_results() is not None
+    results = fit(task, devices, folder)
+    if not is_chief(devices):
+        return
+    best = results["best"]
+    print(f"{'Already finished' if finished else 'Finished'}: {results['steps']:,} steps in {results['seconds']:.0f} s")
+    print("  validation   " + _figures(results["validation"]))
+    print(f"  best         {_figures(best['validation'])} at step {best['step']:,}")
+    for name, path in (("weights", folder.best_weights), ("curves", folder.curves), ("metrics", folder.metrics)):
+        print(f"  {name:<11}  {path}")
+    shown = os.path.join("runs", "latest") if not workdir else workdir
+    print(f"\nNext: python export.py --workdir={shown} --output=exports/{config.model.name}")
+
+
+def _figures(figures):
+    return ", ".join(f"{name} {value:.2f} %" if name == "error" else f"{name} {value:.4f}" for name, value in figures.items())

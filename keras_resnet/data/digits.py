@@ -1,0 +1,48 @@
+"""Handwritten digits: 1,797 grey images of 8x8 pixels that ship inside scikit-learn, so that nothing is downloaded.
+
+Source: E. Alpaydin, C. Kaynak (1998), "Optical Recognition of Handwritten Digits", UCI Machine Learning
+Repository, its test part.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.data.image_set import ImageSet, Split
+
+TRAIN, VALIDATION = 0.7, 0.1  # of each class; the rest is for the test
+
+
+def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
+    """labels (N,) -> indices of each split, a fixed 70/10/20 of every class.
+
+    Uses NumPy's frozen `RandomState`, whose numbers never change with a version.
+    """
+    random = np.random.RandomState(0)
+    parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
+    for label in np.unique(labels):
+        indices = random.permutation(np.flatnonzero(labels == label))
+        cuts = [round(len(indices) * TRAIN), round(len(indices) * (TRAIN + VALIDATION))]
+        for part, chosen in zip(parts.values(), np.split(indices, cuts), strict=True):
+            part.append(chosen)
+    return {name: np.sort(np.concatenate(chosen)) for name, chosen in parts.items()}
+
+
+def load_digits() -> ImageSet:
+    """The digits as images (8, 8, 1) uint8 in [0, 255]; the original's 17 grey levels are spread evenly."""
+    from sklearn.datasets import load_digits as load
+
+    bunch = load()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    labels = bunch.target.astype(np.int32)
+    splits = {
+        name: Split(len(indices), _reader(images[indices], labels[indices]))
+        for name, indices in split_indices(labels).items()
+    }
+    return ImageSet("digits", tuple(str(digit) for digit in range(10)), (8, 8, 1), splits)
+
+
+def _reader(images, labels):
+    def read(index):
+        return tf.gather(images, index), tf.gather(labels, index)
+
+    return read

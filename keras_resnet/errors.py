@@ -1,0 +1,46 @@
+"""Errors that are the user's to mend, and the exit code that each one ends a command with."""
+
+import difflib
+
+
+class UserError(Exception):
+    """Something that the user can mend. Its message is one line: what, the value received, what is allowed."""
+
+    exit_code = 1
+
+
+class ConfigError(UserError):
+    """A flag, a configuration or a folder that does not fit the command."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """A data set that is missing or cannot be read."""
+
+    exit_code = 3
+
+
+class DivergenceError(UserError):
+    """Training whose loss is no longer a number."""
+
+    exit_code = 4
+
+
+class DiskError(UserError):
+    """A disk that is full or cannot be written."""
+
+    exit_code = 5
+
+
+def suggest(value: str, allowed) -> str:
+    """Names what is allowed: `did you mean "resnet50"?`, or all of it where nothing comes near.
+
+    A name comes near by its letters or by the first letters of its words ("lr" for "learning_rate").
+    """
+    allowed = [str(choice) for choice in allowed]
+    close = [name for name in allowed if "_" in name and value == "".join(word[0] for word in name.split("_"))]
+    close = close or difflib.get_close_matches(str(value), allowed, n=3, cutoff=0.6)
+    if close:
+        return "did you mean " + " or ".join(f'"{choice}"' for choice in close) + "?"
+    return "expected one of " + ", ".join(f'"{choice}"' for choice in allowed)

@@ -1,0 +1,85 @@
+"""Two layers that Keras lacks: batch normalization on the fused kernel, and padding of any axis."""
+
+import keras
+from keras import layers, ops
+
+_FUSED_DTYPES = ("float32", "bfloat16", "float16")
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class BatchNormalization(layers.BatchNormalization):
+    """x (N, H, W, C) -> (N, H, W, C), normalized per channel (Ioffe and Szegedy 2015).
+
+    Same arguments, variables and results as `keras.layers.BatchNormalization`. In training on the
+    TensorFlow backend it runs TensorFlow's fused kernel, which reads the batch once instead of several
+    times. Keras's own path serves everything else: other backends, inference (where converters know how
+    to fold it into a convolution), float64, ranks other than 4, `synchronized=True` and masks.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if training and self.trainable and mask is None and self._fused_kernel_serves(inputs):
+            return self._call_fused(inputs)
+        return super().call(inputs, training=training, mask=mask)
+
+    def _fused_kernel_serves(self, inputs):
+        return (
+            keras.backend.backend() == "tensorflow"
+            and not self.synchronized
+            and not self.renorm
+            and len(inputs.shape) == 4
+            and self.axis in (1, 3, -1, -3)
+            and keras.backend.standardize_dtype(inputs.dtype) in _FUSED_DTYPES
+        )
+
+    def _call_fused(self, inputs):
+        import tensorflow as tf  # the one place below `data` that knows a backend, for its kernel
+
+        axis = self.axis % 4
+        channels = inputs.shape[axis]
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            scale=ops.convert_to_tensor(self.gamma) if self.scale else tf.ones([channels]),
+            offset=ops.convert_to_tensor(self.beta) if self.center else tf.zeros([channels]),
+            epsilon=self.epsilon,
+            data_format="NHWC" if axis == 3 else "NCHW",
+            is_training=True,
+        )
+        # The kernel returns the sample variance, Keras averages the population variance.
+        count = tf.cast(tf.size(inputs, out_type=tf.int64) // channels, variance.dtype)
+        variance *= (count - 1) / tf.maximum(count, 1)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            average = ops.convert_to_tensor(moving)
+            updated = average * self.momentum + batch * (1 - self.momentum)
+            # A replica may get no image of an uneven last batch; the kernel's statistics are NaN then.
+            moving.assign(tf.where(count > 0, updated, average))
+        return ops.cast(outputs, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class Pad(layers.Layer):
+    """x -> x with `padding` ((before, after), one pair per axis) more entries.
+
+    Keras pads height and width with zeros only. Option A of He et al. 2015 needs zero channels; max pooling
+    of values that may be negative needs a border that never wins, which repeated edges are.
+
+    Args:
+        padding: entries before and after, for every axis of x, the batch's included.
+        mode: "constant", zeros, or "symmetric", which at a width of 1 repeats the edge.
+    """
+
+    def __init__(self, padding, mode="constant", **kwargs):
+        super().__init__(**kwargs)
+        self.padding = [tuple(pair) for pair in padding]
+        self.mode = mode
+
+    def compute_output_shape(self, input_shape):
+        return tuple(
+            size if size is None else before + size + after
+            for size, (before, after) in zip(input_shape, self.padding, strict=True)
+        )
+
+    def call(self, inputs):
+        return ops.pad(inputs, self.padding, mode=self.mode)
+
+    def get_config(self):
+        return super().get_config() | {"padding": self.padding, "mode": self.mode}

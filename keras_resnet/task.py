@@ -1,0 +1,67 @@
+"""What `fit` and `export` need to know of what is learnt: the `Task` protocol, and its implementations by name."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from keras_resnet.config import Config, resolve
+
+_TASKS = {"classification": "keras_resnet.classification.task:Classification"}
+
+
+class Task(Protocol):
+    """One kind of learning. `fit` and `export` are written once against it.
+
+    Attributes:
+        config: the run's configuration, its time resolved to steps.
+        labels: a name for each class.
+        train_size: training images.
+        sizes: images of every split.
+        monitor: names of the evaluation's figures by which checkpoints are compared, smaller is better, in
+            order of precedence.
+    """
+
+    config: Config
+    labels: tuple[str, ...]
+    train_size: int
+    sizes: dict[str, int]
+    monitor: tuple[str, ...]
+
+    def build_model(self) -> Any:
+        """A new `keras.Model`; under a strategy, called in its scope."""
+
+    def train_dataset(self, start_step: int, shard: Any) -> Any:
+        """Batches of this worker from `start_step` to the configured steps, as tf.data of known cardinality."""
+
+    def eval_dataset(self, split: str, shard: Any) -> Any:
+        """Batches of this worker that cover a split once, as tf.data of known cardinality."""
+
+    def eval_steps(self, split: str) -> int:
+        """Steps that an evaluation of the split takes."""
+
+    def loss(self, model: Any, batch: Any) -> tuple[Any, dict[str, Any]]:
+        """One replica's batch -> (losses (N,) to be averaged and minimized, sums {name: ()} to be reported)."""
+
+    def evaluate(self, model: Any, batch: Any) -> dict[str, Any]:
+        """One replica's evaluation batch -> sums {name: ()}, over its images alone."""
+
+    def summarize(self, sums: dict[str, float]) -> dict[str, float]:
+        """Sums over all images -> figures, such as the error in percent."""
+
+    def signatures(self, model: Any) -> dict[str, tuple[Callable, list]]:
+        """What an exported model answers: {name: (function, input specs)}, the default one first."""
+
+    def example_images(self, count: int) -> Any:
+        """images (count, H, W, C) float32 in [0, 255], always the same, to compare artifacts on."""
+
+
+def load_task(config: Config) -> Task:
+    """Makes the task that the configuration names, with its data set.
+
+    Raises:
+        UserError: the data set cannot be had, or does not fit the network.
+    """
+    module, name = _TASKS[config.task].split(":")
+    task = getattr(importlib.import_module(module), name)(config)
+    task.config = resolve(config, task.train_size)
+    return task

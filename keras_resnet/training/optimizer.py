@@ -1,0 +1,90 @@
+"""The paper's optimizer: SGD with momentum and L2 in the gradient, and its learning rates."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_resnet.config import Train
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class SGD(keras.optimizers.SGD):
+    """Momentum SGD whose weight decay is the papers': l2 * w is added to the gradient of every kernel w.
+
+    `weight_decay` of Keras's optimizers shrinks the weights beside the gradient instead, outside of the
+    momentum: about ten times weaker at momentum 0.9. The rate stands inside the momentum as in Caffe,
+    v = m v - lr g, which differs from Torch's only while the rate changes.
+
+    Args:
+        learning_rate: number or schedule.
+        momentum: m.
+        l2: added times w for variables of rank 2 and more, which are kernels and not biases or scales.
+        **kwargs: as for `keras.optimizers.SGD`.
+    """
+
+    def __init__(self, learning_rate=0.1, momentum=0.9, l2=0.0, name="sgd", **kwargs):
+        super().__init__(learning_rate=learning_rate, momentum=float(momentum), name=name, **kwargs)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Updates one variable from its gradient, already summed over the replicas."""
+        if self.l2 and len(variable.shape) > 1:
+            gradient = gradient + ops.cast(self.l2, variable.dtype) * ops.convert_to_tensor(variable)
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self):
+        return super().get_config() | {"l2": self.l2}
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """step -> learning rate: linear warm-up, then by `kind`.
+
+    Args:
+        kind: "step", times 0.1 at each of `drops`; "cosine", to 0 at `steps`; "constant".
+        base: the highest rate.
+        steps: optimizer steps in all.
+        warmup_steps: steps before the rate is `base`.
+        drops: fractions of `steps`.
+    """
+
+    def __init__(self, kind, base, steps, warmup_steps=0, drops=()):
+        self.kind, self.base, self.steps = kind, base, steps
+        self.warmup_steps, self.drops = warmup_steps, tuple(drops)
+
+    def __call__(self, step):
+        step = ops.cast(step, keras.config.floatx())
+        rate = self.base * ops.ones_like(step)
+        if self.kind == "step":
+            for drop in self.drops:
+                rate = ops.where(step >= round(drop * self.steps), rate * 0.1, rate)
+        elif self.kind == "cosine":
+            done = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
+            rate = rate * (1 + ops.cos(math.pi * ops.clip(done, 0, 1))) / 2
+        if self.warmup_steps:
+            rate = ops.where(step < self.warmup_steps, self.base * (step + 1) / self.warmup_steps, rate)
+        return rate
+
+    def get_config(self):
+        return {
+            "kind": self.kind,
+            "base": self.base,
+            "steps": self.steps,
+            "warmup_steps": self.warmup_steps,
+            "drops": self.drops,
+        }
+
+
+def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
+    """The optimizer of a resolved configuration, built for `variables`.
+
+    Building it before the first `tf.function` is what lets it create its variables under a strategy
+    (keras issue 23085).
+    """
+    schedule = Schedule(train.schedule, train.learning_rate, train.steps, train.warmup_steps, train.drops)
+    optimizer = SGD(schedule, train.momentum, train.weight_decay)
+    if train.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(variables)
+    return optimizer

@@ -1,0 +1,91 @@
+"""What the user sees of a run: a bar in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+LINE_EVERY = 5  # seconds between plain lines
+
+
+class Reporter:
+    """Shows the summary, the progress and warnings of one run; a silent one for all workers but the chief.
+
+    Args:
+        total: steps of the run.
+        batch_size: images of a step.
+        silent: print nothing.
+    """
+
+    def __init__(self, total: int, batch_size: int, silent: bool = False):
+        self._total, self._batch_size, self._silent = total, batch_size, silent
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._bar = None
+        self._validation = ""
+
+    def say(self, text: str) -> None:
+        """Prints a line, above the bar where there is one."""
+        if not self._silent:
+            self._console.print(text, markup=False)
+
+    def table(self, title: str, rows: dict[str, str]) -> None:
+        """Prints a title and aligned "name  value" lines."""
+        width = max(map(len, rows))
+        self.say(title)
+        for name, value in rows.items():
+            self.say(f"  {name:<{width}}  {value}")
+
+    def warn(self, text: str) -> None:
+        """Prints a line to the error output, whoever this is."""
+        print(f"WARNING: {text}", file=sys.stderr, flush=True)
+
+    def start(self, step: int) -> None:
+        """Begins to count time; rates leave out the first step, which traces the graph."""
+        self._first = step
+        self._began: float | None = None
+        self._last_line = time.monotonic()
+        if self._console.is_terminal and not self._silent:
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), console=self._console
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("training", total=self._total, completed=step, text="tracing the graph")
+
+    def step_done(self, step: int) -> None:
+        """Counts a step."""
+        if self._began is None:
+            self._first, self._began = step, time.monotonic()
+            return
+        if self._bar:
+            self._bar.update(self._task, completed=step, text=self._status(step))
+
+    def figures(self, step: int, figures: dict[str, float]) -> None:
+        """Shows the newest figures; the line of the last step is always printed."""
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items() if not name.endswith("learning_rate"))
+        if any(name.startswith("validation") for name in figures):
+            self._validation = f"{figures['validation/error']:.2f} %" if "validation/error" in figures else ""
+        if self._bar or self._silent:
+            return
+        if step == self._total or time.monotonic() - self._last_line >= LINE_EVERY:
+            self._last_line = time.monotonic()
+            self.say(f"step {self._status(step)}  {shown}")
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def images_per_second(self, step: int) -> float:
+        """Rate since the second step; 0 before."""
+        if self._began is None or step <= self._first:
+            return 0.0
+        return (step - self._first) * self._batch_size / max(time.monotonic() - self._began, 1e-9)
+
+    def _status(self, step):
+        rate = self.images_per_second(step)
+        left = timedelta(seconds=round((self._total - step) * self._batch_size / rate)) if rate else "?"
+        validation = f"  validation error {self._validation}" if self._bar and self._validation else ""
+        return f"{step}/{self._total}  {rate:.0f} images/s  {left} left{validation}"

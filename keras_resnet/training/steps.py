@@ -1,0 +1,45 @@
+"""One optimizer step and one evaluation step on whatever devices the strategy has."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False) -> Callable:
+    """Returns batch -> sums over the global batch {name: ()}, after one update of the weights.
+
+    The loss is averaged over the global batch: each replica divides its sum by it, and the optimizer adds
+    the replicas' gradients.
+    """
+    batch_size = task.config.train.batch_size
+
+    def gradients(batch):
+        with tf.GradientTape() as tape:
+            losses, sums = task.loss(model, batch)
+            loss = tf.reduce_sum(losses) / batch_size
+            scaled = optimizer.scale_loss(loss)
+        return tape.gradient(scaled, [variable.value for variable in model.trainable_variables]), sums
+
+    if jit_compile:  # without the optimizer, whose sum over the replicas does not compile
+        gradients = tf.function(gradients, jit_compile=True)
+
+    def replica_step(batch):
+        values, sums = gradients(batch)
+        optimizer.apply_gradients(zip(values, model.trainable_variables, strict=True))
+        return sums
+
+    return _distributed(replica_step, strategy)
+
+
+def make_eval_step(task, model, strategy) -> Callable:
+    """Returns batch -> sums over the global batch {name: ()}."""
+    return _distributed(lambda batch: task.evaluate(model, batch), strategy)
+
+
+def _distributed(replica_step, strategy):
+    @tf.function
+    def step(batch):
+        sums = strategy.run(replica_step, args=(batch,))
+        return {name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for name, value in sums.items()}
+
+    return step

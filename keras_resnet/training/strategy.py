@@ -1,0 +1,76 @@
+"""--strategy, --virtual_devices, --require_gpus -> a tf.distribute strategy."""
+
+import glob
+import json
+import os
+
+import tensorflow as tf
+
+from keras_resnet.errors import ConfigError
+
+
+def make_strategy(name: str, virtual_devices: int = 0, require_gpus: int = 0) -> tf.distribute.Strategy:
+    """Makes the strategy; must come before anything else that touches a device.
+
+    Args:
+        name: "one_device", "mirrored" (every GPU of this machine) or "multi_worker" (`TF_CONFIG`).
+        virtual_devices: split the CPU into so many devices, to try mirrored training without GPUs.
+        require_gpus: refuse to start with fewer.
+
+    Raises:
+        ConfigError: devices or `TF_CONFIG` are not as required.
+    """
+    tf.get_logger().setLevel("ERROR")  # tf.distribute warns of what is normal on CPUs
+    if name == "multi_worker":
+        _check_tf_config()
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus and nvidia_device_present():
+        print(
+            "WARNING: this machine has an NVIDIA device, but TensorFlow sees none and trains on the CPU. "
+            "`make gpu` installs TensorFlow's CUDA libraries.",
+            flush=True,
+        )
+    if len(gpus) < require_gpus:
+        raise ConfigError(
+            f"--require_gpus={require_gpus}: TensorFlow sees {len(gpus)} GPUs; `make gpu` installs its CUDA libraries"
+        )
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    cpus = []
+    if virtual_devices:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * virtual_devices)
+        cpus = [f"CPU:{i}" for i in range(virtual_devices)]
+
+    if name == "one_device":
+        return tf.distribute.OneDeviceStrategy("GPU:0" if gpus and not cpus else "CPU:0")
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(cpus or None)
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes files."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+
+
+def nvidia_device_present() -> bool:
+    """Whether the operating system knows an NVIDIA device, whatever TensorFlow sees."""
+    return bool(glob.glob("/dev/nvidia[0-9]*"))
+
+
+def _check_tf_config():
+    example = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        raise ConfigError(f"--strategy=multi_worker: the variable TF_CONFIG is not set; expected, for example, {example}")
+    try:
+        config = json.loads(text)
+        task = config["task"]
+        config["cluster"][task["type"]][int(task["index"])]
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise ConfigError(f"TF_CONFIG: expected, for example, {example}, got {text[:200]}") from None

@@ -1,0 +1,101 @@
+"""Weights as safetensors, one tensor per variable, named "<layer>/<variable>" as Keras names it.
+
+The format holds nothing but tensors and strings, so that reading a file cannot run code.
+"""
+
+import os
+
+import keras
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+
+def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None = None) -> None:
+    """Writes every variable of `model` to `path`, aside first and renamed once.
+
+    Args:
+        model: any model whose variables have distinct paths, as all of this package's do.
+        path: the file to write; one that exists is replaced.
+        metadata: strings to keep with the tensors.
+    """
+    write_tensors(to_tensors(named_variables(model)), path, {"model": model.name} | (metadata or {}))
+
+
+def named_variables(model: keras.Model) -> dict:
+    """The variables of a model by path, "<layer>/<variable>".
+
+    Raises:
+        ValueError: two of them share a path.
+    """
+    named = {variable.path: variable for variable in model.variables}
+    if len(named) != len(model.variables):
+        raise ValueError(f"{model.name}: two variables share a path, and cannot be told apart by name")
+    return named
+
+
+def to_tensors(variables: dict) -> dict[str, np.ndarray]:
+    """Reads variables {name: keras.Variable}; under a strategy, every worker must take part."""
+    return {name: np.ascontiguousarray(keras.ops.convert_to_numpy(variable)) for name, variable in variables.items()}
+
+
+def write_tensors(arrays: dict[str, np.ndarray], path: str, metadata: dict[str, str] | None = None) -> None:
+    """Writes arrays by name as safetensors; the file is complete or absent, also after a crash."""
+    aside = f"{path}.tmp-{os.getpid()}"
+    with open(aside, "wb") as file:
+        file.write(save(arrays, metadata))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def read_tensors(path: str) -> dict[str, np.ndarray]:
+    """Reads the arrays of a safetensors file by name.
+
+    Raises:
+        ValueError: the file is not safetensors; the message names it.
+    """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+
+
+def _opened(path):
+    try:
+        return safe_open(path, "numpy")
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a complete safetensors file ({error})") from None
+
+
+def read_metadata(path: str) -> dict[str, str]:
+    """Reads the strings that are kept with the tensors; errors as `read_tensors`."""
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+def load_weights(model: keras.Model, path: str) -> None:
+    """Sets every variable of `model` from a file that `save_weights` wrote; all of them, or none.
+
+    Raises:
+        ValueError: the file is not safetensors, or its tensors are not this model's; the message names the
+            first that differs.
+    """
+    assign_tensors(named_variables(model), read_tensors(path), path)
+
+
+def assign_tensors(variables: dict, arrays: dict[str, np.ndarray], source: str) -> None:
+    """Sets variables {name: keras.Variable} from arrays of the same names; `source` names the arrays in messages.
+
+    Raises:
+        ValueError: a name or a shape differs; nothing is set then.
+    """
+    for name, variable in variables.items():
+        expected = tuple(variable.shape)
+        if name not in arrays:
+            raise ValueError(f"{source}: no tensor for {name} {expected}")
+        if arrays[name].shape != expected:
+            raise ValueError(f"{source}: {name} has shape {arrays[name].shape}, the model's is {expected}")
+    unknown = sorted(set(arrays) - set(variables))
+    if unknown:
+        raise ValueError(f"{source}: {unknown[0]} is not a variable of the model")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
