@@ -16,6 +16,7 @@ CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation), la
 
 
 def main(positional):
+    """Exports what the flags say."""
     entry.no_arguments(positional)
     export(WORKDIR.value, OUTPUT.value, CHECKPOINT.value)
 

@@ -13,7 +13,8 @@ from absl import flags
 from keras_resnet.commands import entry
 from keras_resnet.commands.train import train
 
-DEFAULT_CONFIG = os.path.relpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "configs/digits/resnet20.yaml"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+DEFAULT_CONFIG = os.path.relpath(os.path.join(HERE, "configs/digits/resnet20.yaml"))
 
 CONFIG = flags.DEFINE_string("config", DEFAULT_CONFIG, "YAML file that describes the run; see configs/.")
 SET = flags.DEFINE_multi_string("set", [], "group.key=value on top of the file; may be given several times.")
@@ -25,6 +26,7 @@ PRINT_CONFIG = flags.DEFINE_boolean("print_config", False, "Print the configurat
 
 
 def main(positional):
+    """Trains what the flags say."""
     entry.no_arguments(positional)
     train(
         CONFIG.value,

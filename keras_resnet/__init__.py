@@ -9,6 +9,8 @@ Names load when they are first used, so that `import keras_resnet` is instant.
 
 import importlib
 
+import wrapt
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -32,7 +34,14 @@ _HOMES = {
     "analysis.complexity": ["complexity"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME)
+
+@wrapt.when_imported("keras")
+def _register_layers(_):
+    """Keras loads our models from `.keras` files only once it knows our layers."""
+    importlib.import_module(f"{__name__}.layers")
+
+
+__all__ = list(_HOME)
 
 
 def __getattr__(name):

@@ -33,7 +33,7 @@ def main() -> None:
 
         entry.main(unknown, [sys.argv[0]])
     module = importlib.import_module(f"keras_resnet.commands.{name}_command")
-    entry.main(module.main, [f"{sys.argv[0]} {name}", *sys.argv[2:]], usage=module.__doc__)
+    entry.main(module.main, [f"{sys.argv[0]} {name}", *sys.argv[2:]], usage=module.__doc__ or "")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def pad(x, axes, name, mode="constant"):
 
 
 def relu(x, name):
+    """max(x, 0)."""
     return layers.Activation("relu", name=name)(x)
 
 

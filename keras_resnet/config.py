@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from types import UnionType
-from typing import Annotated, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -100,9 +100,18 @@ class Train(_Group):
     jit_compile: bool = Field(False, description="Compile forward and backward pass with XLA.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Decides weights, order and augmentation.")
     log_every: int = Field(50, ge=1, description="Steps between lines of metrics.jsonl.")
-    eval_every: int | None = Field(None, ge=1, description="Steps between evaluations. null: once an epoch, 20 at most.")
+    eval_every: int | None = Field(
+        None, ge=1, description="Steps between evaluations. null: once an epoch, 20 at most."
+    )
     checkpoint_every: int | None = Field(None, ge=1, description="Steps between checkpoints. null: as eval_every.")
     keep_checkpoints: int = Field(2, ge=1, description="How many of the newest checkpoints stay.")
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of a resolved configuration."""
+        if self.steps is None:
+            raise ValueError("train.steps is not resolved; see keras_resnet.config.resolve")
+        return self.steps
 
     @model_validator(mode="after")
     def _length(self):
@@ -119,7 +128,10 @@ class Eval(_Group):
 
     batch_size: int = Field(256, ge=1, description="Images of one evaluation step, over all replicas.")
     crop_fraction: float = Field(
-        1.0, gt=0, le=1, description="The shorter side is resized to image_size / crop_fraction before the central crop."
+        1.0,
+        gt=0,
+        le=1,
+        description="The shorter side is resized to image_size / crop_fraction before the central crop.",
     )
 
 
@@ -165,7 +177,7 @@ def resolve(config: Config, train_size: int) -> Config:
     """The configuration with time in steps: epochs, evaluations and checkpoints, for so many training images."""
     train = config.train
     epoch = math.ceil(train_size / train.batch_size)
-    steps = train.steps or max(1, round(train.epochs * train_size / train.batch_size))
+    steps = train.steps or max(1, round((train.epochs or 1) * train_size / train.batch_size))
     eval_every = train.eval_every or max(epoch, math.ceil(steps / 20))
     resolved = {
         "steps": steps,
@@ -244,7 +256,7 @@ def _expected(path, error):
     if kind is tuple:  # the bounds are those of its items
         limits = get_args(get_args(annotation)[0])[1].metadata
     bounds = [
-        f"{sign} {getattr(limit, name):g}"
+        f"{sign} {getattr(limit, name)}"
         for limit in limits
         for name, sign in _BOUNDS.items()
         if getattr(limit, name, None) is not None
@@ -253,7 +265,7 @@ def _expected(path, error):
 
 
 def _fields(path):
-    group = Config
+    group: Any = Config
     for key in path:
         group = group.model_fields[key].annotation
     return group.model_fields
@@ -292,4 +304,6 @@ def check_strategy(config: Config, strategy: str, replicas: int | None = None) -
     for key, batch in (("train.batch_size", config.train.batch_size), ("eval.batch_size", config.eval.batch_size)):
         if replicas and batch % replicas:
             near = max(batch // replicas, 1) * replicas
-            raise ConfigError(f"{key}: {batch} does not divide over {replicas} replicas; try {near} or {near + replicas}")
+            raise ConfigError(
+                f"{key}: {batch} does not divide over {replicas} replicas; try {near} or {near + replicas}"
+            )

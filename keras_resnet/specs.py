@@ -48,7 +48,11 @@ class Spec:
             raise ValueError(
                 f"{self.name}: depths and widths must be 1 or more, got depths={self.depths} widths={self.widths}"
             )
-        for field, kind in (("shortcut", Shortcut), ("order", Literal["post", "pre"]), ("merge", Literal["add", "plain"])):
+        for field, kind in (
+            ("shortcut", Shortcut),
+            ("order", Literal["post", "pre"]),
+            ("merge", Literal["add", "plain"]),
+        ):
             if getattr(self, field) not in get_args(kind):
                 raise ValueError(f"{self.name}: {field} must be one of {get_args(kind)}, got {getattr(self, field)!r}")
 
@@ -69,7 +73,7 @@ class Spec:
 
     @property
     def version(self) -> Version:
-        """"1", the paper of 2015; "1.5", stride on the 3x3 convolution; "2", pre-activation."""
+        """ "1", the paper of 2015; "1.5", stride on the 3x3 convolution; "2", pre-activation."""
         if self.order == "pre":
             return "2"
         return "1.5" if self.stride_on == "3x3" else "1"

@@ -73,8 +73,8 @@ def merge(base: Located, changes: Located) -> Located:
 def dump_yaml(value: dict) -> str:
     """Writes plain values as YAML, in the order of their keys."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[attr-defined]
+    yaml.default_flow_style = False  # type: ignore[assignment]
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     stream = io.StringIO()
     yaml.dump(value, stream)
     return stream.getvalue()
@@ -111,11 +111,12 @@ def _parse(text, source, lines=True):
     if not isinstance(root, MappingNode):
         raise ConfigError(f"{at(root)}: expected a group of keys, got {_short(root)}")
     scalar = yaml.constructor.construct_object
-    marks, seen = {(): source}, set()
+    marks: dict[tuple[str, ...], str] = {(): source}
+    seen: set[int] = set()
 
     def value_of(node, path):
         if id(node) in seen or node.anchor:
-            raise ConfigError(f"{at(node)}: {'.'.join(path) or 'file'}: anchors and aliases are not allowed; write the value out")
+            raise ConfigError(f"{at(node)}: {'.'.join(path)}: anchors and aliases are not allowed; write the value out")
         seen.add(id(node))
         if node.tag not in _PLAIN_TAGS:
             raise ConfigError(f'{at(node)}: {".".join(path)}: tag "{node.tag}" is not allowed; use plain values')

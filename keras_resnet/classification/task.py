@@ -49,7 +49,7 @@ class Classification:
             self._augment,
             seed=train.seed,
             batch_size=train.batch_size,
-            steps=train.steps,
+            steps=train.total_steps,
             shard=shard,
             start_step=start_step,
         )

@@ -25,7 +25,9 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
         try:
             positional = flags.FLAGS(argv)[1:]
         except flags.Error as error:
-            raise ConfigError(" ".join(str(error).replace("Unknown command line flag", "unknown flag").split())) from None
+            raise ConfigError(
+                " ".join(str(error).replace("Unknown command line flag", "unknown flag").split())
+            ) from None
         sys.exit(command(positional))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -66,4 +68,6 @@ def require_tensorflow_backend() -> None:
 def no_arguments(positional: list[str]) -> None:
     """Raises a `ConfigError` where a command that takes only flags is given more."""
     if positional:
-        raise ConfigError(f'unexpected argument "{positional[0]}"; this command takes only flags, such as --set=key=value')
+        raise ConfigError(
+            f'unexpected argument "{positional[0]}"; this command takes only flags, such as --set=key=value'
+        )

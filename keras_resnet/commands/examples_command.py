@@ -1,6 +1,6 @@
 """Writes images of a data set as PNG files, named after what they show.
 
-    python -m keras_resnet examples digits --split=test --count=5 --output=exports/digits-examples
+python -m keras_resnet examples digits --split=test --count=5 --output=exports/digits-examples
 """
 
 import os

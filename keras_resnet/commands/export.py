@@ -13,9 +13,10 @@ def export(workdir: str | None, output: str | None, checkpoint: str = "best") ->
         UserError: the folder holds no run, not these weights, or the artifacts do not agree.
     """
     require_tensorflow_backend()
-    for name, value in (("workdir", workdir), ("output", output)):
-        if not value:
-            raise ConfigError(f"--{name} is missing; for example: python export.py --workdir=runs/latest --output=exports/digits")
+    if not workdir or not output:
+        name = "output" if workdir else "workdir"
+        example = "python export.py --workdir=runs/latest --output=exports/digits"
+        raise ConfigError(f"--{name} is missing; for example: {example}")
     if not (checkpoint in ("best", "last") or checkpoint.isdecimal()):
         raise ConfigError(f'--checkpoint={checkpoint}: expected "best", "last" or a step, such as 1000')
     if not os.path.isfile(os.path.join(workdir, "config.yaml")):
@@ -26,7 +27,7 @@ def export(workdir: str | None, output: str | None, checkpoint: str = "best") ->
 
     run = load_run(workdir, checkpoint)
     if not run.finished:
-        print(f"WARNING: the run is not finished; exporting step {run.step:,} of {run.task.config.train.steps:,}")
+        print(f"WARNING: the run is not finished; exporting step {run.step:,} of {run.task.config.train.total_steps:,}")
     provenance = {
         "network": run.task.config.model.name,
         "data": run.task.config.data.name,
@@ -37,6 +38,8 @@ def export(workdir: str | None, output: str | None, checkpoint: str = "best") ->
     report = export_model(run.task, run.model, output, provenance, tell=lambda line: print(f"  {line}", flush=True))
     print(f"Exported {provenance['network']} ({checkpoint}, step {run.step:,}) as version {report['version']}")
     for name, check in report["parity"].items():
-        print(f"  {name:<11}  {report['paths'][name]}  (relative error {check['relative_error']:.1e}, allowed {check['tolerance']:.0e})")
+        agreement = f"relative error {check['relative_error']:.1e}, allowed {check['tolerance']:.0e}"
+        print(f"  {name:<11}  {report['paths'][name]}  ({agreement})")
+    serving = f"--model_name={provenance['network']} --model_base_path={os.path.abspath(output)}"
     print(f"\nNext: python -m keras_resnet predict {output} IMAGE...")
-    print(f"      tensorflow_model_server --model_name={provenance['network']} --model_base_path={os.path.abspath(output)}")
+    print(f"      tensorflow_model_server --rest_api_port=8501 {serving}")

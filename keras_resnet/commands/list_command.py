@@ -1,6 +1,6 @@
 """Shows every network of the family.
 
-    python -m keras_resnet list
+python -m keras_resnet list
 """
 
 from rich.console import Console
@@ -15,7 +15,9 @@ def main(positional):
     entry.no_arguments(positional)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("name", "layers", "block", "blocks per stage", "widths", "shortcut", "image", "classes"):
-        table.add_column(heading, justify="right" if heading in ("layers", "image", "classes") else "left", no_wrap=True)
+        table.add_column(
+            heading, justify="right" if heading in ("layers", "image", "classes") else "left", no_wrap=True
+        )
     for spec in SPECS.values():
         numbers = [", ".join(map(str, values)) for values in (spec.depths, spec.widths)]
         shortcut = spec.shortcut if spec.merge == "add" else "none"

@@ -17,7 +17,9 @@ PICTURE = flags.DEFINE_string("picture", None, "Also draw the images with their 
 def main(positional):
     """Prints a line per image, best class first."""
     if len(positional) < 2:
-        raise ConfigError("expected an export and images, for example: python -m keras_resnet predict exports/digits a.png")
+        raise ConfigError(
+            "expected an export and images, for example: python -m keras_resnet predict exports/digits a.png"
+        )
     model, *paths = positional
     folder = newest_version(model)
     contents = [_read(path) for path in paths]
@@ -52,7 +54,9 @@ def newest_version(path: str) -> str:
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
         return path
     names = os.listdir(path) if os.path.isdir(path) else []
-    versions = [name for name in names if name.isdecimal() and os.path.isfile(os.path.join(path, name, "saved_model.pb"))]
+    versions = [
+        name for name in names if name.isdecimal() and os.path.isfile(os.path.join(path, name, "saved_model.pb"))
+    ]
     if not versions:
         raise ConfigError(f"{path}: no exported SavedModel lies there; export.py makes one")
     return os.path.join(path, max(versions, key=int))

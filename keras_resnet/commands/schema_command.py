@@ -1,6 +1,6 @@
 """Prints the JSON schema of configuration files; configs/schema.json is its output.
 
-    python -m keras_resnet schema > configs/schema.json
+python -m keras_resnet schema > configs/schema.json
 """
 
 from keras_resnet.commands import entry

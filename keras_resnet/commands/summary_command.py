@@ -1,7 +1,7 @@
 """Shows one network as the paper's table 1 does: its stages, their output sizes, and what an image costs.
 
-    python -m keras_resnet summary resnet50
-    python -m keras_resnet summary cifar_resnet56 --shortcut=B --image_size=32
+python -m keras_resnet summary resnet50
+python -m keras_resnet summary cifar_resnet56 --shortcut=B --image_size=32
 """
 
 from absl import flags

@@ -38,9 +38,10 @@ def train(
     check_strategy(config, strategy, devices.num_replicas_in_sync)
     task = load_task(config)
     folder = RunFolder(workdir) if workdir else RunFolder.default(config_path, task.config)
-    folder.claim(task.config)
-    if not workdir and is_chief(devices):
-        folder.point_latest()
+    if is_chief(devices):  # one process writes; the others only read
+        folder.claim(task.config)
+        if not workdir:
+            folder.point_latest()
 
     finished = folder.read_results() is not None
     results = fit(task, devices, folder)
@@ -52,9 +53,11 @@ def train(
     print(f"  best         {_figures(best['validation'])} at step {best['step']:,}")
     for name, path in (("weights", folder.best_weights), ("curves", folder.curves), ("metrics", folder.metrics)):
         print(f"  {name:<11}  {path}")
-    shown = os.path.join("runs", "latest") if not workdir else workdir
+    shown = workdir or os.path.join("runs", "latest")
     print(f"\nNext: python export.py --workdir={shown} --output=exports/{config.model.name}")
 
 
 def _figures(figures):
-    return ", ".join(f"{name} {value:.2f} %" if name == "error" else f"{name} {value:.4f}" for name, value in figures.items())
+    return ", ".join(
+        f"{name} {value:.2f} %" if name == "error" else f"{name} {value:.4f}" for name, value in figures.items()
+    )

@@ -55,7 +55,9 @@ def export_model(
         tell("verifying both in a process of their own")
         report = provenance | {"parity": verify_in_child(aside)}
         if not all(check["holds"] for check in report["parity"].values()):
-            raise UserError(f"{output}: not published, an artifact differs from the model: {json.dumps(report['parity'])}")
+            raise UserError(
+                f"{output}: not published, an artifact differs from the model: {json.dumps(report['parity'])}"
+            )
         return publish(aside, output, report)
     except OSError as error:
         raise DiskError(f"{output}: cannot be written ({error.strerror}); nothing was published") from None

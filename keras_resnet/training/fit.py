@@ -49,8 +49,10 @@ class _Run:
         self.task, self.strategy, self.folder = task, strategy, folder
         self.config, self.train_config = task.config, task.config.train
         self.writes = is_chief(strategy)
-        self.reporter = Reporter(self.train_config.steps, self.train_config.batch_size, silent=not self.writes)
-        self.step, self.best, self.pending = 0, None, {}
+        self.reporter = Reporter(self.train_config.total_steps, self.train_config.batch_size, silent=not self.writes)
+        self.step = 0
+        self.best: dict = {}  # step, ranks and figures of the best evaluation
+        self.pending: dict[str, float] = {}  # sums of steps that no report holds yet
 
         keras.utils.set_random_seed(self.train_config.seed)
         keras.config.set_dtype_policy(self.train_config.precision)
@@ -69,7 +71,9 @@ class _Run:
         try:
             self._loop(log)
         except OSError as error:
-            raise DiskError(f"{self.folder.path}: cannot be written ({error.strerror}); the run can go on from its last checkpoint") from None
+            raise DiskError(
+                f"{self.folder.path}: cannot be written ({error.strerror}); the run can go on from its last checkpoint"
+            ) from None
         finally:
             self.reporter.stop()
             if log:
@@ -79,23 +83,21 @@ class _Run:
     def _loop(self, log):
         train = self.train_config
         train_step = make_train_step(self.task, self.model, self.optimizer, self.strategy, train.jit_compile)
-        dataset = distribute(
-            self.strategy, lambda shard: self.task.train_dataset(self.step, shard), train.batch_size
-        )
+        dataset = distribute(self.strategy, lambda shard: self.task.train_dataset(self.step, shard), train.batch_size)
         batches = iter(dataset)
         unreported = []
-        while self.step < train.steps:
+        while self.step < train.total_steps:
             unreported.append(train_step(next(batches)))
             self.step += 1
             self.reporter.step_done(self.step)
-            last = self.step == train.steps
+            last = self.step == train.total_steps
             reports = last or self.step % train.log_every == 0
             evaluates = last or self.step % train.eval_every == 0
             saves = last or self.step % train.checkpoint_every == 0
             if reports or saves:
                 self.pending = _plus(self.pending, add(unreported))
                 unreported = []
-            figures = {}
+            figures: dict[str, float] = {}
             if reports:
                 figures |= self._train_figures()
             if evaluates:
@@ -111,8 +113,8 @@ class _Run:
         self.pending = {}
         if not all(map(math.isfinite, figures.values())):
             raise DivergenceError(
-                f"step {self.step}: the training loss is {figures['loss']}; try a lower train.learning_rate "
-                f"(now {self.train_config.learning_rate}) or train.warmup_steps. {self.folder.path} keeps the last checkpoint"
+                f"step {self.step}: the training loss is {figures['loss']}; {self.folder.path} keeps the last "
+                f"checkpoint. Try train.warmup_steps, or a train.learning_rate below {self.train_config.learning_rate}"
             )
         rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
         return {f"train/{name}": value for name, value in figures.items()} | {"train/learning_rate": rate}
@@ -120,7 +122,7 @@ class _Run:
     def _evaluated(self):
         figures = self.evaluate("validation")
         ranks = [figures[name] for name in self.task.monitor]
-        if self.best is None or ranks <= self.best["ranks"]:
+        if not self.best or ranks <= self.best["ranks"]:
             self.best = {"step": self.step, "ranks": ranks, "figures": figures}
             self._save_weights(self.folder.best_weights)
         return {f"validation/{name}": value for name, value in figures.items()}
@@ -151,12 +153,17 @@ class _Run:
         self.step, self.best, self.pending = checkpoint.step, checkpoint.state["best"], checkpoint.state["pending"]
 
     def _variables(self):
-        return named_variables(self.model) | {f"optimizer/{i}/{v.path}": v for i, v in enumerate(self.optimizer.variables)}
+        return named_variables(self.model) | {
+            f"optimizer/{i}/{v.path}": v for i, v in enumerate(self.optimizer.variables)
+        }
 
     def _announce(self):
         train, cost = self.train_config, complexity(self.model)
         replicas = self.strategy.num_replicas_in_sync
-        devices = sorted({device.split("/")[-1].removeprefix("device:") for device in self.strategy.extended.worker_devices})
+        devices = sorted(
+            {device.split("/")[-1].removeprefix("device:") for device in self.strategy.extended.worker_devices}
+        )
+        epochs = train.total_steps * train.batch_size / self.task.train_size
         sizes = ", ".join(f"{size} {name}" for name, size in self.task.sizes.items())
         self.reporter.table(
             f"Training {self.config.model.name} on {self.config.data.name}",
@@ -165,7 +172,7 @@ class _Run:
                 "images": f"{sizes}; the network sees {'x'.join(map(str, self.model.input_shape[1:]))}",
                 "devices": f"{type(self.strategy).__name__}: {', '.join(devices)}",
                 "batch": f"{train.batch_size} = {replicas} x {train.batch_size // replicas}",
-                "steps": f"{train.steps:,} ({train.steps * train.batch_size / self.task.train_size:.1f} epochs)",
+                "steps": f"{train.total_steps:,} ({epochs:.1f} epochs)",
                 "workdir": self.folder.path,
             }
             | ({"going on": f"from step {self.step:,}"} if self.step else {}),

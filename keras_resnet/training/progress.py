@@ -22,7 +22,7 @@ class Reporter:
     def __init__(self, total: int, batch_size: int, silent: bool = False):
         self._total, self._batch_size, self._silent = total, batch_size, silent
         self._console = Console(highlight=False, soft_wrap=True)
-        self._bar = None
+        self._bar: Progress | None = None
         self._validation = ""
 
     def say(self, text: str) -> None:
@@ -63,7 +63,9 @@ class Reporter:
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
         """Shows the newest figures; the line of the last step is always printed."""
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items() if not name.endswith("learning_rate"))
+        shown = "  ".join(
+            f"{name} {value:.4g}" for name, value in figures.items() if not name.endswith("learning_rate")
+        )
         if any(name.startswith("validation") for name in figures):
             self._validation = f"{figures['validation/error']:.2f} %" if "validation/error" in figures else ""
         if self._bar or self._silent:

@@ -126,6 +126,8 @@ def _environment():
     from keras_resnet import __version__
 
     packages = {name: installed(name) for name in _PACKAGES}
-    return {"keras_resnet": __version__, "python": platform.python_version(), "platform": platform.platform()} | packages
-
-
+    return {
+        "keras_resnet": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    } | packages

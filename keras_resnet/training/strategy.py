@@ -67,7 +67,9 @@ def _check_tf_config():
     example = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
     text = os.environ.get("TF_CONFIG")
     if not text:
-        raise ConfigError(f"--strategy=multi_worker: the variable TF_CONFIG is not set; expected, for example, {example}")
+        raise ConfigError(
+            f"--strategy=multi_worker: the variable TF_CONFIG is not set; expected, for example, {example}"
+        )
     try:
         config = json.loads(text)
         task = config["task"]

@@ -1,0 +1,58 @@
+# make quickstart | test | lint | gpu | lock | clean
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+RUN := runs/latest
+OUT := exports/digits
+
+.PHONY: quickstart setup test test-all lint gpu lock clean
+
+# Trains ResNet-20 on the embedded digits, exports it, and shows what the exported model says.
+quickstart: $(READY)
+	$(PYTHON) train.py --strategy=mirrored
+	$(PYTHON) export.py --workdir=$(RUN) --output=$(OUT)
+	$(PYTHON) -m keras_resnet evaluate $(RUN) --split=test
+	$(PYTHON) -m keras_resnet examples digits --split=test --count=5 --output=exports/digits-examples
+	$(PYTHON) -m keras_resnet predict $(OUT) exports/digits-examples/*.png --picture=exports/digits-examples/predictions.png
+	@echo
+	@echo "run       $(RUN)/ (curves.png, metrics.jsonl, weights/)"
+	@echo "exported  $(OUT)/ (SavedModel versions for TF Serving, litert/ for phones)"
+	@echo "picture   exports/digits-examples/predictions.png"
+	@echo
+	@echo "Next, with your own settings:"
+	@echo "  $(PYTHON) train.py --strategy=mirrored --set model.name=cifar_resnet56 --set train.seed=1"
+	@echo "  $(PYTHON) export.py --workdir=$(RUN) --output=exports/my_model"
+	@echo "  $(PYTHON) -m keras_resnet predict exports/my_model exports/digits-examples/*.png"
+	@echo "  $(PYTHON) -m keras_resnet list"
+
+setup: $(READY)
+
+$(READY): requirements.txt requirements-dev.txt requirements.lock pyproject.toml tools/setup.sh
+	@sh tools/setup.sh $(VENV)
+	@touch $@
+
+# Everything but what needs a GPU or a network; `make test-all` adds the slow ones.
+test: lint
+	$(PYTHON) -m pytest -m "not slow and not gpu and not network"
+
+test-all: lint
+	$(PYTHON) -m pytest -m "not gpu and not network"
+
+lint: $(READY)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+# NVIDIA: adds the CUDA libraries that TensorFlow loads.
+gpu: $(READY)
+	$(PYTHON) -m pip install --quiet --constraint requirements.lock "tensorflow[and-cuda]"
+
+# Writes requirements.lock anew from requirements*.txt, for every platform and Python at once.
+lock: $(READY)
+	$(PYTHON) -m pip install --quiet uv
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --no-header --upgrade \
+		--constraint requirements.limits requirements.txt requirements-dev.txt --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

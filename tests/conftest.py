@@ -1,0 +1,75 @@
+"""What all tests share: quiet TensorFlow, the command lines as child processes, the golden figures."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+sys.path[:0] = [str(GOLDEN), str(ROOT / "tests")]
+
+
+@pytest.fixture(scope="session")
+def published():
+    return json.loads((GOLDEN / "published_figures.json").read_text())
+
+
+@pytest.fixture
+def float64():
+    """Keras in double precision, for comparisons with other frameworks."""
+    import keras
+
+    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def policy():
+    """Sets a dtype policy, and sets the former one again."""
+    import keras
+
+    former = keras.config.dtype_policy()
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy(former)
+
+
+def run(*command, cwd=ROOT, env=None, timeout=300):
+    """Runs `python COMMAND...` as a user would, and returns the finished process."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | {"PYTHONPATH": str(ROOT)} | (env or {})
+    arguments = [sys.executable, *map(str, command)]
+    return subprocess.run(
+        arguments, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+@pytest.fixture
+def cli():
+    return run
+
+
+TINY_RUN = ("train.epochs=null", "train.steps=4", "train.batch_size=16", "train.log_every=2", "train.eval_every=2")
+
+
+@pytest.fixture
+def tiny_run():
+    """--set flags for a run of a few seconds."""
+    return [f"--set={assignment}" for assignment in TINY_RUN]
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """The folder of a short run that train.py finished."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    process = run("train.py", "--strategy=mirrored", f"--workdir={folder}", *[f"--set={a}" for a in TINY_RUN])
+    assert process.returncode == 0, process.stderr
+    return folder

@@ -1,0 +1,157 @@
+"""The constructors behave as keras.applications' do, and differ where the README says so."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+import keras_resnet
+from keras_resnet import CIFARPlainNet, CIFARResNet, PlainNet18, ResNet18, ResNet34, ResNet50
+
+
+def test_arguments_are_those_of_keras_applications():
+    ours = inspect.signature(ResNet50).parameters
+    theirs = inspect.signature(keras.applications.ResNet50).parameters
+    assert list(ours)[: len(theirs)] == list(theirs)
+    for name, parameter in theirs.items():
+        if name != "weights":
+            assert ours[name].default == parameter.default
+    assert ours["weights"].default is None
+    assert list(ours)[len(theirs) :] == ["version", "shortcut", "include_preprocessing"]
+
+
+def test_defaults():
+    model = ResNet50()
+    assert model.name == "resnet50"
+    assert model.input_shape == (None, 224, 224, 3)
+    assert model.output_shape == (None, 1000)
+    assert model.layers[-1].activation.__name__ == "softmax"
+
+
+@pytest.mark.parametrize("pooling", [None, "avg", "max"])
+def test_without_top(pooling):
+    model = ResNet18(include_top=False, pooling=pooling)
+    assert model.output_shape == ((None, None, None, 512) if pooling is None else (None, 512))
+
+
+def test_logits_on_request():
+    images = np.random.RandomState(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    model = ResNet18(input_shape=(32, 32, 3), classes=7, classifier_activation=None)
+    scores = keras.Model(model.input, keras.ops.softmax(model.output)).predict(images, verbose=0)
+    np.testing.assert_allclose(scores.sum(-1), 1, rtol=1e-5)
+    assert model.layers[-1].name == "logits"
+
+
+def test_input_tensor_is_treated_as_images():
+    """Preprocessing applies to whatever the tensor holds."""
+    inputs = keras.Input((32, 32, 4))
+    tensor = keras.layers.Conv2D(3, 1, use_bias=False, kernel_initializer="ones", name="mix")(inputs)
+    model = ResNet18(include_top=False, input_tensor=tensor)
+    assert model.input_shape == (None, 32, 32, 4)
+    reference = ResNet18(include_top=False, input_shape=(32, 32, 3))
+    reference.set_weights(model.get_weights()[1:])
+    images = np.random.RandomState(0).uniform(0, 60, (1, 32, 32, 4)).astype(np.float32)
+    mixed = np.repeat(images.sum(-1, keepdims=True), 3, -1)
+    np.testing.assert_allclose(model.predict(images, verbose=0), reference.predict(mixed, verbose=0), atol=1e-4)
+
+
+def test_without_preprocessing_the_first_layer_is_the_stem():
+    names = [layer.name for layer in ResNet18(include_preprocessing=False, input_shape=(32, 32, 3)).layers]
+    assert "preprocessing" not in names
+
+
+def test_version_and_shortcut():
+    model = ResNet50(version="2", shortcut="A", input_shape=(32, 32, 3))
+    names = {layer.name for layer in model.layers}
+    assert "last_bn" in names
+    assert not [name for name in names if name.endswith("_proj")]
+
+
+def test_cifar_constructors():
+    assert CIFARResNet(20).output_shape == (None, 10)
+    assert CIFARPlainNet(32, classes=5).output_shape == (None, 5)
+    with pytest.raises(ValueError, match="depth must be one of 20, 32, 44, 56, 110, got 21"):
+        CIFARResNet(21)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weights": "imagenet"}, "weights must be None or the path"),
+        ({"pooling": "mean"}, 'pooling must be None, "avg" or "max"'),
+        ({"version": "v2"}, "version must be one of"),
+        ({"shortcut": "identity"}, "shortcut must be one of"),
+        ({"input_tensor": 3}, "input_tensor must be a Keras tensor"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ResNet34(**arguments)
+
+
+def test_preprocess_input_is_the_identity():
+    images = np.ones((1, 4, 4, 3))
+    assert keras_resnet.preprocess_input(images) is images
+
+
+def test_decode_predictions_checks_the_shape():
+    with pytest.raises(ValueError, match="1000"):
+        keras_resnet.decode_predictions(np.zeros((1, 10)))
+
+
+def test_weights_from_a_file(tmp_path):
+    model = PlainNet18(input_shape=(32, 32, 3), classes=3)
+    path = str(tmp_path / "plain.safetensors")
+    keras_resnet.save_weights(model, path)
+    loaded = PlainNet18(input_shape=(32, 32, 3), classes=3, weights=path)
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="logits/kernel has shape"):
+        PlainNet18(input_shape=(32, 32, 3), classes=4, weights=path)
+
+
+@pytest.mark.parametrize("strategy", ["one", "mirrored"])
+def test_compile_and_fit(strategy):
+    """Models are ordinary Keras models, also with our optimizer and under a strategy."""
+    import contextlib
+
+    import tensorflow as tf
+
+    from keras_resnet.training.optimizer import SGD
+
+    scope = contextlib.nullcontext() if strategy == "one" else tf.distribute.MirroredStrategy(["CPU:0"]).scope()
+    images = np.random.RandomState(0).uniform(0, 255, (32, 8, 8, 3)).astype(np.float32)
+    labels = np.arange(32) % 2
+    with scope:
+        model = CIFARResNet(20, input_shape=(8, 8, 3), classes=2)
+        model.compile(SGD(0.05, l2=1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
+    losses = model.fit(data, epochs=6, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert int(model.optimizer.iterations.numpy()) == 12
+
+
+def test_keras_file_loads_in_a_process_that_only_imports_us(tmp_path, cli):
+    model = CIFARResNet(20, shortcut="A")
+    path = tmp_path / "model.keras"
+    model.save(path)
+    images = np.zeros((1, 32, 32, 3), np.float32)
+    code = f"import keras_resnet, keras, numpy as np; m = keras.models.load_model({str(path)!r}); " + (
+        "print(m.predict(np.zeros((1, 32, 32, 3), 'float32'), verbose=0).tolist())"
+    )
+    process = cli("-c", code)
+    assert process.returncode == 0, process.stderr
+    import ast
+
+    np.testing.assert_allclose(
+        ast.literal_eval(process.stdout.splitlines()[-1]), model.predict(images, verbose=0), rtol=1e-5
+    )
+
+
+def test_public_names_load():
+    for name in keras_resnet.__all__:
+        assert getattr(keras_resnet, name) is not None
+    assert set(keras_resnet.__all__) <= set(dir(keras_resnet))
+    with pytest.raises(AttributeError, match="has no attribute 'ResNet51'"):
+        _ = keras_resnet.ResNet51

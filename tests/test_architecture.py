@@ -1,0 +1,104 @@
+"""Who may import whom; the README shows the same picture."""
+
+import ast
+import pathlib
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "keras_resnet"
+
+# part -> parts of this package that it may import. A part is a module or a folder of the package.
+ALLOWED = {
+    "errors": set(),
+    "specs": set(),
+    "yaml_files": {"errors"},
+    "config": {"errors", "specs", "yaml_files"},
+    "layers": set(),
+    "blocks": {"layers"},
+    "builder": {"blocks", "specs"},
+    "weights": set(),
+    "applications": {"builder", "specs", "weights"},
+    "analysis/complexity": set(),
+    "analysis": {"builder", "specs", "training"},
+    "task": {"config"},
+    "data": {"errors"},
+    "training": {"analysis/complexity", "config", "data", "errors", "task", "weights"},
+    "export": {"errors", "task"},
+    "classification": {"builder", "config", "data", "errors", "weights"},
+    "commands": {"*"},
+    "__main__": {"*"},
+    "__init__": set(),
+}
+# Parts that know of no TensorFlow: instant configuration errors, and networks on every Keras backend.
+WITHOUT_TENSORFLOW = {
+    "errors",
+    "specs",
+    "yaml_files",
+    "config",
+    "task",
+    "blocks",
+    "builder",
+    "weights",
+    "applications",
+    "analysis/complexity",
+}
+STANDARD_LIBRARY_ONLY = {"errors", "specs"}
+
+
+def part_of(module: str) -> str:
+    """ "training.fit" -> "training", "analysis.complexity" -> "analysis/complexity"."""
+    whole = module.replace(".", "/")
+    return whole if whole in ALLOWED else whole.split("/")[0]
+
+
+def imports(path: pathlib.Path, top_level_only=False):
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "keras_resnet":
+                yield from (f"keras_resnet.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])
+def test_imports(path):
+    part = part_of(".".join(path.relative_to(PACKAGE).with_suffix("").parts))
+    allowed = ALLOWED[part]
+    for name in imports(path):
+        top, _, rest = name.partition(".")
+        if top == "keras_resnet" and rest and rest != "__version__":
+            other = part_of(rest)
+            assert other == part or other in allowed or "*" in allowed, f"{part} imports {other}"
+        if top == "tensorflow":
+            assert part not in WITHOUT_TENSORFLOW, f"{part} imports tensorflow"
+        if part in STANDARD_LIBRARY_ONLY:
+            assert top in ("dataclasses", "typing", "difflib"), f"{part} imports {top}"
+        assert not (top == "official" and part != "data"), f"{part} imports tf-models-official"
+
+
+def test_layers_load_tensorflow_only_when_they_run():
+    assert "tensorflow" not in set(imports(PACKAGE / "layers.py", top_level_only=True))
+
+
+@pytest.mark.parametrize("name", ["train.py", "export.py"])
+def test_nobody_imports_the_entry_points(name):
+    module = name.removesuffix(".py")
+    for path in FILES:
+        assert module not in set(imports(path)), f"{path} imports {name}"
+
+
+def test_help_and_configuration_need_no_tensorflow(cli):
+    """The modules that a mistake in a configuration meets are loaded without TensorFlow or Keras."""
+    code = (
+        "import sys, keras_resnet, keras_resnet.config, keras_resnet.commands.train, keras_resnet.commands.export;"
+        "print([name for name in ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])"
+    )
+    assert cli("-c", code).stdout.strip() == "[]"

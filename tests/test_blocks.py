@@ -1,0 +1,124 @@
+"""The block equation by values that a reader can compute, and where shortcuts have weights."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from keras_resnet.blocks import block, conv, plan, shortcut
+from keras_resnet.builder import build
+from keras_resnet.specs import SPECS, Spec, variant
+
+TINY = Spec(name="tiny1", stem="cifar", block="basic", depths=(1,), widths=(2,))
+
+
+def one_block(spec, channels, width, stride, size=4, first=False):
+    """A block as a model, every normalization the identity, every kernel zero."""
+    inputs = keras.Input((size, size, channels))
+    model = keras.Model(inputs, block(inputs, spec, width, stride, "b", first))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(np.zeros(layer.kernel.shape))
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.epsilon = 0.0
+    return model
+
+
+def identity_kernel(layer, factor):
+    """Makes a 3x3 convolution multiply every channel by `factor`."""
+    kernel = np.zeros(layer.kernel.shape)
+    kernel[1, 1] = factor * np.eye(*kernel.shape[2:])
+    layer.kernel.assign(kernel)
+
+
+def test_zero_weights_make_the_block_a_rectified_identity():
+    """F = 0: y = relu(x)."""
+    x = np.random.RandomState(0).normal(size=(2, 4, 4, 2)).astype(np.float32)
+    np.testing.assert_allclose(one_block(TINY, 2, 2, 1).predict(x, verbose=0), np.maximum(x, 0), rtol=1e-6)
+
+
+def test_post_activation_by_hand():
+    """F(x) = 3 relu(2 x), so y = relu(6 relu(x) + x): 7 where x is 1, 0 where x is -1."""
+    model = one_block(TINY, 2, 2, 1)
+    identity_kernel(model.get_layer("b_conv1"), 2)
+    identity_kernel(model.get_layer("b_conv2"), 3)
+    for value, expected in ((1, 7), (-1, 0)):
+        y = model.predict(np.full((1, 4, 4, 2), value, np.float32), verbose=0)
+        np.testing.assert_allclose(y, expected, rtol=1e-6)
+
+
+def test_pre_activation_by_hand():
+    """y = x + 3 relu(2 relu(x)), without a ReLU at the end: 7 where x is 1, -1 where x is -1."""
+    model = one_block(dataclasses.replace(TINY, order="pre"), 2, 2, 1)
+    identity_kernel(model.get_layer("b_conv1"), 2)
+    identity_kernel(model.get_layer("b_conv2"), 3)
+    for value, expected in ((1, 7), (-1, -1)):
+        y = model.predict(np.full((1, 4, 4, 2), value, np.float32), verbose=0)
+        np.testing.assert_allclose(y, expected, rtol=1e-6)
+
+
+def test_first_pre_activated_block_shares_its_activation():
+    """F = 0: y = relu(x), since the first block's shortcut starts behind the activation."""
+    model = one_block(dataclasses.replace(TINY, order="pre"), 2, 2, 1, first=True)
+    np.testing.assert_allclose(model.predict(np.full((1, 4, 4, 2), -1, np.float32), verbose=0), 0)
+
+
+def test_plain_block_is_f_alone():
+    model = one_block(dataclasses.replace(TINY, merge="plain"), 2, 2, 1)
+    identity_kernel(model.get_layer("b_conv1"), 2)
+    identity_kernel(model.get_layer("b_conv2"), 3)
+    np.testing.assert_allclose(model.predict(np.ones((1, 4, 4, 2), np.float32), verbose=0), 6, rtol=1e-6)
+
+
+def test_option_a_takes_every_second_pixel_and_appends_zeros():
+    x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+    inputs = keras.Input((4, 4, 1))
+    spec = dataclasses.replace(TINY, shortcut="A")
+    model = keras.Model(inputs, shortcut(inputs, inputs, 3, 2, spec, "b"))
+    y = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(y[0, :, :, 0], [[0, 2], [8, 10]])
+    np.testing.assert_array_equal(y[..., 1:], 0)
+    assert not model.variables
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [("A", {}), ("B", {"stage2_block1", "stage3_block1", "stage4_block1"}), ("C", "all")],
+)
+def test_where_resnet34_has_projections(option, expected):
+    model = build(variant(SPECS["resnet34"], shortcut=option), input_shape=(32, 32, 3))
+    projections = {layer.name.removesuffix("_proj") for layer in model.layers if layer.name.endswith("_proj")}
+    blocks = {layer.name.removesuffix("_add") for layer in model.layers if layer.name.endswith("_add")}
+    assert projections == (blocks if expected == "all" else set(expected))
+    assert len(blocks) == 16
+
+
+def test_resnet50_projects_in_every_first_block():
+    model = build(SPECS["resnet50"], input_shape=(32, 32, 3))
+    projections = [layer.name for layer in model.layers if layer.name.endswith("_proj")]
+    assert projections == [f"stage{i}_block1_proj" for i in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("name", ["plain18", "plain34", "cifar_plain20"])
+def test_plain_nets_have_no_addition(name):
+    model = build(SPECS[name], input_shape=(32, 32, 3))
+    assert not [layer for layer in model.layers if isinstance(layer, keras.layers.Add) or "proj" in layer.name]
+
+
+def test_stride_stands_where_the_version_says():
+    spec = SPECS["resnet50"]
+    assert plan(spec, 8, 2) == [(1, 8, 2), (3, 8, 1), (1, 32, 1)]
+    assert plan(variant(spec, version="1.5"), 8, 2) == [(1, 8, 1), (3, 8, 2), (1, 32, 1)]
+    assert plan(SPECS["resnet18"], 8, 2) == [(3, 8, 2), (3, 8, 1)]
+
+
+def test_strided_convolution_is_aligned_as_in_torch():
+    """3x3, stride 2, zeros on every side: output 0 is centred on pixel 0 (Keras's "same": on pixel 1)."""
+    inputs = keras.Input((4, 4, 1))
+    model = keras.Model(inputs, conv(inputs, 3, 1, 2, "c"))
+    kernel = np.zeros((3, 3, 1, 1))
+    kernel[1, 1] = 1
+    model.get_layer("c").kernel.assign(kernel)
+    y = model.predict(np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1), verbose=0)
+    np.testing.assert_array_equal(y[0, :, :, 0], [[0, 2], [8, 10]])

@@ -1,0 +1,160 @@
+"""Published counts, torchvision's own outputs, shapes, preprocessing."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import seeded
+from conftest import GOLDEN
+from torchvision_names import ours
+
+from keras_resnet import complexity
+from keras_resnet.builder import IMAGENET_MEAN, IMAGENET_STD, build
+from keras_resnet.specs import SPECS, variant
+from keras_resnet.weights.native import assign_tensors, named_variables
+
+FIGURES = json.loads((GOLDEN / "published_figures.json").read_text())
+
+
+def rows(figure):
+    """(network, what of it, published value) of one entry of the published figures."""
+    for name, values in FIGURES[figure].items():
+        if not name.startswith("_"):
+            for key, value in values.items() if isinstance(values, dict) else [(None, values)]:
+                yield name, key, value
+
+
+@pytest.mark.parametrize(("name", "option", "expected"), rows("imagenet_parameters_trainable"))
+def test_imagenet_parameters(name, option, expected):
+    model = build(variant(SPECS[name], shortcut=option), input_shape=(32, 32, 3))
+    assert complexity(model).parameters == expected
+
+
+@pytest.mark.parametrize(("option", "depth", "expected"), rows("cifar10_parameters_trainable"))
+def test_cifar_parameters(option, depth, expected):
+    if f"cifar_resnet{depth}" in SPECS:  # 1202 layers: see the CHANGELOG
+        spec = variant(SPECS[f"cifar_resnet{depth}"], shortcut=option)
+        assert complexity(build(spec)).parameters == expected
+        if option == "A":  # no parameters in the shortcuts: the plain net has as many
+            assert complexity(build(SPECS[f"cifar_plain{depth}"])).parameters == expected
+
+
+@pytest.mark.parametrize(("name", "key", "expected"), rows("imagenet_multiply_adds"))
+def test_imagenet_multiply_adds(name, key, expected):
+    changes = {"version": key[1:]} if key.startswith("v") else {"shortcut": key}
+    multiply_adds = complexity(build(variant(SPECS[name], **changes))).multiply_adds
+    assert multiply_adds / 1e9 == pytest.approx(expected, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "key"),
+    [
+        ("resnet50", {"version": "1.5"}, "resnet50_v1.5"),
+        ("resnet101", {"version": "1.5"}, "resnet101_v1.5"),
+        ("cifar_resnet56", {"shortcut": "B"}, "cifar_resnet56_B"),
+        ("cifar_plain56", {}, "cifar_plain56"),
+        ("cifar_resnet110", {"shortcut": "B"}, "cifar_resnet110_B"),
+    ],
+)
+def test_complexity_is_pycls(name, changes, key):
+    cost = complexity(build(variant(SPECS[name], **changes)))
+    for figure, expected in FIGURES["pycls_complexity"][key].items():
+        assert getattr(cost, figure) == expected
+
+
+@pytest.mark.parametrize(("key", "_", "expected"), rows("imagenet_parameters_total_with_batchnorm_statistics"))
+def test_total_parameters(key, _, expected):
+    assert build(
+        SPECS[key.removesuffix("_B")], input_shape=(32, 32, 3), include_preprocessing=False
+    ).count_params() == (expected)
+
+
+@pytest.mark.parametrize(("name", "convs"), [("resnet18", 2), ("resnet50", 3)])
+def test_outputs_are_torchvisions(name, convs):
+    """Logits and statistics of every stage, square and rectangular images, to a relative 2e-5."""
+    listing = json.loads((GOLDEN / f"torchvision_{name}.json").read_text())
+    golden = np.load(GOLDEN / f"torchvision_{name}.npz")
+    pairs = (ours(n, np.asarray(seeded.tensor(n, shape, dtype)), convs) for n, shape, dtype in listing)
+    arrays = dict(pair for pair in pairs if pair)
+    spec = variant(SPECS[name], version="1.5")
+
+    for kind in ("square", "rect"):
+        images = seeded.images(kind)
+        model = build(spec, input_shape=images.shape[1:])
+        assign_tensors(named_variables(model), arrays, "fixture")
+        logits = model.predict(images.astype(np.float32), verbose=0)
+        assert (
+            np.abs(
+                logits / np.abs(golden[f"{kind}_logits"]).max()
+                - golden[f"{kind}_logits"] / np.abs(golden[f"{kind}_logits"]).max()
+            ).max()
+            < 2e-5
+        )
+
+    stages = build(spec, classes=None, input_shape=(224, 224, 3))
+    assign_tensors(named_variables(stages), {k: v for k, v in arrays.items() if not k.startswith("logits")}, "fixture")
+    outputs = stages.predict(seeded.images("square").astype(np.float32), verbose=0)
+    for stage, value in outputs.items():
+        for statistic, actual in (("mean", value.mean((1, 2))), ("std", value.std((1, 2)))):
+            expected = golden[f"square_{stage}_{statistic}"]
+            assert np.abs(actual - expected).max() / np.abs(expected).max() < 2e-5
+
+
+def test_stage_outputs_halve_size_and_double_width():
+    model = build(SPECS["resnet18"], classes=None)
+    assert {name: tensor.shape[1:] for name, tensor in model.output.items()} == {
+        "stage1": (56, 56, 64),
+        "stage2": (28, 28, 128),
+        "stage3": (14, 14, 256),
+        "stage4": (7, 7, 512),
+    }
+
+
+def test_layer_names_are_public():
+    names = {layer.name for layer in build(SPECS["resnet50"], input_shape=(32, 32, 3)).layers}
+    assert {"images", "preprocessing", "stem_conv", "stem_bn", "stage2_block1_conv1", "stage2_block1_bn1"} <= names
+    assert {"stage2_block1_proj", "stage2_block1_proj_bn", "stage2_block1_add", "logits"} <= names
+
+
+def preprocessed(channels, **arguments):
+    model = build(SPECS["cifar_resnet20"], input_shape=(8, 8, channels), **arguments)
+    inner = keras.Model(model.input, model.get_layer("preprocessing").output)
+    return inner.predict(np.full((1, 8, 8, channels), 255, np.float32), verbose=0)[0, 0, 0]
+
+
+def test_preprocessing_of_rgb():
+    expected = (255 - np.array(IMAGENET_MEAN)) / IMAGENET_STD
+    np.testing.assert_allclose(preprocessed(3), expected, rtol=1e-5)
+
+
+def test_preprocessing_of_other_channels():
+    """One channel takes the average of the three values; of four, the first three are RGB."""
+    grey = (255 - np.mean(IMAGENET_MEAN)) / np.mean(IMAGENET_STD)
+    np.testing.assert_allclose(preprocessed(1), [grey], rtol=1e-5)
+    rgb = (255 - np.array(IMAGENET_MEAN)) / IMAGENET_STD
+    np.testing.assert_allclose(preprocessed(4), [*rgb, grey], rtol=1e-5)
+
+
+def test_own_mean_and_deviation():
+    np.testing.assert_allclose(preprocessed(3, mean=(0, 0, 255), std=(255, 51, 1)), [1, 5, 0], rtol=1e-5)
+
+
+def test_mixed_precision_keeps_pixels_and_logits_precise(policy):
+    policy("mixed_bfloat16")
+    model = build(SPECS["cifar_resnet20"])
+    assert model.get_layer("preprocessing").compute_dtype == "float32"
+    assert model.get_layer("stem_conv").compute_dtype == "bfloat16"
+    assert model.output.dtype == "float32"
+
+
+@pytest.mark.parametrize("classes", [0, -3])
+def test_impossible_classes(classes):
+    with pytest.raises(ValueError, match="classes must be 1 or more"):
+        build(SPECS["cifar_resnet20"], classes=classes)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 32, None), (1, 32, 32, 3)])
+def test_impossible_input_shape(shape):
+    with pytest.raises(ValueError, match="input_shape must be"):
+        build(SPECS["cifar_resnet20"], input_shape=shape)

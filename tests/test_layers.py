@@ -1,0 +1,114 @@
+"""Our batch normalization is Keras's, by every number that it puts out or keeps."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_resnet.layers import BatchNormalization, Pad
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "mixed_bfloat16": 2e-2, "mixed_float16": 2e-3}
+
+
+def pair(shape, axis, **arguments):
+    """(ours, Keras's) with equal random variables."""
+    random = np.random.RandomState(1)
+    layers = [
+        cls(axis=axis, momentum=0.9, epsilon=1e-5, **arguments)
+        for cls in (BatchNormalization, keras.layers.BatchNormalization)
+    ]
+    for layer in layers:
+        layer.build(shape)
+    for ours, theirs in zip(*[layer.weights for layer in layers], strict=True):
+        value = random.uniform(0.5, 1.5, ours.shape)
+        ours.assign(value)
+        theirs.assign(value)
+    return layers
+
+
+def outcome(layer, x, training):
+    """Everything observable of one call: output, gradients, moving statistics."""
+    weights = tf.cast(tf.random.stateless_normal(x.shape, [1, 2]), x.dtype)  # a sum of squares would have no gradient
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x, training=training)
+        total = tf.reduce_sum(tf.cast(y * tf.cast(weights, y.dtype), tf.float32))
+    gradients = tape.gradient(total, [x, *[variable.value for variable in layer.trainable_variables]])
+    return [y, *gradients, layer.moving_mean, layer.moving_variance]
+
+
+def assert_same(layers, x, training, tolerance):
+    for ours, theirs in zip(*[outcome(layer, x, training) for layer in layers], strict=True):
+        ours, theirs = (np.asarray(keras.ops.convert_to_numpy(value), np.float64) for value in (ours, theirs))
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("axis", [3, 1, -1])
+@pytest.mark.parametrize("name", list(TOLERANCE))
+def test_equals_keras(name, axis, training, policy):
+    policy(name)
+    dtype = keras.config.dtype_policy().compute_dtype
+    x = tf.cast(tf.random.stateless_normal((4, 5, 6, 7), [3, 4], 2.0, 3.0), dtype)
+    assert_same(pair(x.shape, axis), x, training, TOLERANCE[name])
+
+
+@pytest.mark.parametrize("arguments", [{"scale": False}, {"center": False}, {"scale": False, "center": False}])
+def test_without_scale_or_offset(arguments):
+    x = tf.random.stateless_normal((4, 5, 6, 7), [3, 4])
+    assert_same(pair(x.shape, 3, **arguments), x, True, 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(8, 5), (8, 5, 6), (2, 3, 4, 5, 6)])
+def test_other_ranks_take_keras_path(shape):
+    x = tf.random.stateless_normal(shape, [3, 4])
+    assert_same(pair(shape, -1), x, True, 1e-5)
+
+
+def test_the_fused_kernel_is_what_runs():
+    """Otherwise the tests above would compare Keras with itself."""
+    layer = BatchNormalization()
+    step = tf.function(lambda x: layer(x, training=True))
+    graph = step.get_concrete_function(tf.TensorSpec((2, 4, 4, 3))).graph
+    assert "FusedBatchNormV3" in {operation.type for operation in graph.get_operations()}
+    inference = tf.function(lambda x: layer(x, training=False)).get_concrete_function(tf.TensorSpec((2, 4, 4, 3)))
+    assert "FusedBatchNormV3" not in {operation.type for operation in inference.graph.get_operations()}
+
+
+def test_synchronized_takes_keras_path():
+    layer = BatchNormalization(synchronized=True)
+    step = tf.function(lambda x: layer(x, training=True))
+    graph = step.get_concrete_function(tf.TensorSpec((2, 4, 4, 3))).graph
+    assert "FusedBatchNormV3" not in {operation.type for operation in graph.get_operations()}
+
+
+def test_frozen_layer_keeps_its_statistics():
+    layer = BatchNormalization()
+    layer.build((2, 4, 4, 3))
+    layer.trainable = False
+    layer(tf.ones((2, 4, 4, 3)), training=True)
+    np.testing.assert_array_equal(layer.moving_mean.numpy(), 0)
+
+
+def test_an_empty_batch_changes_nothing():
+    """A replica may get no image of an uneven last batch."""
+    layer = BatchNormalization()
+    layer(tf.zeros((0, 4, 4, 3)), training=True)
+    np.testing.assert_array_equal(layer.moving_mean.numpy(), 0)
+    np.testing.assert_array_equal(layer.moving_variance.numpy(), 1)
+
+
+def test_moving_variance_by_hand():
+    """Two pixels 0 and 2: population variance 1, not the kernel's 2; 0.9 * 1 + 0.1 * 1."""
+    layer = BatchNormalization(momentum=0.9)
+    layer(tf.constant([0.0, 2.0], shape=(2, 1, 1, 1)), training=True)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), [0.1], rtol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), [1.0], rtol=1e-6)
+
+
+def test_pad_zeros_and_edges():
+    x = np.arange(4, dtype=np.float32).reshape(1, 2, 2, 1)
+    zeros = keras.ops.convert_to_numpy(Pad([(0, 0), (0, 0), (0, 0), (0, 2)])(x))
+    np.testing.assert_array_equal(zeros[0, 1, 1], [3, 0, 0])
+    edges = keras.ops.convert_to_numpy(Pad([(0, 0), (1, 1), (1, 1), (0, 0)], "symmetric")(x))
+    np.testing.assert_array_equal(edges[0, :, :, 0], [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]])

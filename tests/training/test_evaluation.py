@@ -1,0 +1,45 @@
+"""Figures equal NumPy's count, whatever the sizes and however many replicas."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_resnet.config import Config
+from keras_resnet.data.image_set import Split
+from keras_resnet.task import load_task
+from keras_resnet.training.evaluation import Evaluator
+
+
+def task_of(size, batch_size):
+    config = Config.model_validate({"train": {"steps": 1}, "eval": {"batch_size": batch_size}})
+    task = load_task(config)
+    test = task.images.split("test")
+    task.images.splits["part"] = Split(size, test.read)
+    return task
+
+
+@pytest.fixture(scope="module")
+def strategies():
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    return {1: tf.distribute.OneDeviceStrategy("CPU:0"), 2: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])}
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 35])
+def test_equals_numpy(strategies, replicas, size):
+    task = task_of(size, 4)
+    strategy = strategies[replicas]
+    with strategy.scope():
+        model = task.build_model()
+    figures = Evaluator(task, model, strategy)("part")
+
+    read = task.images.splits["part"].read
+    images, labels = zip(*[read(i) for i in range(size)], strict=True)
+    logits = model.predict_on_batch(np.stack(images).astype(np.float32)).astype(np.float64)
+    labels = np.array(labels)
+    error = 100 * np.mean(logits.argmax(-1) != labels)
+    top = logits.max(-1, keepdims=True)
+    loss = np.mean(np.log(np.exp(logits - top).sum(-1)) + top[:, 0] - logits[np.arange(size), labels])
+    assert figures["error"] == pytest.approx(error, abs=1e-9)
+    assert figures["loss"] == pytest.approx(loss, rel=1e-5)

@@ -1,0 +1,189 @@
+"""train.py as a user runs it: what it writes, that it goes on, that two workers agree, what it refuses."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, TINY_RUN
+
+from keras_resnet.training.metrics_log import read_metrics
+from keras_resnet.weights.native import read_tensors
+
+
+def metrics(folder):
+    return read_metrics(os.path.join(folder, "metrics.jsonl"))
+
+
+def test_what_a_run_leaves(finished_run):
+    there = {path.name for path in finished_run.iterdir()}
+    assert there == {
+        "config.yaml",
+        "environment.json",
+        "checkpoints",
+        "weights",
+        "metrics.jsonl",
+        "tensorboard",
+        "curves.png",
+        "results.json",
+    }
+    assert {path.name for path in (finished_run / "weights").iterdir()} == {"best.safetensors", "last.safetensors"}
+    assert json.loads((finished_run / "environment.json").read_text())["tensorflow"]
+    lines = metrics(finished_run)
+    assert [line["step"] for line in lines] == [2, 4]
+    assert {"train/loss", "train/error", "train/learning_rate", "validation/loss", "validation/error"} <= set(lines[-1])
+    results = json.loads((finished_run / "results.json").read_text())
+    assert results["steps"] == 4
+    assert results["validation"]["loss"] == pytest.approx(lines[-1]["validation/loss"], rel=1e-6)
+
+
+def test_steps_counted_are_steps_done(finished_run):
+    arrays = read_tensors(str(finished_run / "checkpoints" / "step-00000004" / "variables.safetensors"))
+    assert [int(value) for name, value in arrays.items() if name.endswith("/iterations")] == [4]
+
+
+def test_the_same_command_says_that_it_is_finished(finished_run, cli, tiny_run):
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file()}
+    process = cli("train.py", "--strategy=mirrored", f"--workdir={finished_run}", *tiny_run)
+    assert process.returncode == 0, process.stderr
+    assert "Already finished: 4 steps" in process.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file()}
+
+
+def test_a_changed_command_is_refused_there(finished_run, cli, tiny_run):
+    process = cli("train.py", f"--workdir={finished_run}", *tiny_run, "--set=train.seed=1")
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1].endswith(
+        "holds another run: train.seed is 0 there and 1 here; name another folder, or leave --workdir out"
+    )
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(finished_run, cli, tiny_run, tmp_path):
+    """A run that stood at step 2 ends with the weights and the metrics of one that never stopped."""
+    import shutil
+
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder)
+    shutil.rmtree(folder / "checkpoints" / "step-00000004")
+    (folder / "results.json").unlink()
+    (folder / "weights" / "last.safetensors").unlink()
+    process = cli("train.py", "--strategy=mirrored", f"--workdir={folder}", *tiny_run)
+    assert process.returncode == 0, process.stderr
+    assert "from step 2" in process.stdout
+    assert (folder / "metrics.jsonl").read_text() == (finished_run / "metrics.jsonl").read_text()
+    one, two = (read_tensors(str(path / "weights" / "last.safetensors")) for path in (finished_run, folder))
+    for name, value in one.items():
+        np.testing.assert_array_equal(two[name], value)
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def test_two_workers_on_loopback_equal_two_replicas(tmp_path, cli, tiny_run):
+    """MultiWorkerMirroredStrategy with two real processes; Keras 3.15's own fit cannot do this."""
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    processes = []
+    for index in range(2):
+        cluster = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+        command = [
+            sys.executable,
+            "train.py",
+            "--strategy=multi_worker",
+            f"--workdir={tmp_path / 'workers'}",
+            *tiny_run,
+        ]
+        processes.append(
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=os.environ | {"TF_CONFIG": cluster},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert "Finished: 4 steps" in outputs[0][0]
+    assert outputs[1][0] == ""  # the chief speaks for all
+
+    replicas = tmp_path / "replicas"
+    process = cli("train.py", "--strategy=mirrored", "--virtual_devices=2", f"--workdir={replicas}", *tiny_run)
+    assert process.returncode == 0, process.stderr
+    assert "16 = 2 x 8" in process.stdout
+    for ours, theirs in zip(metrics(tmp_path / "workers"), metrics(replicas), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_under_two_replicas(tmp_path, cli, tiny_run, precision):
+    arguments = [*tiny_run, f"--set=train.precision={precision}", f"--workdir={tmp_path / 'run'}"]
+    process = cli("train.py", "--strategy=mirrored", "--virtual_devices=2", *arguments)
+    assert process.returncode == 0, process.stderr
+    assert np.isfinite(metrics(tmp_path / "run")[-1]["validation/loss"])
+    arrays = read_tensors(str(tmp_path / "run" / "weights" / "last.safetensors"))
+    assert {str(value.dtype) for value in arrays.values()} == {"float32"}
+
+
+def test_divergence_is_one_line(tmp_path, cli, tiny_run):
+    arguments = [*tiny_run, "--set=train.learning_rate=1e30", "--set=train.steps=20", f"--workdir={tmp_path / 'run'}"]
+    process = cli("train.py", *arguments)
+    assert process.returncode == 4
+    assert "the training loss is" in process.stderr.splitlines()[-1]
+    assert "Traceback" not in process.stderr
+
+
+BAD = {
+    "--strategy=mirord": 'error: --strategy: unknown strategy "mirord"; did you mean "mirrored"?',
+    "--stratgy=mirrored": "error: unknown flag 'stratgy'. Did you mean: strategy",
+    "--set=model.name=resnet5": 'error: --set: model.name: unknown name "resnet5"; did you mean "resnet50"',
+    "--set=train.lr=1": 'error: --set: train.lr: unknown key; did you mean "learning_rate"?',
+    "--config=nowhere.yaml": "error: nowhere.yaml: no such file",
+    "--virtual_devices=3 --strategy=mirrored": "error: train.batch_size: 64 does not divide over 3 replicas; try 63 or 66",
+    "--virtual_devices=-1": "error: flag --virtual_devices=-1: -1 is not a non-negative integer.",
+    "--require_gpus=many": "error: flag --require_gpus=many",
+    "digits": 'error: unexpected argument "digits"',
+    "--set=train.jit_compile=true --set=train.precision=mixed_float16 --strategy=mirrored": "error: train.jit_compile",
+}
+
+
+@pytest.mark.parametrize(("flags", "message"), BAD.items(), ids=BAD)
+def test_mistakes_before_tensorflow_is_loaded(cli, tmp_path, flags, message):
+    """One line, exit code 2, nothing written, and a command that cannot import TensorFlow says the same."""
+    (tmp_path / "tensorflow.py").write_text("raise AssertionError('TensorFlow was imported')")
+    process = cli(ROOT / "train.py", *flags.split(), cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    assert process.returncode == 2
+    assert process.stderr.startswith(message), process.stderr
+    assert process.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "env", "message"),
+    [
+        (["--require_gpus=64"], {}, "--require_gpus=64: TensorFlow sees"),
+        (["--strategy=multi_worker"], {}, "the variable TF_CONFIG is not set"),
+        (["--strategy=multi_worker"], {"TF_CONFIG": "{"}, "TF_CONFIG: expected, for example"),
+        ([], {"KERAS_BACKEND": "jax"}, "KERAS_BACKEND=jax: this command needs tensorflow"),
+        (["--workdir=/dev/null/run"], {}, "--workdir=/dev/null/run: cannot be written"),
+        (["--set=export.top_k=11"], {}, "export.top_k: 11 is more than the 10 classes of digits"),
+        (["--set=model.weights=README.md"], {}, "README.md: not a complete safetensors file"),
+        (["--set=model.weights=none.safetensors"], {}, "model.weights: No such file or directory: none.safetensors"),
+    ],
+)
+def test_mistakes_that_need_devices_or_data(cli, tmp_path, tiny_run, flags, env, message):
+    workdir = [] if any("workdir" in flag for flag in flags) else [f"--workdir={tmp_path / 'run'}"]
+    process = cli("train.py", *tiny_run, *workdir, *flags, env=env)
+    assert process.returncode == 2, process.stderr
+    assert message in process.stderr.splitlines()[-1]
+    assert "Traceback" not in process.stderr

@@ -1,0 +1,35 @@
+import matplotlib.image
+import numpy as np
+
+from keras_resnet.training.metrics_log import MetricsLog, draw_curves, read_metrics
+from keras_resnet.training.run_folder import RunFolder
+
+
+def test_each_step_stands_once_when_a_run_goes_on(tmp_path):
+    folder = RunFolder(str(tmp_path))
+    log = MetricsLog(folder, 0)
+    for step in (1, 2, 3):
+        log.write(step, {"train/loss": 1 / step})
+    log.close()
+    with open(folder.metrics, "a") as file:
+        file.write('{"step": 4, "train/lo')  # what a crash leaves
+    log = MetricsLog(folder, 2)
+    log.write(3, {"train/loss": 9.0})
+    log.close()
+    assert [(line["step"], line["train/loss"]) for line in read_metrics(folder.metrics)] == [
+        (1, 1.0),
+        (2, 0.5),
+        (3, 9.0),
+    ]
+
+
+def test_curves_are_drawn(tmp_path):
+    folder = RunFolder(str(tmp_path))
+    log = MetricsLog(folder, 0)
+    log.write(1, {"train/loss": 2.0, "train/error": 90.0, "train/learning_rate": 0.1, "validation/error": 80.0})
+    log.write(2, {"train/loss": 1.0, "train/error": 50.0, "train/learning_rate": 0.1, "validation/loss": 1.5})
+    log.close()
+    draw_curves(folder, "a run")
+    picture = matplotlib.image.imread(folder.curves)
+    assert picture.shape[0] > 300
+    assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 10

@@ -1,0 +1,54 @@
+import os
+
+import pytest
+
+from keras_resnet.config import Config
+from keras_resnet.errors import ConfigError
+from keras_resnet.training.run_folder import RunFolder
+
+
+def config(**train):
+    return Config.model_validate({"train": {"steps": 1} | train})
+
+
+def test_default_name_tells_configuration_and_hash():
+    path = RunFolder.default("configs/digits/resnet20.yaml", config()).path
+    assert path == os.path.join("runs", f"digits-resnet20-{config().digest()}")
+    assert path != RunFolder.default("configs/digits/resnet20.yaml", config(seed=1)).path
+
+
+def test_the_same_run_claims_its_folder_again(tmp_path):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config())
+    folder.claim(config())
+    assert folder.read_config() == config()
+
+
+def test_another_run_is_refused_by_its_first_difference(tmp_path):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config())
+    with pytest.raises(ConfigError, match="holds another run: train.seed is 0 there and 1 here"):
+        folder.claim(config(seed=1))
+
+
+def test_a_foreign_folder_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ConfigError, match="not empty and holds no run"):
+        RunFolder(str(tmp_path)).claim(config())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(ConfigError, match="no run lies there"):
+        RunFolder(str(tmp_path)).read_config()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        RunFolder(str(tmp_path / "file" / "run")).claim(config())
+
+
+def test_latest_is_a_link(tmp_path):
+    for name in ("one", "two"):
+        folder = RunFolder(str(tmp_path / name))
+        folder.claim(config())
+        folder.point_latest()
+    assert os.path.realpath(tmp_path / "latest") == str(tmp_path / "two")

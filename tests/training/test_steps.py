@@ -1,0 +1,67 @@
+"""Two replicas do what one does on the same global batch."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_resnet.config import Config
+from keras_resnet.task import load_task
+from keras_resnet.training.evaluation import distribute
+from keras_resnet.training.optimizer import build_optimizer
+from keras_resnet.training.steps import make_train_step
+from keras_resnet.weights.native import named_variables, to_tensors
+
+
+@pytest.fixture(scope="module")
+def strategies():
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    return {1: tf.distribute.OneDeviceStrategy("CPU:0"), 2: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])}
+
+
+def trained(strategy, steps=3, frozen=True, jit_compile=False):
+    """Weights before and after some steps, the steps' sums, and the optimizer's count."""
+    config = Config.model_validate(
+        {"train": {"steps": 10, "batch_size": 16, "learning_rate": 0.02, "weight_decay": 1e-2}, "data": {"pad_crop": 1}}
+    )
+    task = load_task(config)
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = task.build_model()
+        if frozen:  # statistics are per replica; without them, replicas must agree exactly
+            for layer in model.layers:
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.trainable = False
+        optimizer = build_optimizer(task.config.train, model.trainable_variables)
+    before = to_tensors(named_variables(model))
+    step = make_train_step(task, model, optimizer, strategy, jit_compile)
+    batches = iter(distribute(strategy, lambda shard: task.train_dataset(0, shard), 16))
+    sums = [{name: float(value) for name, value in step(next(batches)).items()} for _ in range(steps)]
+    return before, to_tensors(named_variables(model)), sums, int(optimizer.iterations.numpy())
+
+
+def test_two_replicas_give_the_update_of_one(strategies):
+    before, one, one_sums, count = trained(strategies[1])
+    _, two, two_sums, two_count = trained(strategies[2])
+    assert count == two_count == 3
+    for name, value in one.items():
+        if not np.array_equal(value, before[name]):
+            moved = np.abs(value - before[name]).max()
+            np.testing.assert_allclose(two[name], value, atol=1e-5 * max(moved, np.abs(value).max()))
+    for ours, theirs in zip(one_sums, two_sums, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
+        assert ours["images"] == 16
+
+
+def test_every_weight_learns(strategies):
+    """A variable that no gradient reaches would stay as it was."""
+    before, after, _, _ = trained(strategies[1], frozen=False)
+    assert [name for name, value in after.items() if np.array_equal(value, before[name])] == []
+
+
+def test_compiled_step_is_the_same_step(strategies):
+    _, plain, _, _ = trained(strategies[1], steps=1, frozen=False)
+    _, compiled, _, _ = trained(strategies[1], steps=1, frozen=False, jit_compile=True)
+    for name, value in plain.items():
+        np.testing.assert_allclose(compiled[name], value, atol=1e-3 * np.abs(value).max())

@@ -1,0 +1,65 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_resnet import CIFARResNet
+from keras_resnet.weights.native import load_weights, read_metadata, read_tensors, save_weights
+
+
+@pytest.fixture(scope="module")
+def model():
+    return CIFARResNet(20, input_shape=(8, 8, 3))
+
+
+def test_round_trip_is_exact(model, tmp_path):
+    path = str(tmp_path / "w.safetensors")
+    save_weights(model, path, {"step": "7"})
+    assert read_metadata(path)["step"] == "7"
+    assert "stage2_block1_conv1/kernel" in read_tensors(path)
+    other = CIFARResNet(20, input_shape=(8, 8, 3))
+    load_weights(other, path)
+    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_another_network_is_refused_and_nothing_is_set(model, tmp_path):
+    path = str(tmp_path / "w.safetensors")
+    save_weights(model, path)
+    other = CIFARResNet(20, input_shape=(8, 8, 3), classes=3)
+    before = other.get_weights()
+    with pytest.raises(ValueError, match=r"logits/kernel has shape \(64, 10\), the model's is \(64, 3\)"):
+        load_weights(other, path)
+    for one, two in zip(before, other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def dense():
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, keras.layers.Dense(1, name="d")(inputs))
+
+
+def test_missing_and_foreign_tensors_are_named(model, tmp_path):
+    path = str(tmp_path / "w.safetensors")
+    small = dense()
+    save_weights(small, path)
+    with pytest.raises(ValueError, match=r"no tensor for stem_conv/kernel"):
+        load_weights(model, path)
+    save_weights(model, path)
+    with pytest.raises(ValueError, match="no tensor for d/kernel"):
+        load_weights(small, path)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-5], lambda data: data[:20], lambda data: b"", lambda data: b"PK" + data]
+)
+def test_damaged_files_are_named(model, tmp_path, damage):
+    path = tmp_path / "w.safetensors"
+    save_weights(model, str(path))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"w\.safetensors: not a complete safetensors file"):
+        load_weights(model, str(path))
+
+
+def test_nothing_is_left_aside(model, tmp_path):
+    save_weights(model, str(tmp_path / "w.safetensors"))
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
