@@ -35,6 +35,7 @@ _HOMES = {
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
+
 @wrapt.when_imported("keras")
 def _register_layers(_):
     """Keras loads our models from `.keras` files only once it knows our layers."""

@@ -154,15 +154,15 @@ def config(**train):
 
 
 def test_batch_that_does_not_divide():
-    with pytest.raises(ConfigError, match="train.batch_size: 63 does not divide over 2 replicas; try 62 or 64"):
+    with pytest.raises(ConfigError, match=r"train.batch_size: 63 does not divide over 2 replicas; try 62 or 64"):
         check_strategy(config(batch_size=63), "mirrored", 2)
-    with pytest.raises(ConfigError, match="eval.batch_size: 256 does not divide over 3 replicas; try 255 or 258"):
+    with pytest.raises(ConfigError, match=r"eval.batch_size: 256 does not divide over 3 replicas; try 255 or 258"):
         check_strategy(config(batch_size=63), "mirrored", 3)
     check_strategy(config(batch_size=64), "mirrored", 2)
 
 
 def test_float16_with_xla_under_mirrored():
-    with pytest.raises(ConfigError, match="train.jit_compile: true cannot go with train.precision mixed_float16"):
+    with pytest.raises(ConfigError, match=r"train.jit_compile: true cannot go with train.precision mixed_float16"):
         check_strategy(config(precision="mixed_float16", jit_compile=True), "mirrored")
     check_strategy(config(precision="mixed_float16", jit_compile=True), "one_device")
     check_strategy(config(precision="mixed_bfloat16", jit_compile=True), "mirrored")

@@ -36,7 +36,7 @@ def named_variables(model: keras.Model) -> dict:
 
 def to_tensors(variables: dict) -> dict[str, np.ndarray]:
     """Reads variables {name: keras.Variable}; under a strategy, every worker must take part."""
-    return {name: np.ascontiguousarray(keras.ops.convert_to_numpy(variable)) for name, variable in variables.items()}
+    return {name: np.asarray(keras.ops.convert_to_numpy(variable), order="C") for name, variable in variables.items()}
 
 
 def write_tensors(arrays: dict[str, np.ndarray], path: str, metadata: dict[str, str] | None = None) -> None:

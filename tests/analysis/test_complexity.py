@@ -35,5 +35,5 @@ def test_groups_and_pooling():
 
 def test_unknown_size_is_named():
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1, name="first")])
-    with pytest.raises(ValueError, match="first: the output .* is unknown"):
+    with pytest.raises(ValueError, match=r"first: the output .* is unknown"):
         complexity(model)

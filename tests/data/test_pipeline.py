@@ -18,7 +18,10 @@ def labels_and_seeds(image, label, seed):
     return label, seed
 
 
-def train(start_step=0, shard=Shard(0, 1, 4), seed=5, steps=20, size=SIZE):
+ALONE = Shard(0, 1, 4)
+
+
+def train(start_step=0, shard=ALONE, seed=5, steps=20, size=SIZE):
     return train_batches(
         split(size), labels_and_seeds, seed=seed, batch_size=4, steps=steps, shard=shard, start_step=start_step
     )

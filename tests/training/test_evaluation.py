@@ -36,7 +36,7 @@ def test_equals_numpy(strategies, replicas, size):
 
     read = task.images.splits["part"].read
     images, labels = zip(*[read(i) for i in range(size)], strict=True)
-    logits = model.predict_on_batch(np.stack(images).astype(np.float32)).astype(np.float64)
+    logits = np.asarray(model(np.stack(images).astype(np.float32), training=False), np.float64)
     labels = np.array(labels)
     error = 100 * np.mean(logits.argmax(-1) != labels)
     top = logits.max(-1, keepdims=True)

@@ -89,6 +89,7 @@ def test_losses_and_norms_are_torchs(float64):
     assert norm_error < 1e-8
 
 
+@pytest.mark.slow
 def test_decoupled_decay_is_another_optimizer(float64):
     """Keras's own weight_decay misses the same trajectory: the comparison can tell them apart."""
 

@@ -27,7 +27,7 @@ def test_the_same_run_claims_its_folder_again(tmp_path):
 def test_another_run_is_refused_by_its_first_difference(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config())
-    with pytest.raises(ConfigError, match="holds another run: train.seed is 0 there and 1 here"):
+    with pytest.raises(ConfigError, match=r"holds another run: train.seed is 0 there and 1 here"):
         folder.claim(config(seed=1))
 
 

@@ -1,0 +1,121 @@
+"""python -m keras_resnet COMMAND as a user types it."""
+
+import json
+import os
+import re
+
+import matplotlib.image
+import numpy as np
+import pytest
+from conftest import ROOT, run
+
+from keras_resnet.__main__ import COMMANDS
+from keras_resnet.specs import SPECS
+
+
+def test_help_lists_every_command(cli):
+    printed = cli("-m", "keras_resnet", "--help").stdout
+    files = {path.stem.removesuffix("_command") for path in (ROOT / "keras_resnet/commands").glob("*_command.py")}
+    assert files == set(COMMANDS)
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} +\S", printed, re.M)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_help_of_each_command(cli, name):
+    process = cli("-m", "keras_resnet", name, "--help")
+    assert process.returncode == 0
+    assert f"python -m keras_resnet {name}" in process.stdout
+
+
+def test_list_names_every_network(cli):
+    printed = cli("-m", "keras_resnet", "list").stdout
+    for name, spec in SPECS.items():
+        assert re.search(rf"^{name} +{spec.layers} ", printed, re.M)
+
+
+def test_summary_is_the_papers_table(cli):
+    """He et al. 2015, table 1, column 50-layer: sizes, blocks, 3.8e9 multiply-adds."""
+    printed = cli("-m", "keras_resnet", "summary", "resnet50").stdout
+    for line in (
+        "stem        112x112  7x7, 64, stride 2",
+        "56x56  3x3 max pool, stride 2",
+        "stage1        56x56  [1x1, 64 | 3x3, 64 | 1x1, 256] x 3",
+        "stage2        28x28  [1x1, 128 | 3x3, 128 | 1x1, 512] x 4",
+        "stage3        14x14  [1x1, 256 | 3x3, 256 | 1x1, 1024] x 6",
+        "stage4          7x7  [1x1, 512 | 3x3, 512 | 1x1, 2048] x 3",
+        "average pool, 1000-d dense, softmax",
+        "25,557,032 parameters",
+        "3,857,974,248 multiply-adds",
+    ):
+        assert line in printed
+
+
+def test_summary_of_a_plain_pre_activated_net(cli):
+    process = cli("-m", "keras_resnet", "summary", "plain18", "--version=2", "--image_size=64", "--classes=7")
+    assert process.returncode == 0, process.stderr
+    assert "version 2, no shortcuts" in process.stdout
+    assert "7-d dense" in process.stdout
+
+
+def test_evaluate_counts_the_test_split(finished_run, cli):
+    process = cli("-m", "keras_resnet", "evaluate", finished_run, "--split=test", "--checkpoint=last")
+    assert process.returncode == 0, process.stderr
+    error, wrong = re.search(r"test error +([\d.]+) % +\((\d+) of 359 images wrong\)", process.stdout).groups()
+    assert float(error) == pytest.approx(100 * int(wrong) / 359, abs=0.005)
+
+
+def test_evaluate_agrees_with_the_run(finished_run, cli):
+    results = json.loads((finished_run / "results.json").read_text())
+    printed = cli("-m", "keras_resnet", "evaluate", finished_run, "--checkpoint=last").stdout
+    assert f"validation error  {results['validation']['error']:.2f} %" in printed
+
+
+def test_examples_and_predict(finished_run, cli, tmp_path):
+    """The chain that `make quickstart` ends with."""
+    output = tmp_path / "model"
+    assert run("export.py", f"--workdir={finished_run}", f"--output={output}").returncode == 0
+    pictures = tmp_path / "pictures"
+    printed = cli("-m", "keras_resnet", "examples", "digits", "--count=5", f"--output={pictures}").stdout.split()
+    assert len(printed) == 5
+    assert {path[-5] for path in printed} == set("01234")  # named after what they show
+    assert matplotlib.image.imread(printed[0]).shape == (8, 8)
+    drawn = tmp_path / "predictions.png"
+    process = cli("-m", "keras_resnet", "predict", output, *printed, f"--picture={drawn}")
+    assert process.returncode == 0, process.stderr
+    assert len(re.findall(r"\.png  \d 0\.\d+  \d 0\.\d+  \d 0\.\d+", process.stdout)) == 5
+    assert len(np.unique(matplotlib.image.imread(drawn).reshape(-1, 4), axis=0)) > 10
+
+    (tmp_path / "bad.png").write_text("no image")
+    process = cli("-m", "keras_resnet", "predict", output, printed[0], tmp_path / "bad.png")
+    assert process.returncode == 3
+    assert process.stderr.splitlines()[-1].endswith(
+        "bad.png: not an image that can be decoded; expected JPEG, PNG, GIF or BMP"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["sumary", "resnet50"], 2, 'unknown command "sumary"; did you mean "summary"?'),
+        (["summary"], 2, "expected one network"),
+        (["summary", "resnet51"], 2, 'unknown network "resnet51"; did you mean "resnet50"'),
+        (["summary", "resnet50", "--version=3"], 2, '--version: got "3"; expected one of "1", "1.5", "2"'),
+        (["summary", "resnet50", "--shortcut=D"], 2, '--shortcut: got "D"; expected one of "A", "B", "C"'),
+        (["summary", "plain34", "--shortcut=A"], 2, "plain34 has no shortcuts"),
+        (["list", "more"], 2, 'unexpected argument "more"'),
+        (["evaluate"], 2, "expected the folder of one run"),
+        (["evaluate", "docs"], 2, "no run lies there"),
+        (["examples", "digits"], 2, "--output is missing"),
+        (["examples", "digit", "--output=x"], 2, 'unknown data set "digit"; did you mean "digits"?'),
+        (["predict", "docs"], 2, "expected an export and images"),
+        (["predict", "docs", "README.md"], 2, "docs: no exported SavedModel lies there"),
+        (["list", "--colour"], 2, "unknown flag 'colour'"),
+    ],
+)
+def test_mistakes_are_one_line(cli, tmp_path, arguments, code, message):
+    process = cli("-m", "keras_resnet", *arguments)
+    assert process.returncode == code, process.stderr
+    assert message in process.stderr.splitlines()[-1]
+    assert "Traceback" not in process.stderr
+    assert not os.path.exists(ROOT / "x")
