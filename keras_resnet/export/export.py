@@ -1,8 +1,11 @@
 """Writes SavedModel and LiteRT of a model, verifies both, and publishes them as one version."""
 
+import contextlib
 import json
 import os
 import shutil
+import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 
@@ -86,10 +89,30 @@ def write_litert(task: Task, saved_model: str, path: str) -> None:
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=["predict_images"])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    with _quiet_converter():
+        content = converter.convert()
     with open(path, "wb") as file:
-        file.write(converter.convert())
+        file.write(content)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.txt", "\n".join(task.labels) + "\n")
+
+
+@contextlib.contextmanager
+def _quiet_converter():
+    """Keeps back what the converter's C++ writes of itself, unless it fails."""
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def publish(aside: str, output: str, report: dict) -> dict:
