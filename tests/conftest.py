@@ -1,6 +1,5 @@
 """What all tests share: quiet TensorFlow, the command lines as child processes, the golden figures."""
 
-import json
 import os
 import pathlib
 import subprocess
@@ -9,15 +8,23 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
 sys.path[:0] = [str(GOLDEN), str(ROOT / "tests")]
 
 
+# Two CPU devices in every test process, so that two replicas can train; possible only before TensorFlow starts.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+
 @pytest.fixture(scope="session")
-def published():
-    return json.loads((GOLDEN / "published_figures.json").read_text())
+def strategies():
+    """Number of replicas -> strategy."""
+    return {1: tf.distribute.OneDeviceStrategy("CPU:0"), 2: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])}
 
 
 @pytest.fixture

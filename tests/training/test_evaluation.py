@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_resnet.config import Config
 from keras_resnet.data.image_set import Split
@@ -16,13 +15,6 @@ def task_of(size, batch_size):
     test = task.images.split("test")
     task.images.splits["part"] = Split(size, test.read)
     return task
-
-
-@pytest.fixture(scope="module")
-def strategies():
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    return {1: tf.distribute.OneDeviceStrategy("CPU:0"), 2: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])}
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_resnet.config import Config
 from keras_resnet.task import load_task
@@ -11,13 +10,6 @@ from keras_resnet.training.evaluation import distribute
 from keras_resnet.training.optimizer import build_optimizer
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import named_variables, to_tensors
-
-
-@pytest.fixture(scope="module")
-def strategies():
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    return {1: tf.distribute.OneDeviceStrategy("CPU:0"), 2: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])}
 
 
 def trained(strategy, steps=3, frozen=True, jit_compile=False):
