@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import seeded
 from conftest import GOLDEN
-from torchvision_names import ours
+from torch_names import ours
 
 from keras_resnet import complexity
 from keras_resnet.builder import IMAGENET_MEAN, IMAGENET_STD, build
@@ -70,35 +70,39 @@ def test_total_parameters(key, _, expected):
     ).count_params() == (expected)
 
 
-@pytest.mark.parametrize(("name", "convs"), [("resnet18", 2), ("resnet50", 3)])
-def test_outputs_are_torchvisions(name, convs):
+def relative_error(actual, expected):
+    return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("fixture", "name", "version"),
+    [
+        ("torchvision_resnet18", "resnet18", "1.5"),
+        ("torchvision_resnet50", "resnet50", "1.5"),
+        ("timm_resnetv2_50", "resnet50", "2"),
+    ],
+)
+def test_outputs_are_torchs(fixture, name, version):
     """Logits and statistics of every stage, square and rectangular images, to a relative 2e-5."""
-    listing = json.loads((GOLDEN / f"torchvision_{name}.json").read_text())
-    golden = np.load(GOLDEN / f"torchvision_{name}.npz")
-    pairs = (ours(n, np.asarray(seeded.tensor(n, shape, dtype)), convs) for n, shape, dtype in listing)
+    listing = json.loads((GOLDEN / f"{fixture}.json").read_text())
+    golden = np.load(GOLDEN / f"{fixture}.npz")
+    pairs = (ours(n, np.asarray(seeded.tensor(n, shape, dtype))) for n, shape, dtype in listing)
     arrays = dict(pair for pair in pairs if pair)
-    spec = variant(SPECS[name], version="1.5")
+    spec = variant(SPECS[name], version=version)
+    statistics = {"mean": tuple(255 * golden["mean"]), "std": tuple(255 * golden["std"])}
 
     for kind in ("square", "rect"):
         images = seeded.images(kind)
-        model = build(spec, input_shape=images.shape[1:])
-        assign_tensors(named_variables(model), arrays, "fixture")
-        logits = model.predict(images.astype(np.float32), verbose=0)
-        assert (
-            np.abs(
-                logits / np.abs(golden[f"{kind}_logits"]).max()
-                - golden[f"{kind}_logits"] / np.abs(golden[f"{kind}_logits"]).max()
-            ).max()
-            < 2e-5
-        )
+        model = build(spec, input_shape=images.shape[1:], **statistics)
+        assign_tensors(named_variables(model), arrays, fixture)
+        assert relative_error(model.predict(images.astype(np.float32), verbose=0), golden[f"{kind}_logits"]) < 2e-5
 
-    stages = build(spec, classes=None, input_shape=(224, 224, 3))
-    assign_tensors(named_variables(stages), {k: v for k, v in arrays.items() if not k.startswith("logits")}, "fixture")
+    stages = build(spec, classes=None, input_shape=(224, 224, 3), **statistics)
+    assign_tensors(named_variables(stages), {v.path: arrays[v.path] for v in stages.variables}, fixture)
     outputs = stages.predict(seeded.images("square").astype(np.float32), verbose=0)
     for stage, value in outputs.items():
         for statistic, actual in (("mean", value.mean((1, 2))), ("std", value.std((1, 2)))):
-            expected = golden[f"square_{stage}_{statistic}"]
-            assert np.abs(actual - expected).max() / np.abs(expected).max() < 2e-5
+            assert relative_error(actual, golden[f"square_{stage}_{statistic}"]) < 2e-5
 
 
 def test_stage_outputs_halve_size_and_double_width():

@@ -8,7 +8,7 @@ import pytest
 import seeded
 import tensorflow as tf
 from conftest import GOLDEN
-from torchvision_names import ours
+from torch_names import ours
 
 from keras_resnet import SPECS, build
 from keras_resnet.config import Config
@@ -35,7 +35,7 @@ def torch_resnet18(listing):
     named = {}
     arrays = {}
     for name, shape, dtype in listing:
-        pair = ours(name, np.asarray(seeded.tensor(name, shape, dtype)), 2)
+        pair = ours(name, np.asarray(seeded.tensor(name, shape, dtype)))
         if pair:
             arrays[pair[0]] = pair[1].astype("float64")
             if pair[1].ndim > 1:
