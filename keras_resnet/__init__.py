@@ -29,7 +29,7 @@ _HOMES = {
         "preprocess_input",
         "decode_predictions",
     ],
-    "layers": ["BatchNormalization", "Pad"],
+    "layers": ["BatchNormalization", "Gate", "Pad"],
     "weights": ["load_weights", "save_weights"],
     "analysis.complexity": ["complexity"],
 }

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from keras_resnet import builder
+from keras_resnet.preprocessing import preprocess
 from keras_resnet.specs import SPECS, Shortcut, Version, variant
 from keras_resnet.weights.native import load_weights
 
@@ -92,10 +93,10 @@ def _assemble(
 
     inputs, x = builder.model_input(spec, input_shape, input_tensor)
     if include_preprocessing:
-        x = builder.preprocess(x)
+        x = preprocess(x)
     _, x = builder.features(x, spec)
     if include_top:
-        x = builder.head(x, classes)
+        x = builder.head(x, classes, spec)
         if classifier_activation is not None:
             x = layers.Activation(classifier_activation, dtype=x.dtype, name="predictions")(x)
     elif pooling:

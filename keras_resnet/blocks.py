@@ -6,7 +6,7 @@ Shapes are written channels last; with Keras's image data format set to channels
 import keras
 from keras import initializers, layers
 
-from keras_resnet.layers import BatchNormalization, Pad
+from keras_resnet.layers import BatchNormalization, Gate, Pad
 
 
 def channel_axis() -> int:
@@ -14,8 +14,16 @@ def channel_axis() -> int:
     return 1 if keras.config.image_data_format() == "channels_first" else 3
 
 
-def conv(x, kernel, filters, stride, name):
-    """k x k convolution without bias, He initialization, k // 2 zeros on every side.
+def initializer(spec):
+    """He: deviation sqrt(2 / fan-out), as fb.resnet.torch; Xavier: sqrt(2 / (fan-in + fan-out))."""
+    if spec.initialization == "xavier":
+        return initializers.VarianceScaling(1.0, "fan_avg", "untruncated_normal")
+    variance = {"he": 2.0, "small": 2.0 / 4, "large": 2.0 * 4}[spec.initialization]
+    return initializers.VarianceScaling(variance, "fan_out", "untruncated_normal")
+
+
+def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
+    """k x k convolution, k // 2 zeros on every side; biased only where no normalization follows.
 
     Keras's "same" pads only right and bottom at stride 2, which is neither Caffe's nor Torch's alignment.
     """
@@ -27,15 +35,23 @@ def conv(x, kernel, filters, stride, name):
         kernel,
         strides=stride,
         padding="valid" if explicit else "same",
-        use_bias=False,
-        kernel_initializer=initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        use_bias=spec.normalization == "none" or (spec.biases == "unnormalized" and not normalized),
+        groups=groups,
+        kernel_initializer=initializer(spec),
         name=name,
     )(x)
 
 
-def norm(x, name):
-    """Batch normalization; epsilon and the moving averages' momentum as in the authors' and Torch's nets."""
+def norm(x, spec, name):
+    """Batch normalization, or nothing; epsilon and momentum as in the authors' and Torch's nets."""
+    if spec.normalization == "none":
+        return x
     return BatchNormalization(axis=channel_axis(), momentum=0.9, epsilon=1e-5, name=name)(x)
+
+
+def activate(x, spec, name):
+    """The non-linearity: max(x, 0), or what came before it."""
+    return layers.Activation(spec.activation, name=name)(x)
 
 
 def pad(x, axes, name, mode="constant"):
@@ -43,55 +59,78 @@ def pad(x, axes, name, mode="constant"):
     return Pad([axes.get(axis, (0, 0)) for axis in range(4)], mode, name=name)(x)
 
 
-def relu(x, name):
-    """max(x, 0)."""
-    return layers.Activation("relu", name=name)(x)
+def subsample(x, stride, name):
+    """Every `stride`-th pixel."""
+    return layers.MaxPooling2D(1, strides=stride, name=name)(x) if stride > 1 else x
 
 
 def plan(spec, width, stride):
-    """The convolutions of one block, in order, as (kernel, filters, stride)."""
+    """The convolutions of one block, in order, as (kernel, filters, stride, groups)."""
+    if spec.block == "single":
+        return [(3, width, stride, 1)]
     if spec.block == "basic":
-        return [(3, width, stride), (3, width, 1)]
+        return [(3, width, stride, 1), (3, width, 1, 1)]
     stride_1x1, stride_3x3 = (stride, 1) if spec.stride_on == "1x1" else (1, stride)
-    return [(1, width, stride_1x1), (3, width, stride_3x3), (1, 4 * width, 1)]
+    inner = width * spec.group_width // 64 * spec.groups
+    return [(1, inner, stride_1x1, 1), (3, inner, stride_3x3, spec.groups), (1, 4 * width, 1, 1)]
 
 
-def branch(x, convs, order, name):
-    """F(x, {W_i}): convolution, normalization, ReLU and so on, without what follows the last weight.
+def branch(x, spec, convs, name):
+    """F(x, {W_i}): convolution, normalization, activation and so on, without what follows the last weight.
 
-    Post-activation ends with a normalization (its ReLU comes after the addition), pre-activation with a
-    convolution.
+    Post-activation ends with a normalization (its activation comes after the addition), pre-activation with a
+    convolution. A Highway layer's F (Srivastava et al. 2015) is activated by itself.
     """
-    for i, (kernel, filters, stride) in enumerate(convs, 1):
-        x = conv(x, kernel, filters, stride, f"{name}_conv{i}")
+    for i, (kernel, filters, stride, groups) in enumerate(convs, 1):
         last = i == len(convs)
-        if order == "post" or not last:
-            x = norm(x, f"{name}_bn{i}")
-        if not last:
-            x = relu(x, f"{name}_relu{i}")
-    return x
+        normalized = spec.order == "post" or not last
+        x = conv(x, spec, kernel, filters, stride, f"{name}_conv{i}", normalized, groups)
+        if normalized:
+            x = norm(x, spec, f"{name}_bn{i}")
+        if not last or spec.block == "single":
+            x = activate(x, spec, f"{name}_{spec.activation}{i}")
+    return squeeze_excite(x, spec, name) if spec.squeeze else x
+
+
+def squeeze_excite(x, spec, name):
+    """x times a factor in (0, 1) per channel, a function of all channels' averages (Hu et al. 2017)."""
+    channels = x.shape[channel_axis()]
+    factors = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_pool")(x)
+    factors = layers.Conv2D(channels // spec.squeeze, 1, activation="relu", name=f"{name}_se_reduce")(factors)
+    factors = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_se_expand")(factors)
+    return layers.Multiply(name=f"{name}_se")([x, factors])
 
 
 def shortcut(x, activated, filters, stride, spec, name):
-    """W_s x of the block equation: x itself where the block keeps its shape, else by `spec.shortcut`.
+    """W_s x of the block equation: x itself where the block keeps its width, else by `spec.shortcut`.
 
     A: every `stride`-th pixel, zeros for the new channels, no parameters.
     B: 1x1 convolution of `activated` where the shape changes.
     C: 1x1 convolution of `activated` everywhere.
     """
-    channels = x.shape[channel_axis()]
-    if stride == 1 and channels == filters and spec.shortcut != "C":
-        return x
-    if spec.shortcut == "A":
-        if stride > 1:
-            x = layers.MaxPooling2D(1, strides=stride, name=f"{name}_subsample")(x)
-        return x if channels == filters else pad(x, {channel_axis(): (0, filters - channels)}, f"{name}_zeros")
-    x = conv(activated, 1, filters, stride, f"{name}_proj")
-    return norm(x, f"{name}_proj_bn") if spec.order == "post" else x
+    new = filters - x.shape[channel_axis()]
+    keeps_shape = new == 0 and (stride == 1 or spec.stride_at == "last")
+    if spec.shortcut == "A" or (keeps_shape and spec.shortcut == "B"):
+        x = subsample(x, stride, f"{name}_subsample")
+        before = new // 2 if spec.zero_channels == "both" else 0
+        return pad(x, {channel_axis(): (before, new - before)}, f"{name}_zeros") if new else x
+    if spec.projection == "pool_conv" and stride > 1:
+        activated = layers.AveragePooling2D(2, strides=stride, padding="same", name=f"{name}_proj_pool")(activated)
+        stride = 1
+    x = conv(activated, spec, 1, filters, stride, f"{name}_proj", spec.order == "post")
+    return norm(x, spec, f"{name}_proj_bn") if spec.order == "post" else x
+
+
+def gate(x, filters, stride, name):
+    """T(x) of a Highway layer, in (0, 1): 0.12 at first, so that a block begins by carrying x."""
+    x = layers.ZeroPadding2D(1, name=f"{name}_gate_pad")(x)
+    bias = initializers.Constant(-2.0)
+    layer = layers.Conv2D(filters, 3, strides=stride, activation="sigmoid", bias_initializer=bias, name=f"{name}_gate")
+    return layer(x)
 
 
 def block(x, spec, width, stride, name, first=False):
-    """y = F(x, {W_i}) + W_s x (He et al. 2015, equation 2), its pre-activated form, and F alone for plain nets.
+    """y = F(x, {W_i}) + W_s x (He et al. 2015, equation 2), its pre-activated and gated forms, and F alone.
 
     Args:
         x: (N, H, W, C).
@@ -103,13 +142,16 @@ def block(x, spec, width, stride, name, first=False):
             (He et al. 2016, appendix).
     """
     convs = plan(spec, width, stride)
+    filters = convs[-1][1]
     activated = x  # what F and W_s read
     if spec.order == "pre":
-        activated = relu(norm(x, f"{name}_preact_bn"), f"{name}_preact_relu")
+        activated = activate(norm(x, spec, f"{name}_preact_bn"), spec, f"{name}_preact_{spec.activation}")
         x = activated if first else x
 
-    y = branch(activated, convs, spec.order, name)
+    y = branch(activated, spec, convs, name)
     if spec.merge == "add":
-        filters = convs[-1][1]
         y = layers.Add(name=f"{name}_add")([shortcut(x, activated, filters, stride, spec, name), y])
-    return y if spec.order == "pre" else relu(y, f"{name}_relu")
+    elif spec.merge == "gate":
+        carried = shortcut(x, activated, filters, stride, spec, name)
+        y = Gate(name=f"{name}_carry")([gate(activated, filters, stride, name), y, carried])
+    return y if spec.order == "pre" or spec.block == "single" else activate(y, spec, f"{name}_{spec.activation}")

@@ -3,11 +3,9 @@
 import keras
 from keras import initializers, layers
 
-from keras_resnet.blocks import block, channel_axis, conv, norm, pad, relu
+from keras_resnet.blocks import activate, block, channel_axis, conv, norm, pad
+from keras_resnet.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocess
 from keras_resnet.specs import Spec
-
-IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB in [0, 255]; torchvision's 0.485, 0.456, 0.406 times 255
-IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255
 
 
 def build(
@@ -43,7 +41,7 @@ def build(
         raise ValueError(f"classes must be 1 or more, or None for the stages' outputs, got {classes}")
     inputs, images = model_input(spec, input_shape, input_tensor)
     stages, x = features(preprocess(images, mean, std) if include_preprocessing else images, spec)
-    outputs = stages if classes is None else head(x, classes)
+    outputs = stages if classes is None else head(x, classes, spec)
     return keras.Model(inputs, outputs, name=spec.name)
 
 
@@ -63,62 +61,71 @@ def model_input(spec, input_shape=None, input_tensor=None):
     return images, images
 
 
-def preprocess(images, mean=IMAGENET_MEAN, std=IMAGENET_STD):
-    """images (N, H, W, C) -> the same, zero mean and unit deviation per channel.
-
-    Runs in the variables' precision: bfloat16 has too few digits for pixels that are not whole numbers.
-    """
-    channels = images.shape[channel_axis()]
-    mean, std = (_per_channel(values, channels) for values in (mean, std))
-    return layers.Normalization(
-        axis=channel_axis(),
-        mean=mean,
-        variance=[deviation**2 for deviation in std],
-        dtype=keras.config.dtype_policy().variable_dtype,
-        name="preprocessing",
-    )(images)
-
-
-def _per_channel(values, channels):
-    if channels == len(values):
-        return list(values)
-    average = sum(values) / len(values)
-    kept = list(values) if channels > len(values) else []
-    return kept + [average] * (channels - len(kept))
-
-
 def features(x, spec):
     """Preprocessed images -> ({"stage1": ..., ...}, what the head reads (N, H/32, W/32, C))."""
     x = stem(x, spec)
     stages = {}
     for i, (width, depth) in enumerate(zip(spec.widths, spec.depths, strict=True), 1):
+        halving = _halving_block(spec, i)
+        if i > 1 and spec.transition == "pool":
+            x = transition(x, spec, width, f"stage{i}")
         for j in range(1, depth + 1):
-            stride = 2 if i > 1 and j == 1 else 1
-            x = block(x, spec, width, stride, f"stage{i}_block{j}", first=i == j == 1)
+            x = block(x, spec, width, 2 if j == halving else 1, f"stage{i}_block{j}", first=i == j == 1)
         stages[f"stage{i}"] = x
     if spec.order == "pre":
-        x = relu(norm(x, "last_bn"), "last_relu")
+        x = activate(norm(x, spec, "last_bn"), spec, f"last_{spec.activation}")
+    if spec.last_width:
+        x = activate(conv(x, spec, 1, spec.last_width, 1, "last_conv"), spec, f"last_{spec.activation}")
     return stages, x
+
+
+def _halving_block(spec, stage):
+    """The number of a stage's block that has stride 2, 0 for none."""
+    if spec.transition == "pool":
+        return 0
+    if spec.stride_at == "last":
+        return spec.depths[stage - 1] if stage < len(spec.depths) else 0
+    return 1 if stage > 1 else 0
 
 
 def stem(x, spec):
     """images -> (N, H/4, W/4, C) for ImageNet, (N, H, W, C) for CIFAR."""
-    kernel, stride = (7, 2) if spec.stem == "imagenet" else (3, 1)
-    x = conv(x, kernel, spec.widths[0], stride, "stem_conv")
-    if spec.order == "post":
-        x = relu(norm(x, "stem_bn"), "stem_relu")
-    if spec.stem == "imagenet":
-        # A border must never be the maximum: zeros are not after a ReLU, before one (version 2) only edges are not.
-        first, second = (axis for axis in (1, 2, 3) if axis != channel_axis())
-        mode = "constant" if spec.order == "post" else "symmetric"
-        x = pad(x, {first: (1, 1), second: (1, 1)}, "stem_pool_pad", mode)
-        x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
-    return x
+    filters = spec.widths[0]
+    convs = {
+        "imagenet": [(7, filters, 2)],
+        "deep": [(3, filters // 2, 2), (3, filters // 2, 1), (3, filters, 1)],
+        "cifar": [(3, filters, 1)],
+    }[spec.stem]
+    for i, (kernel, width, stride) in enumerate(convs, 1):
+        number = str(i) if len(convs) > 1 else ""
+        normalized = spec.order == "post" or i < len(convs)
+        x = conv(x, spec, kernel, width, stride, f"stem_conv{number}", normalized)
+        if normalized:
+            x = activate(norm(x, spec, f"stem_bn{number}"), spec, f"stem_{spec.activation}{number}")
+    return x if spec.stem == "cifar" else stem_pool(x, spec)
 
 
-def head(x, classes):
+def stem_pool(x, spec):
+    """3x3 max pooling of stride 2 whose border never wins: zeros after a ReLU, else the image's own edge."""
+    first, second = (axis for axis in (1, 2, 3) if axis != channel_axis())
+    zeros = spec.order == "post" or spec.pool_border == "zero"
+    x = pad(x, {first: (1, 1), second: (1, 1)}, "stem_pool_pad", "constant" if zeros else "symmetric")
+    return layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
+
+
+def transition(x, spec, width, name):
+    """(N, H, W, C) -> (N, H/2, W/2, width): how the stages of Srivastava et al. 2015 begin."""
+    x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+    if spec.dropout:
+        x = layers.Dropout(spec.dropout, name=f"{name}_dropout")(x)
+    return activate(conv(x, spec, 3, width, 1, f"{name}_conv"), spec, f"{name}_{spec.activation}")
+
+
+def head(x, classes, spec):
     """(N, H, W, C) -> logits (N, classes), in the variables' precision also under mixed precision."""
     x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if spec.dropout:
+        x = layers.Dropout(spec.dropout, name="dropout")(x)
     return layers.Dense(
         classes,
         kernel_initializer=initializers.RandomNormal(stddev=0.01),

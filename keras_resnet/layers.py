@@ -1,4 +1,4 @@
-"""Two layers that Keras lacks: batch normalization on the fused kernel, and padding of any axis."""
+"""Layers that Keras lacks: batch normalization on the fused kernel, padding of any axis, Highway's gated sum."""
 
 import keras
 from keras import layers, ops
@@ -83,3 +83,15 @@ class Pad(layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"padding": self.padding, "mode": self.mode}
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class Gate(layers.Layer):
+    """[T, F, x], each (N, H, W, C) -> T F + (1 - T) x (Srivastava et al. 2015, equation 3)."""
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def call(self, inputs):
+        gate, transformed, carried = inputs
+        return carried + gate * (transformed - carried)

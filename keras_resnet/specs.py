@@ -1,7 +1,8 @@
 """Every network of the family as a row of data. Imports only the standard library."""
 
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+import typing
+from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 Shortcut = Literal["A", "B", "C"]
 Version = Literal["1", "1.5", "2"]
@@ -9,67 +10,67 @@ Version = Literal["1", "1.5", "2"]
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What distinguishes one network of the family from another.
-
-    Attributes:
-        name: the row's name, for example "resnet50".
-        stem: "imagenet", 7x7 convolution of stride 2 and 3x3 max pooling; "cifar", one 3x3 convolution.
-        block: "basic", two 3x3 convolutions; "bottleneck", 1x1, 3x3, and a 1x1 four times as wide.
-        depths: blocks per stage.
-        widths: filters of the 3x3 convolutions, per stage.
-        merge: "add", y = F(x) + W_s x; "plain", y = F(x).
-        shortcut: "A", identity with zero channels where the width grows; "B", projection where the shape
-            changes; "C", projection everywhere (He et al. 2015, section 4.1).
-        order: "post", convolution before normalization and ReLU (He et al. 2015); "pre", after them
-            (He et al. 2016).
-        stride_on: which convolution of a bottleneck has the stride: "1x1" (the paper) or "3x3"
-            (fb.resnet.torch, torchvision; "version 1.5").
+    """What distinguishes one network of the family from another; `docs/adding_a_network.md` shows a new row.
 
     Raises:
-        ValueError: the fields contradict each other; the message names them.
+        ValueError: a field has a value that is not allowed, or the fields contradict each other.
     """
 
     name: str
-    stem: Literal["imagenet", "cifar"]
-    block: Literal["basic", "bottleneck"]
-    depths: tuple[int, ...]
-    widths: tuple[int, ...]
-    merge: Literal["add", "plain"] = "add"
-    shortcut: Shortcut = "B"
-    order: Literal["post", "pre"] = "post"
-    stride_on: Literal["1x1", "3x3"] = "1x1"
+    stem: Literal["imagenet", "deep", "cifar"]  # 7x7 and pooling; three 3x3 and pooling (ResNet-C); one 3x3
+    block: Literal["basic", "bottleneck", "single"]  # 3x3 twice; 1x1, 3x3, 1x1 four times as wide; 3x3 once
+    depths: tuple[int, ...]  # blocks per stage
+    widths: tuple[int, ...]  # filters of the 3x3 convolutions, per stage
+    # What He et al. 2015 and 2016 compare
+    merge: Literal["add", "plain", "gate"] = "add"  # y = F + W_s x; y = F; y = T F + (1 - T) W_s x (Highway)
+    shortcut: Shortcut = "B"  # A: zero channels; B: projection where the shape changes; C: everywhere
+    zero_channels: Literal["end", "both"] = "end"  # where option A puts them: fb.resnet.torch; half on each side
+    order: Literal["post", "pre"] = "post"  # normalization and ReLU after (2015) or before (2016) a convolution
+    stride_on: Literal["1x1", "3x3"] = "1x1"  # of a bottleneck: the paper; fb.resnet.torch ("version 1.5")
+    normalization: Literal["batch", "none"] = "batch"
+    activation: Literal["relu", "sigmoid"] = "relu"
+    initialization: Literal["he", "xavier", "small", "large"] = "he"  # small, large: half, twice He's deviation
+    # What published weights need
+    groups: int = 1  # of a bottleneck's 3x3 (ResNeXt: 32)
+    group_width: int = 64  # filters per group where `widths` says 64 (ResNeXt: 4; Wide ResNet: 128)
+    projection: Literal["conv", "pool_conv"] = "conv"  # pool_conv: averages before a 1x1 of stride 1 (ResNet-D)
+    squeeze: int | None = None  # squeeze-and-excitation with channels / squeeze in between (SENet: 16)
+    stride_at: Literal["first", "last"] = "first"  # block of a stage that halves the size (keras.applications V2: last)
+    biases: Literal["none", "unnormalized"] = "none"  # of convolutions that no normalization follows
+    pool_border: Literal["edge", "zero"] = "edge"  # of the stem's pooling before an activation (V2: zero)
+    # Highway networks of Srivastava et al. 2015: stages begin with pooling and a 3x3, a 1x1 stands before the classifier
+    transition: Literal["stride", "pool"] = "stride"
+    last_width: int | None = None
+    dropout: float = 0.0  # before every transition and the classifier
 
     def __post_init__(self):
-        if len(self.depths) != len(self.widths) or not self.depths:
-            raise ValueError(
-                f"{self.name}: depths and widths must be one per stage, got depths={self.depths} widths={self.widths}"
-            )
-        if min(self.depths + self.widths) < 1:
-            raise ValueError(
-                f"{self.name}: depths and widths must be 1 or more, got depths={self.depths} widths={self.widths}"
-            )
-        for field, kind in (
-            ("shortcut", Shortcut),
-            ("order", Literal["post", "pre"]),
-            ("merge", Literal["add", "plain"]),
-        ):
-            if getattr(self, field) not in get_args(kind):
-                raise ValueError(f"{self.name}: {field} must be one of {get_args(kind)}, got {getattr(self, field)!r}")
+        for field in fields(self):
+            allowed = typing.get_args(field.type) if typing.get_origin(field.type) is Literal else ()
+            if allowed and getattr(self, field.name) not in allowed:
+                raise ValueError(
+                    f"{self.name}: {field.name} must be one of {allowed}, got {getattr(self, field.name)!r}"
+                )
+        if len(self.depths) != len(self.widths) or not self.depths or min(self.depths + self.widths) < 1:
+            given = f"depths={self.depths} widths={self.widths}"
+            raise ValueError(f"{self.name}: depths and widths must be one per stage, each 1 or more, got {given}")
+        if self.block != "bottleneck" and (self.groups, self.group_width) != (1, 64):
+            raise ValueError(f"{self.name}: groups and group_width are for bottleneck blocks, got block={self.block!r}")
 
     @property
     def layers(self) -> int:
         """Weighted layers as the papers count them: stem, convolutions of F, classifier."""
-        return 2 + sum(self.depths) * (2 if self.block == "basic" else 3)
+        entries = len(self.depths) - 1 + (self.last_width is not None) if self.transition == "pool" else 0
+        return 2 + sum(self.depths) * {"basic": 2, "bottleneck": 3, "single": 1}[self.block] + entries
 
     @property
     def image_size(self) -> int:
         """Height and width in pixels of the images that the paper trains on."""
-        return 224 if self.stem == "imagenet" else 32
+        return 32 if self.stem == "cifar" else 224
 
     @property
     def classes(self) -> int:
         """Classes of the data set that the row is named after: ImageNet's 1000 or CIFAR-10's 10."""
-        return 1000 if self.stem == "imagenet" else 10
+        return 10 if self.stem == "cifar" else 1000
 
     @property
     def version(self) -> Version:
@@ -79,42 +80,47 @@ class Spec:
         return "1.5" if self.stride_on == "3x3" else "1"
 
 
-VERSIONS: dict[Version, dict] = {
+VERSIONS: dict[str, dict] = {
     "1": {"order": "post", "stride_on": "1x1"},
     "1.5": {"order": "post", "stride_on": "3x3"},
     "2": {"order": "pre", "stride_on": "3x3"},
 }
 
 
-def variant(spec: Spec, *, version: Version | None = None, shortcut: Shortcut | None = None) -> Spec:
-    """Derives a row from `spec`; None keeps what the row has.
+def variant(spec: Spec, *, version: Version | None = None, **axes) -> Spec:
+    """Derives a row from `spec`: `variant(spec, version="1.5", shortcut="C")`.
+
+    Args:
+        spec: a row of `SPECS`.
+        version: "1", "1.5" or "2".
+        **axes: fields of `Spec`; None keeps what the row has.
 
     Raises:
-        ValueError: the version or the shortcut is unknown, or the net is plain and has no shortcut.
+        ValueError: a value is not allowed, or the net is plain and has no shortcut.
     """
-    changes: dict = {}
-    if version is not None:
-        if version not in VERSIONS:
-            raise ValueError(f"version must be one of {tuple(VERSIONS)}, got {version!r}")
-        changes |= VERSIONS[version]
-    if shortcut is not None:
-        if spec.merge == "plain":
-            raise ValueError(f"{spec.name} has no shortcuts, got shortcut={shortcut!r}")
-        changes["shortcut"] = shortcut
-    return replace(spec, **changes)
+    if version is not None and version not in VERSIONS:
+        raise ValueError(f"version must be one of {tuple(VERSIONS)}, got {version!r}")
+    axes = {name: value for name, value in axes.items() if value is not None}
+    if spec.merge == "plain" and "shortcut" in axes:
+        raise ValueError(f"{spec.name} has no shortcuts, got shortcut={axes['shortcut']!r}")
+    return replace(spec, **(VERSIONS[version] if version else {}) | axes)
 
 
 def _imagenet(name, block, *depths, **axes) -> Spec:
-    return Spec(name=name, stem="imagenet", block=block, depths=depths, widths=(64, 128, 256, 512), **axes)
+    return Spec(name=name, block=block, depths=depths, widths=(64, 128, 256, 512), **{"stem": "imagenet"} | axes)
 
 
-def _cifar(name, depth, **axes) -> Spec:
-    n = (depth - 2) // 6
-    axes = {"shortcut": "A"} | axes
-    return Spec(name=name, stem="cifar", block="basic", depths=(n, n, n), widths=(16, 32, 64), **axes)
+def _bottleneck(name, *depths, **axes) -> Spec:
+    return _imagenet(name, "bottleneck", *depths, stride_on="3x3", **axes)
 
 
-CIFAR_DEPTHS = (20, 32, 44, 56, 110)  # He et al. 2015, section 4.2
+def _cifar(name, depth, block="basic", **axes) -> Spec:
+    n = (depth - 2) // (9 if block == "bottleneck" else 6)
+    return Spec(name=name, stem="cifar", block=block, depths=(n,) * 3, widths=(16, 32, 64), **{"shortcut": "A"} | axes)
+
+
+CIFAR_DEPTHS = (20, 32, 44, 56, 110)  # He et al. 2015, section 4.2; and 1202
+_V2_OF_KERAS = {"order": "pre", "stride_at": "last", "biases": "unnormalized", "pool_border": "zero"}
 
 _ROWS = (
     # He et al. 2015, table 1
@@ -126,8 +132,40 @@ _ROWS = (
     _imagenet("plain18", "basic", 2, 2, 2, 2, merge="plain"),
     _imagenet("plain34", "basic", 3, 4, 6, 3, merge="plain"),
     # He et al. 2015, table 6 and figure 6
-    *(_cifar(f"cifar_resnet{depth}", depth) for depth in CIFAR_DEPTHS),
-    *(_cifar(f"cifar_plain{depth}", depth, merge="plain") for depth in CIFAR_DEPTHS),
+    *(_cifar(f"cifar_resnet{depth}", depth) for depth in (*CIFAR_DEPTHS, 1202)),
+    *(_cifar(f"cifar_plain{depth}", depth, merge="plain") for depth in (*CIFAR_DEPTHS, 1202)),
+    # He et al. 2016, table 3
+    *(_cifar(f"cifar_preresnet{depth}", depth, "bottleneck", order="pre", shortcut="B") for depth in (164, 1001)),
+    # Srivastava et al. 2015: its gates on the skeleton above, and its own net of 19 layers
+    *(_cifar(f"cifar_highway{depth}", depth, merge="gate") for depth in CIFAR_DEPTHS),
+    Spec(
+        name="highway19",
+        stem="cifar",
+        block="single",
+        depths=(4, 5, 5),
+        widths=(32, 80, 128),
+        merge="gate",
+        normalization="none",
+        transition="pool",
+        last_width=100,
+        dropout=0.2,
+    ),
+    # Xie et al. 2016 (ResNeXt); Zagoruyko and Komodakis 2016 (Wide ResNet): torchvision's
+    _bottleneck("resnext50_32x4d", 3, 4, 6, 3, groups=32, group_width=4),
+    _bottleneck("resnext101_32x8d", 3, 4, 23, 3, groups=32, group_width=8),
+    _bottleneck("resnext101_64x4d", 3, 4, 23, 3, groups=64, group_width=4),
+    _bottleneck("wide_resnet50_2", 3, 4, 6, 3, group_width=128),
+    _bottleneck("wide_resnet101_2", 3, 4, 23, 3, group_width=128),
+    # He et al. 2018 (ResNet-C, ResNet-D); Hu et al. 2017 (squeeze-and-excitation): timm's
+    _bottleneck("resnet50c", 3, 4, 6, 3, stem="deep"),
+    _bottleneck("resnet50d", 3, 4, 6, 3, stem="deep", projection="pool_conv"),
+    _bottleneck("resnet101d", 3, 4, 23, 3, stem="deep", projection="pool_conv"),
+    _bottleneck("seresnet50", 3, 4, 6, 3, squeeze=16),
+    _bottleneck("seresnext50_32x4d", 3, 4, 6, 3, groups=32, group_width=4, squeeze=16),
+    # keras.applications V2
+    _bottleneck("keras_resnet50v2", 3, 4, 6, 3, **_V2_OF_KERAS),
+    _bottleneck("keras_resnet101v2", 3, 4, 23, 3, **_V2_OF_KERAS),
+    _bottleneck("keras_resnet152v2", 3, 8, 36, 3, **_V2_OF_KERAS),
 )
 
 SPECS: dict[str, Spec] = {row.name: row for row in _ROWS}

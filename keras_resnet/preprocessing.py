@@ -1,0 +1,33 @@
+"""The first layer of every model: images in [0, 255] to zero mean and unit deviation."""
+
+import keras
+from keras import layers
+
+from keras_resnet.blocks import channel_axis
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB in [0, 255]; torchvision's 0.485, 0.456, 0.406 times 255
+IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255
+
+
+def preprocess(images, mean=IMAGENET_MEAN, std=IMAGENET_STD):
+    """images (N, H, W, C) -> the same, zero mean and unit deviation per channel.
+
+    Runs in the variables' precision: bfloat16 has too few digits for pixels that are not whole numbers.
+    """
+    channels = images.shape[channel_axis()]
+    mean, std = (_per_channel(values, channels) for values in (mean, std))
+    return layers.Normalization(
+        axis=channel_axis(),
+        mean=mean,
+        variance=[deviation**2 for deviation in std],
+        dtype=keras.config.dtype_policy().variable_dtype,
+        name="preprocessing",
+    )(images)
+
+
+def _per_channel(values, channels):
+    if channels == len(values):
+        return list(values)
+    average = sum(values) / len(values)
+    kept = list(values) if channels > len(values) else []
+    return kept + [average] * (channels - len(kept))
