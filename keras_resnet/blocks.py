@@ -15,7 +15,7 @@ def channel_axis() -> int:
 
 
 def conv(x, kernel, filters, stride, name):
-    """k x k convolution without bias, He initialization, k // 2 zeros on every side.
+    """k x k convolution without bias, He's variance 2 / fan-out, k // 2 zeros on every side.
 
     Keras's "same" pads only right and bottom at stride 2, which is neither Caffe's nor Torch's alignment.
     """
@@ -28,7 +28,7 @@ def conv(x, kernel, filters, stride, name):
         strides=stride,
         padding="valid" if explicit else "same",
         use_bias=False,
-        kernel_initializer=initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        kernel_initializer=initializers.VarianceScaling(2.0, "fan_out", "uniform"),
         name=name,
     )(x)
 
