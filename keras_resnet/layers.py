@@ -44,14 +44,17 @@ class BatchNormalization(layers.BatchNormalization):
             data_format="NHWC" if axis == 3 else "NCHW",
             is_training=True,
         )
-        # The kernel returns the sample variance, Keras averages the population variance.
-        count = tf.cast(tf.size(inputs, out_type=tf.int64) // channels, variance.dtype)
-        variance *= (count - 1) / tf.maximum(count, 1)
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+        # The kernel returns the sample variance, Keras averages the population variance. Whatever of this is
+        # known while tracing costs no operation: a deep net's graph is mostly bookkeeping.
+        pixels = inputs.shape.num_elements()
+        known = bool(pixels)
+        count = pixels // channels if known else tf.cast(tf.size(inputs, out_type=tf.int64) // channels, variance.dtype)
+        population = (count - 1) / (count if known else tf.maximum(count, 1))
+        for moving, batch, share in ((self.moving_mean, mean, 1), (self.moving_variance, variance, population)):
             average = ops.convert_to_tensor(moving)
-            updated = average * self.momentum + batch * (1 - self.momentum)
+            updated = average * self.momentum + batch * (share * (1 - self.momentum))
             # A replica may get no image of an uneven last batch; the kernel's statistics are NaN then.
-            moving.assign(tf.where(count > 0, updated, average))
+            moving.assign(updated if known else tf.where(count > 0, updated, average))
         return ops.cast(outputs, self.compute_dtype)
 
 

@@ -3,6 +3,7 @@
 import math
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from keras_resnet.config import Train
@@ -31,7 +32,18 @@ class SGD(keras.optimizers.SGD):
         """Updates one variable from its gradient, already summed over the replicas."""
         if self.l2 and len(variable.shape) > 1:
             gradient = gradient + ops.cast(self.l2, variable.dtype) * ops.convert_to_tensor(variable)
-        super().update_step(gradient, variable, learning_rate)
+        if not self.momentum:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        # Keras's rule as TensorFlow's one kernel, not as seven operations: the graph of a deep net is mostly updates.
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=self.momentums[self._get_variable_index(variable)].value.handle,
+            lr=ops.cast(learning_rate, variable.dtype),
+            grad=ops.cast(gradient, variable.dtype),
+            momentum=self.momentum,
+            use_nesterov=self.nesterov,
+        )
 
     def get_config(self):
         return super().get_config() | {"l2": self.l2}
