@@ -1,11 +1,17 @@
 """Spec -> keras.Model: preprocessing, stem, stages, head."""
 
+import sys
+
 import keras
 from keras import initializers, layers
 
 from keras_resnet.blocks import activate, block, channel_axis, conv, norm, pad
 from keras_resnet.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocess
 from keras_resnet.specs import Spec
+
+# Keras walks a graph with a call inside a call for every layer, also when it loads a saved model. ResNet-1202 has some
+# 4,000 of them, and Python allows 1,000 calls.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
 
 def build(

@@ -38,10 +38,10 @@ class Spec:
     stride_at: Literal["first", "last"] = "first"  # block of a stage that halves the size (keras.applications V2: last)
     biases: Literal["none", "unnormalized"] = "none"  # of convolutions that no normalization follows
     pool_border: Literal["edge", "zero"] = "edge"  # of the stem's pooling before an activation (V2: zero)
-    # Highway networks of Srivastava et al. 2015: stages begin with pooling and a 3x3, a 1x1 stands before the classifier
-    transition: Literal["stride", "pool"] = "stride"
-    last_width: int | None = None
-    dropout: float = 0.0  # before every transition and the classifier
+    # What the literal Highway network needs (Srivastava et al. 2015)
+    transition: Literal["stride", "pool"] = "stride"  # pool: a stage begins with max pooling and a 3x3 convolution
+    last_width: int | None = None  # of a 1x1 convolution before the classifier
+    dropout: float = 0.0  # in every transition and before the classifier
 
     def __post_init__(self):
         for field in fields(self):

@@ -108,15 +108,15 @@ def test_plain_nets_have_no_addition(name):
 
 def test_stride_stands_where_the_version_says():
     spec = SPECS["resnet50"]
-    assert plan(spec, 8, 2) == [(1, 8, 2), (3, 8, 1), (1, 32, 1)]
-    assert plan(variant(spec, version="1.5"), 8, 2) == [(1, 8, 1), (3, 8, 2), (1, 32, 1)]
-    assert plan(SPECS["resnet18"], 8, 2) == [(3, 8, 2), (3, 8, 1)]
+    assert plan(spec, 8, 2) == [(1, 8, 2, 1), (3, 8, 1, 1), (1, 32, 1, 1)]
+    assert plan(variant(spec, version="1.5"), 8, 2) == [(1, 8, 1, 1), (3, 8, 2, 1), (1, 32, 1, 1)]
+    assert plan(SPECS["resnet18"], 8, 2) == [(3, 8, 2, 1), (3, 8, 1, 1)]
 
 
 def test_strided_convolution_is_aligned_as_in_torch():
     """3x3, stride 2, zeros on every side: output 0 is centred on pixel 0 (Keras's "same": on pixel 1)."""
     inputs = keras.Input((4, 4, 1))
-    model = keras.Model(inputs, conv(inputs, 3, 1, 2, "c"))
+    model = keras.Model(inputs, conv(inputs, TINY, 3, 1, 2, "c"))
     kernel = np.zeros((3, 3, 1, 1))
     kernel[1, 1] = 1
     model.get_layer("c").kernel.assign(kernel)

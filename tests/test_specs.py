@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import pytest
 
@@ -7,7 +8,8 @@ from keras_resnet.specs import SPECS, Spec, variant
 
 @pytest.mark.parametrize("name", list(SPECS))
 def test_names_tell_the_layers(name):
-    assert SPECS[name].layers == int("".join(c for c in name.split("_")[-1] if c.isdigit()))
+    """ "cifar_resnet110" has 110 layers, "resnext50_32x4d" 50."""
+    assert SPECS[name].layers == int(re.search(r"(?:net|next|plain|highway)(\d+)", name)[1])
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "cifar_resnet56"])
