@@ -10,47 +10,13 @@ from keras_resnet.preprocessing import preprocess
 from keras_resnet.specs import SPECS, Shortcut, Version, variant
 from keras_resnet.weights.native import load_weights
 
-
-def _application(row: str, title: str):
-    """Makes the constructor of a row of `SPECS`."""
-    sizes = "H/32, W/32" if SPECS[row].stem == "imagenet" else "H/4, W/4"
-    side, classes_of_row = SPECS[row].image_size, SPECS[row].classes
-
-    def constructor(
-        include_top: bool = True,
-        weights: str | None = None,
-        input_tensor=None,
-        input_shape: tuple | None = None,
-        pooling: str | None = None,
-        classes: int = classes_of_row,
-        classifier_activation="softmax",
-        name: str = row,
-        *,
-        version: Version | None = None,
-        shortcut: Shortcut | None = None,
-        include_preprocessing: bool = True,
-    ) -> keras.Model:
-        return _assemble(
-            variant(SPECS[row], version=version, shortcut=shortcut),
-            include_top=include_top,
-            weights=weights,
-            input_tensor=input_tensor,
-            input_shape=input_shape,
-            pooling=pooling,
-            classes=classes,
-            classifier_activation=classifier_activation,
-            name=name,
-            include_preprocessing=include_preprocessing,
-        )
-
-    constructor.__name__ = constructor.__qualname__ = title
-    constructor.__doc__ = f"""images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{row}`.
+_DOC = """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{name}`.
 
     The arguments of keras.applications, then three of the family's. Unlike there, `weights` is None unless
-    given, and images are preprocessed by the model's first layer.
+    given, and images are preprocessed by the model's first layer. For every other choice, `keras_resnet.build`.
 
     Args:
-        include_top: end with pooling and classifier; otherwise with the last feature map (N, {sizes}, C).
+        include_top: end with pooling and classifier; otherwise with the last feature map (N, H', W', C).
         weights: None (random), or the path of a `.safetensors` file of this network's weights.
         input_tensor: Keras tensor to build upon; with `include_preprocessing` its values are in [0, 255].
         input_shape: (H, W, C) of one image; default ({side}, {side}, 3), without top (None, None, 3).
@@ -68,43 +34,74 @@ def _application(row: str, title: str):
     Raises:
         ValueError: an argument is not one of those named above; the message names it.
     """
+
+
+def _application(row: str, title: str):
+    """Makes the constructor of a row of `SPECS`."""
+
+    def constructor(
+        include_top: bool = True,
+        weights: str | None = None,
+        input_tensor=None,
+        input_shape: tuple | None = None,
+        pooling: str | None = None,
+        classes: int = SPECS[row].classes,
+        classifier_activation="softmax",
+        name: str = row,
+        *,
+        version: Version | None = None,
+        shortcut: Shortcut | None = None,
+        include_preprocessing: bool = True,
+    ) -> keras.Model:
+        if weights is not None and not os.path.isfile(weights):
+            raise ValueError(f'weights must be None or the path of a ".safetensors" file, got {weights!r}')
+        if pooling not in (None, "avg", "max"):
+            raise ValueError(f'pooling must be None, "avg" or "max", got {pooling!r}')
+        if not include_top and input_shape is None and input_tensor is None:
+            first = keras.config.image_data_format() == "channels_first"
+            input_shape = (3, None, None) if first else (None, None, 3)
+
+        spec = variant(SPECS[row], version=version, shortcut=shortcut)
+        inputs, x = builder.model_input(spec, input_shape, input_tensor)
+        if include_preprocessing:
+            x = preprocess(x)
+        _, x = builder.features(x, spec)
+        if include_top:
+            x = builder.head(x, classes, spec)
+            if classifier_activation is not None:
+                x = layers.Activation(classifier_activation, dtype=x.dtype, name="predictions")(x)
+        elif pooling:
+            x = (layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D)(name="pool")(x)
+        model = keras.Model(inputs, x, name=name)
+        if weights is not None:
+            load_weights(model, weights)
+        return model
+
+    constructor.__name__ = constructor.__qualname__ = title
+    constructor.__doc__ = _DOC.format(name=row, side=SPECS[row].image_size)
     return constructor
 
 
-def _assemble(
-    spec,
-    *,
-    include_top,
-    weights,
-    input_tensor,
-    input_shape,
-    pooling,
-    classes,
-    classifier_activation,
-    name,
-    include_preprocessing,
-):
-    if weights is not None and not os.path.isfile(weights):
-        raise ValueError(f'weights must be None or the path of a ".safetensors" file, got {weights!r}')
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f'pooling must be None, "avg" or "max", got {pooling!r}')
-    if not include_top and input_shape is None and input_tensor is None:
-        input_shape = (3, None, None) if keras.config.image_data_format() == "channels_first" else (None, None, 3)
+def _by_depth(prefix: str, title: str):
+    """Makes the constructor of the CIFAR rows whose names are `prefix` and a number of layers."""
+    depths = {int(row.removeprefix(prefix)): row for row in SPECS if row.startswith(prefix)}
 
-    inputs, x = builder.model_input(spec, input_shape, input_tensor)
-    if include_preprocessing:
-        x = preprocess(x)
-    _, x = builder.features(x, spec)
-    if include_top:
-        x = builder.head(x, classes, spec)
-        if classifier_activation is not None:
-            x = layers.Activation(classifier_activation, dtype=x.dtype, name="predictions")(x)
-    elif pooling:
-        x = (layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D)(name="pool")(x)
-    model = keras.Model(inputs, x, name=name)
-    if weights is not None:
-        load_weights(model, weights)
-    return model
+    def constructor(depth: int, **kwargs) -> keras.Model:
+        if depth not in depths:
+            raise ValueError(f"depth must be one of {', '.join(map(str, depths))}, got {depth!r}")
+        return _application(depths[depth], title)(**kwargs)
+
+    constructor.__name__ = constructor.__qualname__ = title
+    constructor.__doc__ = f"""images (N, 32, 32, 3) in [0, 255] -> scores (N, 10): the network `{prefix}<depth>`.
+
+    Args:
+        depth: {", ".join(map(str, depths))} layers.
+        **kwargs: as for `ResNet50`.
+
+    Raises:
+        ValueError: there is no row of that depth, or an argument is wrong.
+    """
+    return constructor
 
 
 ResNet18 = _application("resnet18", "ResNet18")
@@ -114,44 +111,15 @@ ResNet101 = _application("resnet101", "ResNet101")
 ResNet152 = _application("resnet152", "ResNet152")
 PlainNet18 = _application("plain18", "PlainNet18")
 PlainNet34 = _application("plain34", "PlainNet34")
-
-
-def CIFARResNet(depth: int, **kwargs) -> keras.Model:
-    """images (N, 32, 32, 3) in [0, 255] -> scores (N, 10): the net of He et al. 2015, section 4.2.
-
-    Args:
-        depth: 20, 32, 44, 56 or 110 layers.
-        **kwargs: as for `ResNet50`.
-
-    Raises:
-        ValueError: there is no row of that depth.
-    """
-    return _cifar("cifar_resnet", depth)(**kwargs)
-
-
-def CIFARPlainNet(depth: int, **kwargs) -> keras.Model:
-    """images (N, 32, 32, 3) in [0, 255] -> scores (N, 10): `CIFARResNet` without its shortcuts.
-
-    Args:
-        depth: 20, 32, 44, 56 or 110 layers.
-        **kwargs: as for `ResNet50`.
-
-    Raises:
-        ValueError: there is no row of that depth.
-    """
-    return _cifar("cifar_plain", depth)(**kwargs)
-
-
-def _cifar(prefix, depth):
-    row = f"{prefix}{depth}"
-    if row not in SPECS:
-        depths = sorted(int(name.removeprefix(prefix)) for name in SPECS if name.startswith(prefix))
-        raise ValueError(f"depth must be one of {', '.join(map(str, depths))}, got {depth!r}")
-    return _application(row, row)
+HighwayNet19 = _application("highway19", "HighwayNet19")
+CIFARResNet = _by_depth("cifar_resnet", "CIFARResNet")
+CIFARPlainNet = _by_depth("cifar_plain", "CIFARPlainNet")
+CIFARPreResNet = _by_depth("cifar_preresnet", "CIFARPreResNet")
+CIFARHighwayNet = _by_depth("cifar_highway", "CIFARHighwayNet")
 
 
 def preprocess_input(x, data_format=None):
-    """images in [0, 255] -> the same images: preprocessing is the first layer of these models.
+    """Images in [0, 255] -> the same images: preprocessing is the first layer of these models.
 
     It exists so that code written for keras.applications runs unchanged, and never alters `x`.
     """
@@ -159,7 +127,7 @@ def preprocess_input(x, data_format=None):
 
 
 def decode_predictions(preds, top=5):
-    """scores (N, 1000) -> for each image, `top` tuples (WordNet id, label, score), best first.
+    """Scores (N, 1000) -> for each image, `top` tuples (WordNet id, label, score), best first.
 
     The class names come from keras.applications, which downloads them once.
 

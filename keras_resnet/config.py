@@ -13,7 +13,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from keras_resnet.errors import ConfigError, suggest
-from keras_resnet.specs import SPECS, Shortcut, Version, variant
+from keras_resnet.specs import (
+    SPECS,
+    Activation,
+    Initialization,
+    Normalization,
+    Shortcut,
+    Version,
+    ZeroChannels,
+    variant,
+)
 from keras_resnet.yaml_files import Located, dump_yaml, merge, read_yaml, read_yaml_value
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
@@ -47,6 +56,12 @@ class Model(_Group):
         None, description="1: the paper. 1.5: stride on the 3x3. 2: pre-activation. null: the row's own."
     )
     shortcut: Shortcut | None = Field(None, description="Option A, B or C of the paper. null: the row's own.")
+    zero_channels: ZeroChannels | None = Field(None, description="Where option A puts its zero channels.")
+    normalization: Normalization | None = Field(None, description="none: no batch normalization; biases instead.")
+    activation: Activation | None = Field(None, description="The non-linearity.")
+    initialization: Initialization | None = Field(
+        None, description="he, xavier, or He's deviation halved (small) or doubled (large)."
+    )
     weights: str | None = Field(None, description="A .safetensors file of this network's weights to start from.")
 
     @model_validator(mode="after")
@@ -60,7 +75,7 @@ class Model(_Group):
     @property
     def spec(self):
         """The network's `Spec`."""
-        return variant(SPECS[self.name], version=self.version, shortcut=self.shortcut)
+        return variant(SPECS[self.name], **self.model_dump(exclude={"name", "weights"}))
 
 
 class Data(_Group):

@@ -6,6 +6,10 @@ from typing import Literal
 
 Shortcut = Literal["A", "B", "C"]
 Version = Literal["1", "1.5", "2"]
+ZeroChannels = Literal["end", "both"]
+Normalization = Literal["batch", "none"]
+Activation = Literal["relu", "sigmoid"]
+Initialization = Literal["he", "xavier", "small", "large"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +28,12 @@ class Spec:
     # What He et al. 2015 and 2016 compare
     merge: Literal["add", "plain", "gate"] = "add"  # y = F + W_s x; y = F; y = T F + (1 - T) W_s x (Highway)
     shortcut: Shortcut = "B"  # A: zero channels; B: projection where the shape changes; C: everywhere
-    zero_channels: Literal["end", "both"] = "end"  # where option A puts them: fb.resnet.torch; half on each side
+    zero_channels: ZeroChannels = "end"  # where option A puts them: fb.resnet.torch; half on each side
     order: Literal["post", "pre"] = "post"  # normalization and ReLU after (2015) or before (2016) a convolution
     stride_on: Literal["1x1", "3x3"] = "1x1"  # of a bottleneck: the paper; fb.resnet.torch ("version 1.5")
-    normalization: Literal["batch", "none"] = "batch"
-    activation: Literal["relu", "sigmoid"] = "relu"
-    initialization: Literal["he", "xavier", "small", "large"] = "he"  # small, large: half, twice He's deviation
+    normalization: Normalization = "batch"
+    activation: Activation = "relu"
+    initialization: Initialization = "he"  # small, large: half, twice He's deviation
     # What published weights need
     groups: int = 1  # of a bottleneck's 3x3 (ResNeXt: 32)
     group_width: int = 64  # filters per group where `widths` says 64 (ResNeXt: 4; Wide ResNet: 128)

@@ -10,7 +10,8 @@ from conftest import GOLDEN
 from torch_names import ours
 
 from keras_resnet import complexity
-from keras_resnet.builder import IMAGENET_MEAN, IMAGENET_STD, build
+from keras_resnet.builder import build
+from keras_resnet.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from keras_resnet.specs import SPECS, variant
 from keras_resnet.weights.native import assign_tensors, named_variables
 

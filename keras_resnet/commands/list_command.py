@@ -1,37 +1,56 @@
-"""Shows every network of the family.
+"""Shows every network of the family: its shape, and what one image costs.
 
 python -m keras_resnet list
 """
 
+import sys
+
 from rich.console import Console
 from rich.table import Table
 
+from keras_resnet.analysis import complexity_of_rows
 from keras_resnet.commands import entry
 from keras_resnet.specs import SPECS
+
+COLUMNS = ("name", "layers", "block", "blocks per stage", "shortcut", "version", "image", "parameters", "multiply-adds")
+NUMBERS = ("layers", "image", "parameters", "multiply-adds")
+# He et al. 2015, section 3.3, for comparison; parameters as in keras.applications
+VGG = (("vgg16", 16, 138_357_544, 15.3e9), ("vgg19", 19, 143_667_240, 19.6e9))
 
 
 def main(positional):
     """Prints a row per network."""
     entry.no_arguments(positional)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("name", "layers", "block", "blocks per stage", "widths", "shortcut", "image", "classes"):
-        table.add_column(
-            heading, justify="right" if heading in ("layers", "image", "classes") else "left", no_wrap=True
-        )
+    for heading in COLUMNS:
+        table.add_column(heading, justify="right" if heading in NUMBERS else "left", no_wrap=True)
+    costs = complexity_of_rows.read()
     for spec in SPECS.values():
-        numbers = [", ".join(map(str, values)) for values in (spec.depths, spec.widths)]
-        shortcut = spec.shortcut if spec.merge == "add" else "none"
+        cost = costs[spec.name]
         table.add_row(
-            spec.name, str(spec.layers), spec.block, *numbers, shortcut, str(spec.image_size), str(spec.classes)
+            spec.name,
+            str(spec.layers),
+            spec.block,
+            ", ".join(map(str, spec.depths)),
+            "none" if spec.merge == "plain" else spec.shortcut,
+            spec.version,
+            str(spec.image_size),
+            f"{cost['parameters']:,}",
+            f"{cost['multiply_adds'] / 1e9:.3f}e9",
         )
-    console = Console(width=None if sys_is_terminal() else 120)
-    console.print(table)
+    for name, layers, parameters, multiply_adds in VGG:
+        cells = (
+            name,
+            str(layers),
+            "",
+            "(for comparison)",
+            "",
+            "",
+            "224",
+            f"{parameters:,}",
+            f"{multiply_adds / 1e9}e9",
+        )
+        table.add_row(*cells, style="dim")
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
     print("\nEach also as version 1 (the paper), 1.5 (stride on the 3x3) and 2 (pre-activation), shortcuts A, B, C:")
     print("  python -m keras_resnet summary resnet50 --version=1.5")
-
-
-def sys_is_terminal() -> bool:
-    """Whether the output goes to a person; elsewhere rows must not be folded."""
-    import sys
-
-    return sys.stdout.isatty()

@@ -40,7 +40,7 @@ def print_summary(spec, image_size: int, classes: int) -> None:
 
     model = build(spec, classes=classes, input_shape=(image_size, image_size, 3))
     cost = complexity(model)
-    shortcut = f"shortcut {spec.shortcut}" if spec.merge == "add" else "no shortcuts"
+    shortcut = "no shortcuts" if spec.merge == "plain" else f"shortcut {spec.shortcut}"
     print(f"{spec.name}: {spec.layers} layers, version {spec.version}, {shortcut}\n")
     for title, layer, content in _rows(spec, classes):
         shape = model.get_layer(layer).output.shape[1:]
@@ -55,13 +55,24 @@ def _rows(spec, classes):
     """(title, layer whose output it is, content) from stem to head, in the words of the paper's table 1."""
     from keras_resnet.blocks import plan
 
-    if spec.stem == "imagenet":
-        yield "stem", "stem_conv", f"7x7, {spec.widths[0]}, stride 2"
-        yield "", "stem_pool", "3x3 max pool, stride 2"
+    width = spec.widths[0]
+    if spec.stem == "cifar":
+        yield "stem", "stem_conv", f"3x3, {width}"
     else:
-        yield "stem", "stem_conv", f"3x3, {spec.widths[0]}"
-    end = "add" if spec.merge == "add" else f"conv{len(plan(spec, 1, 1))}"
+        deep = f"3x3, {width // 2}, stride 2 | 3x3, {width // 2} | 3x3, {width}"
+        yield "stem", *(("stem_conv3", deep) if spec.stem == "deep" else ("stem_conv", f"7x7, {width}, stride 2"))
+        yield "", "stem_pool", "3x3 max pool, stride 2"
+    end = {"add": "add", "gate": "carry", "plain": f"conv{len(plan(spec, 1, 1))}"}[spec.merge]
     for i, (width, depth) in enumerate(zip(spec.widths, spec.depths, strict=True), 1):
-        convs = " | ".join(f"{kernel}x{kernel}, {filters}" for kernel, filters, _ in plan(spec, width, 1))
-        yield f"stage{i}", f"stage{i}_block{depth}_{end}", f"[{convs}] x {depth}"
+        if i > 1 and spec.transition == "pool":
+            yield f"stage{i}", f"stage{i}_conv", f"2x2 max pool, 3x3, {width}"
+        convs = " | ".join(_conv_text(*conv) for conv in plan(spec, width, 1))
+        gated = " gated" if spec.merge == "gate" else ""
+        yield f"stage{i}", f"stage{i}_block{depth}_{end}", f"[{convs}]{gated} x {depth}"
+    if spec.last_width:
+        yield "", "last_conv", f"1x1, {spec.last_width}"
     yield "head", "logits", f"average pool, {classes}-d dense, softmax"
+
+
+def _conv_text(kernel, filters, _stride, groups):
+    return f"{kernel}x{kernel}, {filters}" + (f", {groups} groups" if groups > 1 else "")
