@@ -64,6 +64,73 @@ def test_first_pre_activated_block_shares_its_activation():
     np.testing.assert_allclose(model.predict(np.full((1, 4, 4, 2), -1, np.float32), verbose=0), 0)
 
 
+def test_highway_block_by_hand():
+    """F = 0, T = sigmoid(-2) everywhere: y = (1 - T) relu(x), so that a block begins by carrying x."""
+    model = one_block(dataclasses.replace(TINY, merge="gate"), 2, 2, 1)
+    y = model.predict(np.full((1, 4, 4, 2), 3, np.float32), verbose=0)
+    np.testing.assert_allclose(y, 3 * (1 - 1 / (1 + np.exp(2))), rtol=1e-6)
+
+
+def test_open_gate_is_f_alone():
+    """T = 1: y = F(x) = 6 where x is 1."""
+    model = one_block(dataclasses.replace(TINY, merge="gate"), 2, 2, 1)
+    identity_kernel(model.get_layer("b_conv1"), 2)
+    identity_kernel(model.get_layer("b_conv2"), 3)
+    model.get_layer("b_gate").bias.assign([100, 100])
+    np.testing.assert_allclose(model.predict(np.ones((1, 4, 4, 2), np.float32), verbose=0), 6, rtol=1e-6)
+
+
+def test_squeeze_and_excitation_by_hand():
+    """Zero kernels: every channel times sigmoid(0) = 1/2; F = 6 where x is 1, so y = 6 / 2 + 1."""
+    spec = dataclasses.replace(TINY, squeeze=2)
+    model = one_block(spec, 2, 2, 1)
+    identity_kernel(model.get_layer("b_conv1"), 2)
+    identity_kernel(model.get_layer("b_conv2"), 3)
+    np.testing.assert_allclose(model.predict(np.ones((1, 4, 4, 2), np.float32), verbose=0), 4, rtol=1e-6)
+
+
+def test_pooled_projection_averages_what_it_halves():
+    """ResNet-D: the mean of each 2x2, at an odd size of what there is."""
+    inputs = keras.Input((3, 3, 1))
+    spec = dataclasses.replace(TINY, projection="pool_conv", normalization="none")
+    model = keras.Model(inputs, shortcut(inputs, inputs, 1, 2, spec, "b"))
+    model.get_layer("b_proj").kernel.assign(np.ones((1, 1, 1, 1)))
+    y = model.predict(np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1), verbose=0)
+    np.testing.assert_allclose(y[0, :, :, 0], [[2, 3.5], [6.5, 8]])
+
+
+@pytest.mark.parametrize(("placement", "channels"), [("end", [7, 0, 0]), ("both", [0, 7, 0])])
+def test_where_option_a_puts_its_zeros(placement, channels):
+    inputs = keras.Input((2, 2, 1))
+    spec = dataclasses.replace(TINY, shortcut="A", zero_channels=placement)
+    model = keras.Model(inputs, shortcut(inputs, inputs, 3, 1, spec, "b"))
+    np.testing.assert_array_equal(model.predict(np.full((1, 2, 2, 1), 7.0), verbose=0)[0, 0, 0], channels)
+
+
+def test_without_normalization_convolutions_are_biased():
+    model = build(variant(SPECS["cifar_resnet20"], normalization="none"))
+    assert not [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert all(layer.use_bias for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+
+
+@pytest.mark.parametrize(
+    ("initialization", "variance"), [("he", 2.0), ("small", 0.5), ("large", 8.0), ("xavier", None)]
+)
+def test_initial_deviation(initialization, variance):
+    """Fan-out 9 * 64; Xavier's 2 / (fan-in + fan-out) with fan-in 9 * 32."""
+    inputs = keras.Input((8, 8, 32))
+    spec = dataclasses.replace(TINY, initialization=initialization)
+    model = keras.Model(inputs, conv(inputs, spec, 3, 64, 1, "c"))
+    expected = variance / (9 * 64) if variance else 2 / (9 * 32 + 9 * 64)
+    assert np.var(model.get_layer("c").kernel.numpy()) == pytest.approx(expected, rel=0.05)
+
+
+def test_sigmoid_takes_the_place_of_relu():
+    model = build(variant(SPECS["cifar_resnet20"], activation="sigmoid"))
+    kinds = {layer.activation.__name__ for layer in model.layers if isinstance(layer, keras.layers.Activation)}
+    assert kinds == {"sigmoid"}
+
+
 def test_plain_block_is_f_alone():
     model = one_block(dataclasses.replace(TINY, merge="plain"), 2, 2, 1)
     identity_kernel(model.get_layer("b_conv1"), 2)

@@ -1,6 +1,7 @@
 """Published counts, torchvision's own outputs, shapes, preprocessing."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from conftest import GOLDEN
 from torch_names import ours
 
 from keras_resnet import complexity
+from keras_resnet.analysis import complexity_of_rows
 from keras_resnet.builder import build
 from keras_resnet.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from keras_resnet.specs import SPECS, variant
@@ -34,7 +36,7 @@ def test_imagenet_parameters(name, option, expected):
 
 @pytest.mark.parametrize(("option", "depth", "expected"), rows("cifar10_parameters_trainable"))
 def test_cifar_parameters(option, depth, expected):
-    if f"cifar_resnet{depth}" in SPECS:  # 1202 layers: see the CHANGELOG
+    if depth != "1202":  # counted once, in complexity_of_rows
         spec = variant(SPECS[f"cifar_resnet{depth}"], shortcut=option)
         assert complexity(build(spec)).parameters == expected
         if option == "A":  # no parameters in the shortcuts: the plain net has as many
@@ -109,6 +111,76 @@ def test_outputs_are_torchs(fixture, name, version):
     for stage, value in outputs.items():
         for statistic, actual in (("mean", value.mean((1, 2))), ("std", value.std((1, 2)))):
             assert relative_error(actual, golden[f"square_{stage}_{statistic}"]) < 2e-5
+
+
+PUBLISHED = {  # parameters: torchvision's num_params, timm's, keras.applications'; counts of the papers' descriptions
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_32x8d": 88_791_336,
+    "resnext101_64x4d": 83_455_272,
+    "wide_resnet50_2": 68_883_240,
+    "wide_resnet101_2": 126_886_696,
+    "resnet50d": 25_576_264,
+    "seresnet50": 28_088_024,
+    "seresnext50_32x4d": 27_559_896,
+    "keras_resnet50v2": 25_568_360,
+    "keras_resnet101v2": 44_577_896,
+    "keras_resnet152v2": 60_236_904,
+    "cifar_preresnet164": 1_703_258,
+    "cifar_preresnet1001": 10_327_706,
+    "highway19": 2_256_838,
+}
+MULTIPLY_ADDS = {  # torchvision's _ops, in 1e9
+    "resnext50_32x4d": 4.23,
+    "resnext101_32x8d": 16.414,
+    "resnext101_64x4d": 15.46,
+    "wide_resnet50_2": 11.398,
+    "wide_resnet101_2": 22.753,
+}
+
+
+def test_published_counts_of_the_whole_family():
+    costs = complexity_of_rows.read()
+    assert {name: costs[name]["parameters"] for name in PUBLISHED} == PUBLISHED
+    for name, expected in MULTIPLY_ADDS.items():
+        assert costs[name]["multiply_adds"] / 1e9 == pytest.approx(expected, abs=5e-4)
+    for option, depth, expected in rows("cifar10_parameters_trainable"):
+        if option == "A":
+            assert costs[f"cifar_resnet{depth}"]["parameters"] == expected
+
+
+DEEP = ("cifar_resnet1202", "cifar_plain1202", "cifar_preresnet1001")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in DEEP else n for n in SPECS])
+def test_kept_counts_are_the_models(name):
+    assert complexity_of_rows.read()[name] == complexity_of_rows.count(name)
+
+
+def keras_v2_names(path):
+    """keras.applications' variable path -> ours: conv2_block1_0_conv is stage1_block1_proj."""
+    layer, variable = path.split("/")
+    whole = {"conv1_conv": "stem_conv", "post_bn": "last_bn", "predictions": "logits"}
+    if layer in whole:
+        return f"{whole[layer]}/{variable}"
+    stage, block, part = re.fullmatch(r"conv(\d)_(block\d+)_(.+)", layer).groups()
+    part = {"0_conv": "proj", "preact_bn": "preact_bn"}.get(part) or "".join(reversed(part.split("_")))
+    return f"stage{int(stage) - 1}_{block}_{part}/{variable}"
+
+
+def test_keras_v2_row_is_keras_applications():
+    """The same weights give the same logits: stride at the end, biases, zero border, at an odd size too."""
+    random = np.random.RandomState(0)
+    theirs = keras.applications.ResNet50V2(
+        weights=None, input_shape=(96, 72, 3), classes=9, classifier_activation=None, include_top=True
+    )
+    for variable in theirs.variables:
+        if len(variable.shape) == 1:
+            variable.assign(random.uniform(0.5, 1.5, variable.shape))
+    model = build(SPECS["keras_resnet50v2"], classes=9, input_shape=(96, 72, 3), include_preprocessing=False)
+    arrays = {keras_v2_names(variable.path): variable.numpy() for variable in theirs.variables}
+    assign_tensors(named_variables(model), arrays, "keras.applications")
+    images = random.uniform(-1, 1, (2, 96, 72, 3)).astype(np.float32)
+    assert relative_error(model.predict(images, verbose=0), theirs.predict(images, verbose=0)) < 2e-5
 
 
 def test_stage_outputs_halve_size_and_double_width():

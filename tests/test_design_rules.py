@@ -1,5 +1,7 @@
 """The paper's design rules (He et al. 2015, section 3.3) over its rows, read off the built networks."""
 
+import itertools
+
 import keras
 import pytest
 
@@ -34,7 +36,7 @@ def test_same_size_same_width_half_size_double_width(model):
             widths.setdefault(layer.output.shape[1], set()).add(layer.filters)
     assert all(len(each) == 1 for each in widths.values())
     by_size = [(size, each.pop()) for size, each in sorted(widths.items(), reverse=True)]
-    for (size, width), (next_size, next_width) in zip(by_size, by_size[1:], strict=False):
+    for (size, width), (next_size, next_width) in itertools.pairwise(by_size):
         assert size == 2 * next_size
         assert 2 * width == next_width
 

@@ -125,6 +125,30 @@ def test_two_workers_on_loopback_equal_two_replicas(tmp_path, cli, tiny_run):
         assert ours == pytest.approx(theirs, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["highway19", "cifar_highway20", "cifar_preresnet164"])
+def test_the_rest_of_the_family_trains_and_exports(tmp_path, cli, tiny_run, name):
+    arguments = [*tiny_run, f"--set=model.name={name}", "--set=train.learning_rate=0.01"]
+    process = cli("train.py", "--strategy=mirrored", f"--workdir={tmp_path / 'run'}", *arguments)
+    assert process.returncode == 0, process.stderr
+    assert np.isfinite(metrics(tmp_path / "run")[-1]["validation/loss"])
+    if name == "highway19":
+        process = cli("export.py", f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'out'}")
+        assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.slow
+def test_resnet1202_trains(tmp_path, cli, tiny_run):
+    arguments = [
+        *tiny_run,
+        "--set=model.name=cifar_resnet1202",
+        "--set=train.steps=1",
+        "--set=train.learning_rate=0.001",
+    ]
+    process = cli("train.py", f"--workdir={tmp_path / 'run'}", *arguments, timeout=600)
+    assert process.returncode == 0, process.stderr
+    assert np.isfinite(metrics(tmp_path / "run")[-1]["train/loss"])
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_under_two_replicas(tmp_path, cli, tiny_run, precision):
     arguments = [*tiny_run, f"--set=train.precision={precision}", f"--workdir={tmp_path / 'run'}"]
