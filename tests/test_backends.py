@@ -42,3 +42,38 @@ def test_jax_gives_the_same_logits(tmp_path, cli, name, version):
     for kind, tolerance in (("logits", 1e-4), ("training", 1e-3)):  # statistics of three images enlarge roundings
         expected = outputs["tensorflow"][kind]
         assert np.abs(outputs["jax"][kind] - expected).max() / np.abs(expected).max() < tolerance
+
+
+EVERY_ROW = """
+import sys, zlib
+import keras, numpy as np
+from keras_resnet import SPECS, build
+logits = {}
+images = np.random.RandomState(1).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+for name, spec in SPECS.items():
+    model = build(spec, classes=7, input_shape=(32, 32, 3))
+    for v in model.variables:
+        if v.dtype == "float32" and not v.path.startswith("preprocessing"):
+            random = np.random.default_rng(zlib.crc32(v.path.encode()))
+            deviation = np.sqrt(2 / np.prod(v.shape[:-1])) if len(v.shape) > 1 else 0.1
+            v.assign(random.standard_normal(v.shape, "float32") * deviation + (len(v.shape) == 1))
+    logits[name] = keras.ops.convert_to_numpy(model(images, training=False))
+    del model
+    keras.backend.clear_session()
+np.savez(sys.argv[1], **logits)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_every_row_on_jax(tmp_path, cli):
+    """The same weights, from names and shapes alone, give the same logits of every network to a relative 1e-4."""
+    logits = {}
+    for backend in ("tensorflow", "jax"):
+        output = tmp_path / f"{backend}.npz"
+        process = cli("-c", EVERY_ROW, output, env={"KERAS_BACKEND": backend}, timeout=1500)
+        assert process.returncode == 0, process.stderr
+        logits[backend] = np.load(output)
+    for name, expected in logits["tensorflow"].items():
+        assert np.isfinite(expected).all(), name
+        assert np.abs(logits["jax"][name] - expected).max() / np.abs(expected).max() < 1e-4, name
