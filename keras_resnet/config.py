@@ -96,9 +96,9 @@ class Data(_Group):
 class Train(_Group):
     """How the weights are learnt. Time is counted in optimizer steps."""
 
-    steps: int | None = Field(None, ge=1, description="Optimizer steps in all. Give this or epochs.")
-    epochs: float | None = Field(None, gt=0, description="Passes over the training images, turned into steps.")
-    batch_size: int = Field(128, ge=1, description="Images of one step, over all replicas.")
+    steps: int | None = Field(None, ge=1, le=10**9, description="Optimizer steps in all. Give this or epochs.")
+    epochs: float | None = Field(None, gt=0, le=10**6, description="Passes over the training images.")
+    batch_size: int = Field(128, ge=1, le=10**6, description="Images of one step, over all replicas.")
     learning_rate: float = Field(0.1, gt=0, description="The highest rate.")
     schedule: Literal["step", "cosine", "constant"] = Field(
         "step", description="step: times 0.1 at each of drops. cosine: to 0 at the end. constant."
@@ -113,6 +113,9 @@ class Train(_Group):
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool = Field(False, description="Compile forward and backward pass with XLA.")
+    rematerialize: bool = Field(
+        False, description="Keep blocks' outputs alone and compute the rest again: less memory, slower steps."
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Decides weights, order and augmentation.")
     log_every: int = Field(50, ge=1, description="Steps between lines of metrics.jsonl.")
     eval_every: int | None = Field(
@@ -141,7 +144,7 @@ class Train(_Group):
 class Eval(_Group):
     """How a network is tested."""
 
-    batch_size: int = Field(256, ge=1, description="Images of one evaluation step, over all replicas.")
+    batch_size: int = Field(256, ge=1, le=10**6, description="Images of one evaluation step, over all replicas.")
     crop_fraction: float = Field(
         1.0,
         gt=0,
@@ -206,8 +209,8 @@ def resolve(config: Config, train_size: int) -> Config:
 def _assigned(assignment):
     keys, equals, text = assignment.partition("=")
     if not equals or not all(keys.split(".")):
-        raise ConfigError(f'--set={assignment}: expected group.key=value, for example "train.seed=1"')
-    value = read_yaml_value(text, f"--set={assignment}")
+        raise ConfigError(f'--set={assignment!r}: expected group.key=value, for example "train.seed=1"')
+    value = read_yaml_value(text, f"--set={assignment!r}")
     path = tuple(keys.split("."))
     for key in reversed(path):
         value = {key: value}

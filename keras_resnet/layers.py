@@ -1,9 +1,25 @@
 """Layers that Keras lacks: batch normalization on the fused kernel, padding of any axis, Highway's gated sum."""
 
+import contextlib
+import contextvars
+
 import keras
 from keras import layers, ops
 
 _FUSED_DTYPES = ("float32", "bfloat16", "float16")
+
+
+_keeps_statistics = contextvars.ContextVar("keeps_statistics", default=False)
+
+
+@contextlib.contextmanager
+def kept_statistics(kept=True):
+    """In its scope, `BatchNormalization` on the fused kernel normalizes by the batch and leaves its averages alone."""
+    token = _keeps_statistics.set(kept)
+    try:
+        yield
+    finally:
+        _keeps_statistics.reset(token)
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -44,6 +60,8 @@ class BatchNormalization(layers.BatchNormalization):
             data_format="NHWC" if axis == 3 else "NCHW",
             is_training=True,
         )
+        if _keeps_statistics.get():
+            return ops.cast(outputs, self.compute_dtype)
         # The kernel returns the sample variance, Keras averages the population variance. Whatever of this is
         # known while tracing costs no operation: a deep net's graph is mostly bookkeeping.
         pixels = inputs.shape.num_elements()

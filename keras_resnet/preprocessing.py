@@ -28,6 +28,8 @@ def preprocess(images, mean=IMAGENET_MEAN, std=IMAGENET_STD):
 def _per_channel(values, channels):
     if channels == len(values):
         return list(values)
+    if len(values) != 3:
+        raise ValueError(f"mean and std must be 3 values or one per channel ({channels}), got {values}")
     average = sum(values) / len(values)
     kept = list(values) if channels > len(values) else []
     return kept + [average] * (channels - len(kept))

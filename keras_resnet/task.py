@@ -30,6 +30,9 @@ class Task(Protocol):
     def build_model(self) -> Any:
         """A new `keras.Model`; under a strategy, called in its scope."""
 
+    def start_from(self, model: Any) -> None:
+        """Sets the weights that the configuration starts from, if it names any; not called when a run goes on."""
+
     def train_dataset(self, start_step: int, shard: Any) -> Any:
         """Batches of this worker from `start_step` to the configured steps, as tf.data of known cardinality."""
 
@@ -40,7 +43,7 @@ class Task(Protocol):
         """Steps that an evaluation of the split takes."""
 
     def loss(self, model: Any, batch: Any) -> tuple[Any, dict[str, Any]]:
-        """One replica's batch -> (losses (N,) to be averaged and minimized, sums {name: ()} to be reported)."""
+        """What is called as the model, one replica's batch -> (losses (N,) to minimize, sums {name: ()} to report)."""
 
     def evaluate(self, model: Any, batch: Any) -> dict[str, Any]:
         """One replica's evaluation batch -> sums {name: ()}, over its images alone."""

@@ -56,7 +56,10 @@ def read_yaml_value(text: str, where: str):
     Raises:
         ConfigError: it is not plain YAML.
     """
-    return _parse(f"value: {text}", where, lines=False).value["value"]
+    value = _parse(f"value: {text}", where, lines=False).value
+    if set(value) != {"value"}:
+        raise ConfigError(f"{where}: expected one value on one line")
+    return value["value"]
 
 
 def merge(base: Located, changes: Located) -> Located:
@@ -110,7 +113,13 @@ def _parse(text, source, lines=True):
         return Located({}, {(): source})
     if not isinstance(root, MappingNode):
         raise ConfigError(f"{at(root)}: expected a group of keys, got {_short(root)}")
-    scalar = yaml.constructor.construct_object
+
+    def scalar(node):
+        try:
+            return yaml.constructor.construct_object(node)
+        except Exception:
+            raise ConfigError(f"{at(node)}: {_short(node)} is not a value of its tag {node.tag}") from None
+
     marks: dict[tuple[str, ...], str] = {(): source}
     seen: set[int] = set()
 

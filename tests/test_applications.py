@@ -112,7 +112,7 @@ def test_weights_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
-def test_compile_and_fit(strategy):
+def test_compile_and_fit(strategy, strategies):
     """Models are ordinary Keras models, also with our optimizer and under a strategy."""
     import contextlib
 
@@ -120,7 +120,9 @@ def test_compile_and_fit(strategy):
 
     from keras_resnet.training.optimizer import SGD
 
-    scope = contextlib.nullcontext() if strategy == "one" else tf.distribute.MirroredStrategy(["CPU:0"]).scope()
+    scope = (
+        contextlib.nullcontext() if strategy == "one" else tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope()
+    )
     images = np.random.RandomState(0).uniform(0, 255, (32, 8, 8, 3)).astype(np.float32)
     labels = np.arange(32) % 2
     with scope:

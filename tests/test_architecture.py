@@ -11,6 +11,7 @@ PACKAGE = ROOT / "keras_resnet"
 # part -> parts of this package that it may import. A part is a module or a folder of the package.
 ALLOWED = {
     "errors": set(),
+    "files": set(),
     "specs": set(),
     "yaml_files": {"errors"},
     "config": {"errors", "specs", "yaml_files"},
@@ -18,14 +19,14 @@ ALLOWED = {
     "blocks": {"layers"},
     "preprocessing": {"blocks"},
     "builder": {"blocks", "preprocessing", "specs"},
-    "weights": set(),
+    "weights": {"files"},
     "applications": {"builder", "preprocessing", "specs", "weights"},
     "analysis/complexity": set(),
     "analysis/complexity_of_rows": {"analysis/complexity", "builder", "specs"},
     "analysis": {"builder", "specs", "training"},
     "task": {"config"},
     "data": {"errors"},
-    "training": {"analysis/complexity", "config", "data", "errors", "task", "weights"},
+    "training": {"analysis/complexity", "config", "data", "errors", "files", "layers", "task", "weights"},
     "export": {"errors", "task"},
     "classification": {"builder", "config", "data", "errors", "weights"},
     "commands": {"*"},
@@ -35,6 +36,7 @@ ALLOWED = {
 # Parts that know of no TensorFlow: instant configuration errors, and networks on every Keras backend.
 WITHOUT_TENSORFLOW = {
     "errors",
+    "files",
     "specs",
     "yaml_files",
     "config",

@@ -19,6 +19,7 @@ class Classification:
     monitor = ("error", "loss")
 
     def __init__(self, config: Config):
+        keras.config.set_image_data_format("channels_last")  # as tf.data's images are
         self.config = config
         self.images = load_image_set(config.data.name)
         self.labels = self.images.labels
@@ -33,13 +34,15 @@ class Classification:
 
     def build_model(self) -> keras.Model:
         """images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
-        model = build(self.config.model.spec, classes=len(self.labels), input_shape=self.image_shape)
+        return build(self.config.model.spec, classes=len(self.labels), input_shape=self.image_shape)
+
+    def start_from(self, model):
+        """Sets the weights of `model.weights`, if it names a file."""
         if self.config.model.weights:
             try:
                 load_weights(model, self.config.model.weights)
             except (ValueError, OSError) as error:
                 raise ConfigError(f"model.weights: {error}") from None
-        return model
 
     def train_dataset(self, start_step, shard):
         """Batches (images (N, H, W, C) float32, labels (N,) int32)."""

@@ -60,7 +60,8 @@ def require_tensorflow_backend() -> None:
     Raises:
         ConfigError: Keras is told to use another backend.
     """
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    os.environ["KERAS_BACKEND"] = backend  # also where ~/.keras/keras.json names another
     if backend != "tensorflow":
         raise ConfigError(f"KERAS_BACKEND={backend}: this command needs tensorflow; unset the variable")
 

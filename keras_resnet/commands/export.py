@@ -17,8 +17,6 @@ def export(workdir: str | None, output: str | None, checkpoint: str = "best") ->
         name = "output" if workdir else "workdir"
         example = "python export.py --workdir=runs/latest --output=exports/digits"
         raise ConfigError(f"--{name} is missing; for example: {example}")
-    if not (checkpoint in ("best", "last") or checkpoint.isdecimal()):
-        raise ConfigError(f'--checkpoint={checkpoint}: expected "best", "last" or a step, such as 1000')
     if not os.path.isfile(os.path.join(workdir, "config.yaml")):
         raise ConfigError(f"--workdir={workdir}: no run lies there (there is no config.yaml); train.py makes one")
 

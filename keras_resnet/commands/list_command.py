@@ -3,8 +3,6 @@
 python -m keras_resnet list
 """
 
-import sys
-
 from rich.console import Console
 from rich.table import Table
 
@@ -51,6 +49,6 @@ def main(positional):
             f"{multiply_adds / 1e9}e9",
         )
         table.add_row(*cells, style="dim")
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    Console(width=max(140, Console().width)).print(table)  # names are for copying: never cut, whatever the terminal
     print("\nEach also as version 1 (the paper), 1.5 (stride on the 3x3) and 2 (pre-activation), shortcuts A, B, C:")
     print("  python -m keras_resnet summary resnet50 --version=1.5")

@@ -22,16 +22,22 @@ def main(positional):
         )
     model, *paths = positional
     folder = newest_version(model)
+    check_picture(PICTURE.value)
     contents = [_read(path) for path in paths]
     import tensorflow as tf
 
-    answer = tf.saved_model.load(folder).signatures["serving_default"]
+    try:
+        answer = tf.saved_model.load(folder).signatures["serving_default"]
+        if set(answer.structured_input_signature[1]) != {"image_bytes"}:
+            raise ValueError("its serving_default does not take image_bytes")
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise ConfigError(f"{folder}: not a SavedModel of export.py: {str(error).splitlines()[0]}") from None
     predictions = []
     for path, content in zip(paths, contents, strict=True):
         try:
             outputs = answer(image_bytes=tf.constant([content]))
         except tf.errors.InvalidArgumentError:
-            raise DataError(f"{path}: not an image that can be decoded; expected JPEG, PNG, GIF or BMP") from None
+            raise DataError(f"{path}: not an image that can be decoded; expected a grey or RGB JPEG or PNG") from None
         labels = [label.decode() for label in outputs["labels"].numpy()[0]]
         predictions.append(list(zip(labels, outputs["scores"].numpy()[0].tolist(), strict=True)))
     width = max(map(len, paths))
@@ -43,6 +49,14 @@ def main(positional):
         except OSError as error:
             raise ConfigError(f"--picture={PICTURE.value}: cannot be written ({error.strerror})") from None
         print(f"picture: {PICTURE.value}")
+
+
+def check_picture(path: str | None) -> None:
+    """Raises a `ConfigError` where no PNG file can be written at `path`; before any work is done."""
+    if path and not path.endswith(".png"):
+        raise ConfigError(f"--picture={path}: expected the name of a .png file")
+    if path and not os.path.isdir(os.path.dirname(path) or "."):
+        raise ConfigError(f"--picture={path}: there is no folder {os.path.dirname(path)}")
 
 
 def newest_version(path: str) -> str:

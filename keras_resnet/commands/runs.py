@@ -32,9 +32,10 @@ def load_run(workdir: str, checkpoint: str = "best") -> Run:
     Raises:
         ConfigError: there is no such run or checkpoint, or its weights are damaged.
     """
+    if not (checkpoint in ("best", "last") or checkpoint.isdecimal()):
+        raise ConfigError(f'--checkpoint={checkpoint}: expected "best", "last" or a step, such as 1000')
     folder = RunFolder(workdir)
-    config = folder.read_config()
-    task = load_task(config.model_copy(update={"model": config.model.model_copy(update={"weights": None})}))
+    task = load_task(folder.read_config())
     finished = folder.read_results() is not None
     try:
         arrays, step = _weights(folder, checkpoint)
@@ -49,10 +50,13 @@ def _weights(folder, checkpoint):
     """(tensors of the network by name, step)."""
     path = {"best": folder.best_weights, "last": folder.last_weights}.get(checkpoint)
     if path and os.path.isfile(path):
-        return read_tensors(path), int(read_metadata(path)["step"])
+        step = read_metadata(path).get("step", "")
+        if not step.isdecimal():
+            raise ConfigError(f"{path}: is not a run's file: it does not say of which step its weights are")
+        return read_tensors(path), int(step)
     there = committed(folder.checkpoints)
-    if checkpoint.isdecimal():
-        there = [(step, path) for step, path in there if step == int(checkpoint)]
+    if checkpoint != "last":  # of an unfinished run, the newest checkpoint is the last
+        there = [(step, path) for step, path in there if checkpoint == str(step)]
     if not there:
         steps = ", ".join(str(step) for step, _ in committed(folder.checkpoints)) or "none"
         raise ConfigError(f"--checkpoint={checkpoint}: {folder.path} has no such weights; steps there: {steps}")

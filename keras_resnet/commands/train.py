@@ -4,6 +4,9 @@ import os
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.config import check_strategy, load_config
+from keras_resnet.errors import ConfigError
+from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.training.tf_config import check_tf_config
 
 
 def train(
@@ -24,6 +27,14 @@ def train(
     require_tensorflow_backend()
     config = load_config(config_path, assignments)
     check_strategy(config, strategy, virtual_devices)
+    if virtual_devices and strategy != "mirrored":
+        raise ConfigError(f"--virtual_devices={virtual_devices}: is for --strategy=mirrored, got --strategy={strategy}")
+    if strategy == "multi_worker":
+        check_tf_config()
+    if config.model.weights and not os.path.isfile(config.model.weights):
+        raise ConfigError(f"model.weights: no such file: {config.model.weights}")
+    if workdir:
+        RunFolder(workdir).check_free()
     if print_config:
         print(config.to_yaml(), end="")
         return
@@ -31,7 +42,6 @@ def train(
     # TensorFlow takes seconds to load; whatever is wrong above is reported before it.
     from keras_resnet.task import load_task
     from keras_resnet.training.fit import fit
-    from keras_resnet.training.run_folder import RunFolder
     from keras_resnet.training.strategy import is_chief, make_strategy
 
     devices = make_strategy(strategy, virtual_devices, require_gpus)
@@ -53,8 +63,7 @@ def train(
     print(f"  best         {_figures(best['validation'])} at step {best['step']:,}")
     for name, path in (("weights", folder.best_weights), ("curves", folder.curves), ("metrics", folder.metrics)):
         print(f"  {name:<11}  {path}")
-    shown = workdir or os.path.join("runs", "latest")
-    print(f"\nNext: python export.py --workdir={shown} --output=exports/{config.model.name}")
+    print(f"\nNext: python export.py --workdir={folder.path} --output=exports/{config.model.name}")
 
 
 def _figures(figures):

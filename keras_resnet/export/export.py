@@ -42,10 +42,9 @@ def export_model(
         UserError: an artifact does not agree with the model; nothing is published then.
         ConfigError, DiskError: the folder cannot be written.
     """
-    aside = os.path.join(output, f".tmp-{os.getpid()}")
     try:
         os.makedirs(os.path.join(output, "litert"), exist_ok=True)
-        os.makedirs(aside)
+        aside = tempfile.mkdtemp(prefix=".tmp-", dir=output)
     except OSError as error:
         raise ConfigError(f"--output={output}: cannot be written ({error.strerror})") from None
     try:
@@ -126,9 +125,13 @@ def publish(aside: str, output: str, report: dict) -> dict:
             continue
         final = os.path.join(output, str(version))
         report = report | {"version": version, "paths": {"saved_model": final, "litert": litert}}
-        with open(os.path.join(aside, SAVED_MODEL, REPORT), "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=1)
-        os.rename(os.path.join(aside, SAVED_MODEL), final)
+        try:
+            with open(os.path.join(aside, SAVED_MODEL, REPORT), "w", encoding="utf-8") as file:
+                json.dump(report, file, indent=1)
+            os.rename(os.path.join(aside, SAVED_MODEL), final)
+        except OSError:
+            os.remove(litert)
+            raise
         return report
 
 

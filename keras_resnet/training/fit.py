@@ -54,22 +54,29 @@ class _Run:
         self.best: dict = {}  # step, ranks and figures of the best evaluation
         self.pending: dict[str, float] = {}  # sums of steps that no report holds yet
 
+        self.seconds = 0.0  # of earlier processes
+
         keras.utils.set_random_seed(self.train_config.seed)
+        policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.train_config.precision)
         with strategy.scope():
             self.model = task.build_model()
             self.optimizer = build_optimizer(self.train_config, self.model.trainable_variables)
+        keras.config.set_dtype_policy(policy)
         self._restore()
         self.evaluate = Evaluator(task, self.model, strategy)
 
     def train(self):
         """Runs the loop and returns the final figures."""
         self._announce()
-        began = time.monotonic()
-        log = MetricsLog(self.folder, self.step) if self.writes else None
+        self.began = time.monotonic()
+        log = None
         self.reporter.start(self.step)
         try:
+            log = MetricsLog(self.folder, self.step) if self.writes else None
             self._loop(log)
+            self.reporter.stop()
+            return self._finish()
         except OSError as error:
             raise DiskError(
                 f"{self.folder.path}: cannot be written ({error.strerror}); the run can go on from its last checkpoint"
@@ -78,7 +85,6 @@ class _Run:
             self.reporter.stop()
             if log:
                 log.close()
-        return self._finish(time.monotonic() - began)
 
     def _loop(self, log):
         train = self.train_config
@@ -94,8 +100,9 @@ class _Run:
             reports = last or self.step % train.log_every == 0
             evaluates = last or self.step % train.eval_every == 0
             saves = last or self.step % train.checkpoint_every == 0
-            if reports or saves:
+            if reports or saves or evaluates:
                 self.pending = _plus(self.pending, add(unreported))
+                self._check_finite(self.pending)
                 unreported = []
             figures: dict[str, float] = {}
             if reports:
@@ -111,16 +118,20 @@ class _Run:
     def _train_figures(self):
         figures = self.task.summarize(self.pending)
         self.pending = {}
-        if not all(map(math.isfinite, figures.values())):
-            raise DivergenceError(
-                f"step {self.step}: the training loss is {figures['loss']}; {self.folder.path} keeps the last "
-                f"checkpoint. Try train.warmup_steps, or a train.learning_rate below {self.train_config.learning_rate}"
-            )
         rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
         return {f"train/{name}": value for name, value in figures.items()} | {"train/learning_rate": rate}
 
+    def _check_finite(self, figures):
+        """Stops a run whose loss is no longer a number before anything of it is kept."""
+        if not all(map(math.isfinite, figures.values())):
+            raise DivergenceError(
+                f"step {self.step}: the loss is {figures['loss']}; {self.folder.path} keeps the last "
+                f"checkpoint. Try train.warmup_steps, or a train.learning_rate below {self.train_config.learning_rate}"
+            )
+
     def _evaluated(self):
         figures = self.evaluate("validation")
+        self._check_finite(figures)
         ranks = [figures[name] for name in self.task.monitor]
         if not self.best or ranks <= self.best["ranks"]:
             self.best = {"step": self.step, "ranks": ranks, "figures": figures}
@@ -131,7 +142,7 @@ class _Run:
         # Reading variables may sum over workers, so that every worker reads and only the chief writes.
         arrays = to_tensors(self._variables())
         if self.writes:
-            state = {"best": self.best, "pending": self.pending}
+            state = {"best": self.best, "pending": self.pending, "seconds": self._elapsed()}
             save_checkpoint(
                 self.folder.checkpoints, Checkpoint(self.step, arrays, state), self.train_config.keep_checkpoints
             )
@@ -145,12 +156,14 @@ class _Run:
     def _restore(self):
         checkpoint = newest_checkpoint(self.folder.checkpoints, self.reporter.warn)
         if checkpoint is None:
+            self.task.start_from(self.model)
             return
         try:
             assign_tensors(self._variables(), checkpoint.arrays, self.folder.checkpoints)
         except ValueError as error:
             raise ConfigError(f"a checkpoint of another network: {error}") from None
         self.step, self.best, self.pending = checkpoint.step, checkpoint.state["best"], checkpoint.state["pending"]
+        self.seconds = checkpoint.state["seconds"]
 
     def _variables(self):
         return named_variables(self.model) | {
@@ -178,19 +191,23 @@ class _Run:
             | ({"going on": f"from step {self.step:,}"} if self.step else {}),
         )
 
-    def _finish(self, seconds):
+    def _elapsed(self):
+        """Seconds of training, also of the processes that this one goes on from."""
+        return self.seconds + time.monotonic() - self.began
+
+    def _finish(self):
         self._save_weights(self.folder.last_weights)
         validation = self.evaluate("validation")
         results = {
             "steps": self.step,
             "validation": validation,
             "best": {"step": self.best["step"], "validation": self.best["figures"]},
-            "images_per_second": round(self.reporter.images_per_second(self.step), 1),
-            "seconds": round(seconds, 1),
+            "images_per_second": round(self.step * self.train_config.batch_size / self._elapsed(), 1),
+            "seconds": round(self._elapsed(), 1),
         }
         if self.writes:
-            draw_curves(self.folder, f"{self.config.model.name} on {self.config.data.name}")
             write_text(self.folder.results, json.dumps(results, indent=1) + "\n")
+            draw_curves(self.folder, f"{self.config.model.name} on {self.config.data.name}")
         return results
 
 

@@ -9,14 +9,14 @@ from keras_resnet.training.run_folder import RunFolder, write_text
 
 
 class MetricsLog:
-    """Writes figures as they come, each step once, also when a run goes on from an earlier step.
+    """Writes figures as they come; in metrics.jsonl each step once, also when a run goes on from an earlier step.
 
-    Holds no times: the file of a run that was interrupted equals that of one that was not.
+    metrics.jsonl holds no times: the file of a run that was interrupted equals that of one that was not.
     """
 
     def __init__(self, folder: RunFolder, start_step: int):
         self._folder = folder
-        kept = [line for line in read_metrics(folder.metrics) if line["step"] <= start_step]
+        kept = [line for line in read_metrics(folder.metrics) if line.get("step", start_step + 1) <= start_step]
         write_text(folder.metrics, "".join(json.dumps(line) + "\n" for line in kept))
         self._writer = tf.summary.create_file_writer(folder.tensorboard)
 

@@ -2,12 +2,13 @@
 
 import json
 import os
-from importlib.metadata import PackageNotFoundError, version
+import platform
+import subprocess
+from importlib.metadata import distributions
 
 from keras_resnet.config import Config, load_config
 from keras_resnet.errors import ConfigError
-
-_PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "tf-models-official", "scikit-learn")
+from keras_resnet.files import write_aside
 
 
 class RunFolder:
@@ -51,14 +52,25 @@ class RunFolder:
             check_same(self.read_config(), config, self.path)
             return
         try:
-            if os.path.isdir(self.path) and os.listdir(self.path):
-                raise ConfigError(f"--workdir={self.path}: the folder is not empty and holds no run; name another")
+            self.check_free()
             os.makedirs(os.path.dirname(self.best_weights), exist_ok=True)
             os.makedirs(self.checkpoints, exist_ok=True)
             write_text(self.environment, json.dumps(_environment(), indent=1) + "\n")
             write_text(self.config, config.to_yaml())
         except OSError as error:
             raise ConfigError(f"--workdir={self.path}: cannot be written ({error.strerror})") from None
+
+    def check_free(self) -> None:
+        """Raises a `ConfigError` where the folder holds neither a run nor what is left of one that was being made."""
+        there = set(os.listdir(self.path)) if os.path.isdir(self.path) else set()
+        ours = {"environment.json", "weights", "checkpoints"}
+        if "config.yaml" not in there and [name for name in there - ours if ".tmp-" not in name]:
+            raise ConfigError(f"--workdir={self.path}: the folder is not empty and holds no run; name another")
+        parent = os.path.abspath(self.path)
+        while not os.path.exists(parent):
+            parent = os.path.dirname(parent)
+        if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+            raise ConfigError(f"--workdir={self.path}: cannot be written, because of {parent}")
 
     def read_config(self) -> Config:
         """The resolved configuration of the run.
@@ -71,14 +83,20 @@ class RunFolder:
         return load_config(self.config)
 
     def read_results(self) -> dict | None:
-        """The final figures, or None while the run is unfinished."""
-        if not os.path.isfile(self.results):
+        """The final figures, or None while the run is unfinished or they cannot be read."""
+        try:
+            with open(self.results, encoding="utf-8") as file:
+                results = json.load(file)
+        except (OSError, ValueError):
             return None
-        with open(self.results, encoding="utf-8") as file:
-            return json.load(file)
+        return (
+            results
+            if isinstance(results, dict) and {"steps", "validation", "best", "seconds"} <= set(results)
+            else None
+        )
 
     def point_latest(self) -> None:
-        """Makes `latest`, beside this folder, a link to it."""
+        """Makes `latest`, beside this folder, a link to it, unless something else has that name."""
         link = os.path.join(os.path.dirname(os.path.abspath(self.path)), "latest")
         aside = f"{link}.{os.getpid()}"
         try:
@@ -107,27 +125,19 @@ def check_same(there: Config, here: Config, path: str) -> None:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a file aside and renames it, so that it is whole or absent."""
-    aside = f"{path}.tmp-{os.getpid()}"
-    with open(aside, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(aside, path)
+    """Writes a text file, whole or not at all."""
+    write_aside(path, text.encode())
 
 
 def _environment():
-    import platform
-
-    def installed(name: str):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            return None
-
     from keras_resnet import __version__
 
-    packages = {name: installed(name) for name in _PACKAGES}
+    packages = {each.name: each.version for each in sorted(distributions(), key=lambda each: each.name.lower())}
+    folder = os.path.dirname(os.path.abspath(__file__))
+    git = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "keras_resnet": __version__,
+        "commit": git.stdout.strip() or None,
         "python": platform.python_version(),
         "platform": platform.platform(),
     } | packages

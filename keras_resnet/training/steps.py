@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_resnet.training.rematerialization import rematerialized
+
 REWRITTEN_LAYERS = 1000  # Keras layers up to which TensorFlow may rewrite the graph
 
 
@@ -15,10 +17,11 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
     """
     batch_size = task.config.train.batch_size
     _bound_graph_rewriting(model)
+    forward = rematerialized(model) if task.config.train.rematerialize else model
 
     def gradients(batch):
         with tf.GradientTape() as tape:
-            losses, sums = task.loss(model, batch)
+            losses, sums = task.loss(forward, batch)
             loss = tf.reduce_sum(losses) / batch_size
             scaled = optimizer.scale_loss(loss)
         return tape.gradient(scaled, [variable.value for variable in model.trainable_variables]), sums

@@ -1,8 +1,6 @@
 """--strategy, --virtual_devices, --require_gpus -> a tf.distribute strategy."""
 
 import glob
-import json
-import os
 
 import tensorflow as tf
 
@@ -18,11 +16,9 @@ def make_strategy(name: str, virtual_devices: int = 0, require_gpus: int = 0) ->
         require_gpus: refuse to start with fewer.
 
     Raises:
-        ConfigError: devices or `TF_CONFIG` are not as required.
+        ConfigError: there are fewer GPUs than required.
     """
     tf.get_logger().setLevel("ERROR")  # tf.distribute warns of what is normal on CPUs
-    if name == "multi_worker":
-        _check_tf_config()
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus and nvidia_device_present():
         print(
@@ -61,18 +57,3 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def nvidia_device_present() -> bool:
     """Whether the operating system knows an NVIDIA device, whatever TensorFlow sees."""
     return bool(glob.glob("/dev/nvidia[0-9]*"))
-
-
-def _check_tf_config():
-    example = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
-    text = os.environ.get("TF_CONFIG")
-    if not text:
-        raise ConfigError(
-            f"--strategy=multi_worker: the variable TF_CONFIG is not set; expected, for example, {example}"
-        )
-    try:
-        config = json.loads(text)
-        task = config["task"]
-        config["cluster"][task["type"]][int(task["index"])]
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise ConfigError(f"TF_CONFIG: expected, for example, {example}, got {text[:200]}") from None

@@ -3,12 +3,12 @@
 The format holds nothing but tensors and strings, so that reading a file cannot run code.
 """
 
-import os
-
 import keras
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from keras_resnet.files import write_aside
 
 
 def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None = None) -> None:
@@ -41,12 +41,7 @@ def to_tensors(variables: dict) -> dict[str, np.ndarray]:
 
 def write_tensors(arrays: dict[str, np.ndarray], path: str, metadata: dict[str, str] | None = None) -> None:
     """Writes arrays by name as safetensors; the file is complete or absent, also after a crash."""
-    aside = f"{path}.tmp-{os.getpid()}"
-    with open(aside, "wb") as file:
-        file.write(save(arrays, metadata))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    write_aside(path, save(arrays, metadata))
 
 
 def read_tensors(path: str) -> dict[str, np.ndarray]:

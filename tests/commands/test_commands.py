@@ -34,6 +34,11 @@ def test_list_names_every_network(cli):
         assert re.search(rf"^{name} +{spec.layers} ", printed, re.M)
 
 
+def test_list_never_cuts_names(cli):
+    printed = cli("-m", "keras_resnet", "list", env={"COLUMNS": "60"}).stdout
+    assert "cifar_preresnet1001" in printed
+
+
 def test_summary_is_the_papers_table(cli):
     """He et al. 2015, table 1, column 50-layer: sizes, blocks, 3.8e9 multiply-adds."""
     printed = cli("-m", "keras_resnet", "summary", "resnet50").stdout
@@ -90,7 +95,7 @@ def test_examples_and_predict(finished_run, cli, tmp_path):
     process = cli("-m", "keras_resnet", "predict", output, printed[0], tmp_path / "bad.png")
     assert process.returncode == 3
     assert process.stderr.splitlines()[-1].endswith(
-        "bad.png: not an image that can be decoded; expected JPEG, PNG, GIF or BMP"
+        "bad.png: not an image that can be decoded; expected a grey or RGB JPEG or PNG"
     )
 
 
@@ -106,6 +111,8 @@ def test_examples_and_predict(finished_run, cli, tmp_path):
         (["list", "more"], 2, 'unexpected argument "more"'),
         (["evaluate"], 2, "expected the folder of one run"),
         (["evaluate", "docs"], 2, "no run lies there"),
+        (["evaluate", "docs", "--checkpoint=bset"], 2, '--checkpoint=bset: expected "best", "last" or a step'),
+        (["predict", "docs", "README.md", "--picture=a.jpg"], 2, "docs: no exported SavedModel lies there"),
         (["examples", "digits"], 2, "--output is missing"),
         (["examples", "digit", "--output=x"], 2, 'unknown data set "digit"; did you mean "digits"?'),
         (["predict", "docs"], 2, "expected an export and images"),

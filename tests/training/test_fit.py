@@ -159,12 +159,27 @@ def test_mixed_precision_under_two_replicas(tmp_path, cli, tiny_run, precision):
     assert {str(value.dtype) for value in arrays.values()} == {"float32"}
 
 
-def test_divergence_is_one_line(tmp_path, cli, tiny_run):
-    arguments = [*tiny_run, "--set=train.learning_rate=1e30", "--set=train.steps=20", f"--workdir={tmp_path / 'run'}"]
+def test_divergence_is_one_line_and_nothing_of_it_is_kept(tmp_path, cli, tiny_run):
+    changes = ["train.learning_rate=1e30", "train.steps=20", "train.log_every=15", "train.eval_every=2"]
+    arguments = [*tiny_run, *[f"--set={change}" for change in changes], f"--workdir={tmp_path / 'run'}"]
     process = cli("train.py", *arguments)
-    assert process.returncode == 4
-    assert "the training loss is" in process.stderr.splitlines()[-1]
+    assert process.returncode == 4, process.stderr
+    assert "the loss is" in process.stderr.splitlines()[-1]
     assert "Traceback" not in process.stderr
+    assert all(np.isfinite(list(line.values())).all() for line in metrics(tmp_path / "run"))
+    for path in (tmp_path / "run").rglob("*.safetensors"):
+        assert all(np.isfinite(value).all() for value in read_tensors(str(path)).values()), path
+
+
+def test_data_is_channels_last_whatever_keras_is_told(tmp_path, cli, tiny_run, finished_run):
+    """~/.keras/keras.json with another image data format and backend changes nothing."""
+    (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first", "backend": "jax"}')
+    folder = tmp_path / "run"
+    process = cli(
+        "train.py", "--strategy=mirrored", f"--workdir={folder}", *tiny_run, env={"KERAS_HOME": str(tmp_path)}
+    )
+    assert process.returncode == 0, process.stderr
+    assert (folder / "metrics.jsonl").read_text() == (finished_run / "metrics.jsonl").read_text()
 
 
 BAD = {
@@ -174,8 +189,12 @@ BAD = {
     "--set=train.lr=1": 'error: --set: train.lr: unknown key; did you mean "learning_rate"?',
     "--config=nowhere.yaml": "error: nowhere.yaml: no such file",
     "--virtual_devices=3 --strategy=mirrored": "error: train.batch_size: 64 does not divide over 3 replicas; try 63",
+    "--virtual_devices=2": "error: --virtual_devices=2: is for --strategy=mirrored, got --strategy=one_device",
     "--virtual_devices=-1": "error: flag --virtual_devices=-1: -1 is not a non-negative integer",
     "--require_gpus=many": "error: flag --require_gpus=many",
+    "--strategy=multi_worker": "error: --strategy=multi_worker: the variable TF_CONFIG is not set",
+    "--workdir=/dev/null/run": "error: --workdir=/dev/null/run: cannot be written, because of /dev/null",
+    "--set=model.weights=none.safetensors": "error: model.weights: no such file: none.safetensors",
     "digits": 'error: unexpected argument "digits"',
     "--set=train.jit_compile=true --set=train.precision=mixed_float16 --strategy=mirrored": "error: train.jit_compile",
 }
@@ -196,13 +215,10 @@ def test_mistakes_before_tensorflow_is_loaded(cli, tmp_path, flags, message):
     ("flags", "env", "message"),
     [
         (["--require_gpus=64"], {}, "--require_gpus=64: TensorFlow sees"),
-        (["--strategy=multi_worker"], {}, "the variable TF_CONFIG is not set"),
         (["--strategy=multi_worker"], {"TF_CONFIG": "{"}, "TF_CONFIG: expected, for example"),
         ([], {"KERAS_BACKEND": "jax"}, "KERAS_BACKEND=jax: this command needs tensorflow"),
-        (["--workdir=/dev/null/run"], {}, "--workdir=/dev/null/run: cannot be written"),
         (["--set=export.top_k=11"], {}, "export.top_k: 11 is more than the 10 classes of digits"),
         (["--set=model.weights=Makefile"], {}, "Makefile: not a complete safetensors file"),
-        (["--set=model.weights=none.safetensors"], {}, "model.weights: No such file or directory: none.safetensors"),
     ],
 )
 def test_mistakes_that_need_devices_or_data(cli, tmp_path, tiny_run, flags, env, message):

@@ -40,6 +40,23 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
         RunFolder(str(tmp_path)).read_config()
 
 
+def test_what_is_left_of_a_claim_is_claimed(tmp_path):
+    """A process killed while it made the folder must not lock the run out of it."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "environment.json").write_text("{}")
+    (tmp_path / "config.yaml.tmp-7").write_text("tas")
+    RunFolder(str(tmp_path)).claim(config())
+    assert RunFolder(str(tmp_path)).read_config() == config()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[]"])
+def test_damaged_results_mean_unfinished(tmp_path, text):
+    folder = RunFolder(str(tmp_path))
+    folder.claim(config())
+    (tmp_path / "results.json").write_text(text)
+    assert folder.read_results() is None
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):

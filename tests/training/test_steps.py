@@ -12,10 +12,13 @@ from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import named_variables, to_tensors
 
 
-def trained(strategy, steps=3, frozen=True, jit_compile=False):
+def trained(strategy, steps=3, frozen=True, jit_compile=False, **train):
     """Weights before and after some steps, the steps' sums, and the optimizer's count."""
     config = Config.model_validate(
-        {"train": {"steps": 10, "batch_size": 16, "learning_rate": 0.02, "weight_decay": 1e-2}, "data": {"pad_crop": 1}}
+        {
+            "train": {"steps": 10, "batch_size": 16, "learning_rate": 0.02, "weight_decay": 1e-2} | train,
+            "data": {"pad_crop": 1},
+        }
     )
     task = load_task(config)
     keras.utils.set_random_seed(0)
@@ -50,6 +53,17 @@ def test_every_weight_learns(strategies):
     """A variable that no gradient reaches would stay as it was."""
     before, after, _, _ = trained(strategies[1], frozen=False)
     assert [name for name, value in after.items() if np.array_equal(value, before[name])] == []
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_rematerialized_step_is_the_same_step(strategies, replicas):
+    """Weights, and averages that the recomputation must not move a second time."""
+    _, plain, sums, _ = trained(strategies[replicas], steps=2, frozen=False)
+    _, again, again_sums, _ = trained(strategies[replicas], steps=2, frozen=False, rematerialize=True)
+    for ours, theirs in zip(sums, again_sums, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    for name, value in plain.items():
+        np.testing.assert_allclose(again[name], value, atol=1e-4 * np.abs(value).max(), err_msg=name)
 
 
 def test_compiled_step_is_the_same_step(strategies):
