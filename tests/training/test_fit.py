@@ -125,7 +125,9 @@ def test_two_workers_on_loopback_equal_two_replicas(tmp_path, cli, tiny_run):
         assert ours == pytest.approx(theirs, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["highway19", "cifar_highway20", "cifar_preresnet164"])
+@pytest.mark.parametrize(
+    "name", ["highway19", "cifar_highway20", pytest.param("cifar_preresnet164", marks=pytest.mark.slow)]
+)
 def test_the_rest_of_the_family_trains_and_exports(tmp_path, cli, tiny_run, name):
     arguments = [*tiny_run, f"--set=model.name={name}", "--set=train.learning_rate=0.01"]
     process = cli("train.py", "--strategy=mirrored", f"--workdir={tmp_path / 'run'}", *arguments)
