@@ -47,9 +47,8 @@ def measure(depth, batch, side):
 
 
 def main(batch=8, side=32, *depths):
-    print(
-        f"batch {batch}, {side}x{side}\n{'layers':>6}  {'build s':>8}  {'trace s':>8}  {'first step s':>12}  {'step ms':>8}  {'GB':>5}"
-    )
+    headings = f"{'layers':>6}  {'build s':>8}  {'trace s':>8}  {'first step s':>12}  {'step ms':>8}  {'GB':>5}"
+    print(f"batch {batch}, {side}x{side}", headings, sep="\n")
     for depth in depths or DEPTHS:
         command = [sys.executable, __file__, "--one", str(depth), str(batch), str(side)]
         process = subprocess.run(command, capture_output=True, text=True, check=True)
