@@ -31,10 +31,11 @@ def train(
         raise ConfigError(f"--virtual_devices={virtual_devices}: is for --strategy=mirrored, got --strategy={strategy}")
     if strategy == "multi_worker":
         check_tf_config()
-    if config.model.weights and not os.path.isfile(config.model.weights):
-        raise ConfigError(f"model.weights: no such file: {config.model.weights}")
     if workdir:
         RunFolder(workdir).check_free()
+    started = workdir and os.path.isfile(RunFolder(workdir).config)  # its checkpoints hold the weights
+    if config.model.weights and not started and not os.path.isfile(config.model.weights):
+        raise ConfigError(f"model.weights: no such file: {config.model.weights}")
     if print_config:
         print(config.to_yaml(), end="")
         return
