@@ -42,11 +42,12 @@ def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
     )(x)
 
 
-def norm(x, spec, name):
+def norm(x, spec, name, gamma="one"):
     """Batch normalization, or nothing; epsilon and momentum as in the authors' and Torch's nets."""
     if spec.normalization == "none":
         return x
-    return BatchNormalization(axis=channel_axis(), momentum=0.9, epsilon=1e-5, name=name)(x)
+    scale = {"one": "ones", "zero": "zeros"}[gamma]
+    return BatchNormalization(axis=channel_axis(), momentum=0.9, epsilon=1e-5, gamma_initializer=scale, name=name)(x)
 
 
 def activate(x, spec, name):
@@ -86,7 +87,7 @@ def branch(x, spec, convs, name):
         normalized = spec.order == "post" or not last
         x = conv(x, spec, kernel, filters, stride, f"{name}_conv{i}", normalized, groups)
         if normalized:
-            x = norm(x, spec, f"{name}_bn{i}")
+            x = norm(x, spec, f"{name}_bn{i}", spec.last_gamma if last else "one")
         if not last or spec.block == "single":
             x = activate(x, spec, f"{name}_{spec.activation}{i}")
     return squeeze_excite(x, spec, name) if spec.squeeze else x
@@ -129,7 +130,12 @@ def gate(x, filters, stride, name):
     return layer(x)
 
 
-def block(x, spec, width, stride, name, first=False):
+def drop(x, rate, name):
+    """x of an image as a whole left out in training with probability `rate`, else divided by 1 - rate."""
+    return layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x) if rate else x
+
+
+def block(x, spec, width, stride, name, first=False, drop_rate=0.0):
     """y = F(x, {W_i}) + W_s x (He et al. 2015, equation 2), its pre-activated and gated forms, and F alone.
 
     Args:
@@ -140,6 +146,7 @@ def block(x, spec, width, stride, name, first=False):
         name: prefix of the layers' names, "stage2_block1".
         first: the network's first block; pre-activated, it shares its activation with the shortcut
             (He et al. 2016, appendix).
+        drop_rate: how often F is left out in training (Huang et al. 2016).
     """
     convs = plan(spec, width, stride)
     filters = convs[-1][1]
@@ -150,6 +157,7 @@ def block(x, spec, width, stride, name, first=False):
 
     y = branch(activated, spec, convs, name)
     if spec.merge == "add":
+        y = drop(y, drop_rate, name)
         y = layers.Add(name=f"{name}_add")([shortcut(x, activated, filters, stride, spec, name), y])
     elif spec.merge == "gate":
         carried = shortcut(x, activated, filters, stride, spec, name)

@@ -70,13 +70,16 @@ def model_input(spec, input_shape=None, input_tensor=None):
 def features(x, spec):
     """Preprocessed images -> ({"stage1": ..., ...}, what the head reads (N, H/32, W/32, C))."""
     x = stem(x, spec)
-    stages = {}
+    stages: dict = {}
+    blocks = 0
     for i, (width, depth) in enumerate(zip(spec.widths, spec.depths, strict=True), 1):
         halving = _halving_block(spec, i)
         if i > 1 and spec.transition == "pool":
             x = transition(x, spec, width, f"stage{i}")
         for j in range(1, depth + 1):
-            x = block(x, spec, width, 2 if j == halving else 1, f"stage{i}_block{j}", first=i == j == 1)
+            blocks += 1
+            drop_rate = spec.stochastic_depth * blocks / sum(spec.depths)
+            x = block(x, spec, width, 2 if j == halving else 1, f"stage{i}_block{j}", i == j == 1, drop_rate)
         stages[f"stage{i}"] = x
     if spec.order == "pre":
         x = activate(norm(x, spec, "last_bn"), spec, f"last_{spec.activation}")

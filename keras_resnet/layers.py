@@ -30,9 +30,16 @@ class BatchNormalization(layers.BatchNormalization):
     TensorFlow backend it runs TensorFlow's fused kernel, which reads the batch once instead of several
     times. Keras's own path serves everything else: other backends, inference (where converters know how
     to fold it into a convolution), float64, ranks other than 4, `synchronized=True` and masks.
+
+    With the attribute `frozen_statistics`, training too normalizes by the moving averages and keeps them, while scale and
+    shift are learnt.
     """
 
+    frozen_statistics = False
+
     def call(self, inputs, training=None, mask=None):
+        if self.frozen_statistics:
+            training = False
         if training and self.trainable and mask is None and self._fused_kernel_serves(inputs):
             return self._call_fused(inputs)
         return super().call(inputs, training=training, mask=mask)

@@ -10,6 +10,7 @@ ZeroChannels = Literal["end", "both"]
 Normalization = Literal["batch", "none"]
 Activation = Literal["relu", "sigmoid"]
 Initialization = Literal["he", "xavier", "small", "large"]
+LastGamma = Literal["one", "zero"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,9 @@ class Spec:
     normalization: Normalization = "batch"
     activation: Activation = "relu"
     initialization: Initialization = "he"  # small, large: half, twice He's deviation
+    # What later recipes change (Goyal et al. 2017, section 5.1; Huang et al. 2016)
+    last_gamma: LastGamma = "one"  # first scale of a block's last normalization; zero: F = 0 at first
+    stochastic_depth: float = 0.0  # how often the last block leaves F out in training; grows linearly from 0
     # What published weights need
     groups: int = 1  # of a bottleneck's 3x3 (ResNeXt: 32)
     group_width: int = 64  # filters per group where `widths` says 64 (ResNeXt: 4; Wide ResNet: 128)
@@ -57,6 +61,12 @@ class Spec:
         if len(self.depths) != len(self.widths) or not self.depths or min(self.depths + self.widths) < 1:
             given = f"depths={self.depths} widths={self.widths}"
             raise ValueError(f"{self.name}: depths and widths must be one per stage, each 1 or more, got {given}")
+        if self.last_gamma == "zero" and (self.order, self.normalization, self.merge) != ("post", "batch", "add"):
+            raise ValueError(f"{self.name}: last_gamma zero needs a normalization right before an addition")
+        if not 0 <= self.stochastic_depth < 1 or (self.stochastic_depth and self.merge != "add"):
+            raise ValueError(
+                f"{self.name}: stochastic_depth must be in [0, 1) and needs shortcuts, got {self.stochastic_depth}"
+            )
         if self.block != "bottleneck" and (self.groups, self.group_width) != (1, 64):
             raise ValueError(f"{self.name}: groups and group_width are for bottleneck blocks, got block={self.block!r}")
 

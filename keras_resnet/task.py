@@ -30,11 +30,14 @@ class Task(Protocol):
     def build_model(self) -> Any:
         """A new `keras.Model`; under a strategy, called in its scope."""
 
-    def start_from(self, model: Any) -> None:
-        """Sets the weights that the configuration starts from, if it names any; not called when a run goes on."""
+    def start_from(self, model: Any) -> str | None:
+        """Sets the weights that the configuration starts from, and says which; not called when a run goes on."""
 
     def train_dataset(self, start_step: int, shard: Any) -> Any:
-        """Batches of this worker from `start_step` to the configured steps, as tf.data of known cardinality."""
+        """Batches of this worker from `start_step` to the configured steps, as tf.data of known cardinality.
+
+        With `data.service`, (step, batch) in any order.
+        """
 
     def eval_dataset(self, split: str, shard: Any) -> Any:
         """Batches of this worker that cover a split once, as tf.data of known cardinality."""
@@ -42,8 +45,20 @@ class Task(Protocol):
     def eval_steps(self, split: str) -> int:
         """Steps that an evaluation of the split takes."""
 
+    def train_faults(self, step: int) -> list[str]:
+        """A line for each training sample of a step that cannot be read, naming its file."""
+
+    def eval_faults(self, split: str, step: int) -> list[str]:
+        """The same for a step of an evaluation."""
+
+    def example_batch(self, count: int) -> tuple[Any, list[str]]:
+        """The first `count` training images as the network sees them, and what they show."""
+
     def loss(self, model: Any, batch: Any) -> tuple[Any, dict[str, Any]]:
-        """What is called as the model, one replica's batch -> (losses (N,) to minimize, sums {name: ()} to report)."""
+        """What is called as the model, one replica's batch -> (losses (N,) to minimize, sums {name: ()} to report).
+
+        Among the sums, here and in `evaluate`, are "images", how many counted, and "loss".
+        """
 
     def evaluate(self, model: Any, batch: Any) -> dict[str, Any]:
         """One replica's evaluation batch -> sums {name: ()}, over its images alone."""

@@ -25,8 +25,19 @@ ALLOWED = {
     "analysis/complexity_of_rows": {"analysis/complexity", "builder", "specs"},
     "analysis": {"builder", "specs", "training"},
     "task": {"config"},
-    "data": {"errors"},
-    "training": {"analysis/complexity", "config", "data", "errors", "files", "layers", "task", "weights"},
+    "analysis/published": {"config"},
+    "data": {"config", "errors"},
+    "training": {
+        "analysis/complexity",
+        "analysis/published",
+        "config",
+        "data",
+        "errors",
+        "files",
+        "layers",
+        "task",
+        "weights",
+    },
     "export": {"errors", "task"},
     "classification": {"builder", "config", "data", "errors", "weights"},
     "commands": {"*"},
@@ -47,6 +58,7 @@ WITHOUT_TENSORFLOW = {
     "weights",
     "applications",
     "analysis/complexity",
+    "analysis/published",
 }
 STANDARD_LIBRARY_ONLY = {"errors", "specs"}
 

@@ -1,5 +1,7 @@
 """Classification: the network with its logits, cross entropy, and errors in percent."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,28 +10,38 @@ from keras_resnet.builder import build
 from keras_resnet.classification.signatures import classification_signatures
 from keras_resnet.config import Config
 from keras_resnet.data import pipeline, transforms
+from keras_resnet.data.augmentation import augment, mix_shares
+from keras_resnet.data.decode import decode
+from keras_resnet.data.faults import unreadable
 from keras_resnet.data.image_set import load_image_set
+from keras_resnet.data.mixing import mix_pairs
 from keras_resnet.errors import ConfigError
-from keras_resnet.weights import load_weights
+from keras_resnet.weights.native import assign_tensors, named_variables, read_tensors
+
+TOP_5_FROM = 20  # classes, from which on the top-5 error says something
 
 
 class Classification:
-    """The `Task` of naming an image's class. An image is (image (H, W, C), label ())."""
+    """The `Task` of naming an image's class."""
 
     monitor = ("error", "loss")
 
     def __init__(self, config: Config):
         keras.config.set_image_data_format("channels_last")  # as tf.data's images are
         self.config = config
-        self.images = load_image_set(config.data.name)
+        self.images = load_image_set(config.data)
         self.labels = self.images.labels
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
-        side = config.data.image_size or self.images.image_shape[0]
+        side = config.data.image_size or self.images.image_shape[0] or config.model.spec.image_size
         self.image_shape = (side, side, self.images.image_shape[2])
         if config.export.top_k > len(self.labels):
             raise ConfigError(
                 f"export.top_k: {config.export.top_k} is more than the {len(self.labels)} classes of {config.data.name}"
+            )
+        if config.data.crop == "scale_jitter" and config.data.scales[0] < side:
+            raise ConfigError(
+                f"data.scales: a shorter side of {config.data.scales[0]} has no square of {side} pixels, the image_size"
             )
 
     def build_model(self) -> keras.Model:
@@ -37,16 +49,29 @@ class Classification:
         return build(self.config.model.spec, classes=len(self.labels), input_shape=self.image_shape)
 
     def start_from(self, model):
-        """Sets the weights of `model.weights`, if it names a file."""
-        if self.config.model.weights:
-            try:
-                load_weights(model, self.config.model.weights)
-            except (ValueError, OSError) as error:
-                raise ConfigError(f"model.weights: {error}") from None
+        """Sets the weights of `model.weights`, if it names a file; returns what to tell of it."""
+        settings = self.config.model
+        if not settings.weights:
+            return None
+        try:
+            tensors = read_tensors(settings.weights)
+            head = {name for name in tensors if name.split("/")[0] == "logits"}
+            there = max((tensors[name].shape[-1] for name in head), default=None)
+            if settings.new_head or there != len(self.labels):
+                variables = {name: v for name, v in named_variables(model).items() if name.split("/")[0] != "logits"}
+                assign_tensors(variables, {n: t for n, t in tensors.items() if n not in head}, settings.weights)
+                return f"{settings.weights}, with a new classifier of {len(self.labels)} classes"
+            assign_tensors(named_variables(model), tensors, settings.weights)
+        except (ValueError, OSError) as error:
+            raise ConfigError(f"model.weights: {error}") from None
+        return settings.weights
 
     def train_dataset(self, start_step, shard):
-        """Batches (images (N, H, W, C) float32, labels (N,) int32)."""
-        train = self.config.train
+        """Batches ((images (N, H, W, C) float32, targets (N, classes) float32), weights (N,) float32)."""
+        return self._train_batches(start_step, shard, self.config.data.service)
+
+    def _train_batches(self, start_step, shard, service=None):
+        train, data = self.config.train, self.config.data
         return pipeline.train_batches(
             self.images.split("train"),
             self._augment,
@@ -55,46 +80,86 @@ class Classification:
             steps=train.total_steps,
             shard=shard,
             start_step=start_step,
+            finish=self._mix if self._mixes else lambda example, weights: (example, weights),
+            skip_unreadable=data.on_error == "skip",
+            service=service,
         )
+
+    @property
+    def _mixes(self):
+        return bool(self.config.data.mixup or self.config.data.cutmix)
 
     def eval_dataset(self, split, shard):
         """Batches ((images (N, H, W, C) float32, labels (N,) int32), weights (N,) float32)."""
-        batch_size = self.config.eval.batch_size
-        return pipeline.eval_batches(self.images.split(split), self._prepare, batch_size=batch_size, shard=shard)
+        return pipeline.eval_batches(
+            self.images.split(split),
+            self._prepare,
+            batch_size=self.config.eval.batch_size,
+            shard=shard,
+            skip_unreadable=self.config.data.on_error == "skip",
+        )
 
     def eval_steps(self, split):
         """Steps that an evaluation of the split takes."""
         return pipeline.eval_steps(self.images.split(split), self.config.eval.batch_size)
 
+    def train_faults(self, step):
+        """A line for each image of a training step that cannot be read."""
+        split, train = self.images.split("train"), self.config.train
+        return unreadable(split, pipeline.train_indices(split, train.seed, train.batch_size, step))
+
+    def eval_faults(self, split, step):
+        """A line for each image of an evaluation step that cannot be read."""
+        images = self.images.split(split)
+        return unreadable(images, pipeline.eval_indices(images, self.config.eval.batch_size, step))
+
+    def example_batch(self, count):
+        """The first training images as the network sees them: (images (count, H, W, C), what they show)."""
+        images, targets = next(iter(self._train_batches(0, pipeline.Shard(0, 1, count))))[0]
+        names = [[(self.labels[i], row[i]) for i in np.argsort(-row)[:2] if row[i]] for row in targets.numpy()]
+        captions = [" + ".join(f"{n} {s:.0%}" if s < 1 else n for n, s in pairs) for pairs in names]
+        return images.numpy(), captions
+
     def _augment(self, image, label, seed):
-        crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
-        image = transforms.for_test(image, self.image_shape[0])
-        image = transforms.random_crop(image, self.config.data.pad_crop, crop_seed)
-        if self.config.data.flip:
-            image = transforms.random_flip(image, flip_seed)
-        return image, label
+        size, channels, data = self.image_shape[0], self.image_shape[2], self.config.data
+        example = augment(image, size, channels, data, seed), tf.one_hot(label, len(self.labels))
+        return (*example, mix_shares(size, data, seed)) if self._mixes else example
+
+    def _mix(self, example, weights):
+        images, targets, shares = example
+        return mix_pairs(images, targets, weights, shares), weights
 
     def _prepare(self, image, label):
+        image = decode(image, self.image_shape[2])
         return transforms.for_test(image, self.image_shape[0], self.config.eval.crop_fraction), label
 
     def loss(self, model, batch):
         """Cross entropy of each image (N,), and the sums of what is reported."""
-        images, labels = batch
+        (images, targets), weights = batch
         logits = model(images, training=True)
-        losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-        return losses, _sums(losses, logits, labels, tf.ones_like(losses))
+        losses = keras.losses.categorical_crossentropy(
+            targets, logits, from_logits=True, label_smoothing=self.config.train.label_smoothing
+        )
+        return losses * weights, _sums(losses, logits, tf.argmax(targets, -1, tf.int32), weights)
 
     def evaluate(self, model, batch):
         """Sums over the images whose weight is 1."""
         (images, labels), weights = batch
         logits = model(images, training=False)
         losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-        return _sums(losses, logits, labels, weights)
+        sums = _sums(losses, logits, labels, weights)
+        if len(self.labels) >= TOP_5_FROM:
+            in_top_5 = tf.math.in_top_k(labels, logits, 5)
+            sums["wrong_top5"] = tf.reduce_sum((1 - tf.cast(in_top_5, tf.float32)) * weights)
+        return sums
 
     def summarize(self, sums):
-        """{"loss": mean cross entropy, "error": percent of images whose best class is wrong}."""
-        images = sums["images"]
-        return {"loss": sums["loss"] / images, "error": 100 * sums["wrong"] / images}
+        """{"loss": mean cross entropy, "error": percent of images whose best class is wrong, "top5_error"}."""
+        images = sums["images"] or math.nan
+        figures = {"loss": sums["loss"] / images, "error": 100 * sums["wrong"] / images}
+        if "wrong_top5" in sums:
+            figures["top5_error"] = 100 * sums["wrong_top5"] / images
+        return figures
 
     def signatures(self, model):
         """The exported functions, see `classification_signatures`."""
@@ -109,7 +174,8 @@ class Classification:
     def example_images(self, count):
         """Half of them the first validation images, half random pixels from a fixed seed."""
         split = self.images.split("validation")
-        real = [self._prepare(*split.read(tf.constant(i, tf.int64)))[0].numpy() for i in range(count // 2)]
+        shown = range(min(count // 2, split.size))
+        real = [self._prepare(*split.read(tf.constant(i, tf.int64)))[0].numpy() for i in shown]
         random = np.random.RandomState(0).randint(0, 256, (count - len(real), *self.image_shape))
         return np.concatenate([np.stack(real), random.astype(np.float32)])
 

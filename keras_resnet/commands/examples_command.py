@@ -22,16 +22,20 @@ def main(positional):
         raise ConfigError("--output is missing: the folder to write into")
     import tensorflow as tf
 
+    from keras_resnet.config import validate
+    from keras_resnet.data.decode import decode
     from keras_resnet.data.image_set import load_image_set
+    from keras_resnet.yaml_files import Located
 
-    images = load_image_set(positional[0])
+    config = validate(Located({"data": {"name": positional[0]}, "train": {"steps": 1}}, {(): positional[0]}))
+    images = load_image_set(config.data)
     split = images.split(SPLIT.value)
     try:
         os.makedirs(OUTPUT.value, exist_ok=True)
         for index in _spread(split, COUNT.value):
             image, label = split.read(index)
             path = os.path.join(OUTPUT.value, f"{SPLIT.value}{index:04d}_{images.labels[int(label)]}.png")
-            tf.io.write_file(path, tf.io.encode_png(image))
+            tf.io.write_file(path, tf.io.encode_png(decode(image, images.image_shape[2])))
             print(path)
     except OSError as error:
         raise ConfigError(f"--output={OUTPUT.value}: cannot be written ({error.strerror})") from None
@@ -41,6 +45,7 @@ def _spread(split, count):
     """Indices of `count` images, the classes taking turns."""
     by_label: dict[int, list[int]] = {}
     for index in range(split.size):
-        by_label.setdefault(int(split.read(index)[1]), []).append(index)
+        label = split.read(index)[1] if split.labels is None else split.labels[index]
+        by_label.setdefault(int(label), []).append(index)
     turns = sorted((turn, label, index) for label, many in by_label.items() for turn, index in enumerate(many))
     return [index for _, _, index in turns[:count]]

@@ -69,5 +69,5 @@ def train(
 
 def _figures(figures):
     return ", ".join(
-        f"{name} {value:.2f} %" if name == "error" else f"{name} {value:.4f}" for name, value in figures.items()
+        f"{name} {value:.2f} %" if name.endswith("error") else f"{name} {value:.4f}" for name, value in figures.items()
     )

@@ -5,9 +5,10 @@ Repository, its test part.
 """
 
 import numpy as np
-import tensorflow as tf
 
-from keras_resnet.data.image_set import ImageSet, Split
+from keras_resnet.config import Data
+from keras_resnet.data.arrays import split_of_arrays
+from keras_resnet.data.image_set import ImageSet
 
 TRAIN, VALIDATION = 0.7, 0.1  # of each class; the rest is for the test
 
@@ -27,7 +28,7 @@ def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.sort(np.concatenate(chosen)) for name, chosen in parts.items()}
 
 
-def load_digits() -> ImageSet:
+def load_digits(data: Data) -> ImageSet:
     """The digits as images (8, 8, 1) uint8 in [0, 255]; the original's 17 grey levels are spread evenly."""
     from sklearn.datasets import load_digits as load
 
@@ -35,14 +36,7 @@ def load_digits() -> ImageSet:
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     labels = bunch.target.astype(np.int32)
     splits = {
-        name: Split(len(indices), _reader(images[indices], labels[indices]))
+        name: split_of_arrays(images[indices], labels[indices], f"digits {name}")
         for name, indices in split_indices(labels).items()
     }
     return ImageSet("digits", tuple(str(digit) for digit in range(10)), (8, 8, 1), splits)
-
-
-def _reader(images, labels):
-    def read(index):
-        return tf.gather(images, index), tf.gather(labels, index)
-
-    return read

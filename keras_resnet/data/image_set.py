@@ -1,12 +1,22 @@
-"""What a set of labelled images is, and where each known one comes from."""
+"""What a set of labelled images is, and where each kind comes from."""
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.config import Data
 from keras_resnet.errors import ConfigError, suggest
 
-_LOADERS = {"digits": "keras_resnet.data.digits:load_digits"}
+_LOADERS = {
+    "digits": "keras_resnet.data.digits:load_digits",
+    "synthetic": "keras_resnet.data.synthetic:load_synthetic",
+    "tfds": "keras_resnet.data.tfds:load_tfds",
+    "folder": "keras_resnet.data.folder:load_folder",
+    "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
+}
 
 
 @dataclass(frozen=True)
@@ -15,11 +25,28 @@ class Split:
 
     Attributes:
         size: number of images; always known, so that steps and averages are exact.
-        read: index () int64 -> (image (H, W, C) uint8, label () int32), inside a TensorFlow graph.
+        read: index () int64 -> (image, label () int32), inside a TensorFlow graph. The image is pixels
+            (H, W, C) uint8, or the bytes () of a file that holds them.
+        source: index -> where the image lies, for messages.
+        labels: (size,) int32 where they are known without reading the images.
     """
 
     size: int
     read: Callable
+    source: Callable[[int], str]
+    labels: np.ndarray | None = None
+
+    def subset(self, indices: np.ndarray) -> "Split":
+        """The images at `indices`, in that order."""
+        with tf.device("CPU:0"):
+            chosen = tf.constant(indices, tf.int64)
+        return replace(
+            self,
+            size=len(indices),
+            read=lambda index: self.read(tf.gather(chosen, index)),
+            source=lambda index: self.source(int(indices[index])),
+            labels=None if self.labels is None else self.labels[indices],
+        )
 
 
 @dataclass(frozen=True)
@@ -29,13 +56,13 @@ class ImageSet:
     Attributes:
         name: as in the configuration.
         labels: a name for each class.
-        image_shape: (H, W, C) of every image.
-        splits: "train", "validation" and "test".
+        image_shape: (H, W, C) of every image; H and W are None where they differ.
+        splits: "train", "validation" and, unless the set has no labels for it, "test".
     """
 
     name: str
     labels: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int | None, int | None, int]
     splits: dict[str, Split]
 
     def split(self, name: str) -> Split:
@@ -49,13 +76,12 @@ class ImageSet:
         return self.splits[name]
 
 
-def load_image_set(name: str) -> ImageSet:
-    """Loads a set of images by the name that the configuration gives it.
+def load_image_set(data: Data) -> ImageSet:
+    """Loads the set of images that a configuration names.
 
     Raises:
-        ConfigError: the name is unknown.
+        ConfigError: there is no such set, or it cannot be used as configured.
+        DataError: what lies there is not a set of images.
     """
-    if name not in _LOADERS:
-        raise ConfigError(f'unknown data set "{name}"; {suggest(name, _LOADERS)}')
-    module, function = _LOADERS[name].split(":")
-    return getattr(importlib.import_module(module), function)()
+    module, function = _LOADERS[data.name.partition(":")[0]].split(":")
+    return getattr(importlib.import_module(module), function)(data)

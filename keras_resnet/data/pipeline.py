@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_resnet.data.image_set import Split
+from keras_resnet.data.service import replica_batches, through_service
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ def train_batches(
     steps: int,
     shard: Shard,
     start_step: int = 0,
+    finish: Callable = lambda example, weights: (example, weights),
+    skip_unreadable: bool = False,
+    service: str | None = None,
 ) -> tf.data.Dataset:
     """Batches of one worker's replicas for the steps from `start_step` to `steps`.
 
@@ -41,29 +45,48 @@ def train_batches(
 
     Args:
         split: the images.
-        transform: (image, label, seed (2,) int64) -> example, random only by its seed.
+        transform: (stored image, label, seed (2,) int64) -> example, random only by its seed.
         seed: decides order and augmentation.
         batch_size: images of one step over all workers.
         steps: optimizer steps in all.
         shard: this worker's part.
         start_step: steps already done.
+        finish: (batch of examples, weights (N,) float32) -> what is returned for each batch.
+        skip_unreadable: a sample that cannot be read becomes zeros of weight 0, and does not end the run.
+        service: dispatcher of a tf.data service that does the work; the elements are (step, batch) then, in any
+            order (`service.in_order` restores it).
 
     Returns:
         A data set of known cardinality.
     """
     local = batch_size // shard.count
 
+    def example(position):
+        index = shuffled(position % split.size, position // split.size, split.size, seed)
+        seeds = tf.stack([tf.cast(seed, tf.int64), position])
+        return transform(*split.read(index), seeds), tf.constant(1.0)
+
+    if skip_unreadable:
+        example = _or_zeros(example)
+
+    if service:
+        # A worker of the service gets whole steps to do, so that a step's samples stay together.
+        def batch_of_step(step):
+            positions = tf.data.Dataset.range(local).map(lambda k: step * batch_size + shard.index * local + k)
+            return _mapped(positions, example).batch(local, drop_remainder=True).map(lambda *batch: (step, batch))
+
+        prepared = through_service(tf.data.Dataset.range(start_step, steps), batch_of_step, service)
+        return replica_batches(prepared, local // shard.replica_batch, steps - start_step).map(
+            lambda step, batch: (step, finish(*batch))
+        )
+
     def position(k):
         """The k-th sample of this worker -> its position in the run's whole stream of samples."""
         return (start_step + k // local) * batch_size + shard.index * local + k % local
 
-    def example(k):
-        at = position(k)
-        index = shuffled(at % split.size, at // split.size, split.size, seed)
-        return transform(*split.read(index), tf.stack([tf.cast(seed, tf.int64), at]))
-
-    samples = tf.data.Dataset.range((steps - start_step) * local)
-    return _batched(samples, example, shard.replica_batch)
+    positions = tf.data.Dataset.range((steps - start_step) * local).map(position)
+    batches = _mapped(positions, example).batch(shard.replica_batch, drop_remainder=True)
+    return batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def shuffled(index, epoch, size, seed):
@@ -72,28 +95,39 @@ def shuffled(index, epoch, size, seed):
     return tf.random.experimental.index_shuffle(index, key, tf.constant(size - 1, tf.int64))
 
 
-def eval_batches(split: Split, transform: Callable, *, batch_size: int, shard: Shard) -> tf.data.Dataset:
+def train_indices(split: Split, seed: int, batch_size: int, step: int) -> list[int]:
+    """The images of one step over all workers, in order."""
+    positions = range(step * batch_size, (step + 1) * batch_size)
+    return [int(shuffled(at % split.size, at // split.size, split.size, seed)) for at in positions]
+
+
+def eval_batches(
+    split: Split, transform: Callable, *, batch_size: int, shard: Shard, skip_unreadable: bool = False
+) -> tf.data.Dataset:
     """One worker's batches of every image once, in order, with a weight that is 0 for filling.
 
     All batches are full, so that every replica always has work and averages stay exact.
 
     Args:
         split: the images.
-        transform: (image, label) -> example.
+        transform: (stored image, label) -> example.
         batch_size: images of one step over all workers.
         shard: this worker's part.
+        skip_unreadable: an image that cannot be read gets weight 0 too.
 
     Returns:
         A data set of ((example), weight float32) of known cardinality.
     """
     local = batch_size // shard.count
-    steps = eval_steps(split, batch_size)
 
     def example(k):
         at = (k // local) * batch_size + shard.index * local + k % local
         return transform(*split.read(tf.minimum(at, split.size - 1))), tf.cast(at < split.size, tf.float32)
 
-    return _batched(tf.data.Dataset.range(steps * local), example, shard.replica_batch)
+    if skip_unreadable:
+        example = _or_zeros(example)
+    samples = tf.data.Dataset.range(eval_steps(split, batch_size) * local)
+    return _mapped(samples, example).batch(shard.replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def eval_steps(split: Split, batch_size: int) -> int:
@@ -101,9 +135,25 @@ def eval_steps(split: Split, batch_size: int) -> int:
     return -(-split.size // batch_size)
 
 
-def _batched(samples, example, replica_batch):
-    return (
-        samples.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(replica_batch, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+def eval_indices(split: Split, batch_size: int, step: int) -> list[int]:
+    """The images of one evaluation step over all workers, in order."""
+    return list(range(step * batch_size, min((step + 1) * batch_size, split.size)))
+
+
+def _mapped(samples, example):
+    return samples.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _or_zeros(example):
+    """`example`, but zeros everywhere, the weight included, where it fails.
+
+    tf.data can only drop what fails, so every sample becomes a data set of its own, and the first of what is left of
+    it and of the zeros is taken. The number of samples stays what it was.
+    """
+
+    def guarded(k):
+        tried = tf.data.Dataset.from_tensors(k).map(example)
+        zeros = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), tried.element_spec)
+        return tried.ignore_errors().concatenate(tf.data.Dataset.from_tensors(zeros)).take(1).get_single_element()
+
+    return guarded

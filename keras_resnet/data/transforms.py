@@ -2,6 +2,12 @@
 
 import tensorflow as tf
 
+from keras_resnet.data.decode import decode_crop
+
+# Principal components of ImageNet's colours (Krizhevsky et al. 2012, 4.1), for RGB in [0, 1]; fb.resnet.torch's numbers.
+_COLOR_DEVIATIONS = (0.2175, 0.0188, 0.0045)
+_COLOR_COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
+
 
 def for_test(image, size, crop_fraction=1.0):
     """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized, then cropped from the centre.
@@ -10,13 +16,61 @@ def for_test(image, size, crop_fraction=1.0):
     Training's validation and the exported model both go through here. An image of the right size is kept
     as it is.
     """
-    image = tf.cast(image, tf.float32)
-    shape = tf.cast(tf.shape(image)[:2], tf.float32)
-    shorter = tf.cast(tf.round(size / crop_fraction), tf.float32)
-    scaled = tf.cast(tf.round(shape * (shorter / tf.reduce_min(shape))), tf.int32)
-    image = tf.image.resize(image, scaled, antialias=True)
-    top, left = (scaled[0] - size) // 2, (scaled[1] - size) // 2
+    image = resize_shorter_side(image, tf.cast(tf.round(size / crop_fraction), tf.int32))
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    top, left = (height - size) // 2, (width - size) // 2
     return tf.ensure_shape(image[top : top + size, left : left + size], (size, size, image.shape[-1]))
+
+
+def resize_shorter_side(image, side):
+    """image (H, W, C) -> (h, w, C) float32 of the same aspect ratio, min(h, w) = side."""
+    shape = tf.cast(tf.shape(image)[:2], tf.float32)
+    scaled = tf.cast(tf.round(shape * (tf.cast(side, tf.float32) / tf.reduce_min(shape))), tf.int32)
+    return tf.image.resize(tf.cast(image, tf.float32), scaled, antialias=True)
+
+
+def random_scale_crop(image, size, scales, seed, channels):
+    """Stored image -> (size, size, channels) float32: scale jitter (He et al. 2015, 3.4; Simonyan and Zisserman 2014).
+
+    The shorter side becomes a random number of pixels in `scales`, both ends included, then a random square is cut
+    out. Only the square is read, and scaled.
+    """
+    scale_seed, crop_seed = tf.unstack(tf.random.split(seed, 2))
+    scale = tf.random.stateless_uniform((), scale_seed, scales[0], scales[1] + 1, tf.int32)
+
+    def square(height, width):
+        shorter = tf.minimum(height, width)
+        side = tf.cast(tf.round(size * shorter / scale), tf.int32)
+        return _random_box(height, width, side, side, crop_seed)
+
+    return _resized(decode_crop(image, square, channels), size)
+
+
+def random_resized_crop(image, size, area, seed, channels):
+    """Stored image -> (size, size, channels) float32: a part of random area and aspect ratio (Szegedy et al. 2014).
+
+    Args:
+        image: the stored image.
+        size: height and width in pixels of what is returned.
+        area: the least and the greatest share of the image's area; the aspect ratio is in [3/4, 4/3].
+        seed: (2,).
+        channels: 1 or 3.
+    """
+
+    def part(height, width):
+        begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+            tf.stack([height, width, channels]),
+            bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+            seed=seed,
+            min_object_covered=0.0,
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            area_range=area,
+            max_attempts=10,
+            use_image_if_no_bounding_boxes=True,
+        )
+        return tf.concat([begin[:2], extent[:2]], 0)
+
+    return _resized(decode_crop(image, part, channels), size)
 
 
 def random_crop(image, padding, seed):
@@ -30,3 +84,50 @@ def random_crop(image, padding, seed):
 def random_flip(image, seed):
     """image (H, W, C) -> (H, W, C), mirrored left to right in half of the cases."""
     return tf.image.stateless_random_flip_left_right(image, seed)
+
+
+def random_color(image, seed):
+    """RGB image (H, W, 3) in [0, 255] -> the same plus one colour (Krizhevsky et al. 2012, 4.1).
+
+    The colour is a sum of ImageNet's three principal components, each times its deviation and a Gaussian factor of
+    deviation 0.1. Values may leave [0, 255].
+    """
+    amounts = tf.random.stateless_normal((3,), seed, stddev=0.1) * tf.constant(_COLOR_DEVIATIONS)
+    return image + 255.0 * tf.linalg.matvec(tf.constant(_COLOR_COMPONENTS), amounts)
+
+
+def random_erasing(image, probability, seed):
+    """image (H, W, C) -> the same with a rectangle of noise in a share of the cases (Zhong et al. 2017).
+
+    The rectangle has 2 to 33 % of the area and an aspect ratio in [0.3, 3.3]; the noise is even in [0, 255].
+    """
+    chance_seed, shape_seed, place_seed, noise_seed = tf.unstack(tf.random.split(seed, 4))
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    share, log_ratio = tf.unstack(tf.random.stateless_uniform((2,), shape_seed))
+    area = (0.02 + share * (0.33 - 0.02)) * tf.cast(height * width, tf.float32)
+    ratio = tf.exp((2 * log_ratio - 1) * tf.math.log(3.3))
+    extent = [tf.cast(tf.sqrt(area * ratio), tf.int32), tf.cast(tf.sqrt(area / ratio), tf.int32)]
+    h, w = tf.minimum(extent[0], height), tf.minimum(extent[1], width)
+    mask = box_mask(height, width, _random_box(height, width, h, w, place_seed))
+    mask &= tf.random.stateless_uniform((), chance_seed) < probability
+    return tf.where(mask, tf.random.stateless_uniform(tf.shape(image), noise_seed, 0.0, 255.0), image)
+
+
+def box_mask(height, width, box):
+    """(H, W, 1) bool, true in the box (top, left, h, w)."""
+    top, left, h, w = tf.unstack(box)
+    rows, columns = tf.range(height)[:, None, None], tf.range(width)[None, :, None]
+    return (rows >= top) & (rows < top + h) & (columns >= left) & (columns < left + w)
+
+
+def _random_box(height, width, h, w, seed):
+    """(top, left, h, w) somewhere in the image."""
+    spread = tf.random.stateless_uniform((2,), seed)
+    top = tf.cast(spread[0] * tf.cast(height - h + 1, tf.float32), tf.int32)
+    left = tf.cast(spread[1] * tf.cast(width - w + 1, tf.float32), tf.int32)
+    return tf.stack([top, left, h, w])
+
+
+def _resized(image, size):
+    """(h, w, C) uint8 -> (size, size, C) float32."""
+    return tf.ensure_shape(tf.image.resize(image, (size, size)), (size, size, image.shape[-1]))

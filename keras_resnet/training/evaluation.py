@@ -3,18 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.data.pipeline import Shard
+from keras_resnet.errors import DataError
+from keras_resnet.training.batches import distribute
 from keras_resnet.training.steps import make_eval_step
-
-
-def distribute(strategy: tf.distribute.Strategy, make_dataset, batch_size: int):
-    """make_dataset (Shard -> tf.data) -> the strategy's data set, whose elements hold a batch per replica."""
-
-    def on_worker(context):
-        replica_batch = context.get_per_replica_batch_size(batch_size)
-        return make_dataset(Shard(context.input_pipeline_id, context.num_input_pipelines, replica_batch))
-
-    return strategy.distribute_datasets_from_function(on_worker)
 
 
 class Evaluator:
@@ -29,8 +20,16 @@ class Evaluator:
         dataset = distribute(
             self._strategy, lambda shard: self._task.eval_dataset(split, shard), self._task.config.eval.batch_size
         )
-        batches = iter(dataset)
-        return self._task.summarize(add([self._step(next(batches)) for _ in range(self._task.eval_steps(split))]))
+        batches, sums = iter(dataset), []
+        for step in range(self._task.eval_steps(split)):
+            try:
+                sums.append(self._step(next(batches)))
+            except tf.errors.OpError as error:
+                faults = self._task.eval_faults(split, step)
+                if not faults:
+                    raise
+                raise DataError(f"{faults[0]} (data.on_error: skip would leave it out)") from error
+        return self._task.summarize(add(sums))
 
 
 def add(steps: list[dict]) -> dict[str, float]:

@@ -7,18 +7,30 @@ import time
 import keras
 import tensorflow as tf
 
-from keras_resnet.analysis.complexity import complexity
-from keras_resnet.errors import ConfigError, DiskError, DivergenceError
+from keras_resnet.errors import ConfigError, DataError, DiskError, DivergenceError
 from keras_resnet.task import Task
+from keras_resnet.training.averages import averaged_weights, reestimate_statistics
+from keras_resnet.training.batches import training_batches
 from keras_resnet.training.checkpoints import Checkpoint, newest_checkpoint, save_checkpoint
-from keras_resnet.training.evaluation import Evaluator, add, distribute
-from keras_resnet.training.metrics_log import MetricsLog, draw_curves
+from keras_resnet.training.evaluation import Evaluator, add
+from keras_resnet.training.finetuning import prepare
+from keras_resnet.training.metrics_log import MetricsLog
+from keras_resnet.training.model_card import write_card
 from keras_resnet.training.optimizer import build_optimizer
+from keras_resnet.training.pictures import draw_curves, draw_examples
 from keras_resnet.training.progress import Reporter
 from keras_resnet.training.run_folder import RunFolder, write_text
+from keras_resnet.training.skipped import SkippedImages
 from keras_resnet.training.steps import make_train_step
-from keras_resnet.training.strategy import is_chief
-from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors, write_tensors
+from keras_resnet.training.strategy import compiles_by_default, is_chief
+from keras_resnet.training.summary import summary
+from keras_resnet.weights.native import (
+    assign_tensors,
+    named_variables,
+    random_states,
+    to_tensors,
+    write_tensors,
+)
 
 
 def fit(task: Task, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict:
@@ -33,6 +45,7 @@ def fit(task: Task, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict
         The final figures, as in results.json.
 
     Raises:
+        DataError: an image cannot be read, or too many.
         DivergenceError: the loss is no longer a number.
         DiskError: the folder cannot be written any more.
     """
@@ -53,7 +66,8 @@ class _Run:
         self.step = 0
         self.best: dict = {}  # step, ranks and figures of the best evaluation
         self.pending: dict[str, float] = {}  # sums of steps that no report holds yet
-
+        self.skipped = SkippedImages(task, self.reporter.warn if self.writes else lambda line: None)
+        self.began_from: str | None = None
         self.seconds = 0.0  # of earlier processes
 
         keras.utils.set_random_seed(self.train_config.seed)
@@ -61,6 +75,7 @@ class _Run:
         keras.config.set_dtype_policy(self.train_config.precision)
         with strategy.scope():
             self.model = task.build_model()
+            prepare(self.model, self.train_config)
             self.optimizer = build_optimizer(self.train_config, self.model.trainable_variables)
         keras.config.set_dtype_policy(policy)
         self._restore()
@@ -68,12 +83,16 @@ class _Run:
 
     def train(self):
         """Runs the loop and returns the final figures."""
-        self._announce()
+        self.reporter.table(
+            *summary(self.task, self.model, self.strategy, self.folder.path, self.step, self.began_from)
+        )
         self.began = time.monotonic()
         log = None
         self.reporter.start(self.step)
         try:
-            log = MetricsLog(self.folder, self.step) if self.writes else None
+            log = MetricsLog(self.folder, self.step, self.config) if self.writes else None
+            if self.writes and not self.step:
+                draw_examples(self.folder.examples, *self.task.example_batch(min(16, self.train_config.batch_size)))
             self._loop(log)
             self.reporter.stop()
             return self._finish()
@@ -88,12 +107,12 @@ class _Run:
 
     def _loop(self, log):
         train = self.train_config
-        train_step = make_train_step(self.task, self.model, self.optimizer, self.strategy, train.jit_compile)
-        dataset = distribute(self.strategy, lambda shard: self.task.train_dataset(self.step, shard), train.batch_size)
-        batches = iter(dataset)
-        unreported = []
+        jit_compile = compiles_by_default(self.strategy) if train.jit_compile is None else train.jit_compile
+        train_step = make_train_step(self.task, self.model, self.optimizer, self.strategy, jit_compile)
+        batches = training_batches(self.task, self.strategy, self.step)
+        unreported: list[dict] = []
         while self.step < train.total_steps:
-            unreported.append(train_step(next(batches)))
+            unreported.append(train_step(self._next(batches)))
             self.step += 1
             self.reporter.step_done(self.step)
             last = self.step == train.total_steps
@@ -101,6 +120,7 @@ class _Run:
             evaluates = last or self.step % train.eval_every == 0
             saves = last or self.step % train.checkpoint_every == 0
             if reports or saves or evaluates:
+                self.skipped.count(unreported, self.step)
                 self.pending = _plus(self.pending, add(unreported))
                 self._check_finite(self.pending)
                 unreported = []
@@ -114,6 +134,17 @@ class _Run:
                 self.reporter.figures(self.step, figures)
             if saves:
                 self._save()
+
+    def _next(self, batches):
+        try:
+            return next(batches)
+        except tf.errors.OpError as error:
+            faults = self.task.train_faults(self.step)
+            if faults:
+                raise DataError(f"{faults[0]} (data.on_error: skip would leave it out)") from error
+            if self.config.data.service:
+                raise DataError(f"data.service: {self.config.data.service}: {error.message.splitlines()[0]}") from error
+            raise
 
     def _train_figures(self):
         figures = self.task.summarize(self.pending)
@@ -130,19 +161,28 @@ class _Run:
             )
 
     def _evaluated(self):
-        figures = self.evaluate("validation")
-        self._check_finite(figures)
+        with averaged_weights(self.model, self.optimizer):
+            figures = self.evaluate("validation")
+            self._check_finite(figures)
+            self._keep_best(figures)
+        return {f"validation/{name}": value for name, value in figures.items()}
+
+    def _keep_best(self, figures):
         ranks = [figures[name] for name in self.task.monitor]
         if not self.best or ranks <= self.best["ranks"]:
             self.best = {"step": self.step, "ranks": ranks, "figures": figures}
             self._save_weights(self.folder.best_weights)
-        return {f"validation/{name}": value for name, value in figures.items()}
 
     def _save(self):
         # Reading variables may sum over workers, so that every worker reads and only the chief writes.
         arrays = to_tensors(self._variables())
         if self.writes:
-            state = {"best": self.best, "pending": self.pending, "seconds": self._elapsed()}
+            state = {
+                "best": self.best,
+                "pending": self.pending,
+                "skipped": sorted(self.skipped.lines),
+                "seconds": self._elapsed(),
+            }
             save_checkpoint(
                 self.folder.checkpoints, Checkpoint(self.step, arrays, state), self.train_config.keep_checkpoints
             )
@@ -156,7 +196,7 @@ class _Run:
     def _restore(self):
         checkpoint = newest_checkpoint(self.folder.checkpoints, self.reporter.warn)
         if checkpoint is None:
-            self.task.start_from(self.model)
+            self.began_from = self.task.start_from(self.model)
             return
         try:
             assign_tensors(self._variables(), checkpoint.arrays, self.folder.checkpoints)
@@ -164,50 +204,36 @@ class _Run:
             raise ConfigError(f"a checkpoint of another network: {error}") from None
         self.step, self.best, self.pending = checkpoint.step, checkpoint.state["best"], checkpoint.state["pending"]
         self.seconds = checkpoint.state["seconds"]
+        self.skipped.lines.update(checkpoint.state["skipped"])
 
     def _variables(self):
-        return named_variables(self.model) | {
-            f"optimizer/{i}/{v.path}": v for i, v in enumerate(self.optimizer.variables)
-        }
-
-    def _announce(self):
-        train, cost = self.train_config, complexity(self.model)
-        replicas = self.strategy.num_replicas_in_sync
-        devices = sorted(
-            {device.split("/")[-1].removeprefix("device:") for device in self.strategy.extended.worker_devices}
-        )
-        epochs = train.total_steps * train.batch_size / self.task.train_size
-        sizes = ", ".join(f"{size} {name}" for name, size in self.task.sizes.items())
-        self.reporter.table(
-            f"Training {self.config.model.name} on {self.config.data.name}",
-            {
-                "network": f"{cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds per image",
-                "images": f"{sizes}; the network sees {'x'.join(map(str, self.model.input_shape[1:]))}",
-                "devices": f"{type(self.strategy).__name__}: {', '.join(devices)}",
-                "batch": f"{train.batch_size} = {replicas} x {train.batch_size // replicas}",
-                "steps": f"{train.total_steps:,} ({epochs:.1f} epochs)",
-                "workdir": self.folder.path,
-            }
-            | ({"going on": f"from step {self.step:,}"} if self.step else {}),
-        )
+        optimizer = {f"optimizer/{i}/{v.path}": v for i, v in enumerate(self.optimizer.variables)}
+        return named_variables(self.model) | random_states(self.model) | optimizer
 
     def _elapsed(self):
         """Seconds of training, also of the processes that this one goes on from."""
         return self.seconds + time.monotonic() - self.began
 
     def _finish(self):
-        self._save_weights(self.folder.last_weights)
-        validation = self.evaluate("validation")
+        with averaged_weights(self.model, self.optimizer):
+            if self.train_config.reestimate_batches:
+                self.reporter.say(f"averaging statistics over {self.train_config.reestimate_batches} batches")
+                reestimate_statistics(self.task, self.model, self.strategy, self.train_config.reestimate_batches)
+            validation = self.evaluate("validation")
+            self._keep_best(validation)
+            self._save_weights(self.folder.last_weights)
         results = {
             "steps": self.step,
             "validation": validation,
             "best": {"step": self.best["step"], "validation": self.best["figures"]},
             "images_per_second": round(self.step * self.train_config.batch_size / self._elapsed(), 1),
             "seconds": round(self._elapsed(), 1),
+            "skipped": len(self.skipped.lines),
         }
         if self.writes:
             write_text(self.folder.results, json.dumps(results, indent=1) + "\n")
             draw_curves(self.folder, f"{self.config.model.name} on {self.config.data.name}")
+            write_card(self.folder, self.task, results)
         return results
 
 

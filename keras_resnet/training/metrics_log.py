@@ -1,10 +1,12 @@
-"""Figures over steps: metrics.jsonl, TensorBoard, and a picture of the curves."""
+"""Figures over steps: metrics.jsonl, TensorBoard and, where asked for, Weights & Biases."""
 
 import json
 import os
 
 import tensorflow as tf
 
+from keras_resnet.config import Config
+from keras_resnet.errors import ConfigError
 from keras_resnet.training.run_folder import RunFolder, write_text
 
 
@@ -14,8 +16,9 @@ class MetricsLog:
     metrics.jsonl holds no times: the file of a run that was interrupted equals that of one that was not.
     """
 
-    def __init__(self, folder: RunFolder, start_step: int):
+    def __init__(self, folder: RunFolder, start_step: int, config: Config):
         self._folder = folder
+        self._wandb = start_wandb(config, folder) if config.train.wandb_project else None
         kept = [line for line in read_metrics(folder.metrics) if line.get("step", start_step + 1) <= start_step]
         write_text(folder.metrics, "".join(json.dumps(line) + "\n" for line in kept))
         self._writer = tf.summary.create_file_writer(folder.tensorboard)
@@ -27,10 +30,38 @@ class MetricsLog:
         with self._writer.as_default(step):
             for name, value in (figures | (only_tensorboard or {})).items():
                 tf.summary.scalar(name, value)
+        if self._wandb:
+            self._wandb.log(figures | (only_tensorboard or {}), step=step)
 
     def close(self) -> None:
-        """Flushes TensorBoard's events."""
+        """Flushes what is still in memory."""
         self._writer.close()
+        if self._wandb:
+            self._wandb.finish(quiet=True)
+
+
+def start_wandb(config: Config, folder: RunFolder):
+    """Starts, or goes on with, the run of Weights & Biases that belongs to a run's folder.
+
+    Raises:
+        ConfigError: wandb is not installed, or does not start.
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise ConfigError("train.wandb_project: needs wandb, which is not installed; pip install wandb") from None
+    name = os.path.basename(os.path.abspath(folder.path))
+    try:
+        return wandb.init(
+            project=config.train.wandb_project,
+            name=name,
+            id=f"{name}-{config.digest()}",
+            resume="allow",
+            dir=folder.path,
+            config=config.model_dump(mode="json"),
+        )
+    except wandb.Error as error:
+        raise ConfigError(f"train.wandb_project: {config.train.wandb_project}: {error}") from None
 
 
 def read_metrics(path: str) -> list[dict]:
@@ -44,30 +75,3 @@ def read_metrics(path: str) -> list[dict]:
                 except json.JSONDecodeError:
                     break
     return lines
-
-
-def draw_curves(folder: RunFolder, title: str) -> None:
-    """Draws errors (percent), losses and the learning rate over steps into curves.png."""
-    from matplotlib.figure import Figure
-
-    lines = read_metrics(folder.metrics)
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    error, loss, rate = figure.subplots(1, 3)
-    for axes, unit, name in ((error, "error (%)", "error"), (loss, "cross entropy", "loss")):
-        for split, color, width in (("train", "#0072B2", 1.0), ("validation", "#D55E00", 1.8)):
-            points = [(line["step"], line[f"{split}/{name}"]) for line in lines if f"{split}/{name}" in line]
-            if points:
-                axes.plot(*zip(*points, strict=True), color=color, linewidth=width, label=split)
-        axes.set(xlabel="step", ylabel=unit)
-        axes.legend(frameon=False)
-    loss.set_yscale("log")
-    error.set_ylim(bottom=0)
-    points = [(line["step"], line["train/learning_rate"]) for line in lines if "train/learning_rate" in line]
-    if points:
-        rate.plot(*zip(*points, strict=True), color="black", linewidth=1.0)
-    rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
-    for axes in (error, loss, rate):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-    figure.suptitle(title, fontsize=11)
-    figure.savefig(folder.curves, dpi=130)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_resnet.config import Train
+from keras_resnet.training.finetuning import rate_factors
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -20,17 +21,41 @@ class SGD(keras.optimizers.SGD):
     Args:
         learning_rate: number or schedule.
         momentum: m.
-        l2: added times w for variables of rank 2 and more, which are kernels and not biases or scales.
+        l2: added times w.
+        decay_of: "kernels", variables of rank 2 and more; "all", also biases, scales and shifts.
+        clip_norm: greatest norm of the gradient of all variables, after the replicas' are summed.
+        rate_factors: for each variable, in the order of `build`, what its learning rate is multiplied with.
         **kwargs: as for `keras.optimizers.SGD`.
     """
 
-    def __init__(self, learning_rate=0.1, momentum=0.9, l2=0.0, name="sgd", **kwargs):
+    def __init__(
+        self,
+        learning_rate=0.1,
+        momentum=0.9,
+        l2=0.0,
+        decay_of="kernels",
+        clip_norm=None,
+        rate_factors=None,
+        name="sgd",
+        **kwargs,
+    ):
         super().__init__(learning_rate=learning_rate, momentum=float(momentum), name=name, **kwargs)
-        self.l2 = l2
+        self.l2, self.decay_of, self.clip_norm = l2, decay_of, clip_norm
+        self.rate_factors = list(rate_factors) if rate_factors else None
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        # Where Keras sums over the replicas; its own global_clipnorm comes before that, and clips each replica's part.
+        summed = super()._all_reduce_sum_gradients(grads_and_vars)
+        if self.clip_norm is None:
+            return summed
+        gradients, variables = zip(*summed, strict=True)
+        return list(zip(tf.clip_by_global_norm(gradients, self.clip_norm)[0], variables, strict=True))
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable from its gradient, already summed over the replicas."""
-        if self.l2 and len(variable.shape) > 1:
+        if self.rate_factors:
+            learning_rate = learning_rate * self.rate_factors[self._get_variable_index(variable)]
+        if self.l2 and (self.decay_of == "all" or len(variable.shape) > 1):
             gradient = gradient + ops.cast(self.l2, variable.dtype) * ops.convert_to_tensor(variable)
         if not self.momentum:
             super().update_step(gradient, variable, learning_rate)
@@ -46,7 +71,8 @@ class SGD(keras.optimizers.SGD):
         )
 
     def get_config(self):
-        return super().get_config() | {"l2": self.l2}
+        own = {name: getattr(self, name) for name in ("l2", "decay_of", "clip_norm", "rate_factors")}
+        return super().get_config() | own
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -59,11 +85,12 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         steps: optimizer steps in all.
         warmup_steps: steps before the rate is `base`.
         drops: fractions of `steps`.
+        warmup_rate: a constant rate during the warm-up, in place of one that grows.
     """
 
-    def __init__(self, kind, base, steps, warmup_steps=0, drops=()):
+    def __init__(self, kind, base, steps, warmup_steps=0, drops=(), warmup_rate=None):
         self.kind, self.base, self.steps = kind, base, steps
-        self.warmup_steps, self.drops = warmup_steps, tuple(drops)
+        self.warmup_steps, self.drops, self.warmup_rate = warmup_steps, tuple(drops), warmup_rate
 
     def __call__(self, step):
         step = ops.cast(step, keras.config.floatx())
@@ -75,7 +102,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             done = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
             rate = rate * (1 + ops.cos(math.pi * ops.clip(done, 0, 1))) / 2
         if self.warmup_steps:
-            rate = ops.where(step < self.warmup_steps, self.base * (step + 1) / self.warmup_steps, rate)
+            first = self.warmup_rate or self.base * (step + 1) / self.warmup_steps
+            rate = ops.where(step < self.warmup_steps, first, rate)
         return rate
 
     def get_config(self):
@@ -85,6 +113,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             "steps": self.steps,
             "warmup_steps": self.warmup_steps,
             "drops": self.drops,
+            "warmup_rate": self.warmup_rate,
         }
 
 
@@ -94,8 +123,18 @@ def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
     Building it before the first `tf.function` is what lets it create its variables under a strategy
     (keras issue 23085).
     """
-    schedule = Schedule(train.schedule, train.learning_rate, train.steps, train.warmup_steps, train.drops)
-    optimizer = SGD(schedule, train.momentum, train.weight_decay)
+    optimizer = SGD(
+        Schedule(
+            train.schedule, train.peak_rate, train.total_steps, train.warmup_steps, train.drops, train.warmup_rate
+        ),
+        train.momentum,
+        train.weight_decay,
+        train.decay_of,
+        train.clip_norm,
+        rate_factors(variables, train.stage_rate_decay) if train.stage_rate_decay < 1 else None,
+        use_ema=train.ema_decay > 0,
+        ema_momentum=train.ema_decay,
+    )
     if train.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)

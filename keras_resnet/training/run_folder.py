@@ -20,6 +20,8 @@ class RunFolder:
     weights/best.safetensors  by validation; weights/last.safetensors at the end
     metrics.jsonl             a line per report, each step once
     tensorboard/  curves.png  the same as pictures
+    examples.png              the first training images, as the network sees them
+    README.md                 the model's card, when the run is finished
     results.json              the final figures; there when the run is finished
     """
 
@@ -33,6 +35,8 @@ class RunFolder:
         self.metrics = os.path.join(path, "metrics.jsonl")
         self.tensorboard = os.path.join(path, "tensorboard")
         self.curves = os.path.join(path, "curves.png")
+        self.examples = os.path.join(path, "examples.png")
+        self.card = os.path.join(path, "README.md")
         self.results = os.path.join(path, "results.json")
 
     @classmethod

@@ -15,16 +15,19 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
     The loss is averaged over the global batch: each replica divides its sum by it, and the optimizer adds
     the replicas' gradients.
     """
-    batch_size = task.config.train.batch_size
+    batch_size, parts = task.config.train.batch_size, task.config.train.accumulate
     _bound_graph_rewriting(model)
     forward = rematerialized(model) if task.config.train.rematerialize else model
 
-    def gradients(batch):
+    def gradients_of_part(batch):
         with tf.GradientTape() as tape:
             losses, sums = task.loss(forward, batch)
             loss = tf.reduce_sum(losses) / batch_size
             scaled = optimizer.scale_loss(loss)
         return tape.gradient(scaled, [variable.value for variable in model.trainable_variables]), sums
+
+    def gradients(batch):
+        return gradients_of_part(batch) if parts == 1 else _accumulated(gradients_of_part, batch, parts)
 
     if jit_compile:  # without the optimizer, whose sum over the replicas does not compile
         gradients = tf.function(gradients, jit_compile=True)
@@ -35,6 +38,18 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
         return sums
 
     return _distributed(replica_step, strategy)
+
+
+def _accumulated(gradients, batch, parts):
+    """Sums of what `gradients` returns for `parts` equal parts of a batch, one after the other."""
+
+    def part(i):
+        return tf.nest.map_structure(lambda x: tf.reshape(x, [parts, x.shape[0] // parts, *x.shape[1:]])[i], batch)
+
+    def add_part(i, sums):
+        return i + 1, tf.nest.map_structure(tf.add, sums, gradients(part(i)))
+
+    return tf.while_loop(lambda i, _: i < parts, add_part, (1, gradients(part(0))), parallel_iterations=1)[1]
 
 
 def _bound_graph_rewriting(model):

@@ -54,6 +54,14 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
 
 
+def compiles_by_default(strategy: tf.distribute.Strategy) -> bool:
+    """Whether steps are compiled with XLA where the configuration leaves it open: on one GPU.
+
+    On CPUs XLA's convolutions take more than twice as long; over several GPUs Keras too leaves it off.
+    """
+    return bool(tf.config.list_physical_devices("GPU")) and strategy.num_replicas_in_sync == 1
+
+
 def nvidia_device_present() -> bool:
     """Whether the operating system knows an NVIDIA device, whatever TensorFlow sees."""
     return bool(glob.glob("/dev/nvidia[0-9]*"))

@@ -23,15 +23,26 @@ def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None 
 
 
 def named_variables(model: keras.Model) -> dict:
-    """The variables of a model by path, "<layer>/<variable>".
+    """The weights of a model by path, "<layer>/<variable>"; the states of random layers are not among them.
 
     Raises:
         ValueError: two of them share a path.
     """
-    named = {variable.path: variable for variable in model.variables}
-    if len(named) != len(model.variables):
+    variables = [variable for variable in model.variables if not _is_random_state(variable)]
+    named = {variable.path: variable for variable in variables}
+    if len(named) != len(variables):
         raise ValueError(f"{model.name}: two variables share a path, and cannot be told apart by name")
     return named
+
+
+def random_states(model: keras.Model) -> dict:
+    """The states of dropout layers, "random/<number>": Keras names them by what else was built in the process."""
+    states = [variable for variable in model.variables if _is_random_state(variable)]
+    return {f"random/{i}": variable for i, variable in enumerate(states)}
+
+
+def _is_random_state(variable):
+    return variable.path.endswith("seed_generator_state")
 
 
 def to_tensors(variables: dict) -> dict[str, np.ndarray]:

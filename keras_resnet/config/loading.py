@@ -1,0 +1,119 @@
+"""Configuration files and assignments -> `Config`, and what is wrong with them in one line."""
+
+import json
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from keras_resnet.config.groups import IMAGE_SETS, Config
+from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.specs import SPECS
+from keras_resnet.yaml_files import Located, merge, read_yaml, read_yaml_value
+
+
+def load_config(path: str, assignments: tuple[str, ...] | list[str] = ()) -> Config:
+    """Reads a YAML file, what it extends, and "group.key=value" assignments on top, and checks the whole once.
+
+    Raises:
+        ConfigError: anything is wrong; one line with file, line, key, value and what is allowed.
+    """
+    located = read_yaml(path)
+    for assignment in assignments:
+        located = merge(located, _assigned(assignment))
+    return validate(located)
+
+
+def _assigned(assignment):
+    keys, equals, text = assignment.partition("=")
+    if not equals or not all(keys.split(".")):
+        raise ConfigError(f'--set={assignment!r}: expected group.key=value, for example "train.seed=1"')
+    value = read_yaml_value(text, f"--set={assignment!r}")
+    path = tuple(keys.split("."))
+    for key in reversed(path):
+        value = {key: value}
+    return Located(value, {path[:i]: "--set" for i in range(1, len(path) + 1)})
+
+
+def validate(located: Located) -> Config:
+    """Turns what was read into a `Config`.
+
+    Raises:
+        ConfigError: the first thing that is wrong, in one line.
+    """
+    try:
+        return Config.model_validate(located.value)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error.errors(), located)) from None
+
+
+def _one_line(errors, located):
+    first = min(errors, key=lambda error: error["type"] == "missing")
+    path = [part for part in first["loc"] if isinstance(part, str) and part not in ("float", "int", "str")]
+    path += (first.get("ctx") or {}).get("at", [])
+    where = located.mark(path)
+    line = f"{where}: {'.'.join(path) or 'file'}: {_problem(first, path)}"
+    return line + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
+
+
+def _problem(error, path):
+    value = json.dumps(error["input"], default=str)
+    value = value if len(value) <= 80 else value[:77] + "..."
+    if error["type"] == "extra_forbidden":
+        return f"unknown key; {suggest(path[-1], _fields(path[:-1]))}"
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] == "at":
+        return error["msg"]
+    if error["type"] == "unknown_name":
+        return f"unknown name {value}; {error['msg']}"
+    if error["type"] == "literal_error":
+        allowed = error["ctx"]["expected"].replace("'", '"')
+        choices = [part.strip('" ') for part in allowed.replace(" or ", ",").split(",")]
+        return f"got {value}; {suggest(error['input'], choices)}"
+    return f"expected {_expected(path, error)}, got {value}"
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of numbers"}
+_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def _expected(path, error):
+    """What the field takes, in words: `a number > 0`."""
+    field = _fields(path[:-1]).get(path[-1]) if path else None
+    if field is None or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        return "a group of keys"
+    annotation = field.annotation
+    if get_origin(annotation) in (Union, UnionType):  # "| None"
+        annotation = get_args(annotation)[0]
+    kind = get_origin(annotation) or annotation
+    words = _KINDS.get(kind, error["msg"])
+    limits = field.metadata
+    if kind is tuple:  # the bounds are those of its items
+        limits = get_args(get_args(annotation)[0])[1].metadata
+    bounds = [
+        f"{sign} {getattr(limit, name)}"
+        for limit in limits
+        for name, sign in _BOUNDS.items()
+        if getattr(limit, name, None) is not None
+    ]
+    return " ".join([words, " and ".join(bounds)]).strip()
+
+
+def _fields(path):
+    group: Any = Config
+    for key in path:
+        group = group.model_fields[key].annotation
+    return group.model_fields
+
+
+def config_json_schema() -> str:
+    """The JSON schema of a configuration file, for editors; `configs/schema.json` is its output."""
+    schema = Config.model_json_schema()
+    schema["properties"]["extends"] = {"type": "string", "description": "A file that this one changes, relative to it."}
+    schema.pop("required", None)  # a file that extends another may leave anything out
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["$defs"]["Model"]["properties"]["name"]["enum"] = list(SPECS)
+    sets = "|".join(name.replace("NAME", ".+").replace("PATH", ".+") for name in IMAGE_SETS)
+    schema["$defs"]["Data"]["properties"]["name"]["pattern"] = f"^({sets})$"
+    return json.dumps(schema, indent=2) + "\n"

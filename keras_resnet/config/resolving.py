@@ -1,0 +1,66 @@
+"""What a configuration means once the data and the devices are known."""
+
+import math
+
+from keras_resnet.config.groups import Config
+from keras_resnet.errors import ConfigError, suggest
+
+STRATEGIES = ("one_device", "mirrored", "multi_worker")
+
+
+def resolve(config: Config, train_size: int) -> Config:
+    """The configuration with time in steps: epochs, evaluations and checkpoints, for so many training images."""
+    train = config.train
+    epoch = math.ceil(train_size / train.batch_size)
+    steps = train.steps or max(1, round((train.epochs or 1) * train_size / train.batch_size))
+    eval_every = train.eval_every or max(epoch, math.ceil(steps / 20))
+    resolved = {
+        "steps": steps,
+        "epochs": None,
+        "eval_every": eval_every,
+        "checkpoint_every": train.checkpoint_every or eval_every,
+    }
+    return config.model_copy(update={"train": train.model_copy(update=resolved)})
+
+
+def check_strategy(config: Config, strategy: str, replicas: int | None = None) -> None:
+    """Checks what depends on how the run is distributed.
+
+    Args:
+        config: the run.
+        strategy: one of `STRATEGIES`.
+        replicas: how many copies of the network train, where it is known.
+
+    Raises:
+        ConfigError: the strategy is unknown, a batch does not divide over the replicas, or the precision
+            cannot be compiled under it.
+    """
+    if strategy not in STRATEGIES:
+        raise ConfigError(f'--strategy: unknown strategy "{strategy}"; {suggest(strategy, STRATEGIES)}')
+    if strategy != "one_device" and config.train.jit_compile and config.train.precision == "mixed_float16":
+        raise ConfigError(
+            "train.jit_compile: true cannot go with train.precision mixed_float16 under --strategy="
+            f"{strategy} (Keras's loss scaling does not compile there); use mixed_bfloat16, or jit_compile: false"
+        )
+    for key, batch in (("train.batch_size", config.train.batch_size), ("eval.batch_size", config.eval.batch_size)):
+        if replicas and batch % replicas:
+            near = max(batch // replicas, 1) * replicas
+            raise ConfigError(
+                f"{key}: {batch} does not divide over {replicas} replicas; try {near} or {near + replicas}"
+            )
+    if replicas:
+        _check_parts(config, replicas)
+
+
+def _check_parts(config, replicas):
+    train, data = config.train, config.data
+    replica_batch = train.batch_size // replicas
+    if replica_batch % train.accumulate:
+        raise ConfigError(
+            f"train.accumulate: {train.accumulate} parts do not divide the {replica_batch} images of one replica"
+        )
+    if (data.mixup or data.cutmix) and replica_batch % 2:
+        raise ConfigError(
+            f"data.mixup, data.cutmix: images are mixed in pairs; train.batch_size {train.batch_size} gives each of "
+            f"{replicas} replicas {replica_batch}, an odd number"
+        )

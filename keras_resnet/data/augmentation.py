@@ -1,0 +1,43 @@
+"""The training images' variations, in the order in which a configuration's `data` group applies them."""
+
+import tensorflow as tf
+
+from keras_resnet.config import Data
+from keras_resnet.data import transforms
+from keras_resnet.data.decode import decode
+from keras_resnet.data.mixing import draw_mix
+from keras_resnet.data.randaugment import rand_augment
+
+
+def augment(image, size: int, channels: int, data: Data, seed):
+    """Stored image -> (size, size, channels) float32, mostly in [0, 255]; a function of the image and the seed.
+
+    Args:
+        image: pixels (H, W, C) uint8, or the bytes () of a file.
+        size: height and width that the network sees.
+        channels: 1 or 3.
+        data: says which variations.
+        seed: (2,) int64.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 6))
+    if data.crop == "scale_jitter":
+        image = transforms.random_scale_crop(image, size, data.scales, seeds[0], channels)
+    elif data.crop == "random_resized":
+        image = transforms.random_resized_crop(image, size, data.crop_area, seeds[0], channels)
+    else:
+        image = transforms.for_test(decode(image, channels), size)
+    image = transforms.random_crop(image, data.pad_crop, seeds[1])
+    if data.flip:
+        image = transforms.random_flip(image, seeds[2])
+    if data.randaugment_layers:
+        image = rand_augment(image, data.randaugment_layers, data.randaugment_magnitude, seeds[3])
+    if data.color == "alexnet" and channels == 3:
+        image = transforms.random_color(image, seeds[4])
+    if data.erase:
+        image = transforms.random_erasing(image, data.erase, seeds[5])
+    return image
+
+
+def mix_shares(size: int, data: Data, seed):
+    """The sample's draw for mixup and CutMix, see `draw_mix`; its seed is apart from those of `augment`."""
+    return draw_mix(size, data.mixup, data.cutmix, tf.random.fold_in(seed, 1))

@@ -1,0 +1,39 @@
+"""Which image was it? TensorFlow's errors seldom name the file."""
+
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from keras_resnet.data.decode import decode
+from keras_resnet.data.image_set import Split
+
+
+def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
+    """Reads images one by one; a line "where it lies: what is wrong" for each that fails."""
+    found = []
+    for index in indices:
+        try:
+            image, _ = split.read(tf.constant(index, tf.int64))
+            decode(image, 3)
+        except tf.errors.OpError as error:
+            found.append(f"{split.source(index)}: {reason(error)}")
+    return found
+
+
+def reason(error: tf.errors.OpError) -> str:
+    """What is wrong with a file, in a few words."""
+    text = error.message
+    for part, words in (
+        ("Unknown image file format", "is not a JPEG, PNG, BMP or GIF"),
+        ("input image size", "has no pixels"),
+        ("Invalid PNG", "is a damaged PNG"),
+        ("jpeg::Uncompress failed", "is a truncated or damaged JPEG"),
+        ("Invalid JPEG data", "is a truncated or damaged JPEG"),
+        ("corrupted record", "is damaged: its checksum is wrong"),
+        ("truncated record", "breaks off in the middle"),
+        ("No such file", "is not there any more"),
+        ("NewRandomAccessFile failed", "cannot be opened"),
+    ):
+        if part in text:
+            return words
+    return text.splitlines()[0][:200]

@@ -1,0 +1,116 @@
+"""Classification sets of TensorFlow Datasets, by name: `tfds:cifar10`, `tfds:imagenet2012`.
+
+Images of one size go into memory; others are read record by record, and decoded where they are cropped.
+"""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.config import Data
+from keras_resnet.data.arrays import split_of_arrays
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import ImageSet, Split
+from keras_resnet.data.records import index_records, reader
+from keras_resnet.errors import ConfigError, DataError, suggest
+
+IN_MEMORY = 2 * 10**9  # bytes of pixels up to which a split is decoded once
+_SPLITS = ("train", "validation", "test")
+
+
+def load_tfds(data: Data) -> ImageSet:
+    """The set's own splits, and held-out ones where it lacks them.
+
+    Raises:
+        ConfigError: TensorFlow Datasets has no such set, or it is not one of labelled images.
+        DataError: it is not there and cannot be prepared.
+    """
+    name = data.name.partition(":")[2]
+    builder = _prepared(name, data)
+    image_key, label_key = _keys(builder.info, data.name)
+    image, label = builder.info.features[image_key], builder.info.features[label_key]
+    height, width, channels = image.shape
+    in_memory = None not in (height, width)
+    splits = {}
+    for split in _SPLITS:
+        if split in builder.info.splits:
+            pixels = builder.info.splits[split].num_examples * (height or 0) * (width or 0) * channels
+            load = _load_arrays if in_memory and pixels <= IN_MEMORY else _read_records
+            splits[split] = load(builder, split, image_key, label_key)
+    if "train" not in splits:
+        raise ConfigError(f"data.name: {data.name}: has no split named train, only {', '.join(builder.info.splits)}")
+    splits = {split: each for split, each in splits.items() if split == "train" or _is_labelled(each)}
+    splits = complete(splits, data.validation_fraction, data.test_fraction)
+    return ImageSet(data.name, tuple(label.names), (height, width, channels), splits)
+
+
+def _prepared(name, data):
+    import tensorflow_datasets as tfds
+
+    tfds.core.utils.gcs_utils._is_gcs_disabled = True  # metadata of prepared sets is on the disk already
+    try:
+        builder = tfds.builder(name, data_dir=data.directory)
+    except tfds.core.DatasetNotFoundError:
+        known = tfds.list_builders(with_community_datasets=False)
+        raise ConfigError(f"data.name: {data.name}: unknown set; {_nearest(name, known)}") from None
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"data.name: {data.name}: {str(error).splitlines()[0]}") from None
+    if os.path.isdir(builder.data_dir):
+        return builder
+    if not data.download:
+        raise DataError(f"data.name: {data.name}: is not prepared in {builder.data_dir}, and data.download is false")
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # whatever a site, a disk or a checksum may do
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise DataError(f"data.name: {data.name}: cannot be prepared in {builder.data_dir}: {reason}") from None
+    return builder
+
+
+def _nearest(name, known):
+    hint = suggest(name, known)
+    return hint if hint.startswith("did you mean") else "https://www.tensorflow.org/datasets/catalog lists all"
+
+
+def _keys(info, name):
+    """(image's key, label's key) of a set of labelled images."""
+    from tensorflow_datasets.core import features
+
+    keys = info.supervised_keys
+    kinds = [type(info.features[key]) if isinstance(key, str) else None for key in keys or ()]
+    if kinds != [features.Image, features.ClassLabel]:
+        raise ConfigError(f"data.name: {name}: is not a set of images with one label each")
+    return keys
+
+
+def _load_arrays(builder, split, image_key, label_key):
+    dataset = builder.as_dataset(split=split, shuffle_files=False)
+    batches = [(each[image_key].numpy(), each[label_key].numpy()) for each in dataset.batch(1000)]
+    images, labels = (np.concatenate(column) for column in zip(*batches, strict=True))
+    return split_of_arrays(images, labels, f"{builder.name} {split}")
+
+
+def _read_records(builder, split, image_key, label_key):
+    import tensorflow_datasets as tfds
+
+    info = builder.info.splits[split]
+    if info.file_format not in (None, "tfrecord", tfds.core.file_adapters.FileFormat.TFRECORD):
+        raise DataError(
+            f"{builder.data_dir}: is prepared as {info.file_format}; prepare it as tfrecord, or name another "
+            "data.directory"
+        )
+    records = index_records([str(path) for path in info.filepaths])
+    record = reader(records)
+    encoded = {image_key: tfds.decode.SkipDecoding()}
+
+    def read(index):
+        features = builder.info.features.deserialize_example(record(index), decoders=encoded)
+        return features[image_key], tf.cast(features[label_key], tf.int32)
+
+    return Split(len(records), read, records.source)
+
+
+def _is_labelled(split):
+    """Whether the first label is one: ImageNet's test images have -1."""
+    return split.size > 0 and int(split.read(tf.constant(0, tf.int64))[1]) >= 0

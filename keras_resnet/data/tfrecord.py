@@ -1,0 +1,60 @@
+"""A folder of TFRecord files in the ImageNet layout: train-00000-of-01024, validation-00000-of-00128.
+
+A record holds `image/encoded` (a JPEG or PNG) and `image/class/label` (int64, counted from 1). The names of the
+classes stand in labels.txt, one a line; `python -m keras_resnet prepare-data` writes all of it.
+"""
+
+import os
+
+import tensorflow as tf
+
+from keras_resnet.config import Data
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import ImageSet, Split
+from keras_resnet.data.records import Records, index_records, reader
+from keras_resnet.errors import ConfigError, DataError
+
+LABELS = "labels.txt"
+FEATURES = {
+    "image/encoded": tf.io.FixedLenFeature([], tf.string),
+    "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+}
+
+
+def load_tfrecord(data: Data) -> ImageSet:
+    """The files `train*`, `validation*` and `test*` of a folder.
+
+    Raises:
+        ConfigError: the number of classes is not known.
+        DataError: the folder holds no such files, or one is damaged.
+    """
+    folder = data.name.partition(":")[2]
+    files = {
+        name: sorted(tf.io.gfile.glob(os.path.join(folder, f"{name}*-of-*")))
+        for name in ("train", "validation", "test")
+    }
+    if not files["train"]:
+        raise DataError(f"data.name: {data.name}: no files {os.path.join(folder, 'train-*-of-*')}")
+    splits = {name: _split(index_records(paths)) for name, paths in files.items() if paths}
+    splits = complete(splits, data.validation_fraction, data.test_fraction)
+    return ImageSet(data.name, _labels(folder, data), (None, None, 3), splits)
+
+
+def _split(records: Records):
+    record = reader(records)
+
+    def read(index):
+        features = tf.io.parse_single_example(record(index), FEATURES)
+        return features["image/encoded"], tf.cast(features["image/class/label"], tf.int32) - 1
+
+    return Split(len(records), read, records.source)
+
+
+def _labels(folder, data):
+    path = os.path.join(folder, LABELS)
+    if tf.io.gfile.exists(path):
+        with tf.io.gfile.GFile(path) as file:
+            return tuple(file.read().splitlines())
+    if not data.classes:
+        raise ConfigError(f"data.classes: is needed, because there is no {path}; ImageNet has 1000")
+    return tuple(str(i) for i in range(data.classes))

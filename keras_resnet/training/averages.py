@@ -1,0 +1,60 @@
+"""Weights to test and keep other than those of the last step: averaged ones, and statistics computed anew."""
+
+import contextlib
+import itertools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.training.batches import training_batches
+
+
+@contextlib.contextmanager
+def averaged_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer):
+    """In its scope, the trainable weights are their moving averages, if the optimizer keeps any."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not optimizer.use_ema:
+        yield
+        return
+    # Reading may sum over workers, so that every worker reads.
+    trained = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, trained, strict=True):
+            variable.assign(value)
+
+
+def reestimate_statistics(task, model: keras.Model, strategy: tf.distribute.Strategy, batches: int) -> None:
+    """Sets batch normalization's means and variances to those over `batches` training batches, for the weights as they are.
+
+    What He et al. did after training (github.com/KaimingHe/deep-residual-networks, "disclaimer"). The mean is the average
+    of the batches' means; the variance is that of all images: the average variance plus the variance of the means. Over several replicas, each batch counts with its replicas' averages.
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momentums = [layer.momentum for layer in layers]
+    batches = min(batches, task.config.train.total_steps)
+    for layer in layers:
+        layer.momentum = 0.0  # the moving averages become the batch's own
+
+    @tf.function
+    def forward(batch):
+        strategy.run(lambda part: task.loss(model, part)[0], args=(batch,))
+
+    sums = [[np.zeros(layer.moving_mean.shape), np.zeros(layer.moving_mean.shape)] for layer in layers]
+    try:
+        for batch in itertools.islice(training_batches(task, strategy, 0), batches):
+            forward(batch)
+            for (first, second), layer in zip(sums, layers, strict=True):
+                mean = keras.ops.convert_to_numpy(layer.moving_mean).astype(np.float64)
+                first += mean
+                second += keras.ops.convert_to_numpy(layer.moving_variance) + mean**2
+    finally:
+        for layer, momentum in zip(layers, momentums, strict=True):
+            layer.momentum = momentum
+    for (first, second), layer in zip(sums, layers, strict=True):
+        mean = first / batches
+        layer.moving_mean.assign(mean.astype(np.float32))
+        layer.moving_variance.assign(np.maximum(second / batches - mean**2, 0).astype(np.float32))

@@ -1,0 +1,79 @@
+"""A run's README.md: the model's card, in the form that model hubs read."""
+
+import json
+
+from keras_resnet.analysis.published import published
+from keras_resnet.training.run_folder import RunFolder, write_text
+
+
+def write_card(folder: RunFolder, task, results: dict) -> None:
+    """Writes the card of a finished run, from its configuration and its figures."""
+    write_text(folder.card, card(folder, task, results))
+
+
+def card(folder: RunFolder, task, results: dict) -> str:
+    """The card as Markdown, with a head in YAML.
+
+    Args:
+        folder: says with which versions the run was made.
+        task: says what was learnt.
+        results: as in results.json.
+    """
+    config = task.config
+    network, data, train = config.model.name, config.data.name, config.train
+    best = results["best"]
+    with open(folder.environment, encoding="utf-8") as file:
+        environment = json.load(file)
+    lines = [
+        "---",
+        "library_name: keras",
+        "pipeline_tag: image-classification",
+        f"tags: [keras_resnet, {network}]",
+        "---",
+        f"# {network} on {data}",
+        "",
+        "| | last step | best |",
+        "|---|---|---|",
+        f"| step | {results['steps']:,} | {best['step']:,} |",
+        *[
+            f"| validation {name.replace('_', ' ')} | {_figure(name, results['validation'][name])} | {_figure(name, value)} |"
+            for name, value in best["validation"].items()
+        ],
+        "",
+        *[f"Published: {each.error} % error, {each.protocol} ({each.source})." for each in published(config)],
+        f"Images: {', '.join(f'{size:,} {name}' for name, size in task.sizes.items())}; {len(task.labels)} classes.",
+        f"Training: {results['seconds']:,.0f} s at {results['images_per_second']:,.0f} images per second.",
+        f"keras_resnet {environment['keras_resnet']}, commit {environment['commit'] or 'unknown'}, "
+        f"TensorFlow {environment.get('tensorflow', '?')}, Keras {environment.get('keras', '?')}.",
+        *([f"{results['skipped']} images could not be read and were left out."] if results["skipped"] else []),
+        "",
+        "![Curves](curves.png)",
+        "",
+        "## Use",
+        "",
+        "Images are RGB in [0, 255], of any size; preprocessing is the model's first layer.",
+        "",
+        "```sh",
+        f"python export.py --workdir={folder.path} --output=exports/{network}",
+        f"python -m keras_resnet predict exports/{network} IMAGE...",
+        "```",
+        "",
+        "## Limits",
+        "",
+        f"Tested on images of {data} alone. Whoever uses the model elsewhere should test it there; the error by class is in "
+        f"`python -m keras_resnet evaluate {folder.path} --report=DIR`.",
+        "",
+        "## Recipe",
+        "",
+        f"{train.total_steps:,} steps of {train.batch_size} images, seed {train.seed}; all of it:",
+        "",
+        "```yaml",
+        config.to_yaml().rstrip(),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _figure(name, value):
+    return f"{value:.2f} %" if name.endswith("error") else f"{value:.4f}"

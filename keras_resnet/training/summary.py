@@ -1,0 +1,31 @@
+"""What a run tells of itself before it starts."""
+
+import tensorflow as tf
+
+from keras_resnet.analysis.complexity import complexity
+
+
+def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: int, began_from: str | None):
+    """(title, {name: value}) of a run that is about to do the step after `step`."""
+    config, train, cost = task.config, task.config.train, complexity(model)
+    replicas = strategy.num_replicas_in_sync
+    devices = sorted({name.split("/")[-1].removeprefix("device:") for name in strategy.extended.worker_devices})
+    epochs = train.total_steps * train.batch_size / task.train_size
+    sizes = ", ".join(f"{size:,} {name}" for name, size in task.sizes.items())
+    parts = f" in {train.accumulate} parts each" if train.accumulate > 1 else ""
+    learnt = sum(variable.shape.num_elements() for variable in model.trainable_variables)
+    rows = {
+        "network": f"{cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds per image",
+        "images": f"{sizes}; {len(task.labels)} classes; the network sees {'x'.join(map(str, model.input_shape[1:]))}",
+        "devices": f"{type(strategy).__name__}: {', '.join(devices)}; {train.precision}",
+        "batch": f"{train.batch_size} = {replicas} x {train.batch_size // replicas}{parts}",
+        "steps": f"{train.total_steps:,} ({epochs:.1f} epochs), {train.schedule} schedule from {train.peak_rate:g}",
+    }
+    if learnt < cost.parameters:
+        rows["learns"] = f"{learnt:,} of the parameters"
+    if began_from:
+        rows["starts from"] = began_from
+    rows["workdir"] = workdir
+    if step:
+        rows["going on"] = f"from step {step:,}"
+    return f"Training {config.model.name} on {config.data.name}", rows
