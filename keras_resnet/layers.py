@@ -31,8 +31,8 @@ class BatchNormalization(layers.BatchNormalization):
     times. Keras's own path serves everything else: other backends, inference (where converters know how
     to fold it into a convolution), float64, ranks other than 4, `synchronized=True` and masks.
 
-    With the attribute `frozen_statistics`, training too normalizes by the moving averages and keeps them, while scale and
-    shift are learnt.
+    With the attribute `frozen_statistics`, training too normalizes by the moving averages and keeps them, while
+    scale and shift are learnt.
     """
 
     frozen_statistics = False

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_resnet.data.decode import decode_crop
 
-# Principal components of ImageNet's colours (Krizhevsky et al. 2012, 4.1), for RGB in [0, 1]; fb.resnet.torch's numbers.
+# Principal components of ImageNet's colours (Krizhevsky et al. 2012, 4.1), RGB in [0, 1]; fb.resnet.torch's numbers.
 _COLOR_DEVIATIONS = (0.2175, 0.0188, 0.0045)
 _COLOR_COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 

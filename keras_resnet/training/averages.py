@@ -28,10 +28,11 @@ def averaged_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer):
 
 
 def reestimate_statistics(task, model: keras.Model, strategy: tf.distribute.Strategy, batches: int) -> None:
-    """Sets batch normalization's means and variances to those over `batches` training batches, for the weights as they are.
+    """Sets batch normalization's means and variances to those over `batches` training batches, for these weights.
 
-    What He et al. did after training (github.com/KaimingHe/deep-residual-networks, "disclaimer"). The mean is the average
-    of the batches' means; the variance is that of all images: the average variance plus the variance of the means. Over several replicas, each batch counts with its replicas' averages.
+    What He et al. did after training (github.com/KaimingHe/deep-residual-networks, "Disclaimer"). The mean is the
+    average of the batches' means; the variance is that of all images, the average variance plus the variance of the
+    means. Over several replicas, a batch counts with the average of its replicas.
     """
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momentums = [layer.momentum for layer in layers]

@@ -35,10 +35,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "| | last step | best |",
         "|---|---|---|",
         f"| step | {results['steps']:,} | {best['step']:,} |",
-        *[
-            f"| validation {name.replace('_', ' ')} | {_figure(name, results['validation'][name])} | {_figure(name, value)} |"
-            for name, value in best["validation"].items()
-        ],
+        *[_row(name, results["validation"][name], value) for name, value in best["validation"].items()],
         "",
         *[f"Published: {each.error} % error, {each.protocol} ({each.source})." for each in published(config)],
         f"Images: {', '.join(f'{size:,} {name}' for name, size in task.sizes.items())}; {len(task.labels)} classes.",
@@ -60,8 +57,8 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "",
         "## Limits",
         "",
-        f"Tested on images of {data} alone. Whoever uses the model elsewhere should test it there; the error by class is in "
-        f"`python -m keras_resnet evaluate {folder.path} --report=DIR`.",
+        f"Tested on images of {data} alone; whoever uses the model elsewhere should test it there. The error of each",
+        f"class: `python -m keras_resnet evaluate {folder.path} --report=DIR`.",
         "",
         "## Recipe",
         "",
@@ -73,6 +70,10 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _row(name, last, best):
+    return f"| validation {name.replace('_', ' ')} | {_figure(name, last)} | {_figure(name, best)} |"
 
 
 def _figure(name, value):
