@@ -10,13 +10,16 @@ COMMANDS = {
     "list": "Show every network of the family.",
     "summary": "Show one network as the paper's table 1 does.",
     "evaluate": "Measure a run's error on a split of its images.",
+    "results": "Tabulate the runs of a folder.",
     "predict": "Name what is in images, with an exported SavedModel.",
     "examples": "Write images of a data set as PNG files.",
+    "verify-data": "Look at every image of a data set before a long run, and list what is wrong.",
+    "prepare-data": "Turn a folder of pictures into TFRecord files.",
     "schema": "Print the JSON schema of configuration files, for editors.",
 }
 
 USAGE = "python -m keras_resnet COMMAND [ARGUMENTS] [--help]\n\n" + "\n".join(
-    f"  {name:<10} {text}" for name, text in COMMANDS.items()
+    f"  {name:<12} {text}" for name, text in COMMANDS.items()
 )
 
 
@@ -32,7 +35,7 @@ def main() -> None:
             raise ConfigError(f'unknown command "{name}"; {suggest(name, COMMANDS)}')
 
         entry.main(unknown, [sys.argv[0]])
-    module = importlib.import_module(f"keras_resnet.commands.{name}_command")
+    module = importlib.import_module(f"keras_resnet.commands.{name.replace('-', '_')}_command")
     entry.main(module.main, [f"{sys.argv[0]} {name}", *sys.argv[2:]], usage=module.__doc__ or "")
 
 

@@ -21,6 +21,10 @@ tf.config.set_logical_device_configuration(
 )
 
 
+# Tests trace much and run little: without TensorFlow's rewriting of graphs they take half the time.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 @pytest.fixture(scope="session")
 def strategies():
     """Number of replicas -> strategy."""
@@ -79,4 +83,30 @@ def finished_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "run"
     process = run("train.py", "--strategy=mirrored", f"--workdir={folder}", *[f"--set={a}" for a in TINY_RUN])
     assert process.returncode == 0, process.stderr
+    return folder
+
+
+def cut_photographs(folder, count, low=40, high=90, seed=0):
+    """Writes `count` JPEGs of random parts of each of scikit-learn's two photographs: folder/{china,a flower}/*."""
+    import numpy as np
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    random = np.random.RandomState(seed)
+    for photograph, name in zip(load_sample_images().images, ("china", "a flower"), strict=True):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            height, width = random.randint(low, high, 2)
+            top, left = (
+                random.randint(0, size - part) for size, part in zip(photograph.shape[:2], (height, width), strict=True)
+            )
+            part = Image.fromarray(photograph[top : top + height, left : left + width])
+            part.save(folder / name / (f"{i:03d}.JPG" if i % 2 else f"no {i:03d}.jpeg"), quality=90)
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """A folder of two classes of 60 small JPEGs, cut from real photographs."""
+    folder = tmp_path_factory.mktemp("photographs")
+    cut_photographs(folder, 60)
     return folder

@@ -25,7 +25,7 @@ ALLOWED = {
     "analysis/complexity_of_rows": {"analysis/complexity", "builder", "specs"},
     "analysis": {"builder", "specs", "training"},
     "task": {"config"},
-    "analysis/published": {"config"},
+    "analysis/published": {"config", "specs"},
     "data": {"config", "errors"},
     "training": {
         "analysis/complexity",

@@ -13,7 +13,7 @@ class Complexity:
 
     Attributes:
         multiply_adds: of convolutions and dense layers (the papers' "FLOPs").
-        parameters: trainable ones.
+        parameters: kernels, biases, scales and shifts, frozen ones included.
         activations: numbers that convolutions, dense layers and max pooling put out.
     """
 
@@ -39,7 +39,8 @@ def complexity(model: keras.Model) -> Complexity:
             activations += outputs
         elif isinstance(layer, layers.MaxPooling2D) and max(layer.pool_size) > 1:
             activations += _outputs(layer)
-    parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    learnt = [v for v in model.weights if not v.path.endswith(("moving_mean", "moving_variance"))]  # or frozen now
+    parameters = sum(math.prod(variable.shape) for variable in learnt)
     return Complexity(multiply_adds, parameters, activations)
 
 

@@ -1,8 +1,9 @@
 """Errors that others published for the networks of this family, in percent, and where they stand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keras_resnet.config import Config
+from keras_resnet.specs import SPECS
 
 _HE = "He et al. 2015"
 _HE_SITE = "github.com/KaimingHe/deep-residual-networks"
@@ -34,10 +35,9 @@ PUBLISHED: dict[tuple[str, str], tuple[Published, ...]] = {
     ("cifar_preresnet1001", "cifar100"): (_cifar(22.71, "He et al. 2016, table 3"),),
     ("plain18", "imagenet"): (Published(27.94, None, "10-crop", f"{_HE}, table 2"),),
     ("plain34", "imagenet"): (Published(28.54, 10.02, "10-crop", f"{_HE}, table 3"),),
-    ("resnet18", "imagenet"): (
-        Published(30.43, 10.76, "single crop", _FB),
-        Published(27.88, None, "10-crop", f"{_HE}, table 2 (shortcut A)"),
-    ),
+    ("resnet18", "imagenet"): (Published(30.43, 10.76, "single crop", _FB),),
+    ("resnet18:A", "imagenet"): (Published(27.88, None, "10-crop", f"{_HE}, table 2"),),
+    ("resnet34:A", "imagenet"): (Published(25.03, 7.76, "10-crop", f"{_HE}, table 3"),),
     ("resnet34", "imagenet"): (
         Published(26.73, 8.74, "single crop", _FB),
         Published(24.52, 7.46, "10-crop", f"{_HE}, table 3 (shortcut B)"),
@@ -62,8 +62,14 @@ PUBLISHED: dict[tuple[str, str], tuple[Published, ...]] = {
 
 
 def published(config: Config) -> tuple[Published, ...]:
-    """What was published for a run's network on its data; empty where nothing was."""
-    return PUBLISHED.get((config.model.name, _data_set(config.data)), ())
+    """What was published for a run's network on its data; empty where nothing was, or not for this variant of it."""
+    model, row = config.model, SPECS[config.model.name]
+    name = model.name
+    if model.spec.shortcut != row.shortcut:
+        name += f":{model.spec.shortcut}"
+    if replace(model.spec, shortcut=row.shortcut) != row:
+        return ()
+    return PUBLISHED.get((name, _data_set(config.data)), ())
 
 
 def _data_set(data):

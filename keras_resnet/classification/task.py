@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.builder import build
+from keras_resnet.classification.figures import TOP_5_FROM
 from keras_resnet.classification.signatures import classification_signatures
 from keras_resnet.config import Config
 from keras_resnet.data import pipeline, transforms
@@ -17,8 +18,6 @@ from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.mixing import mix_pairs
 from keras_resnet.errors import ConfigError
 from keras_resnet.weights.native import assign_tensors, named_variables, read_tensors
-
-TOP_5_FROM = 20  # classes, from which on the top-5 error says something
 
 
 class Classification:

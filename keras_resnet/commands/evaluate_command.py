@@ -1,34 +1,105 @@
-"""Measures a run's error on a split of its images, every image counted once.
+"""Measures the error on a split of the images, every image counted once, by one of the papers' protocols.
 
-python -m keras_resnet evaluate runs/latest --split=test
+    python -m keras_resnet evaluate runs/latest --split=test
+    python -m keras_resnet evaluate runs/a runs/b --protocol=multi_scale --report=report
+
+Each argument is a run's folder or a file of its weights/; of several, the scores are averaged (an ensemble).
+Protocols: single, the central crop; ten_crop, corners and centre and their mirror images; multi_scale, the whole
+image at several sizes and mirrored, fully convolutional.
 """
 
 from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
-from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.config.resolving import STRATEGIES
+from keras_resnet.errors import ConfigError, DiskError, suggest
+
+PROTOCOLS = ("single", "ten_crop", "multi_scale")
 
 SPLIT = flags.DEFINE_string("split", "validation", "train, validation or test.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation), last, or a step.")
+PROTOCOL = flags.DEFINE_string("protocol", "single", f"{', '.join(PROTOCOLS)}.")
+SCALES = flags.DEFINE_list(
+    "scales", [], "multi_scale: shorter sides in pixels; default the paper's 224,256,384,480,640, in proportion."
+)
+SET = flags.DEFINE_multi_string("set", [], "group.key=value on top of the run's configuration; may be given again.")
+REPORT = flags.DEFINE_string("report", None, "Folder for tables and pictures: classes, confusions, the worst errors.")
+STRATEGY = flags.DEFINE_string("strategy", "one_device", "one_device or mirrored.")
+VIRTUAL_DEVICES = flags.DEFINE_integer("virtual_devices", 0, "Split the CPU into so many devices.", lower_bound=0)
 
 
 def main(positional):
-    """Prints the figures of the run's weights."""
+    """Prints the figures of one network or of an ensemble."""
     require_tensorflow_backend()
-    if len(positional) != 1:
-        raise ConfigError("expected the folder of one run, for example: python -m keras_resnet evaluate runs/latest")
-    import tensorflow as tf
+    if not positional:
+        raise ConfigError("expected the folder of a run, for example: python -m keras_resnet evaluate runs/latest")
+    _one_of("--protocol", PROTOCOL.value, PROTOCOLS)
+    _one_of("--strategy", STRATEGY.value, STRATEGIES[:2])
+    scales = _scales()
 
+    from keras_resnet.classification import figures, protocols, report
     from keras_resnet.commands.runs import load_run
-    from keras_resnet.training.evaluation import Evaluator
+    from keras_resnet.config import check_strategy
+    from keras_resnet.training.strategy import make_strategy
 
-    run = load_run(positional[0], CHECKPOINT.value)
-    split, config = SPLIT.value, run.task.config
-    if split not in run.task.sizes:
-        raise ConfigError(f'--split: unknown split "{split}"; {suggest(split, run.task.sizes)}')
-    figures = Evaluator(run.task, run.model, tf.distribute.get_strategy())(split)
-    images = run.task.sizes[split]
-    wrong = round(figures["error"] * images / 100)
-    print(f"{config.model.name} ({CHECKPOINT.value}, step {run.step:,}) on {config.data.name}")
-    print(f"  {split} error  {figures['error']:.2f} %  ({wrong} of {images} images wrong)")
-    print(f"  {split} loss   {figures['loss']:.4f}")
+    strategy = make_strategy(STRATEGY.value, VIRTUAL_DEVICES.value)
+    members, names = [], []
+    for path in positional:
+        with strategy.scope():
+            run = load_run(path, CHECKPOINT.value, SET.value)
+        config = run.task.config
+        check_strategy(config, STRATEGY.value, strategy.num_replicas_in_sync)
+        _one_of("--split", SPLIT.value, run.task.sizes)
+        members.append(protocols.predict(run.task, run.model, strategy, SPLIT.value, PROTOCOL.value, scales))
+        names.append(f"{config.model.name} ({path}, step {run.step:,})")
+        _check_same_images(members, run.task, path)
+    together = protocols.ensemble(members)
+    measured = figures.measure(together)
+    _print(names, run.task, measured)
+    if REPORT.value:
+        about = {"networks": names, "data": config.data.name, "split": SPLIT.value, "protocol": PROTOCOL.value}
+        try:
+            paths = report.write_report(REPORT.value, run.task, SPLIT.value, together, about | measured)
+        except OSError as error:
+            raise DiskError(f"--report={REPORT.value}: cannot be written ({error.strerror})") from None
+        print("\n".join(f"  {path}" for path in paths))
+
+
+def _one_of(flag, value, allowed):
+    if value not in allowed:
+        raise ConfigError(f'{flag}: unknown {flag[2:]} "{value}"; {suggest(value, allowed)}')
+
+
+def _scales():
+    if SCALES.value and PROTOCOL.value != "multi_scale":
+        raise ConfigError(f"--scales: is for --protocol=multi_scale, got --protocol={PROTOCOL.value}")
+    if not all(scale.isdecimal() and int(scale) >= 8 for scale in SCALES.value):
+        raise ConfigError(f"--scales={','.join(SCALES.value)}: expected whole numbers >= 8, such as 224,256,384")
+    return tuple(map(int, SCALES.value))
+
+
+def _check_same_images(members, task, path):
+    first, last = members[0], members[-1]
+    if first.scores.shape != last.scores.shape or (first.labels != last.labels).any():
+        raise ConfigError(
+            f"{path}: was not trained on the same images and classes as the first ({task.config.data.name}, "
+            f"{len(task.labels)} classes); an ensemble needs the same for all"
+        )
+
+
+def _print(names, task, measured):
+    protocol = f", {PROTOCOL.value}" if PROTOCOL.value != "single" else ""
+    for name in names:
+        print(name)
+    print(f"on {task.config.data.name}, {SPLIT.value}{protocol}" + (", scores averaged" if len(names) > 1 else ""))
+    for name in ("error", "top5_error"):
+        if name in measured:
+            each = measured[name]
+            print(
+                f"  {name.replace('_', ' '):<10}  {each['percent']:.2f} %  (95 % interval {each['low']:.2f} to "
+                f"{each['high']:.2f}; {each['wrong']} of {each['images']} images wrong)"
+            )
+    print(f"  {'loss':<10}  {measured['loss']:.4f}")
+    left_out = task.sizes[SPLIT.value] - measured["error"]["images"]
+    if left_out:
+        print(f"  {left_out} images cannot be read and are left out")

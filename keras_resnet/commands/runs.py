@@ -4,7 +4,9 @@ import os
 from dataclasses import dataclass
 
 import keras
+from pydantic import ValidationError
 
+from keras_resnet.config import Config, changed
 from keras_resnet.errors import ConfigError
 from keras_resnet.task import Task, load_task
 from keras_resnet.training.checkpoints import committed, read_checkpoint
@@ -22,28 +24,43 @@ class Run:
     finished: bool
 
 
-def load_run(workdir: str, checkpoint: str = "best") -> Run:
+def load_run(path: str, checkpoint: str = "best", assignments: tuple[str, ...] | list[str] = ()) -> Run:
     """Rebuilds a run's network in float32 and sets its weights.
 
     Args:
-        workdir: the run's folder.
-        checkpoint: "best", "last" or a step.
+        path: the run's folder, or one of the files that it keeps in weights/.
+        checkpoint: of a folder, "best", "last" or a step.
+        assignments: "group.key=value" on top of the run's configuration.
 
     Raises:
         ConfigError: there is no such run or checkpoint, or its weights are damaged.
     """
-    if not (checkpoint in ("best", "last") or checkpoint.isdecimal()):
-        raise ConfigError(f'--checkpoint={checkpoint}: expected "best", "last" or a step, such as 1000')
-    folder = RunFolder(workdir)
-    task = load_task(folder.read_config())
-    finished = folder.read_results() is not None
     try:
-        arrays, step = _weights(folder, checkpoint)
+        if os.path.isfile(path):
+            config, arrays, step = _weights_file(path)
+            finished = True
+        else:
+            if not (checkpoint in ("best", "last") or checkpoint.isdecimal()):
+                raise ConfigError(f'--checkpoint={checkpoint}: expected "best", "last" or a step, such as 1000')
+            folder = RunFolder(path)
+            config = folder.read_config()
+            arrays, step = _weights(folder, checkpoint)
+            finished = folder.read_results() is not None
+        task = load_task(changed(config, assignments) if assignments else config)
         model = task.build_model()
-        assign_tensors(named_variables(model), arrays, workdir)
+        assign_tensors(named_variables(model), arrays, path)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return Run(task, model, step, finished)
+
+
+def _weights_file(path):
+    """(configuration, tensors by name, step) of a file that a run wrote."""
+    metadata = read_metadata(path)
+    try:
+        return Config.model_validate_json(metadata["config"]), read_tensors(path), int(metadata["step"])
+    except (KeyError, ValidationError):
+        raise ConfigError(f"{path}: does not say what it belongs to; expected a file of a run's weights/") from None
 
 
 def _weights(folder, checkpoint):
@@ -61,4 +78,5 @@ def _weights(folder, checkpoint):
         steps = ", ".join(str(step) for step, _ in committed(folder.checkpoints)) or "none"
         raise ConfigError(f"--checkpoint={checkpoint}: {folder.path} has no such weights; steps there: {steps}")
     found = read_checkpoint(there[0][1])
-    return {name: value for name, value in found.arrays.items() if not name.startswith("optimizer/")}, found.step
+    weights = {n: value for n, value in found.arrays.items() if not n.startswith(("optimizer/", "random/"))}
+    return weights, found.step

@@ -4,7 +4,7 @@ Knows nothing of TensorFlow, so that a mistake shows at once.
 """
 
 from keras_resnet.config.groups import Config, Data, Eval, Export, Model, Train
-from keras_resnet.config.loading import config_json_schema, load_config, validate
+from keras_resnet.config.loading import changed, config_json_schema, load_config, validate
 from keras_resnet.config.resolving import check_strategy, resolve
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Export",
     "Model",
     "Train",
+    "changed",
     "check_strategy",
     "config_json_schema",
     "load_config",

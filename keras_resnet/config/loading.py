@@ -24,6 +24,18 @@ def load_config(path: str, assignments: tuple[str, ...] | list[str] = ()) -> Con
     return validate(located)
 
 
+def changed(config: Config, assignments: tuple[str, ...] | list[str]) -> Config:
+    """`config` with "group.key=value" assignments on top.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    located = Located(config.model_dump(mode="json"))
+    for assignment in assignments:
+        located = merge(located, _assigned(assignment))
+    return validate(located)
+
+
 def _assigned(assignment):
     keys, equals, text = assignment.partition("=")
     if not equals or not all(keys.split(".")):
@@ -115,5 +127,6 @@ def config_json_schema() -> str:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["$defs"]["Model"]["properties"]["name"]["enum"] = list(SPECS)
     sets = "|".join(name.replace("NAME", ".+").replace("PATH", ".+") for name in IMAGE_SETS)
+    schema["$defs"]["Model"]["properties"]["version"]["anyOf"].append({"type": "number", "enum": [1, 1.5, 2]})
     schema["$defs"]["Data"]["properties"]["name"]["pattern"] = f"^({sets})$"
     return json.dumps(schema, indent=2) + "\n"

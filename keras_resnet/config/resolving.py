@@ -13,6 +13,8 @@ def resolve(config: Config, train_size: int) -> Config:
     train = config.train
     epoch = math.ceil(train_size / train.batch_size)
     steps = train.steps or max(1, round((train.epochs or 1) * train_size / train.batch_size))
+    if train.warmup_steps > steps:
+        raise ConfigError(f"train.warmup_steps: {train.warmup_steps} is more than the {steps} steps of the run")
     eval_every = train.eval_every or max(epoch, math.ceil(steps / 20))
     resolved = {
         "steps": steps,

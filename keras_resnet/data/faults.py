@@ -22,10 +22,11 @@ def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
 
 def reason(error: tf.errors.OpError) -> str:
     """What is wrong with a file, in a few words."""
-    text = error.message
+    text = error.message.rpartition("}} ")[2]  # eager errors begin with the name of the operation
     for part, words in (
         ("Unknown image file format", "is not a JPEG, PNG, BMP or GIF"),
         ("input image size", "has no pixels"),
+        ("Input is empty", "is empty"),
         ("Invalid PNG", "is a damaged PNG"),
         ("jpeg::Uncompress failed", "is a truncated or damaged JPEG"),
         ("Invalid JPEG data", "is a truncated or damaged JPEG"),

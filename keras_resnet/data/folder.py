@@ -29,7 +29,7 @@ def load_folder(data: Data) -> ImageSet:
     labels = tuple(files["train"])
     for name, classes in files.items():
         _check_classes(name, classes, labels, data.name)
-    splits = {name: _split(classes, labels) for name, classes in files.items()}
+    splits = {name: split_of_classes(classes, labels) for name, classes in files.items()}
     splits = complete(splits, data.validation_fraction, data.test_fraction)
     return ImageSet(data.name, labels, (None, None, 3), splits)
 
@@ -51,9 +51,11 @@ def find_splits(root: str) -> dict[str, str]:
 
 def class_files(folder: str) -> dict[str, list[str]]:
     """{class: paths of its pictures}, both sorted; hidden files and others than pictures are passed over."""
-    classes = sorted(
-        entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
-    )
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
+    classes = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "__MACOSX")))
     return {name: _pictures(os.path.join(folder, name)) for name in classes}
 
 
@@ -72,6 +74,9 @@ def _check_classes(split, classes, labels, name):
     for label, paths in classes.items():
         if label not in labels:
             raise DataError(f'data.name: {name}: {split} has a class "{label}" that train does not have')
+        for path in paths:
+            if not path.isprintable():
+                raise DataError(f"data.name: {name}: {path!a}: expected a file name of printable UTF-8 characters")
         if not paths and split == "train":
             raise DataError(
                 f'data.name: {name}: the class "{label}" has no pictures ({", ".join(EXTENSIONS)}) in {split}; '
@@ -79,7 +84,8 @@ def _check_classes(split, classes, labels, name):
             )
 
 
-def _split(classes, labels):
+def split_of_classes(classes: dict[str, list[str]], labels: tuple[str, ...]) -> Split:
+    """{class: paths} -> a split; a label is the class's place in `labels`."""
     paths = [path for files in classes.values() for path in files]
     numbers = np.asarray([labels.index(label) for label, files in classes.items() for _ in files], np.int32)
     with tf.device("CPU:0"):

@@ -1,5 +1,7 @@
 """Validation and test images for sets that come without."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from keras_resnet.data.image_set import Split
@@ -31,17 +33,24 @@ def complete(splits: dict[str, Split], validation_fraction: float, test_fraction
 
 
 def _hold_out(split, fractions):
-    """(the rest, {name: part of that fraction, unless it is empty}); drawn with NumPy's frozen stream."""
+    """(the rest, {name: part of that fraction, unless it is empty}); drawn with NumPy's frozen stream.
+
+    Every class gives its share, up to one image; which classes give the odd ones is spread evenly, so that the
+    shares of all images are right also where classes are small.
+    """
     random = np.random.RandomState(0)
     labels = split.labels if split.labels is not None else np.zeros(split.size, np.int32)
-    groups = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in fractions}
-    rest = []
-    for group in groups:
-        for name, fraction in fractions.items():
-            count = round(len(group) * fraction)
-            parts[name].append(group[:count])
-            group = group[count:]
-        rest.append(group)
-    held = {name: split.subset(np.sort(np.concatenate(part))) for name, part in parts.items() if sum(map(len, part))}
-    return split.subset(np.sort(np.concatenate(rest))), held
+    classes = random.permutation(np.unique(labels))
+    place = np.empty(split.size)  # in [0, 1] within its class
+    for i, label in enumerate(classes):
+        members = random.permutation(np.flatnonzero(labels == label))
+        place[members] = (np.arange(len(members)) + (i + 0.5) / len(classes)) / len(members)
+        if len(members) == 1:
+            place[members] = 1.0  # an only one is for training
+    held, low = {}, 0.0
+    for name, fraction in fractions.items():
+        chosen = np.flatnonzero((low <= place) & (place < low + fraction))
+        if len(chosen):
+            held[name] = replace(split.subset(chosen), held_out=True)
+        low += fraction
+    return split.subset(np.flatnonzero(place >= low)), held

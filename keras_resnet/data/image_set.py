@@ -29,12 +29,14 @@ class Split:
             (H, W, C) uint8, or the bytes () of a file that holds them.
         source: index -> where the image lies, for messages.
         labels: (size,) int32 where they are known without reading the images.
+        held_out: whether the images were taken from the training images, because the set has none for this purpose.
     """
 
     size: int
     read: Callable
     source: Callable[[int], str]
     labels: np.ndarray | None = None
+    held_out: bool = False
 
     def subset(self, indices: np.ndarray) -> "Split":
         """The images at `indices`, in that order."""

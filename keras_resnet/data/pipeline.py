@@ -153,7 +153,11 @@ def _or_zeros(example):
 
     def guarded(k):
         tried = tf.data.Dataset.from_tensors(k).map(example)
-        zeros = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), tried.element_spec)
+        zeros = tf.nest.map_structure(_zeros, tried.element_spec)
         return tried.ignore_errors().concatenate(tf.data.Dataset.from_tensors(zeros)).take(1).get_single_element()
 
     return guarded
+
+
+def _zeros(spec):
+    return tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_resnet.config import Data
 from keras_resnet.data.arrays import split_of_arrays
+from keras_resnet.data.faults import reason
 from keras_resnet.data.held_out import complete
 from keras_resnet.data.image_set import ImageSet, Split
 from keras_resnet.data.records import index_records, reader
@@ -86,7 +87,10 @@ def _keys(info, name):
 
 def _load_arrays(builder, split, image_key, label_key):
     dataset = builder.as_dataset(split=split, shuffle_files=False)
-    batches = [(each[image_key].numpy(), each[label_key].numpy()) for each in dataset.batch(1000)]
+    try:
+        batches = [(each[image_key].numpy(), each[label_key].numpy()) for each in dataset.batch(1000)]
+    except tf.errors.OpError as error:
+        raise DataError(f"{builder.data_dir}: {split} cannot be read: {reason(error)}") from None
     images, labels = (np.concatenate(column) for column in zip(*batches, strict=True))
     return split_of_arrays(images, labels, f"{builder.name} {split}")
 
@@ -94,13 +98,10 @@ def _load_arrays(builder, split, image_key, label_key):
 def _read_records(builder, split, image_key, label_key):
     import tensorflow_datasets as tfds
 
-    info = builder.info.splits[split]
-    if info.file_format not in (None, "tfrecord", tfds.core.file_adapters.FileFormat.TFRECORD):
-        raise DataError(
-            f"{builder.data_dir}: is prepared as {info.file_format}; prepare it as tfrecord, or name another "
-            "data.directory"
-        )
-    records = index_records([str(path) for path in info.filepaths])
+    kind = builder.info.file_format
+    if kind not in (None, tfds.core.file_adapters.FileFormat.TFRECORD):
+        raise DataError(f"{builder.data_dir}: is prepared as {kind.value}; prepare it as tfrecord in another directory")
+    records = index_records([str(path) for path in builder.info.splits[split].filepaths])
     record = reader(records)
     encoded = {image_key: tfds.decode.SkipDecoding()}
 

@@ -35,12 +35,13 @@ def load_tfrecord(data: Data) -> ImageSet:
     }
     if not files["train"]:
         raise DataError(f"data.name: {data.name}: no files {os.path.join(folder, 'train-*-of-*')}")
-    splits = {name: _split(index_records(paths)) for name, paths in files.items() if paths}
+    splits = {name: split_of_records(index_records(paths)) for name, paths in files.items() if paths}
     splits = complete(splits, data.validation_fraction, data.test_fraction)
-    return ImageSet(data.name, _labels(folder, data), (None, None, 3), splits)
+    return ImageSet(data.name, read_labels(folder, data), (None, None, 3), splits)
 
 
-def _split(records: Records):
+def split_of_records(records: Records) -> Split:
+    """Records of the ImageNet layout -> a split."""
     record = reader(records)
 
     def read(index):
@@ -50,7 +51,12 @@ def _split(records: Records):
     return Split(len(records), read, records.source)
 
 
-def _labels(folder, data):
+def read_labels(folder: str, data: Data) -> tuple[str, ...]:
+    """The names in labels.txt, or numbers where `data.classes` says how many.
+
+    Raises:
+        ConfigError: neither is there.
+    """
     path = os.path.join(folder, LABELS)
     if tf.io.gfile.exists(path):
         with tf.io.gfile.GFile(path) as file:

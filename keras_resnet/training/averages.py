@@ -1,4 +1,4 @@
-"""Weights to test and keep other than those of the last step: averaged ones, and statistics computed anew."""
+"""Averages: of weights over steps, of batch normalization's statistics over replicas and over the training set."""
 
 import contextlib
 import itertools
@@ -7,7 +7,27 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.training.batches import training_batches
+from keras_resnet.data.batches import training_batches
+
+
+def statistics(model: keras.Model) -> list:
+    """The moving means and variances that training updates."""
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    learning = [layer for layer in layers if layer.trainable and not getattr(layer, "frozen_statistics", False)]
+    return [variable for layer in learning for variable in (layer.moving_mean, layer.moving_variance)]
+
+
+def share_over_replicas(variables: list) -> None:
+    """Sets variables to their mean over the replicas; called by every replica.
+
+    Keras 3.15 leaves every replica with moving averages of its own, of which a file would hold the first's: what was
+    tested would not be what is kept.
+    """
+    values = tf.distribute.get_replica_context().all_reduce(
+        tf.distribute.ReduceOp.MEAN, [tf.convert_to_tensor(variable.value) for variable in variables]
+    )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 @contextlib.contextmanager
@@ -40,9 +60,13 @@ def reestimate_statistics(task, model: keras.Model, strategy: tf.distribute.Stra
     for layer in layers:
         layer.momentum = 0.0  # the moving averages become the batch's own
 
+    def replica_forward(batch):
+        task.loss(model, batch)
+        share_over_replicas(statistics(model))
+
     @tf.function
     def forward(batch):
-        strategy.run(lambda part: task.loss(model, part)[0], args=(batch,))
+        strategy.run(replica_forward, args=(batch,))
 
     sums = [[np.zeros(layer.moving_mean.shape), np.zeros(layer.moving_mean.shape)] for layer in layers]
     try:

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.data.batches import distribute
 from keras_resnet.errors import DataError
-from keras_resnet.training.batches import distribute
 from keras_resnet.training.steps import make_eval_step
 
 

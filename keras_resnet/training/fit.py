@@ -7,11 +7,12 @@ import time
 import keras
 import tensorflow as tf
 
+from keras_resnet.data.batches import training_batches
 from keras_resnet.errors import ConfigError, DataError, DiskError, DivergenceError
 from keras_resnet.task import Task
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
-from keras_resnet.training.batches import training_batches
 from keras_resnet.training.checkpoints import Checkpoint, newest_checkpoint, save_checkpoint
+from keras_resnet.training.dashboards import open_dashboards
 from keras_resnet.training.evaluation import Evaluator, add
 from keras_resnet.training.finetuning import prepare
 from keras_resnet.training.metrics_log import MetricsLog
@@ -90,7 +91,8 @@ class _Run:
         log = None
         self.reporter.start(self.step)
         try:
-            log = MetricsLog(self.folder, self.step, self.config) if self.writes else None
+            if self.writes:
+                log = MetricsLog(self.folder, self.step, open_dashboards(self.config, self.folder))
             if self.writes and not self.step:
                 draw_examples(self.folder.examples, *self.task.example_batch(min(16, self.train_config.batch_size)))
             self._loop(log)

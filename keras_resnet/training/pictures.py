@@ -14,7 +14,7 @@ def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
     columns = min(8, len(images))
     rows = math.ceil(len(images) / columns)
     figure = Figure(figsize=(1.6 * columns, 1.85 * rows), layout="constrained")
-    cells = figure.subplots(rows, columns, squeeze=False).flat
+    cells = figure.subplots(rows, columns, squeeze=False).ravel()
     for cell in cells:
         cell.axis("off")
     for cell, image, caption in zip(cells, images, captions, strict=False):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_resnet.training.averages import share_over_replicas, statistics
 from keras_resnet.training.rematerialization import rematerialized
 
 REWRITTEN_LAYERS = 1000  # Keras layers up to which TensorFlow may rewrite the graph
@@ -17,6 +18,7 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
     """
     batch_size, parts = task.config.train.batch_size, task.config.train.accumulate
     _bound_graph_rewriting(model)
+    moving = statistics(model) if strategy.num_replicas_in_sync > 1 else []
     forward = rematerialized(model) if task.config.train.rematerialize else model
 
     def gradients_of_part(batch):
@@ -35,6 +37,8 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
     def replica_step(batch):
         values, sums = gradients(batch)
         optimizer.apply_gradients(zip(values, model.trainable_variables, strict=True))
+        if moving:
+            share_over_replicas(moving)
         return sums
 
     return _distributed(replica_step, strategy)

@@ -1,5 +1,7 @@
 """What a run tells of itself before it starts."""
 
+import math
+
 import tensorflow as tf
 
 from keras_resnet.analysis.complexity import complexity
@@ -13,7 +15,7 @@ def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: i
     epochs = train.total_steps * train.batch_size / task.train_size
     sizes = ", ".join(f"{size:,} {name}" for name, size in task.sizes.items())
     parts = f" in {train.accumulate} parts each" if train.accumulate > 1 else ""
-    learnt = sum(variable.shape.num_elements() for variable in model.trainable_variables)
+    learnt = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     rows = {
         "network": f"{cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds per image",
         "images": f"{sizes}; {len(task.labels)} classes; the network sees {'x'.join(map(str, model.input_shape[1:]))}",

@@ -15,7 +15,10 @@ from keras_resnet.specs import SPECS
 
 def test_help_lists_every_command(cli):
     printed = cli("-m", "keras_resnet", "--help").stdout
-    files = {path.stem.removesuffix("_command") for path in (ROOT / "keras_resnet/commands").glob("*_command.py")}
+    files = {
+        path.stem.removesuffix("_command").replace("_", "-")
+        for path in (ROOT / "keras_resnet/commands").glob("*_command.py")
+    }
     assert files == set(COMMANDS)
     for name in COMMANDS:
         assert re.search(rf"^  {name} +\S", printed, re.M)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits as sklearn_digits
 
+from keras_resnet.config import Data
 from keras_resnet.data.digits import split_indices
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.errors import ConfigError
@@ -24,7 +25,7 @@ def test_splits_are_disjoint_stratified_and_fixed():
 
 
 def test_images_are_the_library_s():
-    images = load_image_set("digits")
+    images = load_image_set(Data(name="digits"))
     image, label = images.split("test").read(0)
     index = split_indices(sklearn_digits().target)["test"][0]
     np.testing.assert_array_equal(image.numpy()[..., 0], np.rint(sklearn_digits().images[index] * 255 / 16))
@@ -33,8 +34,6 @@ def test_images_are_the_library_s():
     assert images.labels == tuple("0123456789")
 
 
-def test_unknown_names_are_suggested():
-    with pytest.raises(ConfigError, match='unknown data set "digit"; did you mean "digits"'):
-        load_image_set("digit")
+def test_unknown_splits_are_suggested():
     with pytest.raises(ConfigError, match='unknown split "tests" of digits; did you mean "test"'):
-        load_image_set("digits").split("tests")
+        load_image_set(Data(name="digits")).split("tests")

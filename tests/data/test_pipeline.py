@@ -11,7 +11,7 @@ SIZE = 10
 
 
 def split(size=SIZE):
-    return Split(size, lambda index: (tf.reshape(index, (1, 1, 1)), tf.cast(index, tf.int32)))
+    return Split(size, lambda index: (tf.reshape(index, (1, 1, 1)), tf.cast(index, tf.int32)), str)
 
 
 def labels_and_seeds(image, label, seed):
@@ -28,7 +28,7 @@ def train(start_step=0, shard=ALONE, seed=5, steps=20, size=SIZE):
 
 
 def labels(dataset):
-    return np.concatenate([label.numpy() for label, _ in dataset])
+    return np.concatenate([label.numpy() for (label, _), _ in dataset])
 
 
 def test_every_epoch_is_a_permutation_of_its_own():
@@ -43,7 +43,7 @@ def test_resuming_at_a_step_continues_the_stream():
     whole = list(train())
     rest = list(train(start_step=13))
     assert len(rest) == 7
-    for (label, seed), (other_label, other_seed) in zip(whole[13:], rest, strict=True):
+    for ((label, seed), _), ((other_label, other_seed), _) in zip(whole[13:], rest, strict=True):
         np.testing.assert_array_equal(label, other_label)
         np.testing.assert_array_equal(seed, other_seed)
 
@@ -57,7 +57,7 @@ def test_workers_and_replicas_share_the_same_global_batches():
 
 
 def test_seeds_differ_for_every_sample_and_seed():
-    seeds = np.concatenate([seed.numpy() for _, seed in train()])
+    seeds = np.concatenate([seed.numpy() for (_, seed), _ in train()])
     assert len(np.unique(seeds, axis=0)) == 80
     assert not np.array_equal(labels(train(seed=5)), labels(train(seed=6)))
 

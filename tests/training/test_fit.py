@@ -28,6 +28,8 @@ def test_what_a_run_leaves(finished_run):
         "metrics.jsonl",
         "tensorboard",
         "curves.png",
+        "examples.png",
+        "README.md",
         "results.json",
     }
     assert {path.name for path in (finished_run / "weights").iterdir()} == {"best.safetensors", "last.safetensors"}

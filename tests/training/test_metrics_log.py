@@ -1,7 +1,8 @@
 import matplotlib.image
 import numpy as np
 
-from keras_resnet.training.metrics_log import MetricsLog, draw_curves, read_metrics
+from keras_resnet.training.metrics_log import MetricsLog, read_metrics
+from keras_resnet.training.pictures import draw_curves
 from keras_resnet.training.run_folder import RunFolder
 
 

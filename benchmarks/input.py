@@ -1,0 +1,186 @@
+"""Images per second that one core prepares for training at 224 px, from JPEG files of about 500x375 pixels.
+
+    python benchmarks/input.py [images] [repeats] [files]
+
+1. the least there is to do: `tf.image.decode_and_crop_jpeg` at the boxes that the pipeline chooses, bytes in memory;
+2. this package's pipeline, files to batches: crop random_resized, flip;
+3. Pillow on the same files, boxes and share of flips: open, convert, crop, resize (which averages where it shrinks;
+   ours takes the four nearest pixels), flip, to NumPy; one thread.
+
+Files are pieces of scikit-learn's two photographs at quality 90, in a temporary folder. The process keeps to one core,
+and its processor time is counted, so that others on that core do not decide. In turn, ratios repeat by repeat; where 2
+is under 0.9 times 1, or under twice 3, it prints where the time goes.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SIZE, BATCH, QUALITY = 224, 32, 90
+GOALS = {"decoding alone": 0.9, "Pillow": 2.0}
+
+
+def write_photographs(folder, count):
+    """Pieces of 500x375 and 375x500 pixels at scales around the photographs' own, a class folder per photograph."""
+    from sklearn.datasets import load_sample_images
+
+    photographs, random = load_sample_images(), np.random.RandomState(0)
+    for i in range(count):
+        which = i % len(photographs.images)
+        picture = Image.fromarray(photographs.images[which])
+        width, height = (375, 500) if i % 4 == 3 else (500, 375)
+        scale = max(width / picture.width, height / picture.height) * random.uniform(1, 1.5)
+        picture = picture.resize([round(side * scale + 0.5) for side in picture.size], Image.Resampling.LANCZOS)
+        left, top = (random.randint(0, room + 1) for room in (picture.width - width, picture.height - height))
+        label = os.path.splitext(os.path.basename(photographs.filenames[which]))[0]
+        os.makedirs(os.path.join(folder, label), exist_ok=True)
+        path = os.path.join(folder, label, f"{i:05d}.jpg")
+        picture.crop((left, top, left + width, top + height)).save(path, quality=QUALITY)
+
+
+def load(folder, images):
+    from keras_resnet.config import Config
+    from keras_resnet.task import load_task
+
+    data = {"name": f"folder:{folder}", "image_size": SIZE, "crop": "random_resized", "flip": True}
+    train = {"steps": images // BATCH, "batch_size": BATCH}
+    config = {"model": {"name": "resnet50"}, "data": data, "train": train, "export": {"top_k": 1}}
+    return load_task(Config.model_validate(config))
+
+
+def samples(task, images):
+    """(files (N,), boxes (N, 4) as top, left, height, width, seeds (N, 2)) of the pipeline's first samples."""
+    import tensorflow as tf
+
+    from keras_resnet.data import augmentation, pipeline, transforms
+
+    split, seed, data = task.images.split("train"), task.config.train.seed, task.config.data
+    files, seeds, boxes = [], [], []
+    decode_crop, resized = transforms.decode_crop, transforms._resized
+    # What is left of the pipeline between choosing a box and decoding it.
+    transforms.decode_crop = lambda image, choose, channels: choose(*tf.unstack(tf.image.extract_jpeg_shape(image)[:2]))
+    transforms._resized = lambda box, size: box
+    for at in range(images):
+        index = int(pipeline.shuffled(at % split.size, at // split.size, split.size, seed))
+        files.append(split.source(index))
+        seeds.append(tf.constant([seed, at], tf.int64))
+        cropping = data.model_copy(update={"flip": False})
+        boxes.append(augmentation.augment(split.read(index)[0], SIZE, 3, cropping, seeds[-1]).numpy())
+    transforms.decode_crop, transforms._resized = decode_crop, resized
+    return files, np.stack(boxes), tf.stack(seeds)
+
+
+def mapped(function, *columns):
+    """() -> seconds in which tf.data applies a function to every row and throws the results away."""
+    import tensorflow as tf
+
+    rows = tf.data.Dataset.from_tensor_slices(columns)
+    results = rows.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def seconds():
+        began = time.process_time()
+        int(results.reduce(0, lambda total, image: total + tf.shape(image)[0]))
+        return time.process_time() - began
+
+    return seconds
+
+
+def pipeline_seconds(task):
+    from keras_resnet.data.pipeline import Shard
+
+    batches, began = task.train_dataset(0, Shard(0, 1, BATCH)), time.process_time()
+    for _ in batches:
+        pass
+    return time.process_time() - began
+
+
+def pillow_seconds(files, boxes):
+    random, began = np.random.RandomState(0), time.process_time()
+    for path, (top, left, height, width) in zip(files, boxes.tolist(), strict=True):
+        picture = Image.open(path).convert("RGB").crop((left, top, left + width, top + height))
+        picture = picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        np.asarray(ImageOps.mirror(picture) if random.rand() < 0.5 else picture)
+    return time.process_time() - began
+
+
+def stages(task, contents, boxes, seeds):
+    """{what is done up to here: () -> seconds}, each stage with those before it."""
+    import tensorflow as tf
+
+    from keras_resnet.data import augmentation, transforms
+
+    def augmented(flip, resized=transforms._resized):
+        data, whole = task.config.data.model_copy(update={"flip": flip}), transforms._resized
+        transforms._resized = resized
+        seconds = mapped(lambda image, seed: augmentation.augment(image, SIZE, 3, data, seed), contents, seeds)
+        transforms._resized = whole
+        return seconds
+
+    return {
+        "decode": mapped(lambda image, box: tf.image.decode_and_crop_jpeg(image, box, channels=3), contents, boxes),
+        "choose the box": augmented(False, lambda image, size: image),
+        "resize": augmented(False),
+        "flip": augmented(True),
+        "order, file, label, batch": lambda: pipeline_seconds(task),
+    }
+
+
+def report(times, images):
+    """Prints rates and ratios; returns whether every goal is met."""
+    met = True
+    for name, column in times.items():
+        line = f"{name:<15} {images / statistics.median(column):7.0f} images/s"
+        if name in GOALS:
+            ratios = [theirs / ours for ours, theirs in zip(times["this pipeline"], column, strict=True)]
+            met &= statistics.median(ratios) >= GOALS[name]
+            line += f"   this pipeline is {statistics.median(ratios):.2f} times as fast"
+            line += f" ({min(ratios):.2f} to {max(ratios):.2f}; goal {GOALS[name]})"
+        print(line)
+    return met
+
+
+def main(images=960, repeats=5, files=200):
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before TensorFlow counts the cores
+    else:
+        print("this system cannot keep a process to one core: the figures are of all cores")
+    images = max(images // BATCH, 1) * BATCH
+    with tempfile.TemporaryDirectory() as folder:
+        write_photographs(folder, files)
+        task = load(folder, images)
+        paths, boxes, seeds = samples(task, images)
+        contents = []
+        for path in paths:
+            with open(path, "rb") as file:
+                contents.append(file.read())
+        print(f"{images} images of {files} files, {np.mean([len(each) for each in contents]) / 1000:.0f} kB on average")
+        steps = stages(task, contents, boxes, seeds)
+        sides = {
+            "this pipeline": lambda: pipeline_seconds(task),
+            "decoding alone": steps["decode"],
+            "Pillow": lambda: pillow_seconds(paths, boxes),
+        }
+        for seconds in sides.values():
+            seconds()
+        rows = [[seconds() for seconds in sides.values()] for _ in range(repeats)]
+        if not report(dict(zip(sides, zip(*rows, strict=True), strict=True)), images):
+            explain(steps, images, repeats)
+
+
+def explain(steps, images, repeats):
+    """Prints what each stage adds, in milliseconds an image."""
+    rows = [[seconds() for seconds in steps.values()] for _ in range(repeats + 1)][1:]
+    up_to = [1000 * statistics.median(column) / images for column in zip(*rows, strict=True)]
+    for name, after, before in zip(steps, up_to, [0.0, *up_to], strict=False):
+        print(f"  {name:<26} {after - before:+.3f} ms an image")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

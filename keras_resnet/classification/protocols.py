@@ -1,0 +1,177 @@
+"""The papers' ways of testing: which views of an image a network sees, and how its scores are averaged."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.builder import build
+from keras_resnet.data import pipeline, transforms
+from keras_resnet.data.batches import distribute
+from keras_resnet.data.decode import decode
+from keras_resnet.data.faults import unreadable
+from keras_resnet.errors import DataError
+from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors
+
+PAPER_SCALES = (224, 256, 384, 480, 640)  # He et al. 2015, section 3.4, for networks trained at 224
+Protocol = Literal["single", "ten_crop", "multi_scale"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What networks say of a split.
+
+    Attributes:
+        scores: (N, classes) float64, each row sums to 1.
+        labels: (N,) int32, the truth.
+        indices: (N,) positions in the split; images that could not be read are not among them.
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+
+
+def ensemble(members: list[Predictions]) -> Predictions:
+    """Averages the scores of several networks on the same images."""
+    return replace(members[0], scores=np.mean([member.scores for member in members], 0))
+
+
+def default_scales(size: int) -> tuple[int, ...]:
+    """The paper's five scales, in proportion for networks that see images of another size than 224."""
+    return tuple(round(scale * size / 224) for scale in PAPER_SCALES)
+
+
+def predict(task, model, strategy, split: str, protocol: Protocol, scales: tuple[int, ...] = ()) -> Predictions:
+    """Runs `model` over a split of `task`'s images by a protocol of the paper.
+
+    | protocol | views of an image | averaged |
+    |---|---|---|
+    | single | shorter side to image_size / crop_fraction, the central square | - |
+    | ten_crop | the same resize; four corners and centre, and their mirror images | scores |
+    | multi_scale | the whole image with its shorter side at each scale, and its mirror image | see `dense_scores` |
+
+    Args:
+        task: a `Classification`.
+        model: its network, with logits; under a strategy of several replicas, built in its scope.
+        strategy: the devices.
+        split: name of the split.
+        protocol: which views.
+        scales: for multi_scale; default the paper's, see `default_scales`.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    size, channels = task.image_shape[0], task.image_shape[2]
+    fraction = task.config.eval.crop_fraction
+    if protocol == "multi_scale":
+        views = _at_scales(scales or default_scales(size), channels)
+        batch_size = strategy.num_replicas_in_sync  # images differ in shape
+        with strategy.scope():
+            score = dense_scores(task, model)
+    else:
+        views = _single(size, fraction, channels) if protocol == "single" else _ten_crops(size, fraction, channels)
+        batch_size, score = task.config.eval.batch_size, _mean_scores(model)
+
+    @tf.function(reduce_retracing=True)
+    def step(batch):
+        (images, labels), weights = batch
+        return strategy.run(lambda images: score(images), args=(images,)), labels, weights
+
+    return _gathered(task, strategy, split, views, batch_size, step)
+
+
+def _gathered(task, strategy, split, views, batch_size, step):
+    images = task.images.split(split)
+
+    def batches(shard):
+        skips = task.config.data.on_error == "skip"
+        return pipeline.eval_batches(images, views, batch_size=batch_size, shard=shard, skip_unreadable=skips)
+
+    rows: list[tuple] = []
+    elements = iter(distribute(strategy, batches, batch_size))
+    for number in range(pipeline.eval_steps(images, batch_size)):
+        try:
+            outputs = step(next(elements))
+        except tf.errors.OpError as error:
+            faults = unreadable(images, pipeline.eval_indices(images, batch_size, number))
+            if not faults:
+                raise
+            raise DataError(f"{faults[0]} (data.on_error: skip would leave it out)") from error
+        rows.append(tuple(np.concatenate([r.numpy() for r in strategy.experimental_local_results(o)]) for o in outputs))
+    scores, labels, weights = (np.concatenate(column) for column in zip(*rows, strict=True))
+    indices = np.flatnonzero(weights)  # filling and unreadable images have weight 0
+    if not len(indices):
+        raise DataError(f"{task.config.data.name}: not one image of the {split} split can be read")
+    return Predictions(scores[indices].astype(np.float64), labels[indices], indices)
+
+
+def _single(size, fraction, channels):
+    def views(image, label):
+        return transforms.for_test(decode(image, channels), size, fraction)[None], label
+
+    return views
+
+
+def _ten_crops(size, fraction, channels):
+    def views(image, label):
+        shorter = tf.cast(tf.round(size / fraction), tf.int32)
+        return ten_crops(transforms.resize_shorter_side(decode(image, channels), shorter), size), label
+
+    return views
+
+
+def ten_crops(image, size):
+    """image (H, W, C) -> (10, size, size, C): corners and centre, then their mirror images (Krizhevsky et al. 2012)."""
+    bottom, right = tf.shape(image)[0] - size, tf.shape(image)[1] - size
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    crops = tf.stack([image[top : top + size, left : left + size] for top, left in corners])
+    return tf.ensure_shape(tf.concat([crops, crops[:, :, ::-1]], 0), (10, size, size, image.shape[-1]))
+
+
+def _at_scales(scales, channels):
+    def views(image, label):
+        pixels = decode(image, channels)
+        whole = [transforms.resize_shorter_side(pixels, scale) for scale in scales]
+        return tuple(tf.stack([each, each[:, ::-1]]) for each in whole), label
+
+    return views
+
+
+def _mean_scores(model):
+    """(N, V, H, W, C) -> mean of the V views' scores (N, classes)."""
+
+    def score(images):
+        flat = tf.reshape(images, tf.concat([[-1], tf.shape(images)[2:]], 0))
+        scores = tf.nn.softmax(tf.cast(model(flat, training=False), tf.float32))
+        return tf.reduce_mean(tf.reshape(scores, [-1, images.shape[1], scores.shape[-1]]), 1)
+
+    return score
+
+
+def dense_scores(task, model):
+    """Returns what is called as (images (1, V, H, W, C), ...) of several sizes -> scores (1, classes).
+
+    The fully convolutional form of Sermanet et al. 2014 and Simonyan and Zisserman 2014: the classifier is applied at
+    every place of the feature map to the average of a window as large as the map of a training image, the map of
+    logits is averaged, and the scores of mirror images and sizes are averaged.
+    """
+    spec, channels = task.config.model.spec, task.image_shape[2]
+    any_size = build(spec, classes=len(task.labels), input_shape=(None, None, channels))
+    assign_tensors(named_variables(any_size), to_tensors(named_variables(model)), "the model")
+    features = keras.Model(any_size.input, any_size.get_layer("pool").input)
+    classifier = any_size.get_layer("logits")
+    window = model.get_layer("pool").input.shape[1]
+
+    def score(images):
+        return tf.reduce_mean(tf.stack([one_size(each[0]) for each in images]), 0)
+
+    def one_size(views):
+        maps = tf.cast(features(views, training=False), tf.float32)
+        windows = tf.nn.avg_pool2d(maps, window, 1, "VALID")
+        logits = classifier(tf.reduce_mean(windows, (1, 2)))  # a linear layer: the mean of its map
+        return tf.reduce_mean(tf.nn.softmax(logits), 0, keepdims=True)
+
+    return score

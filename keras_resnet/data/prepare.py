@@ -1,0 +1,216 @@
+"""A folder of pictures -> TFRecord files in the ImageNet layout, which `data.name: tfrecord:PATH` reads.
+
+Splits, labels and held-out images are those of `data.name: folder:PATH`.
+"""
+
+import io
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from keras_resnet.config import Data
+from keras_resnet.data.decode import decode
+from keras_resnet.data.faults import reason
+from keras_resnet.data.folder import load_folder
+from keras_resnet.data.image_set import Split
+from keras_resnet.data.scan import MAX_PIXELS, Header, distinct, in_order, read_header
+from keras_resnet.data.tfrecord import LABELS
+from keras_resnet.errors import ConfigError, DataError, DiskError
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was written: images of each split, pictures left out, bytes of the pictures and of the files, files."""
+
+    images: dict[str, int]
+    skipped: int
+    bytes_before: int
+    bytes_after: int
+    files: int
+
+
+def prepare(
+    data: Data,
+    output: str,
+    *,
+    max_side: int | None = None,
+    quality: int = 90,
+    shard_bytes: int = 100 * 10**6,
+    warn: Callable[[str], None] = lambda line: None,
+    track: Callable = lambda pictures, total: pictures,
+) -> Prepared:
+    """Writes `output`, whole or not at all.
+
+    Args:
+        data: a folder of pictures, its held-out fractions, and what to do with a picture that cannot be read.
+        output: a folder that is empty or not there yet.
+        max_side: greatest height or width in pixels; larger pictures are made smaller. None: all stay as they are.
+        quality: of the JPEG files that are made then, 1 to 100.
+        shard_bytes: a file is closed when it has so many.
+        warn: called with a line for every picture left out.
+        track: (results one by one, how many there will be) -> the same results; may show progress.
+
+    Raises:
+        ConfigError: `output` cannot be used.
+        DataError: the folder is not one of pictures, or a picture cannot be read.
+        DiskError: the disk is full.
+    """
+    root, output = data.name.partition(":")[2], os.path.realpath(output)
+    _check_output(root, output)
+    images = load_folder(data)
+    if "\n".join(images.labels).splitlines() != list(images.labels):
+        raise DataError(f"data.name: {data.name}: the name of a class has a line break, which {LABELS} cannot hold")
+    splits = distinct(images.splits)
+    orders = {name: np.arange(split.size) for name, split in splits.items()}
+    orders["train"] = np.random.RandomState(0).permutation(splits["train"].size)
+    jobs = ((name, int(index)) for name, order in orders.items() for index in order)
+
+    def encode(job):
+        name, index = job
+        return name, _record(splits[name], index, images.labels, root, max_side, quality)
+
+    aside = f"{output}.tmp-{os.getpid()}"
+    try:
+        os.makedirs(aside)
+        results = track(in_order(encode, jobs), sum(map(len, orders.values())))
+        prepared = _write(results, aside, shard_bytes, warn if data.on_error == "skip" else None)
+        if not prepared.images.get("train"):
+            raise DataError(f"data.name: {data.name}: no picture is left to train on")
+        with open(os.path.join(aside, LABELS), "w", encoding="utf-8") as file:
+            file.write("\n".join(images.labels) + "\n")
+        os.rename(aside, output)
+    except (OSError, tf.errors.OpError) as error:
+        what = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DiskError(f"{output}: cannot be written ({what}); nothing is there") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return prepared
+
+
+def _check_output(root, output):
+    if os.path.exists(output) and not (os.path.isdir(output) and not os.listdir(output)):
+        raise ConfigError(f"{output}: is there already and is not an empty folder; name another")
+    if os.path.join(output, "").startswith(os.path.join(os.path.realpath(root), "")):
+        raise ConfigError(f"{output}: lies inside {root}, where it would become a class; name another")
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A serialized example, or what is wrong with the picture; bytes of the picture as it was."""
+
+    source: str
+    example: bytes = b""
+    problem: str = ""
+    size: int = 0
+
+
+def _record(split: Split, index: int, labels, root: str, max_side: int | None, quality: int) -> _Record:
+    source = split.source(index)
+    try:
+        with tf.device("CPU:0"):
+            image, label = split.read(tf.constant(index, tf.int64))
+            content, label = image.numpy(), int(label)
+            encoded, header = convert(content, max_side, quality)
+    except tf.errors.OpError as error:
+        return _Record(source, problem=reason(error))
+    except ValueError as error:
+        return _Record(source, problem=str(error))
+    features = {
+        "image/encoded": encoded,
+        "image/format": header.format.encode(),
+        "image/class/label": label + 1,
+        "image/class/text": labels[label].encode(),
+        "image/filename": os.path.relpath(source, root).encode(),
+        "image/height": header.height,
+        "image/width": header.width,
+    }
+    example = tf.train.Example(features=tf.train.Features(feature={k: _feature(v) for k, v in features.items()}))
+    return _Record(source, example.SerializeToString(), size=len(content))
+
+
+def _feature(value):
+    if isinstance(value, int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, Header]:
+    """The bytes of a picture -> those to store, with what they are.
+
+    They are the same where `max_side` is None, or where the picture is a JPEG or PNG, grey or RGB, with no longer side.
+    Otherwise a JPEG, grey or RGB, of the same aspect ratio is made of the pixels that training would see.
+
+    Raises:
+        tf.errors.OpError, ValueError: training could not read it.
+    """
+    if not content:
+        raise ValueError("has 0 bytes")
+    header = read_header(content)
+    if header and header.height * header.width > MAX_PIXELS:
+        raise ValueError(f"{header.height} x {header.width} pixels are more than {MAX_PIXELS}")
+    pixels = decode(tf.constant(content), 3)
+    if not header:
+        raise ValueError("its header is damaged")
+    height, width = pixels.shape[:2]
+    plain = header.format in ("JPEG", "PNG") and header.channels in (1, 3)
+    if max_side is None or (plain and max(height, width) <= max_side):
+        return content, Header(header.format, height, width, header.channels)
+    scale = min(1.0, max_side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    grey = header.channels <= 2
+    picture = Image.fromarray(pixels.numpy()[..., 0] if grey else pixels.numpy())
+    if scale < 1:
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=quality)
+    return stream.getvalue(), Header("JPEG", size[1], size[0], 1 if grey else 3)
+
+
+def _write(results, folder, shard_bytes, warn) -> Prepared:
+    """Writes the records of each split, in the order they come in, into files of about so many bytes."""
+    images: dict[str, int] = {}
+    files: dict[str, list[_Shard]] = {}
+    skipped = before = 0
+    for name, record in results:
+        if record.problem and not warn:
+            raise DataError(f"{record.source}: {record.problem}; --on_error=skip leaves such pictures out")
+        if record.problem:
+            warn(f"left out: {record.source}: {record.problem}")
+            skipped += 1
+            continue
+        shards = files.setdefault(name, [])
+        if not shards or shards[-1].bytes >= shard_bytes:
+            if shards:
+                shards[-1].close()
+            shards.append(_Shard(os.path.join(folder, f"{name}-{len(shards):05d}")))
+        shards[-1].write(record.example)
+        images[name] = images.get(name, 0) + 1
+        before += record.size
+    for shards in files.values():
+        shards[-1].close()
+        for shard in shards:
+            os.rename(shard.path, f"{shard.path}-of-{len(shards):05d}")
+    everything = [shard for shards in files.values() for shard in shards]
+    return Prepared(images, skipped, before, sum(shard.bytes for shard in everything), len(everything))
+
+
+class _Shard:
+    """One file that is being written."""
+
+    def __init__(self, path):
+        self.path, self.bytes = path, 0
+        self._writer = tf.io.TFRecordWriter(path)
+
+    def write(self, example):
+        self._writer.write(example)
+        self.bytes += len(example) + 16  # length, and two checksums
+
+    def close(self):
+        self._writer.close()
+        with open(self.path, "rb") as file:
+            os.fsync(file.fileno())

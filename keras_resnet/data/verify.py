@@ -1,0 +1,264 @@
+"""Looks at every image of a data set before a long run does, with the code that a run reads with."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.config import Data
+from keras_resnet.data import folder, tfrecord
+from keras_resnet.data.decode import decode
+from keras_resnet.data.faults import reason
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import ImageSet, Split, load_image_set
+from keras_resnet.data.records import index_records
+from keras_resnet.data.scan import MAX_PIXELS, distinct, in_order, read_header
+from keras_resnet.errors import DataError
+
+_NO_LABEL = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong: its kind, the split, where it lies, and what it is."""
+
+    kind: str
+    split: str
+    source: str
+    what: str
+
+    def __str__(self):
+        return f"{self.kind}  {self.split}  {self.source}: {self.what}"
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """Attributes: images; classes that have any; (height, width) of the smallest, median and largest by area."""
+
+    images: int
+    classes: int
+    sizes: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a scan saw."""
+
+    labels: tuple[str, ...]
+    splits: dict[str, SplitReport]
+    findings: list[Finding]
+
+
+def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda looks, total: looks) -> Report:
+    """Reads and decodes every image of every split once.
+
+    Args:
+        data: the set, as a run would be given it.
+        max_pixels: height times width from which on an image is not decoded, but found too large.
+        track: (results one by one, how many there will be) -> the same results; may show progress.
+
+    Raises:
+        ConfigError, DataError: there is no such set.
+    """
+    images, findings = _open(data)
+    splits = distinct(images.splits)
+    scans = {name: _Scan(split) for name, split in splits.items()}
+    reads = {name: _reader(split) for name, split in splits.items()}
+    hint = ", one more in the file" if data.name.startswith("tfrecord:") else ""
+
+    def look(job):
+        name, index = job
+        return _look(name, index, reads[name], images.image_shape[2], max_pixels)
+
+    jobs = ((name, index) for name, split in splits.items() for index in range(split.size))
+    for seen in track(in_order(look, jobs), sum(split.size for split in splits.values())):
+        scans[seen.split].add(seen)
+        source = splits[seen.split].source
+        if seen.fault:
+            findings.append(Finding(seen.fault[0], seen.split, source(seen.index), seen.fault[1]))
+        if seen.label != _NO_LABEL and not 0 <= seen.label < len(images.labels):
+            what = f"its label is {seen.label}{hint}; expected 0 to {len(images.labels) - 1}"
+            findings.append(Finding("wrong label", seen.split, source(seen.index), what))
+    for name, scan in scans.items():
+        if splits[name].held_out:  # a small class may have no image there, and need not
+            continue
+        missing = np.flatnonzero(scan.images_of_class(len(images.labels)) == 0)
+        what = "has no images in this split"
+        findings += [Finding("empty class", name, f'class "{images.labels[label]}"', what) for label in missing]
+    findings += _copies(scans, images.labels)
+    return Report(images.labels, {name: scan.report(len(images.labels)) for name, scan in scans.items()}, findings)
+
+
+def _open(data) -> tuple[ImageSet, list[Finding]]:
+    kind = data.name.partition(":")[0]
+    try:
+        if kind in ("folder", "tfrecord"):
+            return (_open_folder if kind == "folder" else _open_tfrecord)(data)
+        return load_image_set(data), []
+    except (OSError, tf.errors.OpError) as error:
+        what = reason(error) if isinstance(error, tf.errors.OpError) else error
+        raise DataError(f"data.name: {data.name}: cannot be read ({what})") from None
+
+
+def _open_folder(data):
+    """What `load_folder` gives, but all that it refuses becomes findings."""
+    root, findings = data.name.partition(":")[2], []
+    files = {name: folder.class_files(path) for name, path in folder.find_splits(root).items()}
+    labels = tuple(files["train"])
+    if len(labels) < 2:
+        what = f"expected a folder for each of two or more classes, found {len(labels)}"
+        findings.append(Finding("wrong layout", "train", root, what))
+    for name, classes in files.items():
+        for label in [label for label in classes if label not in labels]:
+            what = f"train does not have this class; its {len(classes[label])} pictures were not looked at"
+            findings.append(Finding("unknown class", name, f'class "{label}"', what))
+            del classes[label]
+        for label, paths in classes.items():
+            hidden = [path for path in paths if path != path.encode(errors="replace").decode()]
+            classes[label] = [path for path in paths if path not in hidden]
+            shown = [os.fsencode(path).decode(errors="replace") for path in hidden]
+            findings += [Finding("unreadable", name, path, "its name is not UTF-8") for path in shown]
+    splits = {name: folder.split_of_classes(classes, labels) for name, classes in files.items()}
+    if splits["train"].size:
+        splits = complete(splits, data.validation_fraction, data.test_fraction)
+    return ImageSet(data.name, labels, (None, None, 3), splits), findings
+
+
+def _open_tfrecord(data):
+    """What `load_tfrecord` gives, without the files that are broken; those become findings."""
+    root, findings = data.name.partition(":")[2], []
+    splits = {}
+    for name in ("train", "validation", "test"):
+        paths = sorted(tf.io.gfile.glob(os.path.join(root, f"{name}*-of-*")))
+        faults = dict(zip(paths, in_order(_fault_of_records, paths), strict=True))
+        findings += [Finding(fault[0], name, path, fault[1]) for path, fault in faults.items() if fault]
+        whole = [path for path, fault in faults.items() if not fault]
+        if whole:
+            splits[name] = tfrecord.split_of_records(index_records(whole))
+    if not findings:
+        return tfrecord.load_tfrecord(data), []
+    return ImageSet(data.name, tfrecord.read_labels(root, data), (None, None, 3), splits), findings
+
+
+def _fault_of_records(path):
+    try:
+        return None if len(index_records([path])) else ("empty", "has 0 bytes")
+    except DataError as error:
+        return "broken file", str(error).removeprefix(f"{path}: ")
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One image: digest of its bytes and (height, width) where it passed, (kind, what) where it did not."""
+
+    split: str
+    index: int
+    label: int
+    digest: bytes = b""
+    size: tuple[int, int] = (0, 0)
+    fault: tuple[str, str] | None = None
+
+
+def _reader(split):
+    """`split.read`; as a graph for records, which takes a fifth of the time."""
+    if split.labels is not None:
+        return split.read
+    graph = tf.function(split.read, input_signature=[tf.TensorSpec((), tf.int64)])
+
+    def read(index):
+        try:
+            return graph(index)
+        except tf.errors.OpError:  # says less of what is wrong than outside of a graph
+            return split.read(index)
+
+    return read
+
+
+def _look(name, index, read, channels, max_pixels):
+    label = _NO_LABEL
+    try:
+        with tf.device("CPU:0"):
+            image, label = read(tf.constant(index, tf.int64))
+            label, content = int(label), image.numpy()
+            stored = isinstance(content, bytes)
+            header = read_header(content) if stored else None
+            if stored and not content:
+                return _Look(name, index, label, fault=("empty", "has 0 bytes"))
+            if header and header.height * header.width > max_pixels:
+                what = f"{header.height} x {header.width} pixels, more than {max_pixels} (--max_pixels); not decoded"
+                return _Look(name, index, label, fault=("too large", what))
+            height, width = decode(image, channels).shape[:2]
+    except tf.errors.OpError as error:
+        what = reason(error)
+        kind = "damaged" if "damaged" in what or "breaks off" in what else "unreadable"
+        return _Look(name, index, label, fault=(kind, what))
+    return _Look(name, index, label, hashlib.sha256(content).digest(), (height, width))
+
+
+class _Scan:
+    """The looks at one split, as arrays: ImageNet's 1.28 million take 63 MB."""
+
+    def __init__(self, split: Split):
+        self.source = split.source
+        self.labels = np.full(split.size, _NO_LABEL) if split.labels is None else split.labels.astype(np.int64)
+        self.digests = np.zeros((split.size, 4), np.uint64)
+        self.sizes = np.zeros((split.size, 2), np.int32)
+        self.passed = np.zeros(split.size, bool)
+
+    def add(self, seen: _Look) -> None:
+        if seen.label != _NO_LABEL:
+            self.labels[seen.index] = seen.label
+        if not seen.fault:
+            self.passed[seen.index], self.sizes[seen.index] = True, seen.size
+            self.digests[seen.index] = np.frombuffer(seen.digest, np.uint64)
+
+    def images_of_class(self, classes):
+        known = self.labels[(self.labels >= 0) & (self.labels < classes)]
+        return np.bincount(known, minlength=classes)
+
+    def report(self, classes):
+        sizes = self.sizes[self.passed]
+        sizes = sizes[np.argsort(sizes.astype(np.int64).prod(axis=1), kind="stable")]
+        chosen = sizes[[0, len(sizes) // 2, -1]].tolist() if len(sizes) else []
+        return SplitReport(
+            len(self.labels),
+            int((self.images_of_class(classes) > 0).sum()),
+            [(height, width) for height, width in chosen],
+        )
+
+
+def _copies(scans: dict[str, _Scan], labels: tuple[str, ...]) -> list[Finding]:
+    """Images that lie in two splits, or in one split under two labels."""
+    if not scans:
+        return []
+    names = list(scans)
+    split_of = np.concatenate([np.full(scan.passed.sum(), i) for i, scan in enumerate(scans.values())])
+    index_of = np.concatenate([np.flatnonzero(scan.passed) for scan in scans.values()])
+    digests = np.concatenate([scan.digests[scan.passed] for scan in scans.values()])
+    order = np.lexsort(digests.T)  # stable: a group's first is in the first split
+    begins = np.flatnonzero(np.append(True, (digests[order[1:]] != digests[order[:-1]]).any(axis=1)))
+    ends = np.append(begins[1:], len(order))
+    groups = [order[begin:end] for begin, end in zip(begins, ends, strict=True) if end - begin > 1]
+
+    def described(member):
+        name, index = names[split_of[member]], int(index_of[member])
+        label = int(scans[name].labels[index])
+        shown = labels[label] if 0 <= label < len(labels) else str(label)
+        return name, scans[name].source(index), label, shown
+
+    findings = []
+    for group in sorted(groups, key=lambda group: group[0]):
+        first = described(group[0])
+        first_of_split = {first[0]: first}
+        for name, source, label, shown in map(described, group[1:]):
+            if name != first[0]:
+                what = f"the same image as {first[1]} of {first[0]}"
+                findings.append(Finding("duplicate", name, source, what))
+            other = first_of_split.setdefault(name, (name, source, label, shown))
+            if label != other[2]:
+                what = f'is labelled "{shown}", but "{other[3]}" as {other[1]}'
+                findings.append(Finding("two labels", name, source, what))
+    return findings

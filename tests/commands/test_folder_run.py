@@ -1,0 +1,150 @@
+"""A folder of real JPEGs, from the command lines: trained, tested, exported; and what goes wrong with one."""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+
+import pytest
+
+TRAIN = (
+    "model.name=cifar_resnet20",
+    "data.image_size=32",
+    "data.crop=random_resized",
+    "data.crop_area=[0.3,1.0]",
+    "data.validation_fraction=0.1",
+    "data.test_fraction=0.3",
+    "train.epochs=null",
+    "train.steps=60",
+    "train.batch_size=16",
+    "train.learning_rate=0.03",
+    "train.warmup_steps=0",
+    "train.log_every=20",
+    "train.eval_every=60",
+    "eval.batch_size=16",
+    "export.top_k=2",
+)
+CONFIG = "--config=configs/folder/scratch.yaml"
+
+
+def flags(folder, *more):
+    return [CONFIG, f"--set=data.name=folder:{folder}", *[f"--set={assignment}" for assignment in (*TRAIN, *more)]]
+
+
+@pytest.fixture(scope="module")
+def run(photographs, tmp_path_factory):
+    from conftest import run
+
+    folder = tmp_path_factory.mktemp("folder") / "run"
+    process = run("train.py", *flags(photographs), f"--workdir={folder}")
+    assert process.returncode == 0, process.stderr
+    return folder
+
+
+def test_error(folder, cli, tmp_path):
+    report = tmp_path / "report"
+    process = cli("-m", "keras_resnet", "evaluate", folder, "--split=test", f"--report={report}")
+    assert process.returncode == 0, process.stderr
+    return json.loads((report / "evaluation.json").read_text())["error"], report
+
+
+test_error.__test__ = False  # a helper
+
+
+def test_photographs_are_told_apart(run, cli, tmp_path):
+    error, report = test_error(run, cli, tmp_path)
+    assert error["images"] == 36
+    assert error["percent"] < 15
+    assert {"evaluation.json", "classes.csv", "confusion.png"} <= set(os.listdir(report))
+    assert (run / "examples.png").stat().st_size > 10_000
+    card = (run / "README.md").read_text()
+    assert "72 train, 12 validation, 36 test; 2 classes" in card.replace("Images: ", "")
+    assert "cifar_resnet20 on folder:" in card
+
+
+def test_shuffled_labels_are_not_learnt(photographs, cli, tmp_path):
+    """The same pictures under random classes: what the test images are called is then a matter of luck."""
+    files = sorted(photographs.glob("*/*"))
+    labels = [i % 2 for i in range(len(files))]
+    random.Random(0).shuffle(labels)
+    for i, (file, label) in enumerate(zip(files, labels, strict=True)):
+        (tmp_path / "shuffled" / "ab"[label]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, tmp_path / "shuffled" / "ab"[label] / f"{i}{file.suffix}")
+    process = cli("train.py", *flags(tmp_path / "shuffled"), f"--workdir={tmp_path / 'run'}")
+    assert process.returncode == 0, process.stderr
+    error, _ = test_error(tmp_path / "run", cli, tmp_path)
+    assert error["high"] > 50
+    assert error["percent"] > 25
+
+
+def test_it_is_exported(run, photographs, cli, tmp_path):
+    process = cli("export.py", f"--workdir={run}", f"--output={tmp_path / 'models'}")
+    assert process.returncode == 0, process.stderr
+    picture = next((photographs / "china").iterdir())
+    process = cli("-m", "keras_resnet", "predict", tmp_path / "models", picture)
+    assert process.returncode == 0, process.stderr
+    assert "china" in process.stdout
+
+
+@pytest.fixture
+def damaged(photographs, tmp_path):
+    """The folder with one JPEG that breaks off."""
+    shutil.copytree(photographs, tmp_path / "images")
+    broken = sorted((tmp_path / "images" / "china").iterdir())[3]
+    broken.write_bytes(broken.read_bytes()[:500])
+    return tmp_path / "images", broken
+
+
+def test_a_damaged_picture_stops_the_run_and_is_named(damaged, cli, tmp_path):
+    folder, broken = damaged
+    more = ("data.validation_fraction=0.0", "data.test_fraction=0.0")
+    process = cli("train.py", *flags(folder, *more), f"--workdir={tmp_path / 'run'}")
+    assert process.returncode == 3
+    assert process.stderr.splitlines()[-1].startswith(f"error: {broken}: is a truncated or damaged JPEG")
+    assert "Traceback" not in process.stderr
+
+
+def test_a_damaged_picture_is_left_out_and_named(damaged, cli, tmp_path):
+    folder, broken = damaged
+    more = ("data.validation_fraction=0.0", "data.test_fraction=0.0", "data.on_error=skip", "train.steps=10")
+    process = cli("train.py", *flags(folder, *more, "train.eval_every=10"), f"--workdir={tmp_path / 'run'}")
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count(f"left out: {broken}: is a truncated or damaged JPEG") == 1
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["skipped"] == 1
+    process = cli("-m", "keras_resnet", "evaluate", tmp_path / "run", "--split=train")
+    assert "of 119 images wrong" in process.stdout
+    assert "1 images cannot be read and are left out" in process.stdout
+    more = (*more, "data.max_skipped=0", "train.eval_every=10")
+    process = cli("train.py", *flags(folder, *more), f"--workdir={tmp_path / 'other'}")
+    assert process.returncode == 3
+    assert "more than data.max_skipped: 0" in process.stderr
+
+
+def test_weights_of_another_set_get_a_new_classifier(run, finished_run, photographs, cli, tmp_path):
+    """Fine-tuning: the photographs' network of two classes goes on to the digits' ten, and the other way is refused."""
+    weights = run / "weights" / "best.safetensors"
+    more = (f"model.weights={weights}", "train.freeze_until=stage2", "train.stage_rate_decay=0.5", "train.steps=2")
+    pictures = tmp_path / "pictures"
+    for i, file in enumerate(sorted(photographs.glob("*/*"))[::6]):
+        (pictures / "abc"[i % 3]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, pictures / "abc"[i % 3])
+    process = cli("train.py", *flags(pictures, *more), f"--workdir={tmp_path / 'run'}")
+    assert process.returncode == 0, process.stderr
+    assert "with a new classifier of 3 classes" in process.stdout
+    assert "of the parameters" in process.stdout
+    more = (f"model.weights={pathlib.Path(finished_run) / 'weights' / 'best.safetensors'}",)  # of grey images
+    process = cli("train.py", *flags(pictures, *more), f"--workdir={tmp_path / 'grey'}")
+    assert process.returncode == 2
+    assert "stem_conv/kernel has shape (3, 3, 1, 16), the model's is (3, 3, 3, 16)" in process.stderr
+
+
+def test_weights_and_biases_get_the_figures(photographs, cli, tmp_path):
+    """The real wandb, offline."""
+    more = ("train.wandb_project=tests", "train.steps=4", "train.eval_every=2", "train.log_every=2")
+    environment = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    process = cli("train.py", *flags(photographs, *more), f"--workdir={tmp_path / 'run'}", env=environment)
+    assert process.returncode == 0, process.stderr
+    stored = list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(stored) == 1
+    assert b"train/loss" in stored[0].read_bytes()

@@ -1,0 +1,163 @@
+"""python -m keras_resnet results, on folders that train.py wrote and on damaged copies of them."""
+
+import csv
+import json
+import os
+import re
+import shutil
+
+import pytest
+from conftest import run
+
+
+@pytest.fixture(scope="module")
+def runs(finished_run, tmp_path_factory):
+    """A folder of runs in every state, two of them a level down, and a link to one of them."""
+    root = tmp_path_factory.mktemp("results") / "runs"
+
+    def copy(name):
+        return shutil.copytree(finished_run, root / name)
+
+    copy("finished [bold]")  # what rich would read as markup
+    going = copy("deeper/going")
+    (going / "results.json").unlink()
+    (going / "checkpoints" / "step-00000004").rename(going / "checkpoints" / "step-00000001")
+    metrics = (going / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (going / "metrics.jsonl").write_text(metrics[0] + metrics[1][:20])  # as a reader meets it in the middle of a write
+    fresh = copy("deeper/fresh")
+    (fresh / "results.json").unlink()
+    (fresh / "metrics.jsonl").unlink()
+    shutil.rmtree(fresh / "checkpoints")
+    _alter_config(copy("bad_config"), "batch_size: 16", "batch_size: none")
+    (copy("bad_results") / "results.json").write_text('{"steps": 4, "validation"')
+    (copy("no_versions") / "environment.json").unlink()
+
+    known = copy("known")
+    _alter_config(known, "name: digits", "name: tfds:cifar10")
+    figures = json.loads((known / "results.json").read_text())
+    figures["validation"] |= {"error": 8.456, "top5_error": 1.25}
+    figures["best"]["validation"] |= {"error": 8.123, "top5_error": 1.126}
+    (known / "results.json").write_text(json.dumps(figures))
+    shutil.copytree(known, root / "worse")
+    figures["best"]["validation"]["error"] = 10.5
+    (root / "worse" / "results.json").write_text(json.dumps(figures))
+    _alter_config(
+        copy("published"), "name: cifar_resnet20", "name: resnet50", "name: digits", "name: tfds:imagenet2012"
+    )
+    (root / "latest").symlink_to("known")
+    return root
+
+
+def _alter_config(run, *changes):
+    text = (run / "config.yaml").read_text()
+    for before, after in zip(changes[::2], changes[1::2], strict=True):
+        assert before in text
+        text = text.replace(before, after)
+    (run / "config.yaml").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def table(runs, tmp_path_factory):
+    """(the finished process, the CSV's rows by the run's name, in their order)."""
+    path = tmp_path_factory.mktemp("csv") / "results.csv"
+    process = run("-m", "keras_resnet", "results", runs, f"--csv={path}", env={"COLUMNS": "60"})
+    assert process.returncode == 0, process.stderr
+    with open(path, encoding="utf-8", newline="") as file:
+        return process, {os.path.relpath(row["run"], runs): row for row in csv.DictReader(file)}
+
+
+def test_every_run_once_by_data_network_and_error(table):
+    assert list(table[1])[:3] == ["deeper/going", "finished [bold]", "no_versions"]  # the errors are equal: by name
+    assert list(table[1]) == [
+        *["deeper/going", "finished [bold]", "no_versions"],
+        *["bad_results", "deeper/fresh"],  # no error to sort by
+        *["known", "worse"],
+        "published",
+        "bad_config",
+    ]
+
+
+def test_a_finished_run_has_its_own_figures(table, finished_run):
+    row, results = table[1]["finished [bold]"], json.loads((finished_run / "results.json").read_text())
+    environment = json.loads((finished_run / "environment.json").read_text())
+    assert (row["network"], row["data"], row["schedule"]) == ("cifar_resnet20", "digits", "cosine")
+    assert (row["steps"], row["batch_size"], row["seed"], row["state"]) == ("4", "16", "0", "finished")
+    assert float(row["last_error"]) == results["validation"]["error"]
+    assert float(row["best_error"]) == results["best"]["validation"]["error"]
+    assert float(row["images_per_second"]) == results["images_per_second"]
+    assert float(row["seconds"]) == results["seconds"]
+    assert row["commit"] == (environment["commit"] or "")[:8]
+    assert row["best_top5_error"] == row["last_top5_error"] == row["published"] == ""
+
+
+def test_an_unfinished_run_shows_how_far_it_is(table, finished_run):
+    first = json.loads((finished_run / "metrics.jsonl").read_text().splitlines()[0])
+    row = table[1]["deeper/going"]
+    assert row["state"] == "step 2 of 4"
+    assert float(row["best_error"]) == float(row["last_error"]) == first["validation/error"]
+    assert row["images_per_second"] == row["seconds"] == ""
+    assert table[1]["deeper/fresh"]["state"] == "not started"
+    assert table[1]["deeper/fresh"]["best_error"] == ""
+
+
+def test_damaged_runs_say_why_and_stop_nothing(table):
+    bad = table[1]["bad_config"]
+    assert re.fullmatch(r'damaged: config\.yaml:\d+: train\.batch_size: expected .*, got "none"', bad["state"])
+    assert bad["network"] == bad["steps"] == ""
+    bad = table[1]["bad_results"]
+    assert bad["state"] == "damaged: results.json: is not what a finished run writes"
+    assert (bad["network"], bad["steps"], bad["best_error"]) == ("cifar_resnet20", "4", "")
+    assert table[1]["no_versions"]["commit"] == ""
+    assert table[1]["no_versions"]["state"] == "finished"
+
+
+def test_what_was_published_stands_beside(table):
+    assert table[1]["known"]["published"] == "8.75 single view"  # He et al. 2015, table 6
+    # its authors' single crop, then tables 3 and 4
+    expected = "24.7 / 7.8 single crop, 22.85 / 6.71 10-crop, 20.74 / 5.25 multi-scale"
+    assert table[1]["published"]["published"] == expected
+
+
+def test_the_printed_table(table, runs):
+    """Two digits, and nothing cut in a pipe that says it is 60 columns wide."""
+    lines = table[0].stdout.splitlines()
+    line = next(line for line in lines if line.startswith(f"{runs}/known "))
+    assert re.search(r" cifar_resnet20 +tfds:cifar10 +cosine, 4 steps of 16, seed 0 +\d", line)
+    assert re.search(r" 8\.12 / 1\.13 +8\.46 / 1\.25 +8\.75 single view ", line)
+    assert any(line.startswith(f"{runs}/finished [bold] ") for line in lines)
+    assert sum(line.startswith(str(runs)) for line in lines) == len(table[1])
+    assert "latest" not in table[0].stdout
+
+
+def test_two_folders_and_a_link_are_not_counted_twice(runs, cli):
+    process = cli("-m", "keras_resnet", "results", f"{runs}/deeper/", runs / "latest", runs / "known")
+    assert process.returncode == 0, process.stderr
+    shown = [line.split()[0] for line in process.stdout.splitlines() if line.startswith(str(runs))]
+    assert shown == [f"{runs}/deeper/going", f"{runs}/deeper/fresh", f"{runs}/latest"]
+
+
+def test_it_loads_neither_tensorflow_nor_keras(runs, cli):
+    process = cli("-X", "importtime", "-m", "keras_resnet", "results", runs)
+    loaded = {line.split("|")[-1].strip() for line in process.stderr.splitlines() if line.startswith("import time:")}
+    assert process.returncode == 0
+    assert "keras_resnet.training.run_folder" in loaded
+    assert not loaded & {"tensorflow", "keras", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{empty}"], "error: {empty}: no run lies there (no folder in it has a config.yaml)"),
+        (["{runs}", "{empty}"], "error: {empty}: no run lies there (no folder in it has a config.yaml)"),
+        (["{empty}/absent"], "error: {empty}/absent: no such folder"),
+        ([], "error: expected folders that hold runs, for example: python -m keras_resnet results runs"),
+        (["{runs}", "--csv={empty}/absent/x.csv"], "error: --csv={empty}/absent/x.csv: cannot be written (No such "),
+    ],
+)
+def test_mistakes_are_one_line(runs, cli, tmp_path, arguments, message):
+    places = {"empty": tmp_path, "runs": runs}
+    process = cli("-m", "keras_resnet", "results", *[argument.format(**places) for argument in arguments])
+    assert process.returncode == 2, process.stderr
+    assert process.stderr.startswith(message.format(**places))
+    assert len(process.stderr.splitlines()) == 1
+    assert not process.stdout

@@ -1,0 +1,172 @@
+"""Every variation against its definition; all of them functions of the seed alone."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from official.vision.ops import augment as official
+from sklearn.datasets import load_sample_images
+
+from keras_resnet.config import Data
+from keras_resnet.data.augmentation import augment
+from keras_resnet.data.mixing import draw_mix, mix_pairs
+from keras_resnet.data.randaugment import operations, rand_augment
+from keras_resnet.data.transforms import (
+    random_color,
+    random_erasing,
+    random_resized_crop,
+    random_scale_crop,
+)
+
+PHOTOGRAPH = load_sample_images().images[0][:300, :400]
+# Every pixel says where it was: channel 0 its row, channel 1 its column.
+PLACES = np.stack(np.broadcast_arrays(np.arange(120)[:, None], np.arange(200), 0), -1).astype(np.uint8)
+
+
+def drawn(function, count):
+    """function(seed) for so many seeds, stacked."""
+    dataset = tf.data.Dataset.range(count).map(lambda i: function(tf.stack([tf.constant(7, tf.int64), i])))
+    return dataset.batch(count).get_single_element().numpy()
+
+
+def test_scale_jitter_takes_squares_of_the_right_sizes():
+    """The shorter side (120) becomes 60 to 90, the crop is 30: 40 to 60 of the original's pixels, anywhere."""
+    sides, tops, lefts = [], [], []
+    for crop in drawn(lambda seed: random_scale_crop(tf.constant(PLACES), 30, (60, 90), seed, 3), 300):
+        assert crop.shape == (30, 30, 3)
+        step = crop[1, 0, 0] - crop[0, 0, 0] if crop[2, 0, 0] > crop[1, 0, 0] else 0
+        sides.append(round((crop[-1, 0, 0] - crop[0, 0, 0]) * 30 / 29))
+        assert abs((crop[0, -1, 1] - crop[0, 0, 1]) * 30 / 29 - sides[-1]) < 1.5, "a square"
+        assert step > 0
+        tops.append(crop[0, 0, 0])
+        lefts.append(crop[0, 0, 1])
+    assert min(sides) in (39, 40, 41)
+    assert max(sides) in (59, 60, 61)
+    assert min(tops) < 5 < 50 < max(tops)
+    assert min(lefts) < 5 < 130 < max(lefts)
+
+
+def test_random_resized_crops_have_the_areas_asked_for():
+    shares, ratios = [], []
+    for crop in drawn(lambda seed: random_resized_crop(tf.constant(PLACES), 32, (0.2, 0.6), seed, 3), 300):
+        height, width = ((crop[-1, 0, 0] - crop[0, 0, 0]) * 32 / 31, (crop[0, -1, 1] - crop[0, 0, 1]) * 32 / 31)
+        shares.append(height * width / (120 * 200))
+        ratios.append(width / height)
+    assert 0.17 < min(shares) < 0.25
+    assert 0.5 < max(shares) < 0.65
+    assert 0.7 < min(ratios) < 0.85
+    assert 1.2 < max(ratios) < 1.42
+
+
+def test_colour_is_one_colour_of_the_right_size():
+    image = tf.zeros((4, 5, 3))
+    added = drawn(lambda seed: random_color(image, seed), 4000)
+    assert np.ptp(added, axis=(1, 2)).max() < 1e-4  # the same for every pixel
+    colors = added[:, 0, 0]
+    components = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+    expected = components @ np.diag((25.5 * np.array([0.2175, 0.0188, 0.0045])) ** 2) @ components.T
+    np.testing.assert_allclose(np.cov(colors.T), expected, rtol=0.1, atol=0.1)
+    assert np.abs(colors.mean(0)).max() < 0.3
+
+
+def test_erasing_happens_as_often_and_as_large_as_said():
+    image = tf.fill((40, 50, 3), -1.0)  # noise is never negative
+    erased = drawn(lambda seed: random_erasing(image, 0.25, seed), 2000) >= 0
+    assert (erased == erased[..., :1]).all()
+    shares = erased[..., 0].mean((1, 2))
+    assert 0.21 < (shares > 0).mean() < 0.29
+    assert 0.01 < shares[shares > 0].min() < 0.04
+    assert 0.25 < shares.max() <= 0.34
+    for mask in erased[shares > 0][:20, ..., 0]:  # rectangles
+        assert mask.sum() == mask.any(0).sum() * mask.any(1).sum()
+
+
+def test_randaugment_uses_the_library_s_operations():
+    image = tf.constant(PHOTOGRAPH[:224, :224])
+    ours = operations(224, 5.0, tf.constant([1, 2], tf.int64))
+    assert set(ours) == set(official.RandAugment().available_ops)
+    plus, minus = (
+        {
+            "Rotate": official.wrapped_rotate(image, 15.0 * sign, [128] * 3),
+            "ShearX": official.shear_x(image, 0.15 * sign, [128] * 3),
+            "TranslateY": official.translate_y(image, 50.0 * sign, [128] * 3),
+        }
+        for sign in (1, -1)
+    )
+    for name in plus:  # the sign is drawn
+        actual = ours[name](image).numpy()
+        assert (actual == plus[name].numpy()).all() or (actual == minus[name].numpy()).all(), name
+    levels = official.level_to_arg(40.0, 100.0)
+    for name in ("AutoContrast", "Equalize", "Posterize", "Solarize", "SolarizeAdd", "Color", "Sharpness"):
+        np.testing.assert_array_equal(ours[name](image), official.NAME_TO_FUNC[name](image, *levels[name](5.0)))
+    grey = (ours["Cutout"](image).numpy() == 128).all(-1)
+    assert 20 * 20 <= grey.sum() <= 45 * 45
+
+
+def test_randaugment_of_grey_images():
+    image = tf.constant(PHOTOGRAPH[:64, :64, :1])
+    assert rand_augment(image, 2, 5.0, tf.constant([1, 2], tf.int64)).shape == (64, 64, 1)
+
+
+EVERYTHING = Data(
+    crop="random_resized",
+    flip=True,
+    color="alexnet",
+    randaugment_layers=2,
+    erase=0.5,
+    pad_crop=2,
+    mixup=0.2,
+    cutmix=1.0,
+)
+
+
+def test_variations_depend_on_the_seed_and_not_on_the_number_of_threads():
+    def batches(parallel):
+        dataset = tf.data.Dataset.range(12).map(
+            lambda i: augment(tf.constant(PHOTOGRAPH), 48, 3, EVERYTHING, tf.stack([tf.constant(3, tf.int64), i])),
+            num_parallel_calls=parallel,
+        )
+        return np.stack(list(dataset.as_numpy_iterator()))
+
+    one, many = batches(1), batches(8)
+    np.testing.assert_array_equal(one, many)
+    assert len(np.unique(one.reshape(12, -1), axis=0)) == 12
+    assert np.isfinite(one).all()
+
+
+def shares(mixup, cutmix, count=400):
+    return drawn(lambda seed: draw_mix(16, mixup, cutmix, seed), count)[..., 0]
+
+
+def test_mixup_keeps_one_share_everywhere():
+    kept = shares(0.4, 0.0)
+    assert np.ptp(kept, axis=(1, 2)).max() == 0
+    amounts = kept[:, 0, 0]
+    # Beta(0.4, 0.4): mean 1/2, variance 1 / (4 (2 alpha + 1))
+    assert amounts.mean() == pytest.approx(0.5, abs=0.05)
+    assert amounts.var() == pytest.approx(1 / (4 * 1.8), abs=0.02)
+
+
+def test_cutmix_cuts_a_box():
+    kept = shares(0.0, 1.0)
+    assert set(np.unique(kept)) == {0.0, 1.0}
+    for mask in 1 - kept[:50]:
+        assert mask.sum() == mask.any(0).sum() * mask.any(1).sum()
+    both = shares(0.4, 1.0)
+    binary = np.isin(both, (0, 1)).all((1, 2))
+    assert 0.4 < binary.mean() < 0.65
+
+
+def test_pairs_are_mixed_by_the_even_one_s_share():
+    random = np.random.RandomState(0)
+    images = random.rand(6, 4, 4, 3).astype(np.float32)
+    targets = np.eye(5, dtype=np.float32)[[0, 1, 2, 3, 4, 4]]
+    kept = random.rand(6, 4, 4, 1).astype(np.float32)
+    weights = np.array([1, 1, 1, 1, 1, 0], np.float32)
+    mixed, labels = (each.numpy() for each in mix_pairs(images, targets, weights, kept))
+    for i, j in ((0, 1), (1, 0), (2, 3), (3, 2)):
+        share = kept[i - i % 2]
+        np.testing.assert_allclose(mixed[i], share * images[i] + (1 - share) * images[j], rtol=1e-5)
+        mean = share.mean()
+        np.testing.assert_allclose(labels[i], mean * targets[i] + (1 - mean) * targets[j], rtol=1e-5)
+    np.testing.assert_array_equal(mixed[4], images[4])  # its neighbour could not be read
+    np.testing.assert_array_equal(labels[4], targets[4])

@@ -1,0 +1,89 @@
+"""TFRecord files by record number, and the ImageNet layout."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_resnet.config import Data
+from keras_resnet.data.image_set import load_image_set
+from keras_resnet.data.records import index_records, reader
+from keras_resnet.errors import ConfigError, DataError
+
+
+def write(path, contents):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for content in contents:
+            writer.write(content)
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    random = np.random.RandomState(0)
+    parts = [[random.bytes(size) for size in sizes] for sizes in ((5, 0, 70_000), (), (1, 300_000))]
+    return [write(tmp_path / f"{i}.tfrecord", part) for i, part in enumerate(parts)], [
+        record for part in parts for record in part
+    ]
+
+
+def test_any_record_in_any_order(files):
+    paths, contents = files
+    records = index_records(paths)
+    assert len(records) == 5
+    dataset = tf.data.Dataset.from_tensor_slices(np.array([4, 0, 3, 2, 1, 4])).map(reader(records), 4)
+    assert [each.numpy() for each in dataset] == [contents[i] for i in (4, 0, 3, 2, 1, 4)]
+    assert records.source(4) == f"{paths[2]}, record 1"
+    assert records.source(0) == f"{paths[0]}, record 0"
+
+
+def test_a_file_that_breaks_off_is_named(files):
+    path = files[0][0]
+    content = pathlib.Path(path).read_bytes()
+    for length in (len(content) - 1, 20, 3):
+        with open(path, "wb") as file:
+            file.write(content[:length])
+        with pytest.raises(DataError, match=f"{path}: is not a whole TFRecord file"):
+            index_records([path])
+
+
+def test_a_flipped_bit_is_noticed(files):
+    path = files[0][2]
+    content = bytearray(pathlib.Path(path).read_bytes())
+    content[-1000] ^= 1
+    with open(path, "wb") as file:
+        file.write(content)
+    read = reader(index_records([path]))
+    read(tf.constant(0, tf.int64))
+    with pytest.raises(tf.errors.DataLossError):
+        read(tf.constant(1, tf.int64))
+
+
+def example(image, label):
+    features = {
+        "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
+        "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+        "image/height": tf.train.Feature(int64_list=tf.train.Int64List(value=[8])),  # further ones are passed over
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def test_the_imagenet_layout(tmp_path):
+    for i in range(2):
+        write(tmp_path / f"train-0000{i}-of-00002", [example(b"%d%d" % (i, j), 1 + j) for j in range(3)])
+    write(tmp_path / "validation-00000-of-00001", [example(b"v", 3)])
+    with pytest.raises(ConfigError, match=r"data\.classes: is needed"):
+        load_image_set(Data(name=f"tfrecord:{tmp_path}"))
+    assert len(load_image_set(Data(name=f"tfrecord:{tmp_path}", classes=1000)).labels) == 1000
+    (tmp_path / "labels.txt").write_text("cat\ndog\nnewt\n")
+    images = load_image_set(Data(name=f"tfrecord:{tmp_path}"))
+    assert images.labels == ("cat", "dog", "newt")
+    assert {name: split.size for name, split in images.splits.items()} == {"train": 6, "validation": 1}
+    image, label = images.split("train").read(tf.constant(4, tf.int64))
+    assert (image.numpy(), int(label)) == (b"11", 1)  # labels count from 1 in the files
+
+
+def test_a_folder_without_records(tmp_path):
+    with pytest.raises(DataError, match=r"no files .*train-\*-of-\*"):
+        load_image_set(Data(name=f"tfrecord:{tmp_path}"))

@@ -1,0 +1,70 @@
+"""A real tf.data service on loopback: one dispatcher and two workers, each a process of its own."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_resnet.config import Config
+from keras_resnet.data.batches import training_batches
+from keras_resnet.data.service import in_order
+from keras_resnet.errors import DataError
+from keras_resnet.task import load_task
+
+SERVER = """
+import sys, tensorflow as tf
+service = tf.data.experimental.service
+if sys.argv[1] == "dispatcher":
+    server = service.DispatchServer(service.DispatcherConfig(port=0))
+    print(server.target.split("://")[1], flush=True)
+else:
+    server = service.WorkerServer(service.WorkerConfig(dispatcher_address=sys.argv[1]))
+    print("ready", flush=True)
+server.join()
+"""
+
+
+@pytest.fixture(scope="module")
+def dispatcher():
+    processes = []
+
+    def start(argument):
+        process = subprocess.Popen([sys.executable, "-c", SERVER, argument], stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        return process
+
+    address = start("dispatcher").stdout.readline().strip()
+    workers = [start(address) for _ in range(2)]
+    for worker in workers:
+        assert worker.stdout.readline() == "ready\n"
+    yield f"grpc://{address}"
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_the_service_gives_the_same_batches_in_the_same_order(dispatcher, photographs, strategies, replicas):
+    def batches(service, start):
+        data = {"name": f"folder:{photographs}", "image_size": 24, "crop": "random_resized", "mixup": 0.2}
+        config = {"data": data | {"service": service}, "train": {"steps": 12, "batch_size": 8}, "export": {"top_k": 1}}
+        task = load_task(Config.model_validate(config))
+        return list(training_batches(task, strategies[replicas], start))
+
+    plain, served = batches(None, 3), batches(dispatcher, 3)
+    assert len(plain) == len(served) == 9
+    for one, other in zip(plain, served, strict=True):
+        for a, b in zip(leaves(one, strategies[replicas]), leaves(other, strategies[replicas]), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def leaves(batch, strategy):
+    (images, targets), weights = batch
+    return [part.numpy() for each in (images, targets, weights) for part in strategy.experimental_local_results(each)]
+
+
+def test_order_is_restored_and_a_lost_batch_is_noticed():
+    assert list(in_order(iter([(4, "e"), (2, "c"), (3, "d"), (5, "f")]), 2)) == ["c", "d", "e", "f"]
+    with pytest.raises(DataError, match="the batch of step 3 was lost"):
+        list(in_order(iter([(2, "c"), (4, "e")]), 2))

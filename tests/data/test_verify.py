@@ -1,0 +1,349 @@
+"""Every fault that a data set can have is made on purpose, and found with its file named."""
+
+import functools
+import io
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from rich.console import Console
+from sklearn.datasets import load_sample_images
+
+from keras_resnet.config import Data
+from keras_resnet.data import scan
+from keras_resnet.data.folder import load_folder
+from keras_resnet.data.verify import verify
+from keras_resnet.errors import DataError
+
+samples = functools.cache(lambda: load_sample_images().images)
+
+
+def photo(number, size=(60, 44)):
+    """A part of one of scikit-learn's two photographs, another for each number; size (width, height)."""
+    top, left = 7 * (number // 2) % 300, 13 * (number // 2) % 500
+    return Image.fromarray(samples()[number % 2]).crop((left, top, left + 100, top + 80)).resize(size)
+
+
+def jpeg(picture, **options):
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three splits of two classes, in the kinds of files that people have."""
+    number = 0
+    for split, count in (("train", 6), ("val", 2), ("test", 2)):
+        for label in ("a flower", "temple"):
+            folder = tmp_path / "photos" / split / label
+            folder.mkdir(parents=True)
+            for i in range(count):
+                (folder / f"{i}.jpg").write_bytes(jpeg(photo(number)))
+                number += 1
+    train = tmp_path / "photos/train"
+    photo(101).save(train / "a flower/in capitals.JPG", "JPEG")
+    photo(102).convert("L").save(train / "a flower/grey.jpeg")
+    photo(103).convert("CMYK").save(train / "temple/cmyk.jpg")
+    rgba = photo(104, (30, 90))
+    rgba.putalpha(100)
+    rgba.save(train / "temple/alpha.png")
+    photo(105).save(train / "temple/a.bmp")
+    photo(106).save(train / "temple/a.gif")
+    return tmp_path / "photos"
+
+
+def check(path, **data):
+    return verify(Data(name=f"folder:{path}", **data))
+
+
+def found(report):
+    return [(finding.kind, finding.split, finding.source.rsplit("/", 1)[-1]) for finding in report.findings]
+
+
+def test_a_sound_folder_passes_and_is_described(photos):
+    report = check(photos)
+    assert report.findings == []
+    assert report.labels == ("a flower", "temple")
+    train = report.splits["train"]
+    assert (train.images, train.classes) == (18, 2)
+    assert train.sizes == [(44, 60), (44, 60), (90, 30)]  # by area: 90 x 30 is the largest
+    assert {name: split.images for name, split in report.splits.items()} == {"train": 18, "validation": 4, "test": 4}
+
+
+def test_digits_are_sound():
+    report = verify(Data(name="digits"))
+    assert report.findings == []
+    assert sum(split.images for split in report.splits.values()) == 1797
+    assert report.splits["test"].sizes == [(8, 8)] * 3
+
+
+def _truncated(folder):
+    path = folder / "train/temple/0.jpg"
+    path.write_bytes(path.read_bytes()[:-400])
+    return ("damaged", "train", "0.jpg"), "truncated or damaged JPEG"
+
+
+def _damaged_png(folder):
+    path = folder / "train/temple/alpha.png"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    return ("damaged", "train", "alpha.png"), "damaged PNG"
+
+
+def _empty(folder):
+    (folder / "val/temple/1.jpg").write_bytes(b"")
+    return ("empty", "validation", "1.jpg"), "has 0 bytes"
+
+
+def _text(folder):
+    (folder / "test/a flower/0.jpg").write_text("<html>404 Not Found</html>")
+    return ("unreadable", "test", "0.jpg"), "is not a JPEG, PNG, BMP or GIF"
+
+
+def _dangling_link(folder):
+    (folder / "train/temple/link.jpg").symlink_to(folder / "nowhere.jpg")
+    return ("unreadable", "train", "link.jpg"), "is not there any more"
+
+
+def _not_utf8(folder):
+    (folder / "train/temple/caf\udce9.jpg").write_bytes(jpeg(photo(120)))
+    return ("unreadable", "train", "caf\ufffd.jpg"), "its name is not UTF-8"
+
+
+def _huge(folder):
+    Image.new("1", (20000, 20000)).save(folder / "train/a flower/huge.png")
+    assert (folder / "train/a flower/huge.png").stat().st_size < 100_000
+    return ("too large", "train", "huge.png"), "20000 x 20000 pixels"
+
+
+def _duplicate(folder):
+    (folder / "test/temple/copy.jpg").write_bytes((folder / "train/temple/3.jpg").read_bytes())
+    return ("duplicate", "test", "copy.jpg"), "train/temple/3.jpg of train"
+
+
+def _two_labels(folder):
+    (folder / "train/temple/copy.jpg").write_bytes((folder / "train/a flower/3.jpg").read_bytes())
+    return ("two labels", "train", "copy.jpg"), 'is labelled "temple", but "a flower" as '
+
+
+def _empty_class(folder):
+    (folder / "train/zebra").mkdir()
+    return ("empty class", "train", 'class "zebra"'), "has no images"
+
+
+def _unknown_class(folder):
+    (folder / "val/lion").mkdir()
+    (folder / "val/lion/1.jpg").write_bytes(jpeg(photo(130)))
+    return ("unknown class", "validation", 'class "lion"'), "train does not have this class"
+
+
+FAULTS = [
+    _truncated,
+    _damaged_png,
+    _empty,
+    _text,
+    _dangling_link,
+    _not_utf8,
+    _huge,
+    _duplicate,
+    _two_labels,
+    _empty_class,
+    _unknown_class,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_fault_in_a_folder(photos, fault):
+    expected, what = fault(photos)
+    report = check(photos)
+    # A class that one split has is missing in the others too: that is said of each.
+    findings = [each for each in report.findings if each.kind != "empty class" or each.split == "train"]
+    assert len(findings) == 1
+    assert found(report)[report.findings.index(findings[0])] == expected
+    assert what in findings[0].what
+
+
+def test_all_faults_at_once_are_all_found(photos):
+    expected = [fault(photos)[0] for fault in FAULTS]
+    assert set(expected) <= set(found(check(photos)))
+
+
+def test_what_is_too_large_is_the_caller_s_to_say(photos):
+    report = verify(Data(name=f"folder:{photos}"), max_pixels=44 * 60)
+    assert found(report) == [("too large", "train", "alpha.png")]
+
+
+def test_a_huge_picture_is_not_decoded(photos, monkeypatch):
+    """Decoding it would take 1.2 GB."""
+    decoded = []
+
+    def counting(image, channels):
+        decoded.append(int(tf.strings.length(image)))
+        return tf.zeros((1, 1, 3), tf.uint8)
+
+    monkeypatch.setattr("keras_resnet.data.verify.decode", counting)
+    _huge(photos)
+    check(photos)
+    assert len(decoded) == 26
+    assert (photos / "train/a flower/huge.png").stat().st_size not in decoded
+
+
+def test_folders_that_are_no_data_set(tmp_path):
+    with pytest.raises(DataError, match="there is no such folder"):
+        check(tmp_path / "nothing")
+    (tmp_path / "one").mkdir()
+    report = check(tmp_path)
+    assert found(report)[0][0] == "wrong layout"
+    assert ("empty class", "train", 'class "one"') in found(report)
+
+
+def test_held_out_images_are_scanned_once_and_copies_among_them_found(tmp_path):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(10):
+            (tmp_path / label / f"{i}.jpg").write_bytes(jpeg(photo(20 * (label == "b") + i)))
+    held = load_folder(Data(name=f"folder:{tmp_path}")).split("test").source(0)
+    assert check(tmp_path).findings == []
+    again = check(tmp_path, validation_fraction=0, test_fraction=0)  # validation is train then
+    assert again.findings == []
+    assert list(again.splits) == ["train"]
+    content = Path(held).read_bytes()
+    for path in (tmp_path / "a").iterdir():
+        path.write_bytes(content)  # the names, and so the parts, stay the same
+    kinds = [kind for kind, _, _ in found(check(tmp_path))]
+    assert kinds == ["duplicate"] * 2  # one in test, one in validation
+
+
+def record(content, label):
+    features = tf.train.Features(
+        feature={
+            "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[content])),
+            "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+        }
+    )
+    return tf.train.Example(features=features).SerializeToString()
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Two training files and one of each other split, labels 1 and 2."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    (folder / "labels.txt").write_text("flower\ntemple\n")
+    number = 0
+    for name in ("train-00000-of-00002", "train-00001-of-00002", "validation-00000-of-00001", "test-00000-of-00001"):
+        examples = [record(jpeg(photo(number + i)), 1 + i % 2) for i in range(4)]
+        number += 4
+        with tf.io.TFRecordWriter(str(folder / name)) as writer:
+            for example in examples:
+                writer.write(example)
+    return folder
+
+
+def check_records(folder):
+    return verify(Data(name=f"tfrecord:{folder}"))
+
+
+def test_sound_records_pass(records):
+    report = check_records(records)
+    assert report.findings == []
+    assert {name: split.images for name, split in report.splits.items()} == {"train": 8, "validation": 4, "test": 4}
+
+
+def test_flipped_byte_in_a_record(records):
+    path = records / "train-00001-of-00002"
+    content = bytearray(path.read_bytes())
+    first = struct.unpack("<Q", content[:8])[0] + 16
+    content[first + 300] ^= 1
+    path.write_bytes(content)
+    report = check_records(records)
+    assert found(report) == [("damaged", "train", "train-00001-of-00002, record 1")]
+    assert "checksum" in report.findings[0].what
+
+
+def test_files_that_break_off_are_all_named_and_the_others_scanned(records):
+    for name in ("train-00000-of-00002", "test-00000-of-00001"):
+        path = records / name
+        path.write_bytes(path.read_bytes()[:-10])
+    (records / "validation-00000-of-00001").write_bytes(b"")
+    report = check_records(records)
+    assert found(report) == [
+        ("broken file", "train", "train-00000-of-00002"),
+        ("empty", "validation", "validation-00000-of-00001"),
+        ("broken file", "test", "test-00000-of-00001"),
+    ]
+    assert "breaks off in record 3" in report.findings[0].what
+    assert report.splits["train"].images == 4
+
+
+@pytest.mark.parametrize(("label", "read"), [(99, 98), (0, -1)])
+def test_label_outside_of_the_classes(records, label, read):
+    with tf.io.TFRecordWriter(str(records / "test-00000-of-00001")) as writer:
+        for i, each in enumerate((1, label, 2)):
+            writer.write(record(jpeg(photo(60 + i)), each))
+    report = check_records(records)
+    assert found(report) == [("wrong label", "test", "test-00000-of-00001, record 1")]
+    assert f"its label is {read}, one more in the file; expected 0 to 1" in report.findings[0].what
+
+
+def test_record_without_an_image(records):
+    with tf.io.TFRecordWriter(str(records / "test-00000-of-00001")) as writer:
+        writer.write(record(jpeg(photo(60)), 1))
+        writer.write(record(jpeg(photo(61)), 2))
+        writer.write(tf.train.Example().SerializeToString())
+    report = check_records(records)
+    assert found(report) == [("unreadable", "test", "test-00000-of-00001, record 2")]
+    assert "Feature: image/" in report.findings[0].what
+
+
+def test_folder_without_records(tmp_path):
+    with pytest.raises(DataError, match="no files"):
+        check_records(tmp_path)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "GIF"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_headers_tell_what_pillow_tells(format, mode):
+    stream = io.BytesIO()
+    photo(3, (31, 17)).convert(mode).save(stream, format)
+    header = scan.read_header(stream.getvalue())
+    assert (header.format, header.height, header.width) == (format, 17, 31)
+    if format in ("JPEG", "PNG"):
+        assert header.channels == len(mode)
+    for length in range(20):
+        assert scan.read_header(stream.getvalue()[:length]) is None or format == "GIF"
+
+
+def test_results_come_in_order_and_few_wait():
+    taken = []
+
+    def items():
+        for i in range(1000):
+            taken.append(i)
+            yield i
+
+    results = scan.in_order(lambda i: i * i, items())
+    assert [next(results) for _ in range(10)] == [i * i for i in range(10)]
+    assert len(taken) < 500
+    assert list(results) == [i * i for i in range(10, 1000)]
+
+
+def test_progress_is_few_plain_lines(monkeypatch, capsys):
+    clock = iter(np.arange(0, 10**6, 2.0))
+    monkeypatch.setattr(scan.time, "monotonic", lambda: next(clock))
+    assert list(scan.tracked(range(10), 10, Console(force_terminal=False), "verified")) == list(range(10))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3  # 2 seconds an image, a line after 6
+    assert re.fullmatch(r"verified 3/10 images  0 images/s  0:00:14 left", lines[0])
+
+
+def test_progress_in_a_terminal_is_a_bar():
+    console = Console(force_terminal=True, file=io.StringIO())
+    assert list(scan.tracked(range(10), 10, console, "verified")) == list(range(10))
+    assert "10/10" in console.file.getvalue()

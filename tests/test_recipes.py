@@ -1,0 +1,234 @@
+"""Every shipped recipe trains, and is what its head says."""
+
+import functools
+import math
+import re
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT
+from PIL import Image
+
+from keras_resnet import SPECS, build, complexity
+from keras_resnet.analysis import complexity_of_rows
+from keras_resnet.analysis.published import published
+from keras_resnet.config import load_config, resolve
+from keras_resnet.data.batches import training_batches
+from keras_resnet.task import load_task
+from keras_resnet.training.finetuning import prepare
+from keras_resnet.training.optimizer import Schedule, build_optimizer
+from keras_resnet.training.steps import make_train_step
+from keras_resnet.weights.native import named_variables, to_tensors
+
+CONFIGS = {str(path.relative_to(ROOT / "configs")): path for path in sorted((ROOT / "configs").glob("*/*.yaml"))}
+TRAIN_SIZES = {"tfds:imagenet2012": 1_281_167, "tfds:cifar10": 45_000, "synthetic": 1_280}
+DEEP = ("cifar10/preresnet1001.yaml", "cifar10/resnet1202.yaml")
+PAPER = [name for name in CONFIGS if name.startswith("imagenet/") and not re.search("epochs|long", name)]
+CIFAR = [name for name in CONFIGS if name.startswith("cifar10/")]
+LONGEST_HEAD = 13  # lines: the schema's, two or three empty ones, about ten
+
+
+def recipe(name, *assignments):
+    """The configuration, its time in steps of the true data set where its size is known."""
+    config = load_config(str(CONFIGS[name]), assignments)
+    return resolve(config, TRAIN_SIZES[config.data.name]) if config.data.name in TRAIN_SIZES else config
+
+
+def head(name):
+    lines = CONFIGS[name].read_text().splitlines()
+    return lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
+
+
+def rate(name, step, *assignments):
+    train = recipe(name, *assignments).train
+    schedule = Schedule(
+        train.schedule, train.peak_rate, train.total_steps, train.warmup_steps, train.drops, train.warmup_rate
+    )
+    return pytest.approx(float(schedule(step)), rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of 4 classes of 6 small JPEGs of different shapes: the quarters of two photographs."""
+    from sklearn.datasets import load_sample_images
+
+    root, random = tmp_path_factory.mktemp("pictures"), np.random.RandomState(0)
+    for label in range(4):
+        (root / f"quarter{label}").mkdir()
+        for i in range(6):
+            photograph = Image.fromarray(load_sample_images().images[i % 2])
+            width, height = photograph.width // 2, photograph.height // 2
+            left, top = label % 2 * width, label // 2 * height
+            size = tuple(int(side) for side in random.randint(40, 61, 2))
+            photograph.crop((left, top, left + width, top + height)).resize(size).save(root / f"quarter{label}/{i}.jpg")
+    return root
+
+
+@pytest.fixture
+def eagerly():
+    """No graphs: tracing takes longer than two steps."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def small(name, pictures):
+    """The recipe on these pictures, for two steps, with all that decides what is computed as it is."""
+    warmup = min(1, load_config(str(CONFIGS[name])).train.warmup_steps)
+    data = [f"data.name=folder:{pictures}", "data.image_size=32", "data.scales=[40, 60]"]
+    data += ["data.validation_fraction=0.25"]
+    train = ["train.steps=2", "train.epochs=null", "train.batch_size=4", f"train.warmup_steps={warmup}"]
+    train += ["train.learning_rate_per=null", "train.jit_compile=false"]
+    rest = ["eval.batch_size=4", "export.top_k=2"]
+    return load_config(str(CONFIGS[name]), [*data, *train, *rest])
+
+
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in CONFIGS]
+)
+def test_recipe_trains(name, pictures, eagerly, policy, strategies):
+    if load_config(str(CONFIGS[name])).data.randaugment_layers:
+        pytest.importorskip("official", reason="RandAugment needs tf-models-official")
+    task = load_task(small(name, pictures))
+    train, strategy = task.config.train, strategies[1]
+    keras.utils.set_random_seed(train.seed)
+    policy(train.precision)
+    with strategy.scope():
+        model = task.build_model()
+        prepare(model, train)
+        optimizer = build_optimizer(train, model.trainable_variables)
+    before = to_tensors(named_variables(model))
+    step, batches = make_train_step(task, model, optimizer, strategy), training_batches(task, strategy, 0)
+    for _ in range(2):
+        sums = step(next(batches))
+        assert float(sums["images"]) == 4
+        assert math.isfinite(float(sums["loss"]))
+    after = to_tensors(named_variables(model))
+    assert [name for name, value in after.items() if not np.isfinite(value).all()] == []
+    assert [name for name, value in after.items() if np.array_equal(value, before[name])] == []
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_head_is_a_document(name):
+    lines = head(name)
+    assert lines[0] == "# yaml-language-server: $schema=../schema.json"
+    assert len(lines) <= LONGEST_HEAD
+    text = "\n".join(lines)
+    default = name == "digits/resnet20.yaml"  # train.py's own
+    flag = "--strategy=mirrored" if default else f"--config=configs/{name}"
+    assert re.search(rf"^#   python train.py .*{re.escape(flag)}( |$)", text, re.MULTILINE)
+    assert default or ("Cost" in text and "Published" in text)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_head_s_assignments_are_allowed(name):
+    """What a head proposes to --set, alone on top of the file."""
+    for assignment in re.findall(r"--set (\S+?)[,;:.]?(?=\s)", "\n".join(head(name)) + "\n"):
+        load_config(str(CONFIGS[name]), [assignment])
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith(("digits/", "folder/"))])
+def test_head_s_cost_follows_from_the_recipe(name):
+    """Multiply-adds of a forward pass, three times for backward too, for every image of every step."""
+    config = recipe(name)
+    text = "\n".join(head(name))
+    steps, madds = re.search(r"Cost.*: ([\d,]+) steps, .* = ([\d.e]+) multiply-adds", text).groups()
+    assert int(steps.replace(",", "")) == config.train.total_steps
+    images = config.train.total_steps * config.train.batch_size
+    assert float(madds) == pytest.approx(3 * multiply_adds(config.model.spec) * images, rel=5e-3)
+
+
+def multiply_adds(spec):
+    spec = replace(spec, stochastic_depth=0.0, last_gamma="one")  # which cost nothing
+    row = SPECS[spec.name]
+    return complexity_of_rows.read()[spec.name]["multiply_adds"] if spec == row else built_multiply_adds(spec)
+
+
+@functools.cache
+def built_multiply_adds(spec):
+    return complexity(build(spec)).multiply_adds
+
+
+@pytest.mark.parametrize("name", [name for name in [*PAPER, *CIFAR] if published(recipe(name))])
+def test_head_has_a_published_error(name):
+    text = "\n".join(head(name))
+    assert name.endswith("paper.yaml") or [each for each in published(recipe(name)) if f"{each.error} %" in text]
+
+
+def test_every_recipe_is_listed():
+    rows = [line for line in (ROOT / "docs/recipes.md").read_text().splitlines() if line.startswith("| [")]
+    listed = [re.match(r"\| \[\S+\]\(\.\./configs/(\S+)\)", row)[1] for row in rows]
+    assert sorted(listed) == sorted(CONFIGS)
+    for name, row in zip(listed, rows, strict=True):
+        assert f"`{recipe(name).model.name}`" in row
+        for cost in re.findall(r"= (\S+) multiply-adds", "\n".join(head(name))):
+            assert f" {cost} " in row
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_cifar_recipe_is_the_paper_s(name):
+    """He et al. 2015, section 4.2."""
+    config = recipe(name)
+    train, data = config.train, config.data
+    assert (train.total_steps, train.batch_size, train.momentum, train.weight_decay) == (64_000, 128, 0.9, 1e-4)
+    assert (data.pad_crop, data.flip, data.validation_fraction, train.decay_of) == (4, True, 0.1, "all")
+    assert train.eval_every == 3_200
+    assert [rate(name, step) for step in (400, 31_999, 32_000, 47_999)] == [0.1, 0.1, 0.01, 0.01]
+    assert [rate(name, step) for step in (48_000, 63_999)] == [1e-3, 1e-3]
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_deepest_cifar_nets_warm_up_at_a_constant_rate(name):
+    """He et al. 2015, section 4.2: 0.01 for about 400 steps; He et al. 2016, appendix."""
+    if name == "cifar10/highway19.yaml":
+        first = [0.1 / 400, 0.1, 0.1]
+    else:
+        first = [0.01, 0.01, 0.1] if re.search("110|1202|preresnet", name) else [0.1, 0.1, 0.1]
+    assert [rate(name, step) for step in (0, 399, 400)] == first
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_imagenet_recipe_is_the_paper_s(name):
+    """He et al. 2015, section 3.4; the drops as in its figure 4."""
+    config = recipe(name)
+    train, data = config.train, config.data
+    assert (train.total_steps, train.batch_size, train.momentum, train.weight_decay) == (600_000, 256, 0.9, 1e-4)
+    assert (data.crop, data.scales, data.image_size, data.flip) == ("scale_jitter", (256, 480), 224, True)
+    assert (data.color, train.decay_of, config.eval.crop_fraction) == ("alexnet", "all", 224 / 256)
+    assert [rate(name, step) for step in (0, 149_999, 150_000, 299_999, 300_000)] == [0.1, 0.1, 0.01, 0.01, 1e-3]
+
+
+def test_table_2_has_shortcut_a():
+    for name in ("imagenet/resnet18.yaml", "imagenet/resnet34.yaml"):
+        assert recipe(name).model.spec.shortcut == "A"
+        assert recipe(name, "model.shortcut=B").model.spec == SPECS[recipe(name).model.name]
+
+
+@pytest.mark.parametrize("depth", [50, 101, 152])
+def test_90_epochs(depth):
+    name = f"imagenet/resnet{depth}_90epochs.yaml"
+    train = recipe(name).train
+    assert train.total_steps == round(90 * 1_281_167 / 256)
+    assert train.warmup_steps == round(5 * 1_281_167 / 256)
+    assert recipe(name).model.spec.version == "1.5"
+    assert [rate(name, step) for step in (0, 25_022, train.total_steps)] == [0.1 / 25_023, 0.1, 0]
+
+
+def test_rate_follows_the_batch():
+    name, larger = "imagenet/resnet50_90epochs.yaml", ("train.batch_size=1024", "train.warmup_steps=6256")
+    assert recipe(name, *larger).train.peak_rate == pytest.approx(4 * recipe(name).train.peak_rate)
+    assert rate(name, 6_255, *larger) == 0.4
+    assert recipe(name, *larger).train.warmup_steps == round(5 * 1_281_167 / 1024)
+
+
+def test_long_recipe_is_the_short_one_regularized():
+    short, long = recipe("imagenet/resnet50_90epochs.yaml"), recipe("imagenet/resnet50_long.yaml")
+    assert long.train.total_steps == round(600 * 1_281_167 / 1024)
+    assert long.train.warmup_steps == round(5 * 1_281_167 / 1024)
+    assert round(224 / long.eval.crop_fraction) == 232
+    assert (long.train.label_smoothing, long.data.crop, long.model.last_gamma) == (0.1, "random_resized", "zero")
+    assert replace(long.model.spec, stochastic_depth=0.0) == short.model.spec

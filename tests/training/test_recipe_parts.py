@@ -1,0 +1,166 @@
+"""What recipes add to a step: accumulation, clipping, averages of weights, fine-tuning. Each against its definition."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_resnet.config import Config
+from keras_resnet.data.batches import training_batches
+from keras_resnet.task import load_task
+from keras_resnet.training.averages import averaged_weights, reestimate_statistics
+from keras_resnet.training.finetuning import part_of, prepare, rate_factors
+from keras_resnet.training.optimizer import SGD, build_optimizer
+from keras_resnet.training.steps import make_train_step
+from keras_resnet.weights.native import named_variables, to_tensors
+
+
+class Started:
+    """A model, its optimizer and its step under a strategy."""
+
+    def __init__(self, strategy, model=None, **train):
+        steps = {"steps": 10, "batch_size": 16, "learning_rate": 0.02, "statistics": "frozen"}
+        config = Config.model_validate({"model": model or {}, "train": steps | train, "data": {"pad_crop": 1}})
+        self.task, self.strategy = load_task(config), strategy
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            self.model = self.task.build_model()
+            prepare(self.model, config.train)
+            self.optimizer = build_optimizer(self.task.config.train, self.model.trainable_variables)
+        self.step = make_train_step(self.task, self.model, self.optimizer, strategy)
+
+    def run(self, steps):
+        batches = training_batches(self.task, self.strategy, 0)
+        for _ in range(steps):
+            self.step(next(batches))
+        return self
+
+    @property
+    def weights(self):
+        return to_tensors(named_variables(self.model))
+
+
+def assert_same(one, other, tolerance=1e-5):
+    for name, value in one.items():
+        np.testing.assert_allclose(other[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_parts_of_a_batch_add_up_to_the_batch(strategies, replicas):
+    whole = Started(strategies[1]).run(3).weights
+    assert_same(whole, Started(strategies[replicas], accumulate=4).run(3).weights)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_clipping_is_of_the_whole_gradient(strategies, replicas):
+    """One step without momentum, decay and warm-up: the weights move by rate times clip_norm."""
+    train = {"momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.5, "schedule": "constant"}
+    started = Started(strategies[replicas], clip_norm=0.01, **train)
+    before = started.weights
+    after = started.run(1).weights
+    moved = np.sqrt(sum(((after[name] - before[name]) ** 2).sum() for name in before))
+    assert moved == pytest.approx(0.5 * 0.01, rel=1e-3)
+    free = Started(strategies[replicas], clip_norm=1e6, **train).run(1).weights
+    assert_same(free, Started(strategies[replicas], **train).run(1).weights)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_moving_average_of_the_weights(strategies, replicas):
+    started = Started(strategies[replicas], ema_decay=0.9)
+    batches, average = training_batches(started.task, strategies[replicas], 0), None
+    for _ in range(4):
+        started.step(next(batches))
+        average = (
+            started.weights
+            if average is None
+            else {name: 0.9 * average[name] + 0.1 * value for name, value in started.weights.items()}
+        )
+    trained = started.weights
+    with averaged_weights(started.model, started.optimizer):
+        assert_same(average, started.weights, 1e-6)
+    for name, value in trained.items():
+        np.testing.assert_array_equal(started.weights[name], value)
+    assert any(np.abs(average[name] - trained[name]).max() > 1e-4 for name in trained)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_statistics_are_computed_anew(strategies, replicas):
+    """The stem's, whose inputs do not depend on other statistics: mean and variance of all of its outputs."""
+    started = Started(strategies[replicas], statistics="replica", reestimate_batches=5).run(2)
+    trained = started.weights
+    reestimate_statistics(started.task, started.model, strategies[replicas], 5)
+    after = started.weights
+    stem = keras.Model(started.model.input, started.model.get_layer("stem_conv").output)
+    outputs = []
+    for batch, _ in zip(training_batches(started.task, strategies[1], 0), range(5), strict=False):
+        (images, _), _ = batch
+        outputs.append(np.asarray(stem(images), np.float64).reshape(-1, 16))
+    outputs = np.concatenate(outputs)
+    np.testing.assert_allclose(after["stem_bn/moving_mean"], outputs.mean(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(after["stem_bn/moving_variance"], outputs.var(0), rtol=2e-2 if replicas > 1 else 1e-4)
+    for name, value in trained.items():
+        if "moving" not in name:
+            np.testing.assert_array_equal(after[name], value)
+    assert started.model.get_layer("stem_bn").momentum == 0.9
+
+
+def test_synchronized_statistics_are_those_of_the_whole_batch(strategies):
+    one = Started(strategies[1], statistics="replica").run(2).weights
+    both = Started(strategies[2], statistics="synchronized").run(2).weights
+    apart = Started(strategies[2], statistics="replica").run(2).weights
+    assert_same(one, both, 2e-4)
+    assert any(np.abs(apart[name] - value).max() > 1e-2 for name, value in one.items())
+
+
+def test_frozen_statistics_stay_and_scales_learn(strategies):
+    started = Started(strategies[1])
+    before, after = started.weights, started.run(2).weights
+    for name in before:
+        assert np.array_equal(before[name], after[name]) == ("moving" in name or "preprocessing" in name), name
+
+
+@pytest.mark.parametrize("until", ["stem", "stage2"])
+def test_frozen_parts_stay(strategies, until):
+    started = Started(strategies[1], freeze_until=until, statistics="replica")
+    before, after = started.weights, started.run(2).weights
+    for name in before:
+        stays = part_of(name) <= part_of(until)
+        assert np.array_equal(before[name], after[name]) == stays, name
+
+
+def test_lower_stages_learn_slower():
+    class Named:
+        def __init__(self, path):
+            self.path = path
+
+    paths = ("stem_conv/kernel", "stage1_block1_bn1/gamma", "stage3_block2_bn1/gamma", "last_bn/gamma", "logits/bias")
+    factors = rate_factors([Named(path) for path in paths], 0.5)
+    assert factors == [0.0625, 0.125, 0.5, 1.0]
+    variables = [keras.Variable([1.0, 2.0]), keras.Variable([3.0])]
+    optimizer = SGD(0.1, momentum=0.0, rate_factors=[0.5, 1.0])
+    optimizer.build(variables)
+    optimizer.apply_gradients(zip([tf.constant([1.0, 1.0]), tf.constant([1.0])], variables, strict=True))
+    np.testing.assert_allclose(variables[0], [0.95, 1.95])
+    np.testing.assert_allclose(variables[1], [2.9])
+
+
+def test_decay_of_all_weights():
+    variables = [keras.Variable([[1.0]]), keras.Variable([1.0])]
+    for decay_of, expected in (("kernels", (0.9, 1.0)), ("all", (0.9, 0.9))):
+        for variable in variables:
+            variable.assign(tf.ones_like(variable.value))
+        optimizer = SGD(1.0, momentum=0.0, l2=0.1, decay_of=decay_of)
+        optimizer.build(variables)
+        optimizer.apply_gradients(zip([tf.zeros((1, 1)), tf.zeros((1,))], variables, strict=True))
+        np.testing.assert_allclose([float(variables[0][0, 0]), float(variables[1][0])], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_stochastic_depth_trains(strategies, replicas):
+    started = Started(strategies[replicas], {"stochastic_depth": 0.5, "last_gamma": "zero"}, statistics="replica")
+    before = started.weights
+    assert not before["stage1_block1_bn2/gamma"].any()
+    after = started.run(2).weights
+    assert set(before) == set(after)
+    assert not any("seed" in name for name in after)  # of random layers, files hold nothing
+    assert np.abs(after["stage3_block3_bn2/gamma"]).max() > 0
