@@ -41,12 +41,10 @@ def index_records(files: list[str]) -> Records:
     """Finds where every record of TFRecord files begins, from the records' headers alone.
 
     Raises:
-        DataError: a file cannot be read or breaks off in the middle of a record, or there are no records at all.
+        DataError: a file cannot be read, or breaks off in the middle of a record.
     """
     with ThreadPoolExecutor(16) as pool:
         offsets = list(pool.map(_offsets, files))
-    if not any(map(len, offsets)):
-        raise DataError(f"{', '.join(files)}: no records")
     file_of = np.repeat(np.arange(len(files), dtype=np.int32), [len(each) for each in offsets])
     return Records(files, file_of, np.concatenate(offsets))
 

@@ -36,6 +36,9 @@ def load_tfrecord(data: Data) -> ImageSet:
     if not files["train"]:
         raise DataError(f"data.name: {data.name}: no files {os.path.join(folder, 'train-*-of-*')}")
     splits = {name: split_of_records(index_records(paths)) for name, paths in files.items() if paths}
+    for name, split in splits.items():
+        if not split.size:
+            raise DataError(f"data.name: {data.name}: the {name} files hold no records")
     splits = complete(splits, data.validation_fraction, data.test_fraction)
     return ImageSet(data.name, read_labels(folder, data), (None, None, 3), splits)
 

@@ -23,9 +23,11 @@ def share_over_replicas(variables: list) -> None:
     Keras 3.15 leaves every replica with moving averages of its own, of which a file would hold the first's: what was
     tested would not be what is kept.
     """
-    values = tf.distribute.get_replica_context().all_reduce(
-        tf.distribute.ReduceOp.MEAN, [tf.convert_to_tensor(variable.value) for variable in variables]
-    )
+    here = []
+    for variable in variables:
+        with tf.device(variable.value.device):  # without which several workers find no place to reduce to
+            here.append(tf.identity(variable.value))
+    values = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, here)
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 

@@ -94,7 +94,7 @@ class _Run:
             if self.writes:
                 log = MetricsLog(self.folder, self.step, open_dashboards(self.config, self.folder))
             if self.writes and not self.step:
-                draw_examples(self.folder.examples, *self.task.example_batch(min(16, self.train_config.batch_size)))
+                self._draw_examples()
             self._loop(log)
             self.reporter.stop()
             return self._finish()
@@ -137,16 +137,26 @@ class _Run:
             if saves:
                 self._save()
 
+    def _draw_examples(self):
+        try:
+            draw_examples(self.folder.examples, *self.task.example_batch(min(16, self.train_config.batch_size)))
+        except tf.errors.OpError as error:
+            self._name_fault(error)
+
     def _next(self, batches):
         try:
             return next(batches)
         except tf.errors.OpError as error:
-            faults = self.task.train_faults(self.step)
-            if faults:
-                raise DataError(f"{faults[0]} (data.on_error: skip would leave it out)") from error
-            if self.config.data.service:
-                raise DataError(f"data.service: {self.config.data.service}: {error.message.splitlines()[0]}") from error
-            raise
+            self._name_fault(error)
+
+    def _name_fault(self, error):
+        """Raises what the data's error means: TensorFlow seldom names the file."""
+        faults = self.task.train_faults(self.step)
+        if faults:
+            raise DataError(f"{faults[0]} (data.on_error: skip would leave it out)") from error
+        if self.config.data.service:
+            raise DataError(f"data.service: {self.config.data.service}: {error.message.splitlines()[0]}") from error
+        raise error
 
     def _train_figures(self):
         figures = self.task.summarize(self.pending)

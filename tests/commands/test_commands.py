@@ -69,14 +69,14 @@ def test_summary_of_a_plain_pre_activated_net(cli):
 def test_evaluate_counts_the_test_split(finished_run, cli):
     process = cli("-m", "keras_resnet", "evaluate", finished_run, "--split=test", "--checkpoint=last")
     assert process.returncode == 0, process.stderr
-    error, wrong = re.search(r"test error +([\d.]+) % +\((\d+) of 359 images wrong\)", process.stdout).groups()
+    error, wrong = re.search(r"error +([\d.]+) % .*; (\d+) of 359 images wrong\)", process.stdout).groups()
     assert float(error) == pytest.approx(100 * int(wrong) / 359, abs=0.005)
 
 
 def test_evaluate_agrees_with_the_run(finished_run, cli):
     results = json.loads((finished_run / "results.json").read_text())
     printed = cli("-m", "keras_resnet", "evaluate", finished_run, "--checkpoint=last").stdout
-    assert f"validation error  {results['validation']['error']:.2f} %" in printed
+    assert f"error       {results['validation']['error']:.2f} %" in printed
 
 
 def test_examples_and_predict(finished_run, cli, tmp_path):
@@ -112,12 +112,12 @@ def test_examples_and_predict(finished_run, cli, tmp_path):
         (["summary", "resnet50", "--shortcut=D"], 2, '--shortcut: got "D"; expected one of "A", "B", "C"'),
         (["summary", "plain34", "--shortcut=A"], 2, "plain34 has no shortcuts"),
         (["list", "more"], 2, 'unexpected argument "more"'),
-        (["evaluate"], 2, "expected the folder of one run"),
+        (["evaluate"], 2, "expected the folder of a run"),
         (["evaluate", "docs"], 2, "no run lies there"),
         (["evaluate", "docs", "--checkpoint=bset"], 2, '--checkpoint=bset: expected "best", "last" or a step'),
         (["predict", "docs", "README.md", "--picture=a.jpg"], 2, "docs: no exported SavedModel lies there"),
         (["examples", "digits"], 2, "--output is missing"),
-        (["examples", "digit", "--output=x"], 2, 'unknown data set "digit"; did you mean "digits"?'),
+        (["examples", "digit", "--output=x"], 2, 'data.name: unknown name "digit"; did you mean "digits"?'),
         (["predict", "docs"], 2, "expected an export and images"),
         (["predict", "docs", "README.md"], 2, "docs: no exported SavedModel lies there"),
         (["list", "--colour"], 2, "unknown flag 'colour'"),

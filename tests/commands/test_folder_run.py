@@ -96,9 +96,10 @@ def damaged(photographs, tmp_path):
     return tmp_path / "images", broken
 
 
-def test_a_damaged_picture_stops_the_run_and_is_named(damaged, cli, tmp_path):
+@pytest.mark.parametrize("batch_size", [4, 60])  # far into the run, and already among the first images
+def test_a_damaged_picture_stops_the_run_and_is_named(damaged, cli, tmp_path, batch_size):
     folder, broken = damaged
-    more = ("data.validation_fraction=0.0", "data.test_fraction=0.0")
+    more = ("data.validation_fraction=0.0", "data.test_fraction=0.0", f"train.batch_size={batch_size}")
     process = cli("train.py", *flags(folder, *more), f"--workdir={tmp_path / 'run'}")
     assert process.returncode == 3
     assert process.stderr.splitlines()[-1].startswith(f"error: {broken}: is a truncated or damaged JPEG")

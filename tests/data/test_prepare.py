@@ -261,7 +261,7 @@ def test_a_class_that_labels_txt_cannot_hold(tmp_path):
     for label in ("a", "b\nc"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         photo(1).save(tmp_path / "photos" / label / "1.jpg")
-    with pytest.raises(DataError, match="line break"):
+    with pytest.raises(DataError, match="expected a file name of printable"):
         prepare(data(tmp_path / "photos"), str(tmp_path / "records"))
 
 

@@ -85,5 +85,9 @@ def test_the_imagenet_layout(tmp_path):
 
 
 def test_a_folder_without_records(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "train-00000-of-00001").touch()
+    with pytest.raises(DataError, match="the train files hold no records"):
+        load_image_set(Data(name=f"tfrecord:{tmp_path / 'empty'}", classes=2))
     with pytest.raises(DataError, match=r"no files .*train-\*-of-\*"):
         load_image_set(Data(name=f"tfrecord:{tmp_path}"))

@@ -135,7 +135,7 @@ def test_lower_stages_learn_slower():
 
     paths = ("stem_conv/kernel", "stage1_block1_bn1/gamma", "stage3_block2_bn1/gamma", "last_bn/gamma", "logits/bias")
     factors = rate_factors([Named(path) for path in paths], 0.5)
-    assert factors == [0.0625, 0.125, 0.5, 1.0]
+    assert factors == [0.0625, 0.125, 0.5, 1.0, 1.0]
     variables = [keras.Variable([1.0, 2.0]), keras.Variable([3.0])]
     optimizer = SGD(0.1, momentum=0.0, rate_factors=[0.5, 1.0])
     optimizer.build(variables)
