@@ -2,10 +2,11 @@
 
     python benchmarks/training_step.py [batch] [repeats] [float32|mixed_bfloat16]
 
-Images per second of steps on one fixed batch, without an input pipeline. XLA is used where each side uses it by default:
-on one GPU, on no CPU. keras.applications.ResNet50 is compiled with SGD with momentum; its times come from a callback,
-the first two steps of every `fit` left out. Torch (`torch_resnet50.py`) runs in a process of its own, which waits while the
-others are measured; all have as many threads as there are cores. Measured in turn, ratios repeat by repeat.
+Images per second of steps on one fixed batch, without an input pipeline. XLA is used where each side uses it by
+default: on one GPU, on no CPU. keras.applications.ResNet50 is compiled with SGD with momentum; its times come from a
+callback, the first two steps of every `fit` left out. Torch (`torch_resnet50.py`) runs in a process of its own, which
+waits while the others are measured; all have as many threads as there are cores. Measured in turn, ratios repeat by
+repeat.
 """
 
 import importlib.util

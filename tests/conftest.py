@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 import tensorflow as tf
+from fork_server import ForkServer
 
 ROOT = pathlib.Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
@@ -54,13 +55,25 @@ def policy():
     keras.config.set_dtype_policy(former)
 
 
+SERVER = ForkServer()
+
+
 def run(*command, cwd=ROOT, env=None, timeout=300):
     """Runs `python COMMAND...` as a user would, and returns the finished process."""
     environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | {"PYTHONPATH": str(ROOT)} | (env or {})
-    arguments = [sys.executable, *map(str, command)]
+    arguments = list(map(str, command))
+    if arguments[0].endswith(".py") or arguments[0] == "-m":
+        return SERVER.run(arguments, str(cwd), environment, timeout)
+    arguments = [sys.executable, *arguments]
     return subprocess.run(
         arguments, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_the_server():
+    yield
+    SERVER.stop()
 
 
 @pytest.fixture

@@ -8,11 +8,14 @@ Protocols: single, the central crop; ten_crop, corners and centre and their mirr
 image at several sizes and mirrored, fully convolutional.
 """
 
+import os
+
 from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.config.resolving import STRATEGIES
 from keras_resnet.errors import ConfigError, DiskError, suggest
+from keras_resnet.training.run_folder import RunFolder, check_checkpoint_name
 
 PROTOCOLS = ("single", "ten_crop", "multi_scale")
 
@@ -36,6 +39,11 @@ def main(positional):
     _one_of("--protocol", PROTOCOL.value, PROTOCOLS)
     _one_of("--strategy", STRATEGY.value, STRATEGIES[:2])
     scales = _scales()
+
+    check_checkpoint_name(CHECKPOINT.value)
+    for path in positional:  # before TensorFlow, which takes seconds to load
+        if not os.path.isfile(path):
+            RunFolder(path).read_config()
 
     from keras_resnet.classification import figures, protocols, report
     from keras_resnet.commands.runs import load_run

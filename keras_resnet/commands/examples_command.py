@@ -7,7 +7,9 @@ import os
 
 from absl import flags
 
+from keras_resnet.config import validate
 from keras_resnet.errors import ConfigError
+from keras_resnet.yaml_files import Located
 
 SPLIT = flags.DEFINE_string("split", "test", "train, validation or test.")
 COUNT = flags.DEFINE_integer("count", 5, "How many images; of different classes while there are.", lower_bound=1)
@@ -20,14 +22,12 @@ def main(positional):
         raise ConfigError("expected one data set, for example: python -m keras_resnet examples digits --output=DIR")
     if not OUTPUT.value:
         raise ConfigError("--output is missing: the folder to write into")
+    config = validate(Located({"data": {"name": positional[0]}, "train": {"steps": 1}}, {(): positional[0]}))
     import tensorflow as tf
 
-    from keras_resnet.config import validate
     from keras_resnet.data.decode import decode
     from keras_resnet.data.image_set import load_image_set
-    from keras_resnet.yaml_files import Located
 
-    config = validate(Located({"data": {"name": positional[0]}, "train": {"steps": 1}}, {(): positional[0]}))
     images = load_image_set(config.data)
     split = images.split(SPLIT.value)
     try:

@@ -10,7 +10,7 @@ from keras_resnet.config import Config, changed
 from keras_resnet.errors import ConfigError
 from keras_resnet.task import Task, load_task
 from keras_resnet.training.checkpoints import committed, read_checkpoint
-from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.training.run_folder import RunFolder, check_checkpoint_name
 from keras_resnet.weights.native import assign_tensors, named_variables, read_metadata, read_tensors
 
 
@@ -40,8 +40,7 @@ def load_run(path: str, checkpoint: str = "best", assignments: tuple[str, ...] |
             config, arrays, step = _weights_file(path)
             finished = True
         else:
-            if not (checkpoint in ("best", "last") or checkpoint.isdecimal()):
-                raise ConfigError(f'--checkpoint={checkpoint}: expected "best", "last" or a step, such as 1000')
+            check_checkpoint_name(checkpoint)
             folder = RunFolder(path)
             config = folder.read_config()
             arrays, step = _weights(folder, checkpoint)

@@ -111,6 +111,12 @@ class RunFolder:
                 os.remove(aside)
 
 
+def check_checkpoint_name(name: str) -> None:
+    """Raises a `ConfigError` unless the name is "best", "last" or a step."""
+    if not (name in ("best", "last") or name.isdecimal()):
+        raise ConfigError(f'--checkpoint={name}: expected "best", "last" or a step, such as 1000')
+
+
 def check_same(there: Config, here: Config, path: str) -> None:
     """Raises a `ConfigError` that names the first key in which two configurations differ."""
     left, right = there.model_dump(), here.model_dump()
