@@ -5,7 +5,7 @@
 1. the least there is to do: `tf.image.decode_and_crop_jpeg` at the boxes that the pipeline chooses, bytes in memory;
 2. this package's pipeline, files to batches: crop random_resized, flip;
 3. Pillow on the same files, boxes and share of flips: open, convert, crop, resize (which averages where it shrinks;
-   ours takes the four nearest pixels), flip, to NumPy; one thread.
+   ours takes the four nearest pixels), flip, to float32 in NumPy as the network needs it; one thread.
 
 Files are pieces of scikit-learn's two photographs at quality 90, in a temporary folder. The process keeps to one core,
 and its processor time is counted, so that others on that core do not decide. In turn, ratios repeat by repeat; where 2
@@ -106,7 +106,7 @@ def pillow_seconds(files, boxes):
     for path, (top, left, height, width) in zip(files, boxes.tolist(), strict=True):
         picture = Image.open(path).convert("RGB").crop((left, top, left + width, top + height))
         picture = picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-        np.asarray(ImageOps.mirror(picture) if random.rand() < 0.5 else picture)
+        np.asarray(ImageOps.mirror(picture) if random.rand() < 0.5 else picture, np.float32)
     return time.process_time() - began
 
 

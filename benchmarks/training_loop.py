@@ -81,9 +81,7 @@ def loop(steps, repeats, batch):
     task, strategy = load(steps, batch), tf.distribute.OneDeviceStrategy("CPU:0")
     bare = bare_steps(task, strategy)
     bare()
-    pairs = []
-    for _ in range(repeats):
-        pairs.append((bare(), fit_seconds(task, strategy)))
+    pairs = in_turn(repeats, bare, lambda: fit_seconds(task, strategy))
     report("fit", "bare steps", pairs, batch)
 
 
@@ -104,10 +102,16 @@ def replicas(steps, repeats, batch):
         command = [sys.executable, __file__, "--one", str(count), str(steps), str(batch)]
         return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
 
-    pairs = []
-    for _ in range(repeats):
-        pairs.append((seconds(1), seconds(2)))
+    pairs = in_turn(repeats, lambda: seconds(1), lambda: seconds(2))
     report("two virtual replicas", "one device", pairs, batch)
+
+
+def in_turn(repeats, base, other):
+    """[(seconds of base, of other)]; each goes first every second time, so that a drifting machine favours neither."""
+    pairs = []
+    for i in range(repeats):
+        pairs.append((base(), other()) if i % 2 == 0 else (other(), base())[::-1])
+    return pairs
 
 
 def report(name, against, pairs, batch):

@@ -29,7 +29,11 @@ np.savez(output, logits=model.predict(images, verbose=0), training=keras.ops.con
 
 @pytest.mark.parametrize(
     ("name", "version"),
-    [("cifar_resnet20", "1"), ("resnet18", "2"), pytest.param("resnet50", "1", marks=pytest.mark.slow)],
+    [
+        ("cifar_resnet20", "1"),
+        pytest.param("resnet18", "2", marks=pytest.mark.slow),
+        pytest.param("resnet50", "1", marks=pytest.mark.slow),
+    ],
 )
 def test_jax_gives_the_same_logits(tmp_path, cli, name, version):
     outputs = {}

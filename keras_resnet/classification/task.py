@@ -34,7 +34,7 @@ class Classification:
         self.train_size = self.sizes["train"]
         side = config.data.image_size or self.images.image_shape[0] or config.model.spec.image_size
         self.image_shape = (side, side, self.images.image_shape[2])
-        if config.export.top_k > len(self.labels):
+        if config.export.top_k and config.export.top_k > len(self.labels):
             raise ConfigError(
                 f"export.top_k: {config.export.top_k} is more than the {len(self.labels)} classes of {config.data.name}"
             )
@@ -166,7 +166,7 @@ class Classification:
             model,
             labels=self.labels,
             image_shape=self.image_shape,
-            top_k=self.config.export.top_k,
+            top_k=self.config.export.top_k or min(5, len(self.labels)),
             crop_fraction=self.config.eval.crop_fraction,
         )
 

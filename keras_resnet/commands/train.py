@@ -4,7 +4,7 @@ import os
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.config import check_strategy, load_config
-from keras_resnet.errors import ConfigError
+from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.training.run_folder import RunFolder
 from keras_resnet.training.tf_config import check_tf_config
 
@@ -39,6 +39,9 @@ def train(
     if print_config:
         print(config.to_yaml(), end="")
         return
+    kind, _, path = config.data.name.partition(":")
+    if kind == "folder" and not os.path.isdir(path):
+        raise DataError(f"data.name: {config.data.name}: there is no such folder")
 
     # TensorFlow takes seconds to load; whatever is wrong above is reported before it.
     from keras_resnet.task import load_task

@@ -278,7 +278,11 @@ class Eval(_Group):
 class Export(_Group):
     """What an exported model answers."""
 
-    top_k: int = Field(5, ge=1, description="Classes that serving_default returns for an image.")
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="Classes that serving_default returns for an image. null: 5, or all of fewer.",
+    )
 
 
 class Config(_Group):

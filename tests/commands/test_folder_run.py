@@ -23,7 +23,6 @@ TRAIN = (
     "train.log_every=20",
     "train.eval_every=60",
     "eval.batch_size=16",
-    "export.top_k=2",
 )
 CONFIG = "--config=configs/folder/scratch.yaml"
 
