@@ -11,7 +11,7 @@ from keras_resnet.builder import build
 from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.batches import distribute
 from keras_resnet.data.decode import decode
-from keras_resnet.data.faults import unreadable
+from keras_resnet.data.faults import named, unreadable
 from keras_resnet.errors import DataError
 from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors
 
@@ -96,10 +96,7 @@ def _gathered(task, strategy, split, views, batch_size, step):
         try:
             outputs = step(next(elements))
         except tf.errors.OpError as error:
-            faults = unreadable(images, pipeline.eval_indices(images, batch_size, number))
-            if not faults:
-                raise
-            raise DataError(f"{faults[0]} (data.on_error: skip would leave it out)") from error
+            raise named(error, unreadable(images, pipeline.eval_indices(images, batch_size, number))) from error
         rows.append(tuple(np.concatenate([r.numpy() for r in strategy.experimental_local_results(o)]) for o in outputs))
     scores, labels, weights = (np.concatenate(column) for column in zip(*rows, strict=True))
     indices = np.flatnonzero(weights)  # filling and unreadable images have weight 0

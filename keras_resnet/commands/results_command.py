@@ -19,6 +19,7 @@ from rich.text import Text
 from keras_resnet.analysis.published import published
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import write_aside
+from keras_resnet.training.metrics_log import read_metrics
 from keras_resnet.training.run_folder import RunFolder
 
 CSV = flags.DEFINE_string("csv", None, "A file to write the table to as well, with every column.")
@@ -160,19 +161,9 @@ def _progress(checkpoints, steps):
 
 
 def _evaluations(path):
-    """Validation figures in metrics.jsonl, in order; a last line that is being written is left out."""
-    found = []
-    if os.path.isfile(path):
-        with open(path, encoding="utf-8") as file:
-            for text in file:
-                try:
-                    line = json.loads(text).items()
-                except (ValueError, AttributeError):
-                    break
-                figures = {k.removeprefix("validation/"): v for k, v in line if k.startswith("validation/")}
-                if "error" in figures:
-                    found.append(figures)
-    return found
+    """Validation figures in metrics.jsonl, in order."""
+    figures = [{k.removeprefix("validation/"): v for k, v in line.items()} for line in read_metrics(path)]
+    return [each for each in figures if "error" in each]
 
 
 def _commit(folder):

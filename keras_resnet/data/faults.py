@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import Split
+from keras_resnet.errors import DataError
 
 
 def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
@@ -18,6 +19,11 @@ def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
         except tf.errors.OpError as error:
             found.append(f"{split.source(index)}: {reason(error)}")
     return found
+
+
+def named(error: tf.errors.OpError, faults: list[str]) -> Exception:
+    """What to raise for an error of a data set: a `DataError` with the first of `faults`, or the error itself."""
+    return DataError(f"{faults[0]} (data.on_error: skip would leave it out)") if faults else error
 
 
 def reason(error: tf.errors.OpError) -> str:

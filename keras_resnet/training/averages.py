@@ -12,9 +12,13 @@ from keras_resnet.data.batches import training_batches
 
 def statistics(model: keras.Model) -> list:
     """The moving means and variances that training updates."""
+    return [variable for layer in _averaging(model) for variable in (layer.moving_mean, layer.moving_variance)]
+
+
+def _averaging(model):
+    """The batch normalizations that are not frozen."""
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    learning = [layer for layer in layers if layer.trainable and not getattr(layer, "frozen_statistics", False)]
-    return [variable for layer in learning for variable in (layer.moving_mean, layer.moving_variance)]
+    return [layer for layer in layers if layer.trainable and not getattr(layer, "frozen_statistics", False)]
 
 
 def share_over_replicas(variables: list) -> None:
@@ -56,7 +60,9 @@ def reestimate_statistics(task, model: keras.Model, strategy: tf.distribute.Stra
     average of the batches' means; the variance is that of all images, the average variance plus the variance of the
     means. Over several replicas, a batch counts with the average of its replicas.
     """
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    layers = _averaging(model)
+    if not layers:
+        return
     momentums = [layer.momentum for layer in layers]
     batches = min(batches, task.config.train.total_steps)
     for layer in layers:

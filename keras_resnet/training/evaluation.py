@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.data.batches import distribute
-from keras_resnet.errors import DataError
+from keras_resnet.data.faults import named
 from keras_resnet.training.steps import make_eval_step
 
 
@@ -25,10 +25,7 @@ class Evaluator:
             try:
                 sums.append(self._step(next(batches)))
             except tf.errors.OpError as error:
-                faults = self._task.eval_faults(split, step)
-                if not faults:
-                    raise
-                raise DataError(f"{faults[0]} (data.on_error: skip would leave it out)") from error
+                raise named(error, self._task.eval_faults(split, step)) from error
         return self._task.summarize(add(sums))
 
 

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_resnet.data.batches import training_batches
+from keras_resnet.data.faults import named
 from keras_resnet.errors import ConfigError, DataError, DiskError, DivergenceError
 from keras_resnet.task import Task
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
@@ -152,11 +153,9 @@ class _Run:
     def _name_fault(self, error):
         """Raises what the data's error means: TensorFlow seldom names the file."""
         faults = self.task.train_faults(self.step)
-        if faults:
-            raise DataError(f"{faults[0]} (data.on_error: skip would leave it out)") from error
-        if self.config.data.service:
+        if self.config.data.service and not faults:
             raise DataError(f"data.service: {self.config.data.service}: {error.message.splitlines()[0]}") from error
-        raise error
+        raise named(error, faults) from error
 
     def _train_figures(self):
         figures = self.task.summarize(self.pending)
