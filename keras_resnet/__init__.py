@@ -33,7 +33,7 @@ _HOMES = {
         "decode_predictions",
     ],
     "layers": ["BatchNormalization", "Gate", "Pad"],
-    "weights": ["load_weights", "save_weights"],
+    "weights.native": ["load_weights", "save_weights"],
     "analysis.complexity": ["complexity"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

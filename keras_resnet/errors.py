@@ -22,7 +22,7 @@ class DataError(UserError):
 
 
 class DivergenceError(UserError):
-    """Training whose loss is no longer a number."""
+    """Training whose loss is no longer a number, or explodes."""
 
     exit_code = 4
 
@@ -31,6 +31,20 @@ class DiskError(UserError):
     """A disk that is full or cannot be written."""
 
     exit_code = 5
+
+
+class LostWorkerError(UserError):
+    """Another worker of the cluster is gone."""
+
+    exit_code = 6
+
+
+class Stopped(UserError):
+    """A run that a signal has ended, after it saved."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def suggest(value: str, allowed) -> str:

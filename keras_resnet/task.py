@@ -48,6 +48,9 @@ class Task(Protocol):
     def train_faults(self, step: int) -> list[str]:
         """A line for each training sample of a step that cannot be read, naming its file."""
 
+    def train_samples(self, step: int) -> list[str]:
+        """Where each training sample of a step lies, over all workers."""
+
     def eval_faults(self, split: str, step: int) -> list[str]:
         """The same for a step of an evaluation."""
 

@@ -9,6 +9,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from keras_resnet.errors import ConfigError
+from keras_resnet.files import is_remote, read
 
 MAX_BYTES = 1_000_000  # no configuration comes near; a file that does is a mistake or an attack
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
@@ -85,8 +86,11 @@ def dump_yaml(value: dict) -> str:
 
 def _read_text(path):
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(MAX_BYTES + 1)
+        if is_remote(path):
+            text = read(path).decode()
+        else:
+            with open(path, encoding="utf-8") as file:
+                text = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ from fork_server import ForkServer
 
 ROOT = pathlib.Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-sys.path[:0] = [str(GOLDEN), str(ROOT / "tests")]
+sys.path[:0] = [str(GOLDEN), str(ROOT / "tests"), str(ROOT / "tests" / "faults")]
 
 
 # Two CPU devices in every test process, so that two replicas can train; possible only before TensorFlow starts.
@@ -58,12 +58,12 @@ def policy():
 SERVER = ForkServer()
 
 
-def run(*command, cwd=ROOT, env=None, timeout=300):
-    """Runs `python COMMAND...` as a user would, and returns the finished process."""
+def run(*command, cwd=ROOT, env=None, timeout=300, signals=()):
+    """Runs `python COMMAND...` as a user would, and returns the finished process; `signals` as for the `ForkServer`."""
     environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | {"PYTHONPATH": str(ROOT)} | (env or {})
     arguments = list(map(str, command))
     if arguments[0].endswith(".py") or arguments[0] == "-m":
-        return SERVER.run(arguments, str(cwd), environment, timeout)
+        return SERVER.run(arguments, str(cwd), environment, timeout, signals)
     arguments = [sys.executable, *arguments]
     return subprocess.run(
         arguments, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
@@ -123,3 +123,25 @@ def photographs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photographs")
     cut_photographs(folder, 60)
     return folder
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory):
+    """The folder of a run of the fault tests that nothing disturbed."""
+    from faults_rig import train
+
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    process = train(folder)
+    assert process.returncode == 0, process.stderr
+    return folder
+
+
+@pytest.fixture
+def figure(capsys):
+    """Prints a row for docs/reliability.md: figure("R2", "20 of 20 bit-identical")."""
+
+    def show(name, text):
+        with capsys.disabled():
+            print(f"\n{name}: {text}", flush=True)
+
+    return show

@@ -11,6 +11,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 
@@ -20,14 +21,23 @@ class ForkServer:
     def __init__(self):
         self._process = None
 
-    def run(self, command: list[str], cwd: str, env: dict[str, str], timeout: float) -> subprocess.CompletedProcess:
-        """Runs `python COMMAND...` to its end, and returns what subprocess.run would."""
+    def run(
+        self, command: list[str], cwd: str, env: dict[str, str], timeout: float, signals=()
+    ) -> subprocess.CompletedProcess:
+        """Runs `python COMMAND...` to its end, and returns what subprocess.run would.
+
+        Args:
+            command, cwd, env, timeout: as there.
+            signals: what is sent to it, in this order: (file that must be there and not empty, or None; seconds after
+                that, or after the signal before; number of the signal).
+        """
         if self._process is None:
             arguments = [sys.executable, __file__]
             self._process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         with tempfile.TemporaryDirectory() as folder:
             outputs = [os.path.join(folder, name) for name in ("stdout", "stderr")]
             job = {"command": command, "cwd": cwd, "env": env, "outputs": outputs, "timeout": timeout}
+            job["signals"] = [[path and str(path), seconds, number] for path, seconds, number in signals]
             self._process.stdin.write(json.dumps(job) + "\n")
             self._process.stdin.flush()
             code = int(self._process.stdout.readline())
@@ -56,8 +66,23 @@ def serve():
         if child == 0:
             signal.alarm(int(job["timeout"]))  # ends a command that hangs
             os._exit(_run(job))
-        _, status = os.waitpid(child, 0)
+        status = _wait(child, job["signals"])
         print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _wait(child, signals):
+    """Sends the signals when they are due, and returns the status that the child ends with."""
+    for path, seconds, number in signals:
+        due = None
+        while due is None or time.monotonic() < due:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return status
+            if due is None and (path is None or (os.path.exists(path) and os.path.getsize(path))):
+                due = time.monotonic() + seconds
+            time.sleep(0.002)
+        os.kill(child, number)
+    return os.waitpid(child, 0)[1]
 
 
 def _run(job):

@@ -13,7 +13,7 @@ ALLOWED = {
     "errors": set(),
     "files": set(),
     "specs": set(),
-    "yaml_files": {"errors"},
+    "yaml_files": {"errors", "files"},
     "config": {"errors", "specs", "yaml_files"},
     "layers": set(),
     "blocks": {"layers"},
@@ -47,7 +47,6 @@ ALLOWED = {
 # Parts that know of no TensorFlow: instant configuration errors, and networks on every Keras backend.
 WITHOUT_TENSORFLOW = {
     "errors",
-    "files",
     "specs",
     "yaml_files",
     "config",

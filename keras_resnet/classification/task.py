@@ -17,7 +17,8 @@ from keras_resnet.data.faults import unreadable
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.mixing import mix_pairs
 from keras_resnet.errors import ConfigError
-from keras_resnet.weights.native import assign_tensors, named_variables, read_tensors
+from keras_resnet.weights.native import assign_tensors, named_variables
+from keras_resnet.weights.tensors import read_tensors
 
 
 class Classification:
@@ -104,8 +105,15 @@ class Classification:
 
     def train_faults(self, step):
         """A line for each image of a training step that cannot be read."""
-        split, train = self.images.split("train"), self.config.train
-        return unreadable(split, pipeline.train_indices(split, train.seed, train.batch_size, step))
+        return unreadable(self.images.split("train"), self._indices(step))
+
+    def train_samples(self, step):
+        """Where each image of a training step lies."""
+        return [self.images.split("train").source(index) for index in self._indices(step)]
+
+    def _indices(self, step):
+        train = self.config.train
+        return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step)
 
     def eval_faults(self, split, step):
         """A line for each image of an evaluation step that cannot be read."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from keras_resnet.errors import ConfigError, UserError
+from keras_resnet.errors import ConfigError, Stopped, UserError
 
 
 def main(command: Callable[[list[str]], int | None], argv: list[str] | None = None, usage: str = "") -> None:
@@ -29,6 +29,9 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
                 " ".join(str(error).replace("Unknown command line flag", "unknown flag").split())
             ) from None
         sys.exit(command(positional))
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.exit_code)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -8,7 +8,6 @@ import io
 import json
 import math
 import os
-import re
 
 from absl import flags
 from rich.console import Console
@@ -19,6 +18,7 @@ from rich.text import Text
 from keras_resnet.analysis.published import published
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import write_aside
+from keras_resnet.training.checkpoints import committed
 from keras_resnet.training.metrics_log import read_metrics
 from keras_resnet.training.run_folder import RunFolder
 
@@ -154,10 +154,9 @@ def _errors(best, last):
 
 
 def _progress(checkpoints, steps):
-    """Where a run stands; `checkpoints.committed` says the same, but brings TensorFlow along."""
-    names = os.listdir(checkpoints) if os.path.isdir(checkpoints) else []
-    done = [int(match[1]) for match in (re.fullmatch(r"step-(\d+)", name) for name in names) if match]
-    return f"step {max(done):,} of {steps:,}" if done else "not started"
+    """Where a run stands."""
+    done = committed(checkpoints)
+    return f"step {done[0][0]:,} of {steps:,}" if done else "not started"
 
 
 def _evaluations(path):

@@ -1,6 +1,5 @@
 """A run's network with its weights, ready to be evaluated or exported."""
 
-import os
 from dataclasses import dataclass
 
 import keras
@@ -8,10 +7,12 @@ from pydantic import ValidationError
 
 from keras_resnet.config import Config, changed
 from keras_resnet.errors import ConfigError
+from keras_resnet.files import is_file
 from keras_resnet.task import Task, load_task
 from keras_resnet.training.checkpoints import committed, read_checkpoint
 from keras_resnet.training.run_folder import RunFolder, check_checkpoint_name
-from keras_resnet.weights.native import assign_tensors, named_variables, read_metadata, read_tensors
+from keras_resnet.weights.native import assign_tensors, named_variables
+from keras_resnet.weights.tensors import read_metadata, read_tensors
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def load_run(path: str, checkpoint: str = "best", assignments: tuple[str, ...] |
         ConfigError: there is no such run or checkpoint, or its weights are damaged.
     """
     try:
-        if os.path.isfile(path):
+        if is_file(path):
             config, arrays, step = _weights_file(path)
             finished = True
         else:
@@ -65,7 +66,7 @@ def _weights_file(path):
 def _weights(folder, checkpoint):
     """(tensors of the network by name, step)."""
     path = {"best": folder.best_weights, "last": folder.last_weights}.get(checkpoint)
-    if path and os.path.isfile(path):
+    if path and is_file(path):
         step = read_metadata(path).get("step", "")
         if not step.isdecimal():
             raise ConfigError(f"{path}: is not a run's file: it does not say of which step its weights are")

@@ -1,12 +1,14 @@
 """What train.py does: check everything that can be checked at once, then train."""
 
+import glob
 import os
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.config import check_strategy, load_config
 from keras_resnet.errors import ConfigError, DataError
+from keras_resnet.files import is_file
+from keras_resnet.training.cluster import check_cluster
 from keras_resnet.training.run_folder import RunFolder
-from keras_resnet.training.tf_config import check_tf_config
 
 
 def train(
@@ -30,11 +32,10 @@ def train(
     if virtual_devices and strategy != "mirrored":
         raise ConfigError(f"--virtual_devices={virtual_devices}: is for --strategy=mirrored, got --strategy={strategy}")
     if strategy == "multi_worker":
-        check_tf_config()
+        check_cluster()
     if workdir:
         RunFolder(workdir).check_free()
-    started = workdir and os.path.isfile(RunFolder(workdir).config)  # its checkpoints hold the weights
-    if config.model.weights and not started and not os.path.isfile(config.model.weights):
+    if config.model.weights and not os.path.isfile(config.model.weights) and not _started(workdir, config_path):
         raise ConfigError(f"model.weights: no such file: {config.model.weights}")
     if print_config:
         print(config.to_yaml(), end="")
@@ -46,21 +47,24 @@ def train(
     # TensorFlow takes seconds to load; whatever is wrong above is reported before it.
     from keras_resnet.task import load_task
     from keras_resnet.training.fit import fit
+    from keras_resnet.training.lock import locked
     from keras_resnet.training.strategy import is_chief, make_strategy
 
     devices = make_strategy(strategy, virtual_devices, require_gpus)
     check_strategy(config, strategy, devices.num_replicas_in_sync)
     task = load_task(config)
     folder = RunFolder(workdir) if workdir else RunFolder.default(config_path, task.config)
-    if is_chief(devices):  # one process writes; the others only read
-        folder.claim(task.config)
-        if not workdir:
-            folder.point_latest()
-
-    finished = folder.read_results() is not None
-    results = fit(task, devices, folder)
-    if not is_chief(devices):
+    if not is_chief(devices):  # one process writes; the others only read
+        fit(task, devices, folder)
         return
+    folder.claim(task.config)
+    if not workdir:
+        folder.point_latest()
+    results = folder.read_results()
+    finished = results is not None
+    if results is None:
+        with locked(folder, print):
+            results = fit(task, devices, folder)
     best = results["best"]
     print(f"{'Already finished' if finished else 'Finished'}: {results['steps']:,} steps in {results['seconds']:.0f} s")
     print("  validation   " + _figures(results["validation"]))
@@ -68,6 +72,13 @@ def train(
     for name, path in (("weights", folder.best_weights), ("curves", folder.curves), ("metrics", folder.metrics)):
         print(f"  {name:<11}  {path}")
     print(f"\nNext: python export.py --workdir={folder.path} --output=exports/{config.model.name}")
+
+
+def _started(workdir, config_path):
+    """Whether a run was begun that this may be: its checkpoints hold the weights, and their file may be gone."""
+    if workdir:
+        return is_file(RunFolder(workdir).config)
+    return bool(glob.glob(RunFolder.default_pattern(config_path)))
 
 
 def _figures(figures):

@@ -3,9 +3,13 @@
 Knows nothing of TensorFlow, so that a mistake shows at once.
 """
 
-from keras_resnet.config.groups import Config, Data, Eval, Export, Model, Train
+from keras_resnet.config.data import Data
+from keras_resnet.config.differences import first_difference
+from keras_resnet.config.groups import Config, Eval, Export
 from keras_resnet.config.loading import changed, config_json_schema, load_config, validate
+from keras_resnet.config.model import Model
 from keras_resnet.config.resolving import check_strategy, resolve
+from keras_resnet.config.train import Recovery, Train
 
 __all__ = [
     "Config",
@@ -13,10 +17,12 @@ __all__ = [
     "Eval",
     "Export",
     "Model",
+    "Recovery",
     "Train",
     "changed",
     "check_strategy",
     "config_json_schema",
+    "first_difference",
     "load_config",
     "resolve",
     "validate",

@@ -6,7 +6,8 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from keras_resnet.config.groups import IMAGE_SETS, Config
+from keras_resnet.config.data import IMAGE_SETS
+from keras_resnet.config.groups import Config
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.specs import SPECS
 from keras_resnet.yaml_files import Located, merge, read_yaml, read_yaml_value

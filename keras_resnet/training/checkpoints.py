@@ -1,108 +1,198 @@
-"""Everything a run needs to go on, as one directory: complete and proven by its manifest, or not there."""
+"""Everything a run needs to go on, as one directory: complete and proven by its manifest, or not there.
+
+On a disk a checkpoint is written aside and renamed once. Stores of objects have no such rename; there the manifest,
+written last, is what makes a checkpoint of the files beside it. See `docs/decisions/0010-checkpoints.md`.
+"""
 
 import hashlib
 import json
 import os
 import re
-import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from keras_resnet.weights.native import read_tensors, write_tensors
+from keras_resnet.errors import ConfigError
+from keras_resnet.files import (
+    has_rename,
+    make_folder,
+    names,
+    read,
+    remove,
+    remove_folder,
+    sync_folder,
+    unique_suffix,
+    write_synced,
+)
+from keras_resnet.weights.tensors import pack, unpack
 
+FORMAT = 1
 MANIFEST = "MANIFEST.json"
+VARIABLES, STATE = "variables.safetensors", "state.json"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was read.
+    """What a checkpoint holds.
 
     Attributes:
         step: optimizer steps done.
         arrays: variables by name.
         state: what else goes on: best figures, sums not yet reported.
+        config: the run's resolved configuration.
     """
 
     step: int
     arrays: dict[str, np.ndarray]
     state: dict
+    config: dict = field(default_factory=dict)
 
 
-def save_checkpoint(folder: str, checkpoint: Checkpoint, keep: int) -> str:
-    """Writes `folder`/step-00000123, aside first and renamed once; keeps the `keep` newest.
+def save_checkpoint(folder: str, checkpoint: Checkpoint) -> str:
+    """Writes `folder`/step-00000123, and returns its path.
 
-    Returns:
-        The directory's path.
+    Raises:
+        OSError: it cannot be written; what was there before stays.
     """
-    os.makedirs(folder, exist_ok=True)
     final = os.path.join(folder, f"step-{checkpoint.step:08d}")
-    aside = os.path.join(folder, f".tmp-{checkpoint.step}-{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    os.makedirs(aside)
-    write_tensors(checkpoint.arrays, os.path.join(aside, "variables.safetensors"))
-    _write_json(os.path.join(aside, "state.json"), {"step": checkpoint.step} | checkpoint.state)
-    files = sorted(os.listdir(aside))
-    _write_json(os.path.join(aside, MANIFEST), {name: _sha256(os.path.join(aside, name)) for name in files})
-    shutil.rmtree(final, ignore_errors=True)
-    os.rename(aside, final)
-    _sync_directory(folder)
-    for _, path in committed(folder)[keep:]:
-        shutil.rmtree(path, ignore_errors=True)
+    stage = os.path.join(folder, f".step-{checkpoint.step}.{unique_suffix()}") if has_rename(folder) else final
+    contents = {VARIABLES: pack(checkpoint.arrays), STATE: _dump(checkpoint.state)}
+    discard(stage)
+    try:
+        make_folder(stage)
+        for name, content in contents.items():
+            write_synced(os.path.join(stage, name), content)
+        write_synced(os.path.join(stage, MANIFEST), _manifest(checkpoint, contents))
+        if stage != final:
+            sync_folder(stage)
+            discard(final)
+            os.rename(stage, final)
+            sync_folder(folder)
+    except OSError:
+        remove_folder(stage)  # frees the disk for the next try
+        raise
     return final
+
+
+def _manifest(checkpoint, contents):
+    files = {name: {"bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for name, c in contents.items()}
+    body = {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "files": files,
+        "versions": _versions(),
+        "config": checkpoint.config,
+    }
+    return _dump(body | {"sha256": hashlib.sha256(_dump(body)).hexdigest()})
+
+
+def _versions():
+    from keras_resnet import __version__
+
+    found = {"keras_resnet": __version__}
+    for package in ("keras", "tensorflow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # built under another name; it tells nothing then
+            continue
+    return found
+
+
+def _dump(value):
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
 def committed(folder: str) -> list[tuple[int, str]]:
     """(step, path) of the checkpoints in a folder, newest first."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    matches = [re.fullmatch(r"step-(\d+)", name) for name in names]
+    return [(step, path) for step, path in _directories(folder) if MANIFEST in names(path)]
+
+
+def _directories(folder):
+    matches = [re.fullmatch(r"step-(\d{8,})", name) for name in names(folder)]
     return sorted(((int(m[1]), os.path.join(folder, m[0])) for m in matches if m), reverse=True)
+
+
+def discard(path: str) -> None:
+    """Removes a checkpoint: first what makes it one, so that a crash leaves no half of it that counts."""
+    remove(os.path.join(path, MANIFEST))
+    remove_folder(path)
+
+
+def prune(folder: str, newest: int, keep: int, best: int | None) -> None:
+    """Keeps the `keep` checkpoints up to step `newest`, and that of step `best`.
+
+    Those of later steps are damaged ones that the run went back over; it will come to replace them. What crashes left
+    goes too, so that only the one process that holds the folder may call this.
+    """
+    directories = _directories(folder)
+    counted = [(step, path) for step, path in directories if step <= newest]
+    whole = [step for step, path in counted if MANIFEST in names(path)]
+    for step, path in counted:
+        if step not in whole[:keep] and step != best:
+            discard(path)
+    for name in names(folder):
+        if name.startswith(".step-"):
+            remove_folder(os.path.join(folder, name))
 
 
 def read_checkpoint(path: str) -> Checkpoint:
     """Reads a checkpoint and proves every byte of it.
 
     Raises:
-        ValueError: a file is missing or not what the manifest says; the message names it.
+        ValueError: a file is missing or not what was written; the message names it.
+        ConfigError: a later version of this package wrote it.
     """
+    manifest = _read_manifest(path)
+    contents = {name: _proven(os.path.join(path, name), about) for name, about in manifest["files"].items()}
+    arrays = unpack(contents[VARIABLES], os.path.join(path, VARIABLES))
+    return Checkpoint(manifest["step"], arrays, json.loads(contents[STATE]), manifest["config"])
+
+
+def _read_manifest(path):
+    file = os.path.join(path, MANIFEST)
+    content = _read(file)
     try:
-        with open(os.path.join(path, MANIFEST), encoding="utf-8") as file:
-            manifest = json.load(file)
-        for name, digest in manifest.items():
-            if _sha256(os.path.join(path, name)) != digest:
-                raise ValueError(f"{os.path.join(path, name)} was altered after it was written")
-        with open(os.path.join(path, "state.json"), encoding="utf-8") as file:
-            state = json.load(file)
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    return Checkpoint(state.pop("step"), read_tensors(os.path.join(path, "variables.safetensors")), state)
+        manifest = json.loads(content)
+        digest = manifest.pop("sha256")
+        whole = _dump(manifest | {"sha256": digest}) == content
+        proven = whole and hashlib.sha256(_dump(manifest)).hexdigest() == digest
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        proven = False
+    if not proven:
+        raise ValueError(f"{file}: {len(content)} bytes that are no manifest, or were altered")
+    if manifest["format"] > FORMAT:
+        raise ConfigError(
+            f"{path}: written by keras_resnet {manifest['versions']['keras_resnet']} in format {manifest['format']}; "
+            f"this version reads formats up to {FORMAT}"
+        )
+    if f"step-{manifest['step']:08d}" != os.path.basename(path):
+        raise ValueError(f"{path}: is the checkpoint of step {manifest['step']} under another name")
+    return manifest
 
 
-def newest_checkpoint(folder: str, warn) -> Checkpoint | None:
+def _proven(path, about):
+    content = _read(path)
+    if len(content) != about["bytes"]:
+        raise ValueError(f"{path}: has {len(content)} of {about['bytes']} bytes")
+    if hashlib.sha256(content).hexdigest() != about["sha256"]:
+        raise ValueError(f"{path}: was altered after it was written (its sha256 differs)")
+    return content
+
+
+def _read(path):
+    try:
+        return read(path)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+
+
+def newest_checkpoint(folder: str, warn: Callable[[str], None]) -> Checkpoint | None:
     """The newest checkpoint that is whole; `warn(message)` hears of each damaged one that is skipped."""
-    for _, path in committed(folder):
+    for _, path in _directories(folder):
         try:
             return read_checkpoint(path)
         except ValueError as error:
             warn(f"skipping a damaged checkpoint: {error}")
     return None
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_json(path, value):
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,39 +1,60 @@
-"""Where figures can be watched. A dashboard has `write(step, {name: figure})` and `close()`."""
+"""Where figures can be watched. A dashboard has `write(step, {name: figure})`, `rewind(step)` and `close()`."""
 
 import os
+import time
 
-import tensorflow as tf
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from keras_resnet.config import Config
 from keras_resnet.errors import ConfigError
+from keras_resnet.files import is_remote, os_errors
 from keras_resnet.training.run_folder import RunFolder
 
 
-def open_dashboards(config: Config, folder: RunFolder) -> list:
+def open_dashboards(config: Config, folder: RunFolder, start_step: int) -> list:
     """TensorBoard always, Weights & Biases where `train.wandb_project` names a project.
+
+    Args:
+        config: the run's.
+        folder: the run's.
+        start_step: the step that it goes on from.
 
     Raises:
         ConfigError: wandb is not installed, or does not start.
     """
     asked = [WeightsAndBiases(config, folder)] if config.train.wandb_project else []
-    return [TensorBoard(folder), *asked]
+    return [TensorBoard(folder, start_step), *asked]
 
 
 class TensorBoard:
     """Event files in the run's folder."""
 
-    def __init__(self, folder: RunFolder):
-        self._writer = tf.summary.create_file_writer(folder.tensorboard)
+    def __init__(self, folder: RunFolder, start_step: int):
+        self._path = folder.tensorboard
+        with os_errors(self._path):
+            self._writer = EventFileWriter(self._path)
+        self.rewind(start_step)
 
     def write(self, step: int, figures: dict[str, float]) -> None:
         """Adds scalars."""
-        with self._writer.as_default(step):
-            for name, value in figures.items():
-                tf.summary.scalar(name, value)
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        self._add(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+
+    def rewind(self, step: int) -> None:
+        """Has TensorBoard forget what other processes told of later steps."""
+        restart = SessionLog(status=SessionLog.START)
+        self._add(Event(wall_time=time.time(), step=step + 1, session_log=restart))
 
     def close(self) -> None:
         """Flushes the events."""
-        self._writer.close()
+        with os_errors(self._path):
+            self._writer.close()
+
+    def _add(self, event):
+        with os_errors(self._path):
+            self._writer.add_event(event)
 
 
 class WeightsAndBiases:
@@ -52,7 +73,7 @@ class WeightsAndBiases:
                 name=name,
                 id=f"{name}-{config.digest()}",
                 resume="allow",
-                dir=folder.path,
+                dir=None if is_remote(folder.path) else folder.path,
                 config=config.model_dump(mode="json"),
             )
         except wandb.Error as error:
@@ -61,6 +82,9 @@ class WeightsAndBiases:
     def write(self, step: int, figures: dict[str, float]) -> None:
         """Adds a row."""
         self._run.log(figures, step=step)
+
+    def rewind(self, step: int) -> None:
+        """wandb cannot: it leaves out what comes again, until new steps come."""
 
     def close(self) -> None:
         """Waits until everything is stored."""

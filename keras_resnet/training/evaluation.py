@@ -1,5 +1,7 @@
 """Exact figures of a model over a whole split."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -8,11 +10,22 @@ from keras_resnet.data.faults import named
 from keras_resnet.training.steps import make_eval_step
 
 
-class Evaluator:
-    """Evaluates a model on a task's splits; traces its step once."""
+class Interrupted(Exception):
+    """An evaluation that was told to stop."""
 
-    def __init__(self, task, model, strategy):
-        self._task, self._strategy = task, strategy
+
+class Evaluator:
+    """Evaluates a model on a task's splits; traces its step once.
+
+    Args:
+        task: what is evaluated.
+        model: the network.
+        strategy: the devices.
+        told_to_stop: asked before every step; ends the evaluation with `Interrupted`.
+    """
+
+    def __init__(self, task, model, strategy, told_to_stop: Callable[[], bool] = lambda: False):
+        self._task, self._strategy, self._told_to_stop = task, strategy, told_to_stop
         self._step = make_eval_step(task, model, strategy)
 
     def __call__(self, split: str) -> dict[str, float]:
@@ -22,6 +35,8 @@ class Evaluator:
         )
         batches, sums = iter(dataset), []
         for step in range(self._task.eval_steps(split)):
+            if self._told_to_stop():
+                raise Interrupted
             try:
                 sums.append(self._step(next(batches)))
             except tf.errors.OpError as error:

@@ -1,8 +1,8 @@
 """Figures over steps: metrics.jsonl, and the dashboards that show them while a run goes on."""
 
 import json
-import os
 
+from keras_resnet.files import is_remote, read
 from keras_resnet.training.run_folder import RunFolder, write_text
 
 
@@ -19,13 +19,29 @@ class MetricsLog:
 
     def __init__(self, folder: RunFolder, start_step: int, dashboards=()):
         self._folder, self._dashboards = folder, dashboards
-        kept = [line for line in read_metrics(folder.metrics) if line.get("step", start_step + 1) <= start_step]
-        write_text(folder.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        self._drop_after(start_step)
+
+    def rewind(self, step: int) -> None:
+        """Goes on from an earlier step: what comes after it is dropped."""
+        self._drop_after(step)
+        for dashboard in self._dashboards:
+            dashboard.rewind(step)
+
+    def _drop_after(self, step):
+        kept = [line for line in read_metrics(self._folder.metrics) if line.get("step", step + 1) <= step]
+        self._write_all(kept)
+
+    def _write_all(self, lines):
+        write_text(self._folder.metrics, "".join(json.dumps(line) + "\n" for line in lines))
 
     def write(self, step: int, figures: dict[str, float], speeds: dict[str, float] | None = None) -> None:
         """Adds a line {"step": step, "train/loss": figure, ...}; dashboards get `speeds` too."""
-        with open(self._folder.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step} | figures) + "\n")
+        line = {"step": step} | figures
+        if is_remote(self._folder.metrics):  # stores of objects cannot append
+            self._write_all([*read_metrics(self._folder.metrics), line])
+        else:
+            with open(self._folder.metrics, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
         for dashboard in self._dashboards:
             dashboard.write(step, figures | (speeds or {}))
 
@@ -37,12 +53,14 @@ class MetricsLog:
 
 def read_metrics(path: str) -> list[dict]:
     """The lines of a metrics file; a last one that a crash cut off is left out."""
-    lines = []
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            for text in file:
-                try:
-                    lines.append(json.loads(text))
-                except json.JSONDecodeError:
-                    break
+    lines: list[dict] = []
+    try:
+        content = read(path)
+    except FileNotFoundError:
+        return lines
+    for text in content.decode(errors="replace").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
     return lines

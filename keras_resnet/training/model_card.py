@@ -3,6 +3,7 @@
 import json
 
 from keras_resnet.analysis.published import published
+from keras_resnet.files import read
 from keras_resnet.training.run_folder import RunFolder, write_text
 
 
@@ -22,8 +23,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
     config = task.config
     network, data, train = config.model.name, config.data.name, config.train
     best = results["best"]
-    with open(folder.environment, encoding="utf-8") as file:
-        environment = json.load(file)
+    environment = json.loads(read(folder.environment))
     lines = [
         "---",
         "library_name: keras",

@@ -26,6 +26,10 @@ class SGD(keras.optimizers.SGD):
         clip_norm: greatest norm of the gradient of all variables, after the replicas' are summed.
         rate_factors: for each variable, in the order of `build`, what its learning rate is multiplied with.
         **kwargs: as for `keras.optimizers.SGD`.
+
+    Attributes:
+        gradient_norm: () of all variables together in the last step, before it is clipped.
+        rate_factor: (), what all learning rates are multiplied with; 1 at first.
     """
 
     def __init__(
@@ -43,13 +47,33 @@ class SGD(keras.optimizers.SGD):
         self.l2, self.decay_of, self.clip_norm = l2, decay_of, clip_norm
         self.rate_factors = list(rate_factors) if rate_factors else None
 
+    def build(self, variables):
+        """Adds what is told of a step, and what a rollback changes, to Keras's variables."""
+        if not self.built:
+            with keras.name_scope(self.name, caller=self):
+                self.gradient_norm = self._number("gradient_norm", "zeros")
+                self.rate_factor = self._number("rate_factor", "ones")
+        super().build(variables)
+
+    def _number(self, name, initializer):
+        return self.add_variable((), initializer, aggregation="only_first_replica", name=name)
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate after `step` steps."""
+        return float(ops.convert_to_numpy(self._learning_rate(step))) * float(ops.convert_to_numpy(self.rate_factor))
+
+    def _get_current_learning_rate(self):
+        rate = super()._get_current_learning_rate()
+        return rate * ops.cast(self.rate_factor, rate.dtype) if self.built else rate
+
     def _all_reduce_sum_gradients(self, grads_and_vars):
         # Where Keras sums over the replicas; its own global_clipnorm comes before that, and clips each replica's part.
-        summed = super()._all_reduce_sum_gradients(grads_and_vars)
-        if self.clip_norm is None:
-            return summed
-        gradients, variables = zip(*summed, strict=True)
-        return list(zip(tf.clip_by_global_norm(gradients, self.clip_norm)[0], variables, strict=True))
+        gradients, variables = zip(*super()._all_reduce_sum_gradients(grads_and_vars), strict=True)
+        norm = tf.linalg.global_norm(gradients)
+        self.gradient_norm.assign(norm)
+        if self.clip_norm is not None:
+            gradients = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)[0]
+        return list(zip(gradients, variables, strict=True))
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable from its gradient, already summed over the replicas."""

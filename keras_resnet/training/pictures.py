@@ -1,10 +1,12 @@
 """Pictures of a run: its curves, and the first images that it trains on."""
 
+import io
 import math
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from keras_resnet.files import write_aside
 from keras_resnet.training.metrics_log import read_metrics
 from keras_resnet.training.run_folder import RunFolder
 
@@ -22,7 +24,7 @@ def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
         pixels = np.clip(image[..., 0] if grey else image, 0, 255).astype(np.uint8)
         cell.imshow(pixels, cmap="gray" if grey else None, vmin=0, vmax=255)
         cell.set_title(caption if len(caption) <= 22 else caption[:21] + "…", fontsize=7)
-    figure.savefig(path, dpi=130)
+    write_aside(path, _png(figure))
 
 
 def draw_curves(folder: RunFolder, title: str) -> None:
@@ -47,4 +49,10 @@ def draw_curves(folder: RunFolder, title: str) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     figure.suptitle(title, fontsize=11)
-    figure.savefig(folder.curves, dpi=130)
+    write_aside(folder.curves, _png(figure))
+
+
+def _png(figure):
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=130)
+    return content.getvalue()

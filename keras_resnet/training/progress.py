@@ -61,10 +61,18 @@ class Reporter:
         if self._bar:
             self._bar.update(self._task, completed=step, text=self._status(step))
 
+    def rewind(self, step: int) -> None:
+        """Goes on from an earlier step."""
+        self._first, self._began = step, None
+        if self._bar:
+            self._bar.update(self._task, completed=step)
+
     def figures(self, step: int, figures: dict[str, float]) -> None:
         """Shows the newest figures; the line of the last step is always printed."""
         shown = "  ".join(
-            f"{name} {value:.4g}" for name, value in figures.items() if not name.endswith("learning_rate")
+            f"{name} {value:.4g}"
+            for name, value in figures.items()
+            if not name.endswith(("learning_rate", "gradient_norm"))
         )
         if any(name.startswith("validation") for name in figures):
             self._validation = f"{figures['validation/error']:.2f} %" if "validation/error" in figures else ""

@@ -6,9 +6,11 @@ import platform
 import subprocess
 from importlib.metadata import distributions
 
-from keras_resnet.config import Config, load_config
+from keras_resnet.config import Config, first_difference, load_config
 from keras_resnet.errors import ConfigError
-from keras_resnet.files import write_aside
+from keras_resnet.files import is_file, is_remote, make_folder, names, read, write_aside
+
+LOCKS = (".lock", ".holder.json")
 
 
 class RunFolder:
@@ -17,6 +19,9 @@ class RunFolder:
     config.yaml               the resolved configuration
     environment.json          versions of everything
     checkpoints/step-*/       what the run goes on from
+    divergences.json          where the loss exploded, and what was done about it
+    log.txt                   when which process began, saved, stopped
+    .lock  .holder.json       the process that trains here
     weights/best.safetensors  by validation; weights/last.safetensors at the end
     metrics.jsonl             a line per report, each step once
     tensorboard/  curves.png  the same as pictures
@@ -38,13 +43,20 @@ class RunFolder:
         self.examples = os.path.join(path, "examples.png")
         self.card = os.path.join(path, "README.md")
         self.results = os.path.join(path, "results.json")
+        self.divergences = os.path.join(path, "divergences.json")
+        self.log = os.path.join(path, "log.txt")
+        self.lock, self.holder = (os.path.join(path, name) for name in LOCKS)
 
     @classmethod
     def default(cls, config_path: str, config: Config) -> "RunFolder":
         """runs/<config>-<hash>: "configs/digits/resnet20.yaml" -> "runs/digits-resnet20-1a2b3c4d"."""
+        return cls(cls.default_pattern(config_path).replace("*", config.digest()))
+
+    @staticmethod
+    def default_pattern(config_path: str) -> str:
+        """The default folders of all runs of a configuration file."""
         folder, file = os.path.split(os.path.abspath(config_path))
-        name = f"{os.path.basename(folder)}-{os.path.splitext(file)[0]}-{config.digest()}"
-        return cls(os.path.join("runs", name))
+        return os.path.join("runs", f"{os.path.basename(folder)}-{os.path.splitext(file)[0]}-*")
 
     def claim(self, config: Config) -> None:
         """Makes the folder this run's, or finds that it is.
@@ -52,13 +64,13 @@ class RunFolder:
         Raises:
             ConfigError: it holds another run or something else, or cannot be written.
         """
-        if os.path.exists(self.config):
+        if is_file(self.config):
             check_same(self.read_config(), config, self.path)
             return
         try:
             self.check_free()
-            os.makedirs(os.path.dirname(self.best_weights), exist_ok=True)
-            os.makedirs(self.checkpoints, exist_ok=True)
+            make_folder(os.path.dirname(self.best_weights))
+            make_folder(self.checkpoints)
             write_text(self.environment, json.dumps(_environment(), indent=1) + "\n")
             write_text(self.config, config.to_yaml())
         except OSError as error:
@@ -66,10 +78,12 @@ class RunFolder:
 
     def check_free(self) -> None:
         """Raises a `ConfigError` where the folder holds neither a run nor what is left of one that was being made."""
-        there = set(os.listdir(self.path)) if os.path.isdir(self.path) else set()
-        ours = {"environment.json", "weights", "checkpoints"}
+        there = set(names(self.path))
+        ours = {"environment.json", "weights", "checkpoints", *LOCKS}
         if "config.yaml" not in there and [name for name in there - ours if ".tmp-" not in name]:
             raise ConfigError(f"--workdir={self.path}: the folder is not empty and holds no run; name another")
+        if is_remote(self.path):  # shows when the configuration is written
+            return
         parent = os.path.abspath(self.path)
         while not os.path.exists(parent):
             parent = os.path.dirname(parent)
@@ -82,15 +96,14 @@ class RunFolder:
         Raises:
             ConfigError: the folder holds no run.
         """
-        if not os.path.isfile(self.config):
+        if not is_file(self.config):
             raise ConfigError(f"--workdir={self.path}: no run lies there (there is no {self.config})")
         return load_config(self.config)
 
     def read_results(self) -> dict | None:
         """The final figures, or None while the run is unfinished or they cannot be read."""
         try:
-            with open(self.results, encoding="utf-8") as file:
-                results = json.load(file)
+            results = json.loads(read(self.results))
         except (OSError, ValueError):
             return None
         return (
@@ -119,19 +132,11 @@ def check_checkpoint_name(name: str) -> None:
 
 def check_same(there: Config, here: Config, path: str) -> None:
     """Raises a `ConfigError` that names the first key in which two configurations differ."""
-    left, right = there.model_dump(), here.model_dump()
-    if left == right:
-        return
-    for group, values in left.items():
-        pairs = values.items() if isinstance(values, dict) else [("", values)]
-        for key, value in pairs:
-            other = right[group][key] if key else right[group]
-            if value != other:
-                name = f"{group}.{key}" if key else group
-                raise ConfigError(
-                    f"--workdir={path}: holds another run: {name} is {value} there and {other} here; "
-                    "name another folder, or leave --workdir out"
-                )
+    difference = first_difference(there.model_dump(), here.model_dump())
+    if difference:
+        raise ConfigError(
+            f"--workdir={path}: holds another run: {difference}; name another folder, or leave --workdir out"
+        )
 
 
 def write_text(path: str, text: str) -> None:

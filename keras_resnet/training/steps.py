@@ -13,10 +13,13 @@ REWRITTEN_LAYERS = 1000  # Keras layers up to which TensorFlow may rewrite the g
 def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False) -> Callable:
     """Returns batch -> sums over the global batch {name: ()}, after one update of the weights.
 
+    Beside the task's sums stand "steps", 1, and "gradient_norm", of all weights, so that these too can be summed.
+
     The loss is averaged over the global batch: each replica divides its sum by it, and the optimizer adds
     the replicas' gradients.
     """
     batch_size, parts = task.config.train.batch_size, task.config.train.accumulate
+    norm = getattr(optimizer, "inner_optimizer", optimizer).gradient_norm
     _bound_graph_rewriting(model)
     moving = statistics(model) if strategy.num_replicas_in_sync > 1 else []
     forward = rematerialized(model) if task.config.train.rematerialize else model
@@ -39,7 +42,8 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
         optimizer.apply_gradients(zip(values, model.trainable_variables, strict=True))
         if moving:
             share_over_replicas(moving)
-        return sums
+        replicas = strategy.num_replicas_in_sync
+        return sums | {"steps": tf.constant(1 / replicas), "gradient_norm": norm.value / replicas}
 
     return _distributed(replica_step, strategy)
 

@@ -1,14 +1,9 @@
-"""Weights as safetensors, one tensor per variable, named "<layer>/<variable>" as Keras names it.
-
-The format holds nothing but tensors and strings, so that reading a file cannot run code.
-"""
+"""Weights as safetensors, one tensor per variable, named "<layer>/<variable>" as Keras names it."""
 
 import keras
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from keras_resnet.files import write_aside
+from keras_resnet.weights.tensors import read_tensors, write_tensors
 
 
 def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None = None) -> None:
@@ -50,34 +45,6 @@ def to_tensors(variables: dict) -> dict[str, np.ndarray]:
     return {name: np.asarray(keras.ops.convert_to_numpy(variable), order="C") for name, variable in variables.items()}
 
 
-def write_tensors(arrays: dict[str, np.ndarray], path: str, metadata: dict[str, str] | None = None) -> None:
-    """Writes arrays by name as safetensors; the file is complete or absent, also after a crash."""
-    write_aside(path, save(arrays, metadata))
-
-
-def read_tensors(path: str) -> dict[str, np.ndarray]:
-    """Reads the arrays of a safetensors file by name.
-
-    Raises:
-        ValueError: the file is not safetensors; the message names it.
-    """
-    with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-
-
-def _opened(path):
-    try:
-        return safe_open(path, "numpy")
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a complete safetensors file ({error})") from None
-
-
-def read_metadata(path: str) -> dict[str, str]:
-    """Reads the strings that are kept with the tensors; errors as `read_tensors`."""
-    with _opened(path) as file:
-        return file.metadata() or {}
-
-
 def load_weights(model: keras.Model, path: str) -> None:
     """Sets every variable of `model` from a file that `save_weights` wrote; all of them, or none.
 
@@ -89,7 +56,14 @@ def load_weights(model: keras.Model, path: str) -> None:
 
 
 def assign_tensors(variables: dict, arrays: dict[str, np.ndarray], source: str) -> None:
-    """Sets variables {name: keras.Variable} from arrays of the same names; `source` names the arrays in messages.
+    """Sets variables {name: keras.Variable} from arrays of the same names; errors as `check_tensors`."""
+    check_tensors(variables, arrays, source)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def check_tensors(variables: dict, arrays: dict[str, np.ndarray], source: str) -> None:
+    """Checks that arrays have the names and shapes of variables; `source` names the arrays in messages.
 
     Raises:
         ValueError: a name or a shape differs; nothing is set then.
@@ -103,5 +77,3 @@ def assign_tensors(variables: dict, arrays: dict[str, np.ndarray], source: str) 
     unknown = sorted(set(arrays) - set(variables))
     if unknown:
         raise ValueError(f"{source}: {unknown[0]} is not a variable of the model")
-    for name, variable in variables.items():
-        variable.assign(arrays[name])

@@ -3,18 +3,28 @@ import os
 import numpy as np
 import pytest
 
-from keras_resnet.training.checkpoints import Checkpoint, committed, newest_checkpoint, read_checkpoint, save_checkpoint
+from keras_resnet.errors import ConfigError
+from keras_resnet.training.checkpoints import (
+    Checkpoint,
+    committed,
+    newest_checkpoint,
+    prune,
+    read_checkpoint,
+    save_checkpoint,
+)
 
 
 def checkpoint(step):
-    return Checkpoint(step, {"a/b": np.full((3, 2), step, np.float32), "n": np.array(step)}, {"best": {"step": step}})
+    arrays = {"a/b": np.full((3, 2), step, np.float32), "n": np.array(step)}
+    return Checkpoint(step, arrays, {"best": {"step": step}}, {"train": {"seed": 0}})
 
 
 @pytest.fixture
 def folder(tmp_path):
     path = str(tmp_path / "checkpoints")
     for step in (10, 20, 30):
-        save_checkpoint(path, checkpoint(step), keep=2)
+        save_checkpoint(path, checkpoint(step))
+        prune(path, step, keep=2, best=None)
     return path
 
 
@@ -24,6 +34,26 @@ def test_round_trip_and_keep(folder):
     assert (newest.step, newest.state) == (30, {"best": {"step": 30}})
     np.testing.assert_array_equal(newest.arrays["a/b"], np.full((3, 2), 30))
     assert newest.arrays["n"] == 30
+    assert newest.config == {"train": {"seed": 0}}
+
+
+def test_the_best_one_stays_besides(folder):
+    for step in (40, 50, 60):
+        save_checkpoint(folder, checkpoint(step))
+        prune(folder, step, keep=1, best=20)
+    assert [step for step, _ in committed(folder)] == [60, 20]
+
+
+def test_a_run_that_went_back_over_a_damaged_one_keeps_its_new_ones(folder):
+    damage(os.path.join(folder, "step-00000030", "state.json"), "empty")
+    for step in (22, 24):
+        save_checkpoint(folder, checkpoint(step))
+        prune(folder, step, keep=2, best=None)
+    assert newest_checkpoint(folder, warn=lambda _: None).step == 24
+    save_checkpoint(folder, checkpoint(30))
+    prune(folder, 30, keep=2, best=None)
+    assert [step for step, _ in committed(folder)] == [30, 24]
+    assert newest_checkpoint(folder, warn=pytest.fail).step == 30
 
 
 def damage(path, kind):
@@ -54,8 +84,23 @@ def test_a_damaged_newest_one_is_skipped_aloud(folder, name, kind):
     assert "step-00000030" in warnings[0]
 
 
+def test_one_under_another_steps_name_is_skipped(folder):
+    os.rename(os.path.join(folder, "step-00000030"), os.path.join(folder, "step-00000031"))
+    warnings = []
+    assert newest_checkpoint(folder, warnings.append).step == 20
+    assert "is the checkpoint of step 30 under another name" in warnings[0]
+
+
+def test_a_later_versions_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("keras_resnet.training.checkpoints.FORMAT", 2)
+    save_checkpoint(folder, checkpoint(40))
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match="in format 2; this version reads formats up to 1"):
+        newest_checkpoint(folder, pytest.fail)
+
+
 def test_what_is_not_committed_is_not_there(folder):
-    os.rename(os.path.join(folder, "step-00000030"), os.path.join(folder, ".tmp-30-1"))
+    os.rename(os.path.join(folder, "step-00000030"), os.path.join(folder, ".step-30.tmp-host-1"))
     assert newest_checkpoint(folder, warn=pytest.fail).step == 20
 
 

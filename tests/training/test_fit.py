@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from keras_resnet.training.metrics_log import read_metrics
-from keras_resnet.weights.native import read_tensors
+from keras_resnet.weights.tensors import read_tensors
 
 
 def metrics(folder):
@@ -23,6 +23,8 @@ def test_what_a_run_leaves(finished_run):
     assert there == {
         "config.yaml",
         "environment.json",
+        "log.txt",
+        ".lock",
         "checkpoints",
         "weights",
         "metrics.jsonl",

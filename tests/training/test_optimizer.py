@@ -94,7 +94,7 @@ def test_decoupled_decay_is_another_optimizer(float64):
     """Keras's own weight_decay misses the same trajectory: the comparison can tell them apart."""
 
     def decoupled(model):
-        optimizer = keras.optimizers.SGD(0.001, 0.9, weight_decay=0.02)
+        optimizer = SGD(0.001, 0.9, weight_decay=0.02)
         optimizer.build(model.trainable_variables)
         return optimizer
 

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from keras_resnet import CIFARResNet
-from keras_resnet.weights.native import load_weights, read_metadata, read_tensors, save_weights
+from keras_resnet.weights.native import load_weights, save_weights
+from keras_resnet.weights.tensors import read_metadata, read_tensors
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,30 @@
+"""log.txt of a run: when which process began, went on, lost something, stopped."""
+
+import os
+import socket
+from datetime import UTC, datetime
+
+from keras_resnet.files import is_remote, read, write_aside
+
+
+class Journal:
+    """Adds lines to a file; a silent one for all workers but the chief."""
+
+    def __init__(self, path: str, silent: bool = False):
+        self._path, self._silent = path, silent
+
+    def write(self, text: str) -> None:
+        """Adds a line with the time and the process."""
+        if self._silent:
+            return
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        line = f"{time}  {socket.gethostname()}:{os.getpid()}  {text}\n"
+        if is_remote(self._path):  # stores of objects cannot append
+            try:
+                former = read(self._path)
+            except FileNotFoundError:
+                former = b""
+            write_aside(self._path, former + line.encode())
+        else:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(line)

@@ -1,0 +1,103 @@
+"""One process at a time trains in a folder.
+
+On a disk the operating system holds the lock and drops it with the process, however that ends. Stores of objects know
+no locks; there the holder says again and again that it lives, and one that has been silent for long enough is gone.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+from filelock import FileLock, Timeout
+
+from keras_resnet.errors import ConfigError
+from keras_resnet.files import is_remote, read, remove, write_aside
+from keras_resnet.training.run_folder import RunFolder
+
+RENEW_EVERY = 10  # seconds
+SILENT_AFTER = 30  # seconds
+
+
+@contextlib.contextmanager
+def locked(folder: RunFolder, say: Callable[[str], None]) -> Iterator[None]:
+    """Holds the folder for this process.
+
+    Args:
+        folder: the run's; it is there.
+        say: hears of a holder that is gone, or is being waited for.
+
+    Raises:
+        ConfigError: another process trains there.
+    """
+    with _lease(folder, say) if is_remote(folder.path) else _file_lock(folder, say):
+        yield
+
+
+@contextlib.contextmanager
+def _file_lock(folder, say):
+    lock = FileLock(folder.lock, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _taken(folder) from None
+    try:
+        former = _holder(folder)
+        if former:
+            say(f"the process that trained here before is gone ({_described(former)}); going on in its place")
+        write_aside(folder.holder, _me())
+        yield
+    finally:
+        remove(folder.holder)
+        lock.release()
+
+
+@contextlib.contextmanager
+def _lease(folder, say):
+    former = _holder(folder)
+    if former:
+        say(f"waiting {SILENT_AFTER} s, whether {_described(former)} still trains here")
+        time.sleep(SILENT_AFTER)
+        if _holder(folder) not in (former, None):
+            raise _taken(folder)
+    write_aside(folder.holder, _me())
+    ended = threading.Event()
+
+    def renew():
+        while not ended.wait(RENEW_EVERY):
+            with contextlib.suppress(OSError):  # the next time, or the checkpoint that tells of it
+                write_aside(folder.holder, _me())
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        remove(folder.holder)
+
+
+def _me():
+    """Differs every time, so that a reader sees that the holder lives without comparing clocks."""
+    return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "said": uuid.uuid4().hex}).encode()
+
+
+def _holder(folder):
+    try:
+        return json.loads(read(folder.holder))
+    except (OSError, ValueError):
+        return None
+
+
+def _described(holder):
+    return f"process {holder.get('pid')} on {holder.get('host')}"
+
+
+def _taken(folder):
+    holder = _described(_holder(folder) or {})
+    return ConfigError(f"--workdir={folder.path}: {holder} trains there; wait for it, end it, or name another folder")

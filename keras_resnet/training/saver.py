@@ -1,0 +1,201 @@
+"""A run's variables and state -> checkpoints and weights, and back."""
+
+import contextlib
+import os
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from keras_resnet.config import Config, first_difference
+from keras_resnet.errors import ConfigError, DiskError
+from keras_resnet.files import free_bytes, is_file, sync_file
+from keras_resnet.training.background import Background
+from keras_resnet.training.checkpoints import Checkpoint, newest_checkpoint, prune, read_checkpoint, save_checkpoint
+from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.training.run_state import RunState
+from keras_resnet.weights.native import assign_tensors, check_tensors, named_variables, random_states, to_tensors
+from keras_resnet.weights.tensors import read_metadata, write_tensors
+
+
+class Saver:
+    """Saves while the run goes on: the loop waits for a copy of the variables, and a thread writes it.
+
+    Args:
+        config: the run's, resolved.
+        model: the network.
+        optimizer: built for it.
+        folder: the run's.
+        writes: whether this process is the one that writes; the others only take part in reading variables.
+        warn: hears of what was damaged or could not be written.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        folder: RunFolder,
+        writes: bool,
+        warn: Callable[[str], None],
+    ):
+        self._config, self._model, self._folder, self._writes, self._warn = config, model, folder, writes, warn
+        self._optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        named = {f"optimizer/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
+        self._variables = named_variables(model) | random_states(model) | named
+        self._background = Background()
+        self.saved: int | None = None  # the step of the newest checkpoint that was begun
+
+    def save(self, state: RunState, best: bool = False) -> None:
+        """Begins to write a checkpoint.
+
+        Args:
+            state: what to keep beside the variables.
+            best: also keep the network's weights as the best ones.
+
+        Raises:
+            DiskError: the former checkpoint could not be written, and the configuration does not go on then.
+        """
+        # Reading variables may sum over workers, so that every worker reads and only the chief writes.
+        arrays = to_tensors(self._variables)
+        self.saved = state.step
+        if not self._writes:
+            return
+        checkpoint = Checkpoint(state.step, arrays, state.to_json(), self._config.model_dump(mode="json"))
+        best_step = state.best.get("step")
+
+        def write():
+            with contextlib.suppress(FileNotFoundError):
+                sync_file(self._folder.metrics)  # of the lines before this step, none may be lost any more
+            save_checkpoint(self._folder.checkpoints, checkpoint)
+            if best:
+                self._write_weights(self._folder.best_weights, self._tested(arrays), state.step)
+            prune(self._folder.checkpoints, state.step, self._config.train.keep_checkpoints, best_step)
+
+        self._guarded(lambda: self._background.submit(write))
+
+    def save_weights(self, path: str, step: int) -> None:
+        """Writes the network's weights as they are, when everything before is written."""
+        arrays = to_tensors(named_variables(self._model))
+        self.wait()
+        if self._writes:
+            self._write_weights(path, arrays, step)
+
+    def check(self) -> None:
+        """Raises, or says, what the writing met so far."""
+        self._guarded(self._background.check)
+
+    def wait(self) -> None:
+        """Waits until everything is written; raises, or says, what was met."""
+        self._guarded(self._background.wait)
+
+    def close(self) -> None:
+        """Waits for what is being written, whatever comes of it."""
+        self._background.close()
+
+    def prove(self, state: RunState) -> None:
+        """Saves a first checkpoint and sets the variables from it: better now than after the first hour.
+
+        Raises:
+            DiskError: it cannot be written or does not come back as it was, whatever the configuration says.
+        """
+        self.save(state)
+        try:
+            self._background.wait()
+        except OSError as error:
+            raise self._disk_error(error) from None
+        if not self._writes:
+            return
+        checkpoint = newest_checkpoint(self._folder.checkpoints, self._warn)
+        if checkpoint is None or checkpoint.step != state.step:
+            raise DiskError(f"{self._folder.checkpoints}: does not give back what was written there")
+        assign_tensors(self._variables, checkpoint.arrays, self._folder.checkpoints)
+        size, free = self._bytes(), free_bytes(self._folder.checkpoints)
+        needed = size * (self._config.train.keep_checkpoints + 2)  # the best, and one that is being written
+        if free is not None and free < needed:
+            self._warn(f"{self._folder.checkpoints}: checkpoints will take {_size(needed)}, {_size(free)} are free")
+
+    def restore(self) -> RunState | None:
+        """Sets the variables from the newest checkpoint that is whole; None where there is none.
+
+        Raises:
+            ConfigError: it is another run's.
+        """
+        checkpoint = newest_checkpoint(self._folder.checkpoints, self._warn)
+        if checkpoint is None:
+            return None
+        self._check_ours(checkpoint)
+        assign_tensors(self._variables, checkpoint.arrays, self._folder.checkpoints)
+        state = RunState.from_json(checkpoint.state | {"step": checkpoint.step})
+        self.saved = checkpoint.step
+        if self._writes:
+            self._restore_best(state, checkpoint)
+        return state
+
+    def _check_ours(self, checkpoint):
+        path = os.path.join(self._folder.checkpoints, f"step-{checkpoint.step:08d}")
+        problems = [first_difference(checkpoint.config, self._config.model_dump(mode="json"))]
+        try:
+            check_tensors(self._variables, checkpoint.arrays, "its variables")
+        except ValueError as error:
+            problems.append(str(error))
+        found = "; ".join(problem for problem in problems if problem)
+        if found:
+            raise ConfigError(f"{path}: a checkpoint of another run: {found}. Move it away, or name another --workdir")
+
+    def _restore_best(self, state, checkpoint):
+        """The best weights as the checkpoint knows them: a crash may have come between the two."""
+        best = state.best.get("step")
+        if best is None or self._best_on_disk() == best:
+            return
+        try:
+            if best != checkpoint.step:
+                checkpoint = read_checkpoint(os.path.join(self._folder.checkpoints, f"step-{best:08d}"))
+            self._write_weights(self._folder.best_weights, self._tested(checkpoint.arrays), best)
+        except (ValueError, OSError) as error:
+            self._warn(f"the best weights, of step {best}, are lost; the next evaluation counts as the best ({error})")
+            state.best, state.since_best = {}, 0
+
+    def _best_on_disk(self):
+        try:
+            return int(read_metadata(self._folder.best_weights)["step"]) if is_file(self._folder.best_weights) else None
+        except (ValueError, KeyError, OSError):
+            return None
+
+    def _tested(self, arrays):
+        """Of a checkpoint's arrays, the network's, as evaluations see it: averaged, if the optimizer averages."""
+        tested = {name: arrays[name] for name in named_variables(self._model)}
+        if self._optimizer.use_ema:
+            names = {id(variable): name for name, variable in self._variables.items()}
+            averages = self._optimizer._model_variables_moving_average  # Keras itself can only assign them
+            for variable, average in zip(self._model.trainable_variables, averages, strict=True):
+                tested[variable.path] = arrays[names[id(average)]]
+        return tested
+
+    def _write_weights(self, path, arrays, step):
+        config = self._config.model_dump_json()
+        write_tensors(arrays, path, {"network": self._config.model.name, "step": str(step), "config": config})
+
+    def _guarded(self, act):
+        try:
+            act()
+        except OSError as error:
+            problem = self._disk_error(error)
+            if self._config.recovery.on_save_error == "stop":
+                raise problem from None
+            self._warn(str(problem))
+
+    def _disk_error(self, error):
+        free = free_bytes(self._folder.checkpoints)
+        room = "" if free is None else f", {_size(free)} are free"
+        return DiskError(
+            f"{self._folder.checkpoints}: cannot be written ({error.strerror}): a checkpoint takes "
+            f"{_size(self._bytes())}{room}; the checkpoints before it are untouched"
+        )
+
+    def _bytes(self):
+        return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in self._variables.values())
+
+
+def _size(count):
+    return f"{count / 2**20:,.1f} MiB"

@@ -1,0 +1,83 @@
+"""A run that is killed at any moment, and started again, ends as one that never was (R1 to R3, R5, R6)."""
+
+import random
+import signal
+
+import pytest
+from faults_rig import LONG, differences, train
+
+KILLS = 20 if LONG else 1
+
+# Each row is one run, killed at these places one after the other, and started again after each.
+WINDOWS = {
+    "first checkpoint": [
+        "saver:Saver.prove:before:1",
+        "checkpoints:write_synced:before:3",
+        "saver:Saver.prove:after:1",
+    ],
+    "while saving": ["checkpoints:write_synced:after:4", "checkpoints:write_synced:after:6", "saver:prune:before:2"],
+    "between files and commit": ["checkpoints:write_synced:before:6", "checkpoints:sync_folder:before:3"],
+    "in an evaluation": ["evaluation:add:before:1", "evaluation:add:before:2"],
+    "at an epoch's end, twice in an epoch": ["fit:_Run._settle:before:21", "fit:_Run._settle:after:6"],
+    "with the best weights": ["saver:Saver._write_weights:before:1", "saver:Saver._write_weights:after:2"],
+    "after the last step": ["fit:write_text:before:1", "fit:draw_curves:before:1"],
+    "between figures and checkpoint": ["metrics_log:MetricsLog.write:before:3", "metrics_log:MetricsLog.write:after:5"],
+}
+SHORT = ("while saving", "with the best weights")
+
+
+@pytest.mark.skipif(not LONG, reason="the long form repeats it; the tests below need it to hold")
+def test_the_same_command_gives_the_same_bits(whole_run, tmp_path, figure):
+    for i in range(5):
+        assert train(tmp_path / str(i)).returncode == 0
+        assert differences(whole_run, tmp_path / str(i)) == []
+    figure("R1", "5 of 5 equal")
+
+
+def test_killed_at_random_times(whole_run, tmp_path, figure):
+    times = random.Random(0)
+    for i in range(KILLS):
+        folder = tmp_path / str(i)
+        # Uniform from the process's start to a little after its usual end.
+        process = train(folder, signals=[(None, times.uniform(1, 12), signal.SIGKILL)])
+        assert process.returncode in (0, -signal.SIGKILL), process.stderr
+        process = train(folder)
+        assert process.returncode == 0, process.stderr
+        assert differences(whole_run, folder) == []
+    figure("R2", f"{KILLS} of {KILLS} bit-identical")
+
+
+@pytest.mark.parametrize("window", WINDOWS if LONG else SHORT)
+def test_killed_where_it_hurts(whole_run, tmp_path, figure, window):
+    folder = tmp_path / "run"
+    for point in WINDOWS[window]:
+        assert train(folder, die_at=point).returncode == -signal.SIGKILL, point
+    process = train(folder)
+    assert process.returncode == 0, process.stderr
+    assert differences(whole_run, folder) == []
+    figure("R3", f"{window}: {len(WINDOWS[window])} kills, bit-identical")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_leaves(whole_run, tmp_path, figure, number):
+    folder = tmp_path / "run"
+    process = train(folder, signals=[(folder / "metrics.jsonl", 0.3, number)])
+    assert process.returncode == 128 + number, process.stderr
+    line = process.stderr.splitlines()[-1]
+    assert line.startswith(f"stopped by {number.name}; step "), line
+    step = int(line.split("step ")[1].split(" of 48")[0])
+    assert (folder / "checkpoints" / f"step-{step:08d}").is_dir()
+    process = train(folder)
+    assert process.returncode == 0, process.stderr
+    assert f"from step {step}" in process.stdout
+    assert f"going on from step {step}, to step 48" in (folder / "log.txt").read_text()
+    assert differences(whole_run, folder) == []
+    figure("R5", f"{number.name}: exit code {128 + number}, saved at step {step}, bit-identical after it")
+
+
+def test_a_second_interrupt_leaves_at_once(tmp_path):
+    """Also while TensorFlow traces the first step, which takes longer than a user waits."""
+    folder = tmp_path / "run"
+    twice = [(folder / "examples.png", 0.5, signal.SIGINT), (None, 0.2, signal.SIGINT)]
+    assert train(folder, "--set=model.name=cifar_resnet110", signals=twice).returncode == -signal.SIGINT
+    assert not (folder / "metrics.jsonl").read_text()
