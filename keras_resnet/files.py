@@ -5,6 +5,7 @@ objects put a whole object or none. What stores do not have is a rename of many 
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -12,7 +13,7 @@ import socket
 
 def is_remote(path: str) -> bool:
     """Whether the path names a scheme of `tf.io.gfile`."""
-    return "://" in path
+    return "://" in os.fspath(path)
 
 
 def has_rename(path: str) -> bool:
@@ -153,7 +154,8 @@ def os_errors(path):
 
     try:
         yield
-    except tf.errors.NotFoundError as error:
-        raise FileNotFoundError(2, error.message.splitlines()[0], path) from None
+    except tf.errors.NotFoundError:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
     except tf.errors.OpError as error:
-        raise OSError(5, error.message.splitlines()[0], path) from None
+        reason = error.message.partition("\n")[0] or type(error).__name__
+        raise OSError(errno.EIO, reason, path) from None

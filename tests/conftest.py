@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 import tensorflow as tf
+from filelock import FileLock
 from fork_server import ForkServer
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -90,13 +91,26 @@ def tiny_run():
     return [f"--set={assignment}" for assignment in TINY_RUN]
 
 
+def once(tmp_path_factory, name, command):
+    """The folder of a run that one test process makes and all read; `command(folder)` is a finished process."""
+    shared = tmp_path_factory.getbasetemp().parent
+    folder = shared / name / "run"
+    with FileLock(shared / f"{name}.lock"):
+        if not (folder / "results.json").exists():
+            process = command(folder)
+            assert process.returncode == 0, process.stderr
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
     """The folder of a short run that train.py finished."""
-    folder = tmp_path_factory.mktemp("run") / "run"
-    process = run("train.py", "--strategy=mirrored", f"--workdir={folder}", *[f"--set={a}" for a in TINY_RUN])
-    assert process.returncode == 0, process.stderr
-    return folder
+    flags = [f"--set={assignment}" for assignment in TINY_RUN]
+    return once(
+        tmp_path_factory,
+        "finished",
+        lambda folder: run("train.py", "--strategy=mirrored", f"--workdir={folder}", *flags),
+    )
 
 
 def cut_photographs(folder, count, low=40, high=90, seed=0):
@@ -130,10 +144,7 @@ def whole_run(tmp_path_factory):
     """The folder of a run of the fault tests that nothing disturbed."""
     from faults_rig import train
 
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    process = train(folder)
-    assert process.returncode == 0, process.stderr
-    return folder
+    return once(tmp_path_factory, "whole", train)
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ class Workers:
         except _OF_A_LOST_PEER as error:
             if not self.several:
                 raise
-            reason = error.message.splitlines()[0][:200]
+            reason = error.message.rpartition("}} ")[2].partition("\n")[0][:100]  # after the operation's name
             raise LostWorkerError(
                 f"another worker is gone ({reason}); start all again, and the run goes on from its last checkpoint"
             ) from error

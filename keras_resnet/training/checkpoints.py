@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
@@ -120,8 +120,8 @@ def discard(path: str) -> None:
     remove_folder(path)
 
 
-def prune(folder: str, newest: int, keep: int, best: int | None) -> None:
-    """Keeps the `keep` checkpoints up to step `newest`, and that of step `best`.
+def prune(folder: str, newest: int, keep: int, best: Container[int] = ()) -> None:
+    """Keeps the `keep` checkpoints up to step `newest`, and those of the steps in `best`.
 
     Those of later steps are damaged ones that the run went back over; it will come to replace them. What crashes left
     goes too, so that only the one process that holds the folder may call this.
@@ -130,7 +130,7 @@ def prune(folder: str, newest: int, keep: int, best: int | None) -> None:
     counted = [(step, path) for step, path in directories if step <= newest]
     whole = [step for step, path in counted if MANIFEST in names(path)]
     for step, path in counted:
-        if step not in whole[:keep] and step != best:
+        if step not in whole[:keep] and step not in best:
             discard(path)
     for name in names(folder):
         if name.startswith(".step-"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Callable
 
 import keras
@@ -45,6 +46,8 @@ class Saver:
         self._variables = named_variables(model) | random_states(model) | named
         self._background = Background()
         self.saved: int | None = None  # the step of the newest checkpoint that was begun
+        # The best step that each kept checkpoint knows: whichever the run goes on from, its best weights are there.
+        self._bests: deque[int | None] = deque(maxlen=config.train.keep_checkpoints)
 
     def save(self, state: RunState, best: bool = False) -> None:
         """Begins to write a checkpoint.
@@ -62,7 +65,8 @@ class Saver:
         if not self._writes:
             return
         checkpoint = Checkpoint(state.step, arrays, state.to_json(), self._config.model_dump(mode="json"))
-        best_step = state.best.get("step")
+        self._bests.append(state.best.get("step"))
+        bests = set(self._bests)
 
         def write():
             with contextlib.suppress(FileNotFoundError):
@@ -70,7 +74,7 @@ class Saver:
             save_checkpoint(self._folder.checkpoints, checkpoint)
             if best:
                 self._write_weights(self._folder.best_weights, self._tested(arrays), state.step)
-            prune(self._folder.checkpoints, state.step, self._config.train.keep_checkpoints, best_step)
+            prune(self._folder.checkpoints, state.step, self._config.train.keep_checkpoints, bests)
 
         self._guarded(lambda: self._background.submit(write))
 
@@ -128,6 +132,7 @@ class Saver:
         assign_tensors(self._variables, checkpoint.arrays, self._folder.checkpoints)
         state = RunState.from_json(checkpoint.state | {"step": checkpoint.step})
         self.saved = checkpoint.step
+        self._bests.append(state.best.get("step"))
         if self._writes:
             self._restore_best(state, checkpoint)
         return state
@@ -198,4 +203,4 @@ class Saver:
 
 
 def _size(count):
-    return f"{count / 2**20:,.1f} MiB"
+    return f"{count / 2**20:.1f} MiB" if count < 2**30 else f"{count / 2**30:,.1f} GiB"

@@ -25,9 +25,9 @@ RUN = (
 FLAGS = [f"--set={assignment}" for assignment in RUN]
 
 
-def train(folder, *flags, die_at=None, signals=(), env=None, timeout=300):
+def train(folder, *flags, fault_at=None, signals=(), env=None, timeout=300):
     """Runs train.py in a process of its own; the common settings, then `flags`."""
-    command = ["tests/faults/die_at.py", die_at] if die_at else ["train.py"]
+    command = ["tests/faults/fault_at.py", fault_at] if fault_at else ["train.py"]
     return run(*command, f"--workdir={folder}", *FLAGS, *flags, signals=signals, env=env, timeout=timeout)
 
 

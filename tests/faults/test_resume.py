@@ -23,7 +23,7 @@ WINDOWS = {
     "after the last step": ["fit:write_text:before:1", "fit:draw_curves:before:1"],
     "between figures and checkpoint": ["metrics_log:MetricsLog.write:before:3", "metrics_log:MetricsLog.write:after:5"],
 }
-SHORT = ("while saving", "with the best weights")
+SHORT = {"some of them": ["checkpoints:write_synced:before:6", "saver:Saver._write_weights:before:1"]}
 
 
 @pytest.mark.skipif(not LONG, reason="the long form repeats it; the tests below need it to hold")
@@ -47,15 +47,15 @@ def test_killed_at_random_times(whole_run, tmp_path, figure):
     figure("R2", f"{KILLS} of {KILLS} bit-identical")
 
 
-@pytest.mark.parametrize("window", WINDOWS if LONG else SHORT)
-def test_killed_where_it_hurts(whole_run, tmp_path, figure, window):
+@pytest.mark.parametrize(("window", "points"), (WINDOWS if LONG else SHORT).items())
+def test_killed_where_it_hurts(whole_run, tmp_path, figure, window, points):
     folder = tmp_path / "run"
-    for point in WINDOWS[window]:
-        assert train(folder, die_at=point).returncode == -signal.SIGKILL, point
+    for point in points:
+        assert train(folder, fault_at=f"{point}:kill").returncode == -signal.SIGKILL, point
     process = train(folder)
     assert process.returncode == 0, process.stderr
     assert differences(whole_run, folder) == []
-    figure("R3", f"{window}: {len(WINDOWS[window])} kills, bit-identical")
+    figure("R3", f"{window}: {len(points)} kills, bit-identical")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

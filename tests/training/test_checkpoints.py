@@ -24,7 +24,7 @@ def folder(tmp_path):
     path = str(tmp_path / "checkpoints")
     for step in (10, 20, 30):
         save_checkpoint(path, checkpoint(step))
-        prune(path, step, keep=2, best=None)
+        prune(path, step, keep=2)
     return path
 
 
@@ -40,7 +40,7 @@ def test_round_trip_and_keep(folder):
 def test_the_best_one_stays_besides(folder):
     for step in (40, 50, 60):
         save_checkpoint(folder, checkpoint(step))
-        prune(folder, step, keep=1, best=20)
+        prune(folder, step, keep=1, best={20})
     assert [step for step, _ in committed(folder)] == [60, 20]
 
 
@@ -48,10 +48,10 @@ def test_a_run_that_went_back_over_a_damaged_one_keeps_its_new_ones(folder):
     damage(os.path.join(folder, "step-00000030", "state.json"), "empty")
     for step in (22, 24):
         save_checkpoint(folder, checkpoint(step))
-        prune(folder, step, keep=2, best=None)
+        prune(folder, step, keep=2)
     assert newest_checkpoint(folder, warn=lambda _: None).step == 24
     save_checkpoint(folder, checkpoint(30))
-    prune(folder, 30, keep=2, best=None)
+    prune(folder, 30, keep=2)
     assert [step for step, _ in committed(folder)] == [30, 24]
     assert newest_checkpoint(folder, warn=pytest.fail).step == 30
 

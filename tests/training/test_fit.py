@@ -2,9 +2,6 @@
 
 import json
 import os
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -81,52 +78,6 @@ def test_an_interrupted_run_goes_on_to_the_same_end(finished_run, cli, tiny_run,
     one, two = (read_tensors(str(path / "weights" / "last.safetensors")) for path in (finished_run, folder))
     for name, value in one.items():
         np.testing.assert_array_equal(two[name], value)
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def test_two_workers_on_loopback_equal_two_replicas(tmp_path, cli, tiny_run):
-    """MultiWorkerMirroredStrategy with two real processes; Keras 3.15's own fit cannot do this."""
-    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    processes = []
-    for index in range(2):
-        cluster = json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
-        command = [
-            sys.executable,
-            "train.py",
-            "--strategy=multi_worker",
-            f"--workdir={tmp_path / 'workers'}",
-            *tiny_run,
-        ]
-        processes.append(
-            subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=os.environ | {"TF_CONFIG": cluster},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    outputs = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert "Finished: 4 steps" in outputs[0][0]
-    assert outputs[1][0] == ""  # the chief speaks for all
-
-    replicas = tmp_path / "replicas"
-    process = cli("train.py", "--strategy=mirrored", "--virtual_devices=2", f"--workdir={replicas}", *tiny_run)
-    assert process.returncode == 0, process.stderr
-    assert "16 = 2 x 8" in process.stdout
-    for ours, theirs in zip(metrics(tmp_path / "workers"), metrics(replicas), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-5)
 
 
 @pytest.mark.parametrize(

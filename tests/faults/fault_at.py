@@ -1,0 +1,73 @@
+"""Runs train.py, and has something go wrong where it is told to.
+
+    python tests/faults/fault_at.py POINT[,POINT...] [train.py's flags]
+
+A POINT is MODULE:FUNCTION:before|after:COUNT:FAULT. MODULE is below `keras_resnet.training`; the fault comes before or
+after the COUNT-th call of FUNCTION there:
+
+    kill  the process ends as by `kill -9`
+    full  from now on no file can grow beyond 100 kB, as on a full disk
+    nan   what the call returns is not a number; for the batch of step COUNT, and only until the run has rolled back
+"""
+
+import functools
+import importlib
+import os
+import resource
+import runpy
+import signal
+import sys
+
+FULL = 100_000
+
+
+def arm(point):
+    """Replaces the function by one that counts."""
+    module, path, when, count, fault = point.split(":")
+    owner = importlib.import_module(f"keras_resnet.training.{module}")
+    *classes, name = path.split(".")
+    for each in classes:
+        owner = getattr(owner, each)
+    function, calls = getattr(owner, name), iter(range(1, 10**9))
+
+    @functools.wraps(function)
+    def faulty(*args, **kwargs):
+        if fault == "nan":
+            return spoil(function(*args, **kwargs), args[0], int(count))
+        due = next(calls) == int(count)
+        if due and when == "before":
+            FAULTS[fault]()
+        result = function(*args, **kwargs)
+        if due and when == "after":
+            FAULTS[fault]()
+        return result
+
+    setattr(owner, name, faulty)
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill_the_disk():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, FULL))
+
+
+def spoil(batch, run, step):
+    """Sets a batch's images to NaN."""
+    import tensorflow as tf
+
+    if run.state.step + 1 != step or run.divergences.rollbacks:
+        return batch
+    (images, targets), weights = batch
+    return (images * tf.constant(float("nan")), targets), weights
+
+
+FAULTS = {"kill": kill, "full": fill_the_disk}
+
+if __name__ == "__main__":
+    for each in sys.argv[1].split(","):
+        arm(each)
+    sys.argv = ["train.py", *sys.argv[2:]]
+    sys.path.insert(0, os.getcwd())
+    runpy.run_path("train.py", run_name="__main__")

@@ -1,0 +1,182 @@
+"""Checkpoints that are killed while they are written, damaged, foreign, or without room on the disk (R4, R7, R8)."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from faults_rig import LONG, differences, train
+
+from keras_resnet.training.checkpoints import committed, newest_checkpoint, read_checkpoint, save_checkpoint
+
+SAVE_FOREVER = """
+import itertools, sys
+import numpy as np
+from keras_resnet.training.checkpoints import Checkpoint, prune, save_checkpoint
+for step in itertools.count(1):
+    save_checkpoint(sys.argv[1], Checkpoint(step, {"a": np.full(100_000, step, np.int64)}, {"b": step}))
+    prune(sys.argv[1], step, keep=2)
+"""
+
+
+def test_killed_while_saving(tmp_path, figure):
+    """Whatever was committed is whole, and nothing else is in sight."""
+    times, kills, steps = random.Random(0), 50 if LONG else 5, 0
+    folder = str(tmp_path / "checkpoints")
+    for _ in range(kills):
+        there = {step for step, _ in committed(folder)}
+        process = subprocess.Popen([sys.executable, "-c", SAVE_FOREVER, folder], cwd=ROOT)
+        while {step for step, _ in committed(folder)} <= there:  # until it saves
+            time.sleep(0.005)
+        time.sleep(times.uniform(0, 0.1))
+        process.kill()
+        process.wait()
+        for step, path in committed(folder):
+            assert read_checkpoint(path).state == {"b": step}
+            assert (read_checkpoint(path).arrays["a"] == step).all()
+        steps += newest_checkpoint(folder, warn=pytest.fail).step
+        shutil.rmtree(folder)
+    figure("R4", f"{kills} kills, {steps} checkpoints, none half")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(whole_run):
+    """A checkpoint of a real run, whole."""
+    return max((whole_run / "checkpoints").glob("step-*"))
+
+
+def test_no_flipped_bit_is_loaded(checkpoint, tmp_path, figure):
+    flips, places = 200 if LONG else 40, random.Random(0)
+    folder = tmp_path / checkpoint.name
+    shutil.copytree(checkpoint, folder)
+    files = sorted(folder.iterdir())
+    for i in range(flips):
+        path = files[i % len(files)]  # the small files as often as the large one
+        content = path.read_bytes()
+        at, bit = places.randrange(len(content)), 1 << places.randrange(8)
+        path.write_bytes(content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :])
+        warnings = []
+        assert newest_checkpoint(str(tmp_path), warnings.append) is None
+        assert path.name in warnings[0]
+        path.write_bytes(content)
+    assert newest_checkpoint(str(tmp_path), pytest.fail).step == 48
+    figure("R8", f"{flips} flipped bits in {len(files)} files, 0 loaded")
+
+
+DAMAGES = {
+    "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "empty": lambda path: os.truncate(path, 0),
+    "missing": lambda path: path.unlink(),
+    "garbage": lambda path: path.write_text('{"step": 45, "files": {}}'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES if LONG else ["truncated"])
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(whole_run, tmp_path, figure, damage):
+    folder = tmp_path / "run"
+    shutil.copytree(whole_run, folder)
+    (folder / "results.json").unlink()
+    damaged = folder / "checkpoints" / "step-00000048" / "variables.safetensors"
+    DAMAGES[damage](damaged)
+    process = train(folder)
+    assert process.returncode == 0, process.stderr
+    warnings = [line for line in process.stderr.splitlines() if line.startswith("WARNING")]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"WARNING: skipping a damaged checkpoint: {damaged}: ")
+    assert "from step 45" in process.stdout
+    assert differences(whole_run, folder) == []
+    figure("R8", f"{damage}: went on from the one before, bit-identical")
+
+
+def test_a_foreign_checkpoint_is_refused(whole_run, tmp_path):
+    """Valid in itself, and of another run and another network: one line names the first differences."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole_run, folder)
+    (folder / "results.json").unlink()
+    ours = read_checkpoint(str(folder / "checkpoints" / "step-00000048"))
+    arrays = dict(ours.arrays)
+    arrays["stem_conv/kernel"] = np.zeros((3, 3, 1, 7), np.float32)
+    config = json.loads(json.dumps(ours.config))
+    config["train"]["seed"] = 1
+    foreign = save_checkpoint(str(folder / "checkpoints"), type(ours)(60, arrays, ours.state, config))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    process = train(folder)
+    assert process.returncode == 2, process.stderr
+    assert process.stderr.splitlines()[-1] == (
+        f"error: {foreign}: a checkpoint of another run: train.seed is 1 there and 0 here; its variables: "
+        "stem_conv/kernel has shape (3, 3, 1, 7), the model's is (3, 3, 1, 16). Move it away, or name another --workdir"
+    )
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_a_full_disk_ends_the_run_and_spoils_nothing(whole_run, tmp_path, figure):
+    folder = tmp_path / "run"
+    process = train(folder, fault_at="checkpoints:save_checkpoint:before:4:full")
+    assert process.returncode == 5, process.stderr
+    line = process.stderr.splitlines()[-1]
+    assert line.startswith(f"error: {folder}/checkpoints: cannot be written (File too large): a checkpoint takes ")
+    assert line.endswith(" are free; the checkpoints before it are untouched")
+    assert newest_checkpoint(str(folder / "checkpoints"), warn=pytest.fail).step == 8
+    if LONG:
+        assert train(folder).returncode == 0
+        assert differences(whole_run, folder) == []
+    figure("R7", "exit code 5, the checkpoint before intact" + ", bit-identical after it" * LONG)
+
+
+def test_a_full_disk_shows_before_the_first_step(tmp_path):
+    process = train(tmp_path / "run", fault_at="saver:Saver.prove:before:1:full")
+    assert process.returncode == 5, process.stderr
+    assert "a checkpoint takes 3.1 MiB" in process.stderr.splitlines()[-1]
+    assert "step 1" not in process.stdout
+
+
+@pytest.mark.skipif(not LONG, reason="the short form has the same with a file limit")
+def test_a_run_may_go_on_without_a_checkpoint(whole_run, tmp_path):
+    folder = tmp_path / "run"
+    process = train(
+        folder, "--set=recovery.on_save_error=continue", fault_at="checkpoints:save_checkpoint:before:4:full"
+    )
+    assert process.returncode == 5  # the last weights have no room either
+    assert process.stderr.count("WARNING") > 3
+    assert (folder / "metrics.jsonl").read_text() == (whole_run / "metrics.jsonl").read_text()
+
+
+@pytest.mark.skipif(not LONG, reason="needs the right to mount")
+def test_a_really_full_disk(whole_run, tmp_path, figure):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=False).returncode:
+        pytest.skip("may not mount")
+    try:
+        process = train(folder / "run")
+        assert process.returncode == 5, process.stderr
+        assert "No space left on device" in process.stderr.splitlines()[-1]
+        step = newest_checkpoint(str(folder / "run" / "checkpoints"), warn=pytest.fail).step
+        figure("R7", f"8 MiB: exit code 5, step {step} intact")
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_second_run_in_the_folder_is_refused(tmp_path, figure):
+    from keras_resnet.training.lock import locked
+    from keras_resnet.training.run_folder import RunFolder
+
+    folder = tmp_path / "run"
+    assert train(folder, fault_at="saver:Saver.prove:after:1:kill").returncode == -signal.SIGKILL
+    with locked(RunFolder(str(folder)), lambda text: None):
+        process = train(folder)
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1].endswith(
+        f"process {os.getpid()} on {os.uname().nodename} trains there; wait for it, end it, or name another folder"
+    )
+    process = train(folder, signals=[(folder / "metrics.jsonl", 0, signal.SIGTERM)])
+    assert process.returncode == 143
+    assert "is gone" not in process.stdout
+    figure("R17", "refused in one line; a killed process's lock is taken over")

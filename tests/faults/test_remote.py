@@ -1,0 +1,136 @@
+"""Folders without atomic rename, as stores of objects are: `ram://`, through tf.io.gfile, as gs:// would go."""
+
+import json
+import sys
+import uuid
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import TINY_RUN
+
+import keras_resnet.training.fit  # noqa: F401 (whose modules `store` looks through)
+from keras_resnet import files
+from keras_resnet.commands.runs import load_run
+from keras_resnet.commands.train import train
+from keras_resnet.errors import ConfigError
+from keras_resnet.training.checkpoints import Checkpoint, newest_checkpoint, prune, save_checkpoint
+from keras_resnet.training.lock import locked
+from keras_resnet.training.run_folder import RunFolder
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """A folder in memory that is not renamed. TensorFlow's ram:// appends to a file where stores replace an object."""
+    real = files.write_aside
+
+    def replace(path, content):
+        if files.is_remote(path) and tf.io.gfile.exists(path):
+            tf.io.gfile.remove(path)
+        real(path, content)
+
+    users = [module for name, module in sys.modules.items() if name.startswith("keras_resnet")]
+    for module in users:
+        if getattr(module, "write_aside", None) is real:
+            monkeypatch.setattr(module, "write_aside", replace)
+    return f"ram://{uuid.uuid4().hex}"
+
+
+class Crash(BaseException):
+    """Ends a process, as far as anything in it can tell."""
+
+
+def checkpoint(step, value):
+    return Checkpoint(step, {"a": np.full(100, value)}, {"value": value})
+
+
+WRITES = ("write_aside", "remove", "remove_folder", "make_folder")
+
+
+def crash_after(monkeypatch, operations):
+    """Lets so many operations on the store come through."""
+    left = iter(range(operations))
+
+    def limited(function):
+        def act(*args):
+            if next(left, None) is None:
+                raise Crash
+            return function(*args)
+
+        return act
+
+    for name in WRITES:
+        real = getattr(files, name)
+        for module in (files, "keras_resnet.training.checkpoints"):
+            target = module if module is files else __import__(module, fromlist=["x"])
+            if hasattr(target, name):
+                monkeypatch.setattr(target, name, limited(real))
+
+
+@pytest.mark.parametrize("step", [2, 1], ids=["new", "in place of a damaged one"])
+def test_whatever_a_crash_leaves_is_an_old_or_a_new_checkpoint(store, monkeypatch, step):
+    """Every prefix of what saving does to a store."""
+    found = []
+    for operations in range(30):
+        folder = f"{store}/{operations}"
+        save_checkpoint(folder, checkpoint(0, 0))
+        save_checkpoint(folder, checkpoint(1, 1))
+        with monkeypatch.context() as patch:
+            crash_after(patch, operations)
+            try:
+                save_checkpoint(folder, checkpoint(step, 2))
+                prune(folder, step, keep=1)
+                ended = True
+            except Crash:
+                ended = False
+        newest = newest_checkpoint(folder, warn=lambda _: None)
+        assert (newest.arrays["a"] == newest.state["value"]).all()
+        found.append(newest.state["value"])
+        if ended:
+            break
+    assert ended
+    assert set(found) == ({1, 2} if step == 2 else {0, 1, 2})
+    assert found[-1] == 2
+
+
+def test_a_run_on_a_store_goes_on_and_is_found(store, capfd):
+    workdir = f"{store}/run"
+    settings = [*TINY_RUN, "train.checkpoint_every=1"]
+    train("configs/digits/resnet20.yaml", [*settings, "train.steps=4"], workdir=workdir)
+    folder = RunFolder(workdir)
+    whole = {path: files.read(path) for path in (folder.metrics, folder.last_weights, folder.best_weights)}
+    assert [json.loads(line)["step"] for line in whole[folder.metrics].splitlines()] == [2, 4]
+    assert folder.read_results()["steps"] == 4
+    assert files.names(folder.checkpoints) == ["step-00000002", "step-00000003", "step-00000004"]
+
+    # As a crash between the last checkpoint's files and its manifest leaves it.
+    files.remove(folder.results)
+    files.remove(f"{folder.checkpoints}/step-00000004/MANIFEST.json")
+    train("configs/digits/resnet20.yaml", [*settings, "train.steps=4"], workdir=workdir)
+    out = capfd.readouterr()
+    assert "from step 3" in out.out
+    assert "step-00000004" in out.err
+    assert whole == {path: files.read(path) for path in whole}
+    assert "going on from step 3" in files.read(folder.log).decode()
+    assert load_run(workdir).step in (2, 4)
+    with pytest.raises(ConfigError, match=r"holds another run: train.steps is 4 there and 5 here"):
+        train("configs/digits/resnet20.yaml", [*settings, "train.steps=5"], workdir=workdir)
+
+
+def test_a_store_is_locked_by_a_sign_of_life(store, monkeypatch):
+    monkeypatch.setattr("keras_resnet.training.lock.RENEW_EVERY", 0.05)
+    monkeypatch.setattr("keras_resnet.training.lock.SILENT_AFTER", 0.3)
+    folder = RunFolder(store)
+    tf.io.gfile.makedirs(store)
+    said = []
+    with (
+        locked(folder, said.append),
+        pytest.raises(ConfigError, match=r"process \d+ on .* trains there"),
+        locked(folder, said.append),
+    ):
+        pass
+    assert not files.is_file(folder.holder)
+    files.write_aside(folder.holder, json.dumps({"host": "elsewhere", "pid": 1, "said": "x"}).encode())
+    with locked(folder, said.append):
+        assert json.loads(files.read(folder.holder))["host"] != "elsewhere"
+    assert said[-1] == "waiting 0.3 s, whether process 1 on elsewhere still trains here"
