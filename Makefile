@@ -1,4 +1,4 @@
-# make quickstart | test | lint | gpu | lock | clean
+# make quickstart | test | test-all | faults | lint | gpu | lock | clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RUN := runs/latest
 OUT := exports/digits
 
-.PHONY: quickstart setup test test-all lint gpu lock clean
+.PHONY: quickstart setup test test-all faults lint gpu lock clean
 
 # Trains ResNet-20 on the embedded digits, exports it, and shows what the exported model says.
 quickstart: $(READY)
@@ -38,6 +38,10 @@ test: lint
 
 test-all: lint
 	$(PYTHON) -m pytest -m "not gpu and not network"
+
+# The long form of the fault tests, with the figures of docs/reliability.md: half an hour on two cores.
+faults: $(READY)
+	FAULTS=long $(PYTHON) -m pytest tests/faults --dist load
 
 lint: $(READY)
 	$(PYTHON) -m ruff check .

@@ -59,11 +59,17 @@ def policy():
 SERVER = ForkServer()
 
 
-def run(*command, cwd=ROOT, env=None, timeout=300, signals=()):
-    """Runs `python COMMAND...` as a user would, and returns the finished process; `signals` as for the `ForkServer`."""
+def run(*command, cwd=ROOT, env=None, timeout=300, signals=(), fresh=False):
+    """Runs `python COMMAND...` as a user would, and returns the finished process.
+
+    Args:
+        command, cwd, env, timeout: as for subprocess.run.
+        signals: as for the `ForkServer`.
+        fresh: start Python anew, without TensorFlow.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | {"PYTHONPATH": str(ROOT)} | (env or {})
     arguments = list(map(str, command))
-    if arguments[0].endswith(".py") or arguments[0] == "-m":
+    if not fresh and (arguments[0].endswith(".py") or arguments[0] == "-m"):
         return SERVER.run(arguments, str(cwd), environment, timeout, signals)
     arguments = [sys.executable, *arguments]
     return subprocess.run(
@@ -148,11 +154,16 @@ def whole_run(tmp_path_factory):
 
 
 @pytest.fixture
-def figure(capsys):
-    """Prints a row for docs/reliability.md: figure("R2", "20 of 20 bit-identical")."""
+def figure(record_property):
+    """Keeps a row for docs/reliability.md, which the end of the tests shows: figure("R2", "20 of 20 bit-identical")."""
+    return lambda name, text: record_property("figure", f"{name:<4} {text}")
 
-    def show(name, text):
-        with capsys.disabled():
-            print(f"\n{name}: {text}", flush=True)
 
-    return show
+def pytest_terminal_summary(terminalreporter):
+    """Shows the figures that the fault tests found."""
+    reports = terminalreporter.getreports("passed")
+    figures = [text for report in reports for name, text in report.user_properties if name == "figure"]
+    if figures:
+        terminalreporter.section("figures")
+    for text in sorted(set(figures), key=lambda text: (int(text[1:4]), text)):
+        terminalreporter.line(text)

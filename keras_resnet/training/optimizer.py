@@ -160,6 +160,6 @@ def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
         ema_momentum=train.ema_decay,
     )
     if train.precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
     optimizer.build(variables)
     return optimizer

@@ -42,12 +42,15 @@ class Saver:
     ):
         self._config, self._model, self._folder, self._writes, self._warn = config, model, folder, writes, warn
         self._optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        named = {f"optimizer/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
+        self._skips_steps = self._optimizer is not optimizer  # loss scaling leaves out those that overflow
+        named = {f"optimizer/{variable.path}": variable for variable in optimizer.variables}
+        if len(named) != len(optimizer.variables):
+            raise ValueError("two variables of the optimizer share a path, and cannot be told apart by name")
         self._variables = named_variables(model) | random_states(model) | named
         self._background = Background()
         self.saved: int | None = None  # the step of the newest checkpoint that was begun
         # The best step that each kept checkpoint knows: whichever the run goes on from, its best weights are there.
-        self._bests: deque[int | None] = deque(maxlen=config.train.keep_checkpoints)
+        self._bests: deque[int] = deque(maxlen=config.train.keep_checkpoints)
 
     def save(self, state: RunState, best: bool = False) -> None:
         """Begins to write a checkpoint.
@@ -61,11 +64,12 @@ class Saver:
         """
         # Reading variables may sum over workers, so that every worker reads and only the chief writes.
         arrays = to_tensors(self._variables)
+        self._check_steps(state.step)
         self.saved = state.step
         if not self._writes:
             return
         checkpoint = Checkpoint(state.step, arrays, state.to_json(), self._config.model_dump(mode="json"))
-        self._bests.append(state.best.get("step"))
+        self._bests.append(state.best.get("step", state.step))
         bests = set(self._bests)
 
         def write():
@@ -132,10 +136,16 @@ class Saver:
         assign_tensors(self._variables, checkpoint.arrays, self._folder.checkpoints)
         state = RunState.from_json(checkpoint.state | {"step": checkpoint.step})
         self.saved = checkpoint.step
-        self._bests.append(state.best.get("step"))
+        self._bests.append(state.best.get("step", state.step))
         if self._writes:
             self._restore_best(state, checkpoint)
         return state
+
+    def _check_steps(self, step):
+        """Keras 3.15 miscounts steps where it does the counting; nothing that is out of step may be kept."""
+        done = int(keras.ops.convert_to_numpy(self._optimizer.iterations))
+        if done != step and not self._skips_steps:
+            raise RuntimeError(f"the optimizer has done {done} steps, the run {step}")
 
     def _check_ours(self, checkpoint):
         path = os.path.join(self._folder.checkpoints, f"step-{checkpoint.step:08d}")

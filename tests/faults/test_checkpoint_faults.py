@@ -11,10 +11,12 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import GOLDEN, ROOT
 from faults_rig import LONG, differences, train
 
+from keras_resnet.config import first_difference, load_config
 from keras_resnet.training.checkpoints import committed, newest_checkpoint, read_checkpoint, save_checkpoint
+from keras_resnet.training.run_state import RunState
 
 SAVE_FOREVER = """
 import itertools, sys
@@ -180,3 +182,20 @@ def test_a_second_run_in_the_folder_is_refused(tmp_path, figure):
     assert process.returncode == 143
     assert "is gone" not in process.stdout
     figure("R17", "refused in one line; a killed process's lock is taken over")
+
+
+def test_a_checkpoint_of_the_first_format_is_read(checkpoint, figure):
+    """Every later version has to go on from it, and to call a run's variables what they were called then."""
+    golden = newest_checkpoint(str(GOLDEN / "checkpoint_format_1"), warn=pytest.fail)
+    assert golden.step == 7
+    np.testing.assert_array_equal(golden.arrays["stem_conv/kernel"], np.arange(12, dtype=np.float32).reshape(3, 4) / 7)
+    state = RunState.from_json(golden.state | {"step": golden.step, "of a later version": 1})
+    assert (state.pending, state.best["step"], state.skipped) == (
+        {"loss": 1.25, "steps": 1.0},
+        5,
+        ["photos/a.jpg: is empty"],
+    )
+    assert first_difference(golden.config, load_config("configs/digits/resnet20.yaml").model_dump(mode="json")) is None
+    shapes = {name: list(value.shape) for name, value in read_checkpoint(str(checkpoint)).arrays.items()}
+    assert shapes == json.loads((GOLDEN / "checkpoint_variables.json").read_text())
+    figure("R18", "format 1 is read; names and shapes of a run's variables are those of its first version")

@@ -1,0 +1,89 @@
+"""The manifests under deploy/ start what they say. No cluster is at hand here: what they would run is checked."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+
+from keras_resnet.config import load_config
+from keras_resnet.errors import ConfigError, DataError, DiskError, DivergenceError, LostWorkerError
+from keras_resnet.training.cluster import check_cluster, in_slurm
+
+
+@pytest.fixture
+def manifest():
+    """The Kubernetes service and job."""
+    return list(YAML(typ="safe").load_all((ROOT / "deploy/kubernetes/train.yaml").read_text()))
+
+
+def test_kubernetes_workers_find_each_other(manifest, monkeypatch):
+    service, job = manifest
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    env = {each["name"]: each for each in container["env"]}
+    assert list(env).index("WORKER") < list(env).index("TF_CONFIG")  # it is filled in only from what stands above
+    for index in range(job["spec"]["completions"]):
+        text = env["TF_CONFIG"]["value"].replace("$(WORKER)", str(index))
+        monkeypatch.setenv("TF_CONFIG", text)
+        check_cluster()
+        workers = json.loads(text)["cluster"]["worker"]
+        host, port = workers[index].split(":")
+        assert host == f"{job['metadata']['name']}-{index}.{pod['subdomain']}"
+        assert int(port) == container["ports"][0]["containerPort"]
+    assert len(workers) == job["spec"]["completions"] == job["spec"]["parallelism"]
+    assert pod["subdomain"] == service["metadata"]["name"]
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+
+
+def test_kubernetes_gives_up_where_a_restart_cannot_help(manifest):
+    final = manifest[1]["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
+    assert final == [error.exit_code for error in (ConfigError, DataError, DivergenceError, DiskError)]
+    assert LostWorkerError.exit_code not in final
+
+
+def test_kubernetes_command_is_one(manifest, cli):
+    script, *flags = manifest[1]["spec"]["template"]["spec"]["containers"][0]["args"]
+    config = next(flag for flag in flags if flag.startswith("--config=")).split("=")[1]
+    load_config(str(ROOT / config))
+    process = cli(script, *flags, "--print_config", env={"TF_CONFIG": json.dumps(CLUSTER)}, fresh=True)
+    assert process.returncode == 0, process.stderr
+    assert "directory: /data" in process.stdout
+
+
+CLUSTER = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
+
+
+@pytest.mark.parametrize(("code", "again"), [(0, False), (2, False), (4, False), (6, True), (143, True)])
+def test_slurm_queues_again_what_another_start_helps(tmp_path, code, again):
+    (tmp_path / "srun").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/ran\nexit {code}\n')
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/requeued\n')
+    for name in ("srun", "scontrol"):
+        (tmp_path / name).chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    script = ROOT / "deploy/slurm/train.sbatch"
+    process = subprocess.run(["bash", script, "--set=train.seed=1"], env=env, check=False)
+    assert process.returncode == code
+    ran = (tmp_path / "ran").read_text()
+    config = re.search(r"--config=(\S+)", ran)[1]
+    load_config(str(ROOT / config))
+    assert ran.startswith("--kill-on-bad-exit=1 .venv/bin/python train.py --strategy=multi_worker ")
+    assert ran.endswith("--set=train.seed=1\n")
+    assert (tmp_path / "requeued").exists() == again
+
+
+def test_slurm_is_known_by_its_variables(monkeypatch):
+    for name in ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert not in_slurm()
+    with pytest.raises(ConfigError, match="TF_CONFIG is not set, and this is no task of SLURM's srun"):
+        check_cluster()
+    for name in ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE"):
+        monkeypatch.setenv(name, "1")
+    check_cluster()
+    monkeypatch.setenv("TF_CONFIG", json.dumps(CLUSTER))
+    assert not in_slurm()  # what the user says wins
