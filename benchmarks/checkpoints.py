@@ -38,8 +38,8 @@ def load(steps, batch, every=EVERY, network="cifar_resnet20", size=32, determini
 
 def share(steps, batch, strategy):
     """Seconds of each of the loop's parts, of a new run without its first steps and its end."""
+    from keras_resnet.runs.saver import Saver
     from keras_resnet.training.fit import _Run
-    from keras_resnet.training.saver import Saver
 
     spent = collections.Counter()
 
@@ -72,10 +72,10 @@ def stall(repeats):
     """(seconds that copying takes, that `save` takes, until everything is written), medians."""
     import keras
 
+    from keras_resnet.runs.folder import RunFolder
+    from keras_resnet.runs.saver import Saver
+    from keras_resnet.runs.state import RunState
     from keras_resnet.training.optimizer import build_optimizer
-    from keras_resnet.training.run_folder import RunFolder
-    from keras_resnet.training.run_state import RunState
-    from keras_resnet.training.saver import Saver
     from keras_resnet.weights.native import to_tensors
 
     task = load(1, 1, network="resnet50", size=224)

@@ -53,9 +53,9 @@ def bare_steps(task, strategy):
 
 def fit_seconds(task, strategy):
     """Seconds of a step of a new run, between the ends of its step WARM and of its last one."""
+    from keras_resnet.runs.folder import RunFolder
     from keras_resnet.training.fit import fit
     from keras_resnet.training.progress import Reporter
-    from keras_resnet.training.run_folder import RunFolder
 
     times, step_done = {}, Reporter.step_done
 

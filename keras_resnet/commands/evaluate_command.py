@@ -15,7 +15,7 @@ from absl import flags
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.config.resolving import STRATEGIES
 from keras_resnet.errors import ConfigError, DiskError, suggest
-from keras_resnet.training.run_folder import RunFolder, check_checkpoint_name
+from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
 
 PROTOCOLS = ("single", "ten_crop", "multi_scale")
 

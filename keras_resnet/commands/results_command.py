@@ -18,9 +18,9 @@ from rich.text import Text
 from keras_resnet.analysis.published import published
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import write_aside
-from keras_resnet.training.checkpoints import committed
-from keras_resnet.training.metrics_log import read_metrics
-from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.runs.checkpoints import committed
+from keras_resnet.runs.folder import RunFolder
+from keras_resnet.runs.metrics import read_metrics
 
 CSV = flags.DEFINE_string("csv", None, "A file to write the table to as well, with every column.")
 

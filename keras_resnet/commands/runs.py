@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from keras_resnet.config import Config, changed
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import is_file
+from keras_resnet.runs.checkpoints import committed, read_checkpoint
+from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
 from keras_resnet.task import Task, load_task
-from keras_resnet.training.checkpoints import committed, read_checkpoint
-from keras_resnet.training.run_folder import RunFolder, check_checkpoint_name
 from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.tensors import read_metadata, read_tensors
 

@@ -7,8 +7,8 @@ from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.config import check_strategy, load_config
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
+from keras_resnet.runs.folder import RunFolder
 from keras_resnet.training.cluster import check_cluster
-from keras_resnet.training.run_folder import RunFolder
 
 
 def train(
@@ -45,9 +45,9 @@ def train(
         raise DataError(f"data.name: {config.data.name}: there is no such folder")
 
     # TensorFlow takes seconds to load; whatever is wrong above is reported before it.
+    from keras_resnet.runs.lock import locked
     from keras_resnet.task import load_task
     from keras_resnet.training.fit import fit
-    from keras_resnet.training.lock import locked
     from keras_resnet.training.strategy import is_chief, make_strategy
 
     devices = make_strategy(strategy, virtual_devices, require_gpus)

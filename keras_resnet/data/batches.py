@@ -1,11 +1,15 @@
 """A task's data sets on the devices of a strategy."""
 
+import contextlib
+import itertools
 from collections.abc import Iterator
 
 import tensorflow as tf
 
+from keras_resnet.data.faults import named
 from keras_resnet.data.pipeline import Shard
 from keras_resnet.data.service import in_order
+from keras_resnet.errors import DataError
 
 
 def distribute(strategy: tf.distribute.Strategy, make_dataset, batch_size: int):
@@ -19,7 +23,29 @@ def distribute(strategy: tf.distribute.Strategy, make_dataset, batch_size: int):
 
 
 def training_batches(task, strategy: tf.distribute.Strategy, start_step: int) -> Iterator:
-    """The batches of the steps from `start_step`, in order, one element for all replicas."""
+    """The batches of the steps from `start_step`, in order, one element for all replicas.
+
+    Raises:
+        DataError: an image cannot be read, or a tf.data service does not answer.
+    """
     config = task.config
     dataset = distribute(strategy, lambda shard: task.train_dataset(start_step, shard), config.train.batch_size)
-    return in_order(iter(dataset), start_step) if config.data.service else iter(dataset)
+    elements = in_order(iter(dataset), start_step) if config.data.service else iter(dataset)
+    for step in itertools.count(start_step):
+        with named_faults(task, step):
+            batch = next(elements, None)
+        if batch is None:
+            return
+        yield batch
+
+
+@contextlib.contextmanager
+def named_faults(task, step: int) -> Iterator[None]:
+    """Raises what the data's errors mean for the samples of a step: TensorFlow seldom names the file."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        faults, service = task.train_faults(step), task.config.data.service
+        if service and not faults:
+            raise DataError(f"data.service: {service}: {error.message.splitlines()[0]}") from error
+        raise named(error, faults) from error

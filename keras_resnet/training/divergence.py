@@ -33,6 +33,14 @@ class Divergence:
         return f"step {self.step}: the loss is {self.loss:g}{rate}, the gradient's norm {self.gradient_norm:g}"
 
 
+class Diverged(Exception):
+    """Carries a `Divergence` from where it is noticed to the loop."""
+
+    def __init__(self, found: Divergence):
+        super().__init__(str(found))
+        self.found = found
+
+
 def find_divergence(steps: list[dict[str, float]], last: int, first_loss: float | None, explosion: float | None):
     """Looks at the steps since the last time.
 

@@ -140,7 +140,7 @@ def test_it_loads_neither_tensorflow_nor_keras(runs, cli):
     process = cli("-X", "importtime", "-m", "keras_resnet", "results", runs)
     loaded = {line.split("|")[-1].strip() for line in process.stderr.splitlines() if line.startswith("import time:")}
     assert process.returncode == 0
-    assert "keras_resnet.training.run_folder" in loaded
+    assert "keras_resnet.runs.folder" in loaded
     assert not loaded & {"tensorflow", "keras", "matplotlib"}
 
 

@@ -2,12 +2,12 @@
 
     python tests/faults/fault_at.py POINT[,POINT...] [train.py's flags]
 
-A POINT is MODULE:FUNCTION:before|after:COUNT:FAULT. MODULE is below `keras_resnet.training`; the fault comes before or
-after the COUNT-th call of FUNCTION there:
+A POINT is MODULE:FUNCTION:before|after:COUNT:FAULT. MODULE is below `keras_resnet`; the fault comes before or after
+the COUNT-th call of FUNCTION there:
 
     kill  the process ends as by `kill -9`
     full  from now on no file can grow beyond 100 kB, as on a full disk
-    nan   what the call returns is not a number; for the batch of step COUNT, and only until the run has rolled back
+    nan   of the batches that the call returns, that of step COUNT is not a number, until the run has rolled back
 """
 
 import functools
@@ -24,7 +24,7 @@ FULL = 100_000
 def arm(point):
     """Replaces the function by one that counts."""
     module, path, when, count, fault = point.split(":")
-    owner = importlib.import_module(f"keras_resnet.training.{module}")
+    owner = importlib.import_module(f"keras_resnet.{module}")
     *classes, name = path.split(".")
     for each in classes:
         owner = getattr(owner, each)
@@ -33,7 +33,7 @@ def arm(point):
     @functools.wraps(function)
     def faulty(*args, **kwargs):
         if fault == "nan":
-            return spoil(function(*args, **kwargs), args[0], int(count))
+            return spoil(function(*args, **kwargs), args[2], int(count))
         due = next(calls) == int(count)
         if due and when == "before":
             FAULTS[fault]()
@@ -53,14 +53,16 @@ def fill_the_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, FULL))
 
 
-def spoil(batch, run, step):
-    """Sets a batch's images to NaN."""
+def spoil(batches, start_step, spoilt):
+    """Sets one batch's images to NaN."""
     import tensorflow as tf
 
-    if run.state.step + 1 != step or run.divergences.rollbacks:
-        return batch
-    (images, targets), weights = batch
-    return (images * tf.constant(float("nan")), targets), weights
+    run = next(argument for argument in sys.argv if argument.startswith("--workdir=")).removeprefix("--workdir=")
+    for step, batch in enumerate(batches, start_step + 1):
+        (images, targets), weights = batch
+        if step == spoilt and not os.path.exists(os.path.join(run, "divergences.json")):
+            images = images * tf.constant(float("nan"))
+        yield (images, targets), weights
 
 
 FAULTS = {"kill": kill, "full": fill_the_disk}

@@ -15,13 +15,13 @@ from conftest import GOLDEN, ROOT
 from faults_rig import LONG, differences, train
 
 from keras_resnet.config import first_difference, load_config
-from keras_resnet.training.checkpoints import committed, newest_checkpoint, read_checkpoint, save_checkpoint
-from keras_resnet.training.run_state import RunState
+from keras_resnet.runs.checkpoints import committed, newest_checkpoint, read_checkpoint, save_checkpoint
+from keras_resnet.runs.state import RunState
 
 SAVE_FOREVER = """
 import itertools, sys
 import numpy as np
-from keras_resnet.training.checkpoints import Checkpoint, prune, save_checkpoint
+from keras_resnet.runs.checkpoints import Checkpoint, prune, save_checkpoint
 for step in itertools.count(1):
     save_checkpoint(sys.argv[1], Checkpoint(step, {"a": np.full(100_000, step, np.int64)}, {"b": step}))
     prune(sys.argv[1], step, keep=2)
@@ -120,7 +120,7 @@ def test_a_foreign_checkpoint_is_refused(whole_run, tmp_path):
 
 def test_a_full_disk_ends_the_run_and_spoils_nothing(whole_run, tmp_path, figure):
     folder = tmp_path / "run"
-    process = train(folder, fault_at="checkpoints:save_checkpoint:before:4:full")
+    process = train(folder, fault_at="runs.checkpoints:save_checkpoint:before:4:full")
     assert process.returncode == 5, process.stderr
     line = process.stderr.splitlines()[-1]
     assert line.startswith(f"error: {folder}/checkpoints: cannot be written (File too large): a checkpoint takes ")
@@ -133,7 +133,7 @@ def test_a_full_disk_ends_the_run_and_spoils_nothing(whole_run, tmp_path, figure
 
 
 def test_a_full_disk_shows_before_the_first_step(tmp_path):
-    process = train(tmp_path / "run", fault_at="saver:Saver.prove:before:1:full")
+    process = train(tmp_path / "run", fault_at="runs.saver:Saver.prove:before:1:full")
     assert process.returncode == 5, process.stderr
     assert "a checkpoint takes 3.1 MiB" in process.stderr.splitlines()[-1]
     assert "step 1" not in process.stdout
@@ -143,7 +143,7 @@ def test_a_full_disk_shows_before_the_first_step(tmp_path):
 def test_a_run_may_go_on_without_a_checkpoint(whole_run, tmp_path):
     folder = tmp_path / "run"
     process = train(
-        folder, "--set=recovery.on_save_error=continue", fault_at="checkpoints:save_checkpoint:before:4:full"
+        folder, "--set=recovery.on_save_error=continue", fault_at="runs.checkpoints:save_checkpoint:before:4:full"
     )
     assert process.returncode == 5  # the last weights have no room either
     assert process.stderr.count("WARNING") > 3
@@ -167,11 +167,11 @@ def test_a_really_full_disk(whole_run, tmp_path, figure):
 
 
 def test_a_second_run_in_the_folder_is_refused(tmp_path, figure):
-    from keras_resnet.training.lock import locked
-    from keras_resnet.training.run_folder import RunFolder
+    from keras_resnet.runs.folder import RunFolder
+    from keras_resnet.runs.lock import locked
 
     folder = tmp_path / "run"
-    assert train(folder, fault_at="saver:Saver.prove:after:1:kill").returncode == -signal.SIGKILL
+    assert train(folder, fault_at="runs.saver:Saver.prove:after:1:kill").returncode == -signal.SIGKILL
     with locked(RunFolder(str(folder)), lambda text: None):
         process = train(folder)
     assert process.returncode == 2

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from faults_rig import LONG, differences, train
 
+from keras_resnet.runs.metrics import read_metrics
 from keras_resnet.training.divergence import find_divergence
-from keras_resnet.training.metrics_log import read_metrics
 from keras_resnet.weights.tensors import read_tensors
 
-NAN = "fit:_Run._next:after:14:nan"
+NAN = "training.fit:training_batches:after:14:nan"
 
 
 def sums(loss, norm=1.0, images=4.0):
@@ -70,7 +70,7 @@ def test_a_run_goes_back_and_on_with_a_lower_rate(rolled_back, whole_run, figure
 def test_killed_while_it_goes_back(rolled_back, tmp_path):
     folder = tmp_path / "run"
     for when in ("before", "after") if LONG else ("after",):
-        process = train(folder, fault_at=f"{NAN},divergence:Divergences.add:{when}:1:kill")
+        process = train(folder, fault_at=f"{NAN},training.divergence:Divergences.add:{when}:1:kill")
         assert process.returncode == -signal.SIGKILL
     process = train(folder)
     assert process.returncode == 0, process.stderr

@@ -14,9 +14,9 @@ from keras_resnet import files
 from keras_resnet.commands.runs import load_run
 from keras_resnet.commands.train import train
 from keras_resnet.errors import ConfigError
-from keras_resnet.training.checkpoints import Checkpoint, newest_checkpoint, prune, save_checkpoint
-from keras_resnet.training.lock import locked
-from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.runs.checkpoints import Checkpoint, newest_checkpoint, prune, save_checkpoint
+from keras_resnet.runs.folder import RunFolder
+from keras_resnet.runs.lock import locked
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def crash_after(monkeypatch, operations):
 
     for name in WRITES:
         real = getattr(files, name)
-        for module in (files, "keras_resnet.training.checkpoints"):
+        for module in (files, "keras_resnet.runs.checkpoints"):
             target = module if module is files else __import__(module, fromlist=["x"])
             if hasattr(target, name):
                 monkeypatch.setattr(target, name, limited(real))
@@ -118,8 +118,8 @@ def test_a_run_on_a_store_goes_on_and_is_found(store, capfd):
 
 
 def test_a_store_is_locked_by_a_sign_of_life(store, monkeypatch):
-    monkeypatch.setattr("keras_resnet.training.lock.RENEW_EVERY", 0.05)
-    monkeypatch.setattr("keras_resnet.training.lock.SILENT_AFTER", 0.3)
+    monkeypatch.setattr("keras_resnet.runs.lock.RENEW_EVERY", 0.05)
+    monkeypatch.setattr("keras_resnet.runs.lock.SILENT_AFTER", 0.3)
     folder = RunFolder(store)
     tf.io.gfile.makedirs(store)
     said = []

@@ -7,8 +7,8 @@ import pytest
 from cluster_rig import Cluster
 from faults_rig import FLAGS, LONG, differences, train
 
-from keras_resnet.training.checkpoints import committed
-from keras_resnet.training.metrics_log import read_metrics
+from keras_resnet.runs.checkpoints import committed
+from keras_resnet.runs.metrics import read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_on_another_number_of_replicas(tmp_path, figure):
     flags = [f"--set={change}" for change in changes]
     one, two = tmp_path / "one", tmp_path / "two"
     assert train(one, *flags).returncode == 0
-    assert train(two, *flags, fault_at="fit:_Run._settle:before:22:kill").returncode == -signal.SIGKILL
+    assert train(two, *flags, fault_at="training.fit:_Run._settle:before:22:kill").returncode == -signal.SIGKILL
     step = committed(str(two / "checkpoints"))[0][0]
     process = train(two, *flags, "--strategy=mirrored", "--virtual_devices=2")
     assert process.returncode == 0, process.stderr

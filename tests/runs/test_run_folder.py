@@ -4,7 +4,7 @@ import pytest
 
 from keras_resnet.config import Config
 from keras_resnet.errors import ConfigError
-from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.runs.folder import RunFolder
 
 
 def config(**train):

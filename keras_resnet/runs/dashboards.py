@@ -10,7 +10,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from keras_resnet.config import Config
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import is_remote, os_errors
-from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.runs.folder import RunFolder
 
 
 def open_dashboards(config: Config, folder: RunFolder, start_step: int) -> list:

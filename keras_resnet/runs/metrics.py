@@ -3,7 +3,7 @@
 import json
 
 from keras_resnet.files import is_remote, read
-from keras_resnet.training.run_folder import RunFolder, write_text
+from keras_resnet.runs.folder import RunFolder, write_text
 
 
 class MetricsLog:
@@ -14,7 +14,7 @@ class MetricsLog:
     Args:
         folder: the run's.
         start_step: the step that the run goes on from; later lines of an earlier process are dropped.
-        dashboards: what else is told, see `keras_resnet.training.dashboards`.
+        dashboards: what else is told, see `keras_resnet.runs.dashboards`.
     """
 
     def __init__(self, folder: RunFolder, start_step: int, dashboards=()):

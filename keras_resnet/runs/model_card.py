@@ -4,7 +4,7 @@ import json
 
 from keras_resnet.analysis.published import published
 from keras_resnet.files import read
-from keras_resnet.training.run_folder import RunFolder, write_text
+from keras_resnet.runs.folder import RunFolder, write_text
 
 
 def write_card(folder: RunFolder, task, results: dict) -> None:

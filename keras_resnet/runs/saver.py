@@ -11,10 +11,10 @@ import numpy as np
 from keras_resnet.config import Config, first_difference
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.files import free_bytes, is_file, sync_file
-from keras_resnet.training.background import Background
-from keras_resnet.training.checkpoints import Checkpoint, newest_checkpoint, prune, read_checkpoint, save_checkpoint
-from keras_resnet.training.run_folder import RunFolder
-from keras_resnet.training.run_state import RunState
+from keras_resnet.runs.background import Background
+from keras_resnet.runs.checkpoints import Checkpoint, newest_checkpoint, prune, read_checkpoint, save_checkpoint
+from keras_resnet.runs.folder import RunFolder
+from keras_resnet.runs.state import RunState
 from keras_resnet.weights.native import assign_tensors, check_tensors, named_variables, random_states, to_tensors
 from keras_resnet.weights.tensors import read_metadata, write_tensors
 

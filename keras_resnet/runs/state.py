@@ -30,6 +30,16 @@ class RunState:
     skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    def keep_best(self, figures: dict[str, float], monitor: tuple[str, ...]) -> bool:
+        """Whether an evaluation is the best so far by the figures in `monitor`; an equal one counts as better."""
+        ranks = [figures[name] for name in monitor]
+        if self.best and ranks > self.best["ranks"]:
+            self.since_best += 1
+            return False
+        self.best = {"step": self.step, "ranks": ranks, "figures": figures}
+        self.since_best = 0
+        return True
+
     def to_json(self) -> dict:
         """Plain values, in which every float is exact."""
         return asdict(self)

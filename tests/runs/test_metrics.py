@@ -1,9 +1,9 @@
 import matplotlib.image
 import numpy as np
 
-from keras_resnet.training.metrics_log import MetricsLog, read_metrics
-from keras_resnet.training.pictures import draw_curves
-from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.runs.folder import RunFolder
+from keras_resnet.runs.metrics import MetricsLog, read_metrics
+from keras_resnet.runs.pictures import draw_curves
 
 
 def test_each_step_stands_once_when_a_run_goes_on(tmp_path):

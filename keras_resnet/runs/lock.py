@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import is_remote, read, remove, write_aside
-from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.runs.folder import RunFolder
 
 RENEW_EVERY = 10  # seconds
 SILENT_AFTER = 30  # seconds

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_resnet.errors import ConfigError
-from keras_resnet.training.checkpoints import (
+from keras_resnet.runs.checkpoints import (
     Checkpoint,
     committed,
     newest_checkpoint,
@@ -92,7 +92,7 @@ def test_one_under_another_steps_name_is_skipped(folder):
 
 
 def test_a_later_versions_is_refused(folder, monkeypatch):
-    monkeypatch.setattr("keras_resnet.training.checkpoints.FORMAT", 2)
+    monkeypatch.setattr("keras_resnet.runs.checkpoints.FORMAT", 2)
     save_checkpoint(folder, checkpoint(40))
     monkeypatch.undo()
     with pytest.raises(ConfigError, match="in format 2; this version reads formats up to 1"):

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_resnet.files import write_aside
-from keras_resnet.training.metrics_log import read_metrics
-from keras_resnet.training.run_folder import RunFolder
+from keras_resnet.runs.folder import RunFolder
+from keras_resnet.runs.metrics import read_metrics
 
 
 def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
