@@ -58,7 +58,10 @@ def serve():
     """Reads a job per line, runs it in a fork, and answers with its exit code."""
     import signal
 
-    import tensorflow  # noqa: F401
+    import tensorflow as tf
+
+    if os.environ.get("FAULTS") != "long":  # a quarter less time: short runs trace more than they compute
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
     for line in sys.stdin:
         job = json.loads(line)
