@@ -39,7 +39,7 @@ test: lint
 test-all: lint
 	$(PYTHON) -m pytest -m "not gpu and not network"
 
-# The long form of the fault tests, with the figures of docs/reliability.md: half an hour on two cores.
+# The long form of the fault tests, with the figures of docs/reliability.md: a quarter of an hour on two cores.
 faults: $(READY)
 	FAULTS=long $(PYTHON) -m pytest tests/faults --dist load
 
