@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-from training_loop import bare_steps, fit_seconds, in_turn, report
+from training_loop import bare_steps, fit_seconds, in_turn, report, start
 
 EVERY = 20
 
@@ -137,8 +137,4 @@ def main(steps=100, repeats=5, batch=128):
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if sys.argv[1:2] == ["--one"]:
-        one(*map(int, sys.argv[2:]))
-    else:
-        main(*map(int, sys.argv[1:]))
+    start(main, one)

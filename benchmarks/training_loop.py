@@ -127,9 +127,14 @@ def main(steps=100, repeats=5, batch=128):
     replicas(steps, repeats, batch)
 
 
-if __name__ == "__main__":
+def start(main, one):
+    """Runs the whole measurement, or the one that a child process was started for; the arguments are numbers."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if sys.argv[1:2] == ["--one"]:
         one(*map(int, sys.argv[2:]))
     else:
         main(*map(int, sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    start(main, one)

@@ -1,5 +1,6 @@
 """A run that is killed at any moment, and started again, ends as one that never was (R1 to R3, R5, R6)."""
 
+import json
 import random
 import signal
 
@@ -103,6 +104,21 @@ def test_a_signal_saves_and_leaves(whole_run, tmp_path, figure, number):
     assert f"going on from step {step}, to step 48" in (folder / "log.txt").read_text()
     assert differences(whole_run, folder) == []
     figure("R5", f"{number.name}: exit code {128 + number}, saved at step {step}, bit-identical after it")
+
+
+@pytest.mark.skipif(not LONG, reason="tests/runs/test_state.py has the counting")
+def test_early_stopping_goes_on(tmp_path, figure):
+    """A rate that is far too high makes evaluations worse."""
+    flags = ["--set=train.patience=2", "--set=train.learning_rate=5", "--set=train.eval_every=4"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert train(whole, *flags).returncode == 0
+    results = json.loads((whole / "results.json").read_text())
+    assert results["steps"] == results["best"]["step"] + 8 < 48
+    for point in ("runs.metrics:MetricsLog.write:after:4", "runs.outcome:write_text:before:1"):
+        assert train(killed, *flags, fault_at=f"{point}:kill").returncode == -signal.SIGKILL
+    assert train(killed, *flags).returncode == 0
+    assert differences(whole, killed) == []
+    figure("R3", f"early stopping at step {results['steps']}: 2 kills, bit-identical")
 
 
 def test_a_second_interrupt_leaves_at_once(tmp_path):

@@ -1,6 +1,7 @@
 import matplotlib.image
 import numpy as np
 
+from keras_resnet.runs.dashboards import TensorBoard
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.metrics import MetricsLog, read_metrics
 from keras_resnet.runs.pictures import draw_curves
@@ -34,3 +35,21 @@ def test_curves_are_drawn(tmp_path):
     picture = matplotlib.image.imread(folder.curves)
     assert picture.shape[0] > 300
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 10
+
+
+def test_tensorboard_forgets_what_comes_again(tmp_path):
+    """A run that went on from step 20 twice, once in a process of its own and once after a rollback."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = RunFolder(str(tmp_path))
+    first = TensorBoard(folder, 0)
+    for step in (10, 20, 30):
+        first.write(step, {"train/loss": float(step)})
+    first.close()
+    second = TensorBoard(folder, 20)
+    second.write(30, {"train/loss": 31.0})
+    second.rewind(20)
+    second.write(30, {"train/loss": 32.0})
+    second.close()
+    shown = EventAccumulator(folder.tensorboard).Reload()
+    assert [(each.step, each.value) for each in shown.Scalars("train/loss")] == [(10, 10.0), (20, 20.0), (30, 32.0)]
