@@ -99,7 +99,9 @@ def tiny_run():
 
 def once(tmp_path_factory, name, command):
     """The folder of a run that one test process makes and all read; `command(folder)` is a finished process."""
-    shared = tmp_path_factory.getbasetemp().parent
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each has a folder in that of the whole test run
+        shared = shared.parent
     folder = shared / name / "run"
     with FileLock(shared / f"{name}.lock"):
         if not (folder / "results.json").exists():
