@@ -80,7 +80,8 @@ class Saver:
                 self._write_weights(self._folder.best_weights, self._tested(arrays), state.step)
             prune(self._folder.checkpoints, state.step, self._config.train.keep_checkpoints, bests)
 
-        self._guarded(lambda: self._background.submit(write))
+        self.wait()
+        self._background.submit(write)
 
     def save_weights(self, path: str, step: int) -> None:
         """Writes the network's weights as they are, when everything before is written."""
@@ -93,9 +94,9 @@ class Saver:
         """Raises, or says, what the writing met so far."""
         self._guarded(self._background.check)
 
-    def wait(self) -> None:
-        """Waits until everything is written; raises, or says, what was met."""
-        self._guarded(self._background.wait)
+    def wait(self, must: bool = False) -> None:
+        """Waits until everything is written; raises, or says, what was met; raises it in any case where it `must`."""
+        self._guarded(self._background.wait, must)
 
     def close(self) -> None:
         """Waits for what is being written, whatever comes of it."""
@@ -108,10 +109,7 @@ class Saver:
             DiskError: it cannot be written or does not come back as it was, whatever the configuration says.
         """
         self.save(state)
-        try:
-            self._background.wait()
-        except OSError as error:
-            raise self._disk_error(error) from None
+        self.wait(must=True)
         if not self._writes:
             return
         checkpoint = newest_checkpoint(self._folder.checkpoints, self._warn)
@@ -191,12 +189,12 @@ class Saver:
         config = self._config.model_dump_json()
         write_tensors(arrays, path, {"network": self._config.model.name, "step": str(step), "config": config})
 
-    def _guarded(self, act):
+    def _guarded(self, act, must=False):
         try:
             act()
         except OSError as error:
             problem = self._disk_error(error)
-            if self._config.recovery.on_save_error == "stop":
+            if must or self._config.recovery.on_save_error == "stop":
                 raise problem from None
             self._warn(str(problem))
 

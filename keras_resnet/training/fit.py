@@ -213,7 +213,7 @@ class _Run:
         self.tally.settle(self.state)
         if self.saver.saved != self.state.step:
             self._save()
-        self.saver.wait()
+        self.saver.wait(must=True)
         where = f"step {self.state.step} of {self.train_config.total_steps} is saved"
         self.journal.write(f"stopped; {where}")
         raise self.stop.stopped(f"{where}, and the same command goes on from there")
