@@ -102,7 +102,7 @@ def remove(path: str) -> None:
             with os_errors(path):
                 _gfile().remove(path)
     else:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.remove(path)
 
 

@@ -1,5 +1,6 @@
 """A run's network with its weights, ready to be evaluated or exported."""
 
+import sys
 from dataclasses import dataclass
 
 import keras
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 from keras_resnet.config import Config, changed
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import is_file
-from keras_resnet.runs.checkpoints import committed, read_checkpoint
+from keras_resnet.runs.checkpoints import committed, network_arrays, newest_checkpoint, read_checkpoint
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
 from keras_resnet.task import Task, load_task
 from keras_resnet.weights.native import assign_tensors, named_variables
@@ -71,12 +72,13 @@ def _weights(folder, checkpoint):
         if not step.isdecimal():
             raise ConfigError(f"{path}: is not a run's file: it does not say of which step its weights are")
         return read_tensors(path), int(step)
-    there = committed(folder.checkpoints)
-    if checkpoint != "last":  # of an unfinished run, the newest checkpoint is the last
-        there = [(step, path) for step, path in there if checkpoint == str(step)]
-    if not there:
-        steps = ", ".join(str(step) for step, _ in committed(folder.checkpoints)) or "none"
+    there = {str(step): path for step, path in committed(folder.checkpoints)}
+    found = None
+    if checkpoint == "last":  # of an unfinished run, the newest checkpoint is the last
+        found = newest_checkpoint(folder.checkpoints, lambda text: print(f"WARNING: {text}", file=sys.stderr))
+    elif checkpoint in there:
+        found = read_checkpoint(there[checkpoint])
+    if found is None:
+        steps = ", ".join(there) or "none"
         raise ConfigError(f"--checkpoint={checkpoint}: {folder.path} has no such weights; steps there: {steps}")
-    found = read_checkpoint(there[0][1])
-    weights = {n: value for n, value in found.arrays.items() if not n.startswith(("optimizer/", "random/"))}
-    return weights, found.step
+    return network_arrays(found.arrays), found.step

@@ -9,8 +9,10 @@ from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.training.cluster import check_cluster
+from keras_resnet.training.signals import leaves_at_once
 
 
+@leaves_at_once()
 def train(
     config_path: str,
     assignments: list[str],
@@ -57,14 +59,21 @@ def train(
     if not is_chief(devices):  # one process writes; the others only read
         fit(task, devices, folder)
         return
-    folder.claim(task.config)
-    if not workdir:
-        folder.point_latest()
+    folder.check_free()
     results = folder.read_results()
     finished = results is not None
     if results is None:
+        folder.make()
         with locked(folder, print):
+            folder.claim(task.config)
+            folder.sweep()
+            if not workdir:
+                folder.point_latest()
             results = fit(task, devices, folder)
+    else:
+        folder.claim(task.config)
+        if not workdir:
+            folder.point_latest()
     best = results["best"]
     print(f"{'Already finished' if finished else 'Finished'}: {results['steps']:,} steps in {results['seconds']:.0f} s")
     print("  validation   " + _figures(results["validation"]))

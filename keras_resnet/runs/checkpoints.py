@@ -196,3 +196,10 @@ def newest_checkpoint(folder: str, warn: Callable[[str], None]) -> Checkpoint | 
         except ValueError as error:
             warn(f"skipping a damaged checkpoint: {error}")
     return None
+
+
+def network_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Of a checkpoint's arrays, the network's as it is tested: averages in place of what is averaged."""
+    network = {name: value for name, value in arrays.items() if not name.startswith(("optimizer/", "random/"))}
+    averages = {name: f"optimizer/sgd/{name.replace('/', '_')}_average" for name in network}  # as Keras calls them
+    return {name: arrays.get(averages[name], value) for name, value in network.items()}

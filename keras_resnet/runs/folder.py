@@ -8,7 +8,7 @@ from importlib.metadata import distributions
 
 from keras_resnet.config import Config, first_difference, load_config
 from keras_resnet.errors import ConfigError
-from keras_resnet.files import is_file, is_remote, make_folder, names, read, write_aside
+from keras_resnet.files import is_file, is_remote, make_folder, names, read, remove, write_aside
 
 LOCKS = (".lock", ".holder.json")
 
@@ -20,7 +20,7 @@ class RunFolder:
     environment.json          versions of everything
     checkpoints/step-*/       what the run goes on from
     divergences.json          where the loss exploded, and what was done about it
-    log.txt                   when which process began, saved, stopped
+    log.txt                   when which process began, went on, stopped, and what it warned of
     .lock  .holder.json       the process that trains here
     weights/best.safetensors  by validation; weights/last.safetensors at the end
     metrics.jsonl             a line per report, each step once
@@ -68,13 +68,31 @@ class RunFolder:
             check_same(self.read_config(), config, self.path)
             return
         try:
-            self.check_free()
-            make_folder(os.path.dirname(self.best_weights))
-            make_folder(self.checkpoints)
+            self.make()
             write_text(self.environment, json.dumps(_environment(), indent=1) + "\n")
             write_text(self.config, config.to_yaml())
         except OSError as error:
             raise ConfigError(f"--workdir={self.path}: cannot be written ({error.strerror})") from None
+
+    def make(self) -> None:
+        """Makes the folder and those in it, unless they are there.
+
+        Raises:
+            ConfigError: something else lies there, or it cannot be made.
+        """
+        self.check_free()
+        try:
+            make_folder(os.path.dirname(self.best_weights))
+            make_folder(self.checkpoints)
+        except OSError as error:
+            raise ConfigError(f"--workdir={self.path}: cannot be written ({error.strerror})") from None
+
+    def sweep(self) -> None:
+        """Removes what crashes left half-written; only for the process that holds the folder."""
+        for folder in (self.path, os.path.dirname(self.best_weights)):
+            for name in names(folder):
+                if ".tmp-" in name:
+                    remove(os.path.join(folder, name))
 
     def check_free(self) -> None:
         """Raises a `ConfigError` where the folder holds neither a run nor what is left of one that was being made."""

@@ -1,5 +1,6 @@
 """log.txt of a run: when which process began, went on, lost something, stopped."""
 
+import contextlib
 import os
 import socket
 from datetime import UTC, datetime
@@ -8,15 +9,18 @@ from keras_resnet.files import is_remote, read, write_aside
 
 
 class Journal:
-    """Adds lines to a file; a silent one for all workers but the chief."""
+    """Adds lines to a file; a silent one for all workers but the chief. What cannot be written is not worth a run."""
 
     def __init__(self, path: str, silent: bool = False):
         self._path, self._silent = path, silent
 
     def write(self, text: str) -> None:
         """Adds a line with the time and the process."""
-        if self._silent:
-            return
+        if not self._silent:
+            with contextlib.suppress(OSError):
+                self._add(text)
+
+    def _add(self, text):
         time = datetime.now(UTC).isoformat(timespec="seconds")
         line = f"{time}  {socket.gethostname()}:{os.getpid()}  {text}\n"
         if is_remote(self._path):  # stores of objects cannot append

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from filelock import FileLock, Timeout
 
-from keras_resnet.errors import ConfigError
+from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.files import is_remote, read, remove, write_aside
 from keras_resnet.runs.folder import RunFolder
 
@@ -45,14 +45,18 @@ def _file_lock(folder, say):
         lock.acquire()
     except Timeout:
         raise _taken(folder) from None
+    except OSError as error:
+        raise DiskError(f"{folder.lock}: cannot be made or locked ({error.strerror})") from None
     try:
         former = _holder(folder)
         if former:
             say(f"the process that trained here before is gone ({_described(former)}); going on in its place")
-        write_aside(folder.holder, _me())
+        with contextlib.suppress(OSError):  # only tells others who holds the lock
+            write_aside(folder.holder, _me())
         yield
     finally:
-        remove(folder.holder)
+        with contextlib.suppress(OSError):
+            remove(folder.holder)
         lock.release()
 
 
@@ -89,9 +93,10 @@ def _me():
 
 def _holder(folder):
     try:
-        return json.loads(read(folder.holder))
+        holder = json.loads(read(folder.holder))
     except (OSError, ValueError):
         return None
+    return holder if isinstance(holder, dict) else None
 
 
 def _described(holder):

@@ -52,7 +52,7 @@ class MetricsLog:
 
 
 def read_metrics(path: str) -> list[dict]:
-    """The lines of a metrics file; a last one that a crash cut off is left out."""
+    """The lines of a metrics file; one that a crash cut off is left out."""
     lines: list[dict] = []
     try:
         content = read(path)
@@ -60,7 +60,9 @@ def read_metrics(path: str) -> list[dict]:
         return lines
     for text in content.decode(errors="replace").splitlines():
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except json.JSONDecodeError:
-            break
+            continue
+        if isinstance(line, dict):
+            lines.append(line)
     return lines

@@ -23,7 +23,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
     config = task.config
     network, data, train = config.model.name, config.data.name, config.train
     best = results["best"]
-    environment = json.loads(read(folder.environment))
+    environment = _environment(folder)
     lines = [
         "---",
         "library_name: keras",
@@ -40,7 +40,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
         *[f"Published: {each.error} % error, {each.protocol} ({each.source})." for each in published(config)],
         f"Images: {', '.join(f'{size:,} {name}' for name, size in task.sizes.items())}; {len(task.labels)} classes.",
         f"Training: {results['seconds']:,.0f} s at {results['images_per_second']:,.0f} images per second.",
-        f"keras_resnet {environment['keras_resnet']}, commit {environment['commit'] or 'unknown'}, "
+        f"keras_resnet {environment.get('keras_resnet', '?')}, commit {environment.get('commit') or 'unknown'}, "
         f"TensorFlow {environment.get('tensorflow', '?')}, Keras {environment.get('keras', '?')}.",
         *([f"{results['skipped']} images could not be read and were left out."] if results["skipped"] else []),
         "",
@@ -78,3 +78,12 @@ def _row(name, last, best):
 
 def _figure(name, value):
     return f"{value:.2f} %" if name.endswith("error") else f"{value:.4f}"
+
+
+def _environment(folder):
+    """The versions that the run began with, if the folder still tells them."""
+    try:
+        environment = json.loads(read(folder.environment))
+    except (OSError, ValueError):
+        return {}
+    return environment if isinstance(environment, dict) else {}

@@ -29,7 +29,7 @@ def write_outcome(folder: RunFolder | None, task, state: RunState, seconds: floa
         "rollbacks": rollbacks,
     }
     if folder:
-        write_text(folder.results, json.dumps(results, indent=1) + "\n")
         draw_curves(folder, f"{config.model.name} on {config.data.name}")
         write_card(folder, task, results)
+        write_text(folder.results, json.dumps(results, indent=1) + "\n")  # by which a run counts as finished
     return results

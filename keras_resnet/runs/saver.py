@@ -12,7 +12,15 @@ from keras_resnet.config import Config, first_difference
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.files import free_bytes, is_file, sync_file
 from keras_resnet.runs.background import Background
-from keras_resnet.runs.checkpoints import Checkpoint, newest_checkpoint, prune, read_checkpoint, save_checkpoint
+from keras_resnet.runs.checkpoints import (
+    Checkpoint,
+    committed,
+    network_arrays,
+    newest_checkpoint,
+    prune,
+    read_checkpoint,
+    save_checkpoint,
+)
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.state import RunState
 from keras_resnet.weights.native import assign_tensors, check_tensors, named_variables, random_states, to_tensors
@@ -49,6 +57,7 @@ class Saver:
         self._variables = named_variables(model) | random_states(model) | named
         self._background = Background()
         self.saved: int | None = None  # the step of the newest checkpoint that was begun
+        self._owed: Checkpoint | None = None  # whose best weights are not written yet, or could not be
         # The best step that each kept checkpoint knows: whichever the run goes on from, its best weights are there.
         self._bests: deque[int] = deque(maxlen=config.train.keep_checkpoints)
 
@@ -72,12 +81,14 @@ class Saver:
         self._bests.append(state.best.get("step", state.step))
         bests = set(self._bests)
 
+        if best:
+            self._owed = checkpoint
+
         def write():
             with contextlib.suppress(FileNotFoundError):
                 sync_file(self._folder.metrics)  # of the lines before this step, none may be lost any more
             save_checkpoint(self._folder.checkpoints, checkpoint)
-            if best:
-                self._write_weights(self._folder.best_weights, self._tested(arrays), state.step)
+            self._write_best()
             prune(self._folder.checkpoints, state.step, self._config.train.keep_checkpoints, bests)
 
         self.wait()
@@ -88,6 +99,9 @@ class Saver:
         arrays = to_tensors(named_variables(self._model))
         self.wait()
         if self._writes:
+            if path == self._folder.best_weights:
+                self._owed = None  # these are better
+            self._write_best()
             self._write_weights(path, arrays, step)
 
     def check(self) -> None:
@@ -129,6 +143,10 @@ class Saver:
         """
         checkpoint = newest_checkpoint(self._folder.checkpoints, self._warn)
         if checkpoint is None:
+            there = committed(self._folder.checkpoints)
+            if there:
+                many = f"none of its {len(there)} checkpoints is whole"
+                raise ConfigError(f"{self._folder.checkpoints}: {many}; move the folder away to start over")
             return None
         self._check_ours(checkpoint)
         assign_tensors(self._variables, checkpoint.arrays, self._folder.checkpoints)
@@ -164,10 +182,12 @@ class Saver:
         try:
             if best != checkpoint.step:
                 checkpoint = read_checkpoint(os.path.join(self._folder.checkpoints, f"step-{best:08d}"))
-            self._write_weights(self._folder.best_weights, self._tested(checkpoint.arrays), best)
+            self._write_weights(self._folder.best_weights, network_arrays(checkpoint.arrays), best)
         except (ValueError, OSError) as error:
-            self._warn(f"the best weights, of step {best}, are lost; the next evaluation counts as the best ({error})")
-            state.best, state.since_best = {}, 0
+            self._warn(
+                f"the best weights, of step {best}, are lost; the next ones that are tested count as it ({error})"
+            )
+            state.best = {}
 
     def _best_on_disk(self):
         try:
@@ -175,15 +195,11 @@ class Saver:
         except (ValueError, KeyError, OSError):
             return None
 
-    def _tested(self, arrays):
-        """Of a checkpoint's arrays, the network's, as evaluations see it: averaged, if the optimizer averages."""
-        tested = {name: arrays[name] for name in named_variables(self._model)}
-        if self._optimizer.use_ema:
-            names = {id(variable): name for name, variable in self._variables.items()}
-            averages = self._optimizer._model_variables_moving_average  # Keras itself can only assign them
-            for variable, average in zip(self._model.trainable_variables, averages, strict=True):
-                tested[variable.path] = arrays[names[id(average)]]
-        return tested
+    def _write_best(self):
+        """The weights of the best evaluation, also where an earlier try failed."""
+        if self._owed:
+            self._write_weights(self._folder.best_weights, network_arrays(self._owed.arrays), self._owed.step)
+            self._owed = None
 
     def _write_weights(self, path, arrays, step):
         config = self._config.model_dump_json()
@@ -196,6 +212,7 @@ class Saver:
             problem = self._disk_error(error)
             if must or self._config.recovery.on_save_error == "stop":
                 raise problem from None
+            self.saved = None
             self._warn(str(problem))
 
     def _disk_error(self, error):

@@ -5,6 +5,7 @@ import math
 from dataclasses import asdict, dataclass, field
 
 from keras_resnet.config import Recovery
+from keras_resnet.errors import ConfigError
 from keras_resnet.files import read, write_aside
 
 
@@ -81,6 +82,8 @@ class Divergences:
             self._found = [Divergence(**found) for found in json.loads(read(self._path))]
         except FileNotFoundError:
             self._found = []
+        except (ValueError, TypeError):
+            raise ConfigError(f"{path}: is not what a run writes there; move it away to go on") from None
 
     @property
     def rollbacks(self) -> int:

@@ -172,6 +172,7 @@ class _Run:
 
     def _restore(self):
         """Whether there was a checkpoint to go on from."""
+        self.workers.check_same(int(self.config.digest()[:6], 16), "the configuration, by its digest")
         state = self.saver.restore()
         self.workers.check_same(-1 if state is None else state.step, f"{self.folder.checkpoints}: the newest step")
         if state is None:
@@ -211,6 +212,7 @@ class _Run:
 
     def _leave(self):
         self.tally.settle(self.state)
+        self.saver.wait()
         if self.saver.saved != self.state.step:
             self._save()
         self.saver.wait(must=True)
@@ -238,13 +240,14 @@ class _Run:
                 self.reporter.say(f"averaging statistics over {batches} batches")
                 reestimate_statistics(self.task, self.model, self.strategy, batches)
                 state.validation = self.evaluate("validation")
-                if state.keep_best(state.validation, self.task.monitor):
-                    self.saver.save_weights(self.folder.best_weights, state.step)
+            if (batches or not state.best) and state.keep_best(state.validation, self.task.monitor):
+                self.saver.save_weights(self.folder.best_weights, state.step)
             self.saver.save_weights(self.folder.last_weights, state.step)
         results = write_outcome(
             self.folder if self.writes else None, self.task, state, self._elapsed(), self.divergences.rollbacks
         )
-        self.journal.write(f"finished at step {state.step}")
+        early = f", {state.since_best} evaluations after the best" if state.step < self.train_config.total_steps else ""
+        self.journal.write(f"finished at step {state.step}{early}")
         return results
 
 

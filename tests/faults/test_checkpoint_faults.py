@@ -139,6 +139,79 @@ def test_a_full_disk_shows_before_the_first_step(tmp_path):
     assert "step 1" not in process.stdout
 
 
+@pytest.fixture
+def almost_finished(whole_run, tmp_path):
+    """A copy of the undisturbed run, as if it had been killed right before its end."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole_run, folder)
+    (folder / "results.json").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("best", ["lost", "there"] if LONG else ["lost"])
+def test_what_else_lies_in_the_folder_may_be_damaged(almost_finished, whole_run, best):
+    """Nothing of it is needed to go on; leftovers of crashes go."""
+    (almost_finished / "environment.json").write_text("{")
+    (almost_finished / "README.md").unlink()
+    (almost_finished / "log.txt").unlink()
+    (almost_finished / "log.txt").mkdir()
+    (almost_finished / ".holder.json").write_text("[1]")
+    (almost_finished / "weights" / "best.safetensors.tmp-host-1").touch()
+    (almost_finished / "checkpoints" / "step-00000012").touch()
+    if best == "lost":
+        (almost_finished / "weights" / "best.safetensors").unlink()
+    process = train(almost_finished)
+    assert process.returncode == 0, process.stderr
+    assert differences(whole_run, almost_finished) == []
+    assert (almost_finished / "README.md").exists()
+    assert not list(almost_finished.rglob("*.tmp-*"))
+
+
+def test_a_run_without_a_whole_checkpoint_does_not_start_over(almost_finished):
+    for path in almost_finished.glob("checkpoints/*/state.json"):
+        path.write_text("{}")
+    process = train(almost_finished)
+    assert process.returncode == 2
+    line = process.stderr.splitlines()[-1]
+    assert line.endswith("checkpoints is whole; move the folder away to start over"), line
+    assert process.stderr.count("WARNING") == len(list(almost_finished.glob("checkpoints/step-*")))
+
+
+def test_divergences_that_nobody_wrote_are_refused(almost_finished):
+    (almost_finished / "divergences.json").write_text('[{"stepp": 3}]')
+    process = train(almost_finished)
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1].endswith(
+        "divergences.json: is not what a run writes there; move it away to go on"
+    )
+
+
+def test_the_best_weights_are_lost_at_the_end(almost_finished):
+    """And their checkpoint too: the last ones take their place."""
+    last = read_checkpoint(str(almost_finished / "checkpoints" / "step-00000048"))
+    last.state["best"]["step"] = 41
+    save_checkpoint(str(almost_finished / "checkpoints"), last)
+    process = train(almost_finished)
+    assert process.returncode == 0, process.stderr
+    assert "the best weights, of step" in process.stderr
+    assert json.loads((almost_finished / "results.json").read_text())["best"]["step"] == 48
+
+
+def test_what_could_not_be_saved_is_not_called_saved(tmp_path):
+    """A full disk that the run goes on without; then it is told to stop."""
+    folder = tmp_path / "run"
+    process = train(
+        folder,
+        "--set=recovery.on_save_error=continue",
+        "--set=train.steps=4000",
+        fault_at="runs.checkpoints:save_checkpoint:before:2:full",
+        signals=[(folder / "metrics.jsonl", 0.5, signal.SIGTERM)],
+    )
+    assert process.returncode == 5, process.stderr
+    assert "is saved" not in process.stderr
+    assert newest_checkpoint(str(folder / "checkpoints"), warn=pytest.fail).step == 0
+
+
 @pytest.mark.skipif(not LONG, reason="the short form has the same with a file limit")
 def test_a_run_may_go_on_without_a_checkpoint(whole_run, tmp_path):
     folder = tmp_path / "run"

@@ -1,10 +1,15 @@
 """A run that is killed at any moment, and started again, ends as one that never was (R1 to R3, R5, R6)."""
 
 import json
+import pathlib
 import random
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
+from conftest import ROOT
 from faults_rig import LONG, differences, train
 
 KILLS = 20 if LONG else 1
@@ -104,6 +109,18 @@ def test_a_signal_saves_and_leaves(whole_run, tmp_path, figure, number):
     assert f"going on from step {step}, to step 48" in (folder / "log.txt").read_text()
     assert differences(whole_run, folder) == []
     figure("R5", f"{number.name}: exit code {128 + number}, saved at step {step}, bit-identical after it")
+
+
+def test_an_interrupt_while_it_starts(tmp_path):
+    """While TensorFlow is being loaded, Python's own KeyboardInterrupt becomes an ImportError."""
+    command = [sys.executable, "train.py", f"--workdir={tmp_path / 'run'}"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        while "tensorflow" not in pathlib.Path(f"/proc/{process.pid}/maps").read_text():
+            time.sleep(0.01)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "interrupted\n")
 
 
 @pytest.mark.skipif(not LONG, reason="tests/runs/test_state.py has the counting")
