@@ -47,9 +47,8 @@ class Workers:
             return
         # Equal numbers alone have no variance.
         if self._sum(number**2) * self._strategy.num_replicas_in_sync != self._sum(number) ** 2:
-            raise ConfigError(
-                f"{what}: {number} here, another on another worker; all must get the same command and see the same --workdir"
-            )
+            same = "all must get the same command and see the same --workdir"
+            raise ConfigError(f"{what}: {number} here, another on another worker; {same}")
 
     @contextmanager
     def watched(self) -> Iterator[None]:
