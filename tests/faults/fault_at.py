@@ -68,8 +68,8 @@ def spoil(batches, start_step, spoilt):
 FAULTS = {"kill": kill, "full": fill_the_disk}
 
 if __name__ == "__main__":
+    sys.path.insert(0, os.getcwd())
     for each in sys.argv[1].split(","):
         arm(each)
     sys.argv = ["train.py", *sys.argv[2:]]
-    sys.path.insert(0, os.getcwd())
     runpy.run_path("train.py", run_name="__main__")
