@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from keras_resnet.commands.train import _started
 from keras_resnet.config import Config
 from keras_resnet.errors import ConfigError
 from keras_resnet.runs.folder import RunFolder
@@ -69,3 +70,24 @@ def test_latest_is_a_link(tmp_path):
         folder.claim(config())
         folder.point_latest()
     assert os.path.realpath(tmp_path / "latest") == str(tmp_path / "two")
+
+
+def test_default_folders_of_a_configuration_are_found(tmp_path, monkeypatch):
+    """By which a run that began from a file of weights may go on when that file is gone."""
+    monkeypatch.chdir(tmp_path)
+    path = "configs/digits/resnet20.yaml"
+    assert not _started(None, path)
+    os.makedirs(RunFolder.default(path, config()).path)
+    assert _started(None, path)
+    assert not _started(None, "configs/digits/other.yaml")
+    assert not _started("elsewhere", path)
+
+
+def test_leftovers_of_crashes_are_swept(tmp_path):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.make()
+    for name in ("weights/best.safetensors.tmp-host-1", "metrics.jsonl.tmp-host-1", "metrics.jsonl"):
+        (tmp_path / "run" / name).touch()
+    folder.sweep()
+    left = sorted(str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*"))
+    assert left == ["checkpoints", "metrics.jsonl", "weights"]
