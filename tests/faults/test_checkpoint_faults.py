@@ -15,8 +15,15 @@ from conftest import GOLDEN, ROOT
 from faults_rig import LONG, differences, train
 
 from keras_resnet.config import first_difference, load_config
-from keras_resnet.runs.checkpoints import committed, newest_checkpoint, read_checkpoint, save_checkpoint
+from keras_resnet.runs.checkpoints import (
+    committed,
+    network_arrays,
+    newest_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+)
 from keras_resnet.runs.state import RunState
+from keras_resnet.weights.tensors import read_tensors
 
 SAVE_FOREVER = """
 import itertools, sys
@@ -272,3 +279,14 @@ def test_a_checkpoint_of_the_first_format_is_read(checkpoint, figure):
     shapes = {name: list(value.shape) for name, value in read_checkpoint(str(checkpoint)).arrays.items()}
     assert shapes == json.loads((GOLDEN / "checkpoint_variables.json").read_text())
     figure("R18", "format 1 is read; names and shapes of a run's variables are those of its first version")
+
+
+def test_a_checkpoint_is_tested_as_its_run_tested_it(whole_run, checkpoint):
+    """Averaged weights are found by name; weights/last.safetensors took them from the network."""
+    last = read_tensors(str(whole_run / "weights" / "last.safetensors"))
+    arrays = read_checkpoint(str(checkpoint)).arrays
+    found = network_arrays(arrays)
+    assert set(found) == set(last)
+    for name, value in last.items():
+        np.testing.assert_array_equal(found[name], value)
+    assert not np.array_equal(arrays["stem_conv/kernel"], last["stem_conv/kernel"])
