@@ -71,6 +71,7 @@ class Saver:
         Raises:
             DiskError: the former checkpoint could not be written, and the configuration does not go on then.
         """
+        self.wait()  # also so that the thread no longer touches what is owed
         # Reading variables may sum over workers, so that every worker reads and only the chief writes.
         arrays = to_tensors(self._variables)
         self._check_steps(state.step)
@@ -80,7 +81,6 @@ class Saver:
         checkpoint = Checkpoint(state.step, arrays, state.to_json(), self._config.model_dump(mode="json"))
         self._bests.append(state.best.get("step", state.step))
         bests = set(self._bests)
-
         if best:
             self._owed = checkpoint
 
@@ -91,7 +91,6 @@ class Saver:
             self._write_best()
             prune(self._folder.checkpoints, state.step, self._config.train.keep_checkpoints, bests)
 
-        self.wait()
         self._background.submit(write)
 
     def save_weights(self, path: str, step: int) -> None:
