@@ -29,6 +29,7 @@ _HOMES = {
         "CIFARPreResNet",
         "CIFARHighwayNet",
         "HighwayNet19",
+        "from_weights",
         "preprocess_input",
         "decode_predictions",
     ],

@@ -1,14 +1,15 @@
 """Constructors shaped like keras.applications': `ResNet50(include_top=True, weights=None, ...)`."""
 
-import os
+import sys
 
 import keras
 from keras import layers
 
 from keras_resnet import builder
+from keras_resnet.description import Preparation
 from keras_resnet.preprocessing import preprocess
 from keras_resnet.specs import SPECS, Shortcut, Version, variant
-from keras_resnet.weights.native import load_weights
+from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 _DOC = """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{name}`.
 
@@ -17,16 +18,20 @@ _DOC = """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{
 
     Args:
         include_top: end with pooling and classifier; otherwise with the last feature map (N, H', W', C).
-        weights: None (random), or the path of a `.safetensors` file of this network's weights.
+        weights: None (random), "imagenet" (keras.applications' published file), a name of
+            `python -m keras_resnet list --weights`, or what `from_weights` takes. Version, shortcut and preprocessing
+            are then those that the weights were trained with.
         input_tensor: Keras tensor to build upon; with `include_preprocessing` its values are in [0, 255].
         input_shape: (H, W, C) of one image; default ({side}, {side}, 3), without top (None, None, 3).
         pooling: without top, None, "avg" or "max": (N, C) instead of a feature map.
-        classes: number of classes, with top.
+        classes: number of classes, with top; default the weights' or the paper's. Other than the weights': a new
+            classifier.
         classifier_activation: on the logits, with top; None returns logits.
         name: the model's name.
         version: "1" (He et al. 2015), "1.5" (stride on the 3x3 convolution) or "2" (He et al. 2016).
         shortcut: "A", "B" or "C" (He et al. 2015, section 4.1).
-        include_preprocessing: subtract ImageNet's mean and divide by its deviation in the first layer.
+        include_preprocessing: subtract ImageNet's mean (or the weights') and divide by its deviation in the first
+            layer.
 
     Returns:
         A `keras.Model`.
@@ -45,7 +50,7 @@ def _application(row: str, title: str):
         input_tensor=None,
         input_shape: tuple | None = None,
         pooling: str | None = None,
-        classes: int = SPECS[row].classes,
+        classes: int | None = None,
         classifier_activation="softmax",
         name: str = row,
         *,
@@ -53,33 +58,112 @@ def _application(row: str, title: str):
         shortcut: Shortcut | None = None,
         include_preprocessing: bool = True,
     ) -> keras.Model:
-        if weights is not None and not os.path.isfile(weights):
-            raise ValueError(f'weights must be None or the path of a ".safetensors" file, got {weights!r}')
-        if pooling not in (None, "avg", "max"):
-            raise ValueError(f'pooling must be None, "avg" or "max", got {pooling!r}')
-        if not include_top and input_shape is None and input_tensor is None:
-            first = keras.config.image_data_format() == "channels_first"
-            input_shape = (3, None, None) if first else (None, None, 3)
-
         spec = variant(SPECS[row], version=version, shortcut=shortcut)
-        inputs, x = builder.model_input(spec, input_shape, input_tensor)
-        if include_preprocessing:
-            x = preprocess(x)
-        _, x = builder.features(x, spec)
-        if include_top:
-            x = builder.head(x, classes, spec)
-            if classifier_activation is not None:
-                x = layers.Activation(classifier_activation, dtype=x.dtype, name="predictions")(x)
-        elif pooling:
-            x = (layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D)(name="pool")(x)
-        model = keras.Model(inputs, x, name=name)
+        pretrained = None
         if weights is not None:
-            load_weights(model, weights)
-        return model
+            pretrained = load_pretrained(weights, SPECS[row])
+            check_network(pretrained, spec, {"version": version, "shortcut": shortcut}, weights)
+            spec = pretrained.spec
+        return assemble(
+            spec,
+            pretrained,
+            include_top=include_top,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            name=name,
+            include_preprocessing=include_preprocessing,
+        )
 
     constructor.__name__ = constructor.__qualname__ = title
     constructor.__doc__ = _DOC.format(name=row, side=SPECS[row].image_size)
     return constructor
+
+
+def from_weights(
+    weights: str,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    classifier_activation="softmax",
+    *,
+    epsilon: float | None = None,
+    include_top: bool = True,
+    input_tensor=None,
+    input_shape: tuple | None = None,
+    pooling: str | None = None,
+    classes: int | None = None,
+    name: str | None = None,
+    include_preprocessing: bool = True,
+) -> keras.Model:
+    """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network that a file's tensors belong to.
+
+    What the tensors do not show comes from their source; what is only assumed is printed. `model.description` says
+    what it came to.
+
+    Args:
+        weights: a file (safetensors, or HDF5 as Keras writes it), a folder for the Hugging Face Hub, the beginning of a
+            tf-models-official checkpoint's file names, or a name of `python -m keras_resnet list --weights`.
+        mean, std: per channel, RGB, in the units of images in [0, 255], where the caller knows them.
+        epsilon: of the batch normalization that the weights were trained with, where the caller knows it.
+        classifier_activation, include_top, input_tensor, input_shape, pooling, classes, name, include_preprocessing:
+            as for `ResNet50`; `classes` other than the file's gets a new classifier.
+
+    Raises:
+        ValueError: the file cannot be read, or is of no network of this family.
+    """
+    pretrained = load_pretrained(weights, mean=mean, std=std, epsilon=epsilon)
+    for line in pretrained.assumed:
+        print(f"{weights}: assumed: {line}", file=sys.stderr)
+    return assemble(
+        pretrained.spec,
+        pretrained,
+        include_top=include_top,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=name or pretrained.spec.name,
+        include_preprocessing=include_preprocessing,
+    )
+
+
+def assemble(
+    spec,
+    pretrained,
+    *,
+    include_top,
+    input_tensor,
+    input_shape,
+    pooling,
+    classes,
+    classifier_activation,
+    name,
+    include_preprocessing,
+) -> keras.Model:
+    """A network with preprocessing and head as keras.applications' arguments ask for, and with weights if there are."""
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f'pooling must be None, "avg" or "max", got {pooling!r}')
+    preparation = pretrained.description.preparation if pretrained else Preparation()
+    first = keras.config.image_data_format() == "channels_first"
+    if not include_top and input_shape is None and input_tensor is None:
+        input_shape = (3, None, None) if first else (None, None, 3)
+    inputs, x = builder.model_input(spec, input_shape, input_tensor)
+    if include_preprocessing:
+        x = preprocess(x, preparation.mean, preparation.std)
+    _, x = builder.features(x, spec)
+    if include_top:
+        x = builder.head(x, classes or (pretrained and pretrained.classes) or spec.classes, spec)
+        if classifier_activation is not None:
+            x = layers.Activation(classifier_activation, dtype=x.dtype, name="predictions")(x)
+    elif pooling:
+        x = (layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D)(name="pool")(x)
+    model = keras.Model(inputs, x, name=name)
+    if pretrained:
+        set_pretrained(model, pretrained)
+    return builder.described(model, spec, preparation, pretrained.description.source if pretrained else "")
 
 
 def _by_depth(prefix: str, title: str):

@@ -27,7 +27,7 @@ def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
 
     Keras's "same" pads only right and bottom at stride 2, which is neither Caffe's nor Torch's alignment.
     """
-    explicit = stride > 1 and kernel > 1
+    explicit = stride > 1 and kernel > 1 and spec.padding == "symmetric"
     if explicit:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     return layers.Conv2D(
@@ -94,23 +94,29 @@ def branch(x, spec, convs, name):
 
 
 def squeeze_excite(x, spec, name):
-    """x times a factor in (0, 1) per channel, a function of all channels' averages (Hu et al. 2017)."""
+    """x times a factor in (0, 1) per channel, a function of all channels' averages (Hu et al. 2017).
+
+    In between are channels / squeeze features, 8 at least as in timm's nets.
+    """
     channels = x.shape[channel_axis()]
     factors = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_pool")(x)
-    factors = layers.Conv2D(channels // spec.squeeze, 1, activation="relu", name=f"{name}_se_reduce")(factors)
+    factors = layers.Conv2D(max(channels // spec.squeeze, 8), 1, activation="relu", name=f"{name}_se_reduce")(factors)
     factors = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_se_expand")(factors)
     return layers.Multiply(name=f"{name}_se")([x, factors])
 
 
-def shortcut(x, activated, filters, stride, spec, name):
+def shortcut(x, activated, filters, stride, spec, name, opens_stage=False):
     """W_s x of the block equation: x itself where the block keeps its width, else by `spec.shortcut`.
 
     A: every `stride`-th pixel, zeros for the new channels, no parameters.
     B: 1x1 convolution of `activated` where the shape changes.
     C: 1x1 convolution of `activated` everywhere.
+
+    `opens_stage` tells a stage's first block, where `spec.first_projection` may ask for one in any case.
     """
     new = filters - x.shape[channel_axis()]
     keeps_shape = new == 0 and (stride == 1 or spec.stride_at == "last")
+    keeps_shape &= not (opens_stage and spec.first_projection == "always")
     if spec.shortcut == "A" or (keeps_shape and spec.shortcut == "B"):
         x = subsample(x, stride, f"{name}_subsample")
         before = new // 2 if spec.zero_channels == "both" else 0
@@ -135,7 +141,7 @@ def drop(x, rate, name):
     return layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x) if rate else x
 
 
-def block(x, spec, width, stride, name, first=False, drop_rate=0.0):
+def block(x, spec, width, stride, name, stage=0, number=0, drop_rate=0.0):
     """y = F(x, {W_i}) + W_s x (He et al. 2015, equation 2), its pre-activated and gated forms, and F alone.
 
     Args:
@@ -144,8 +150,8 @@ def block(x, spec, width, stride, name, first=False, drop_rate=0.0):
         width: filters of the 3x3 convolutions.
         stride: 2 halves height and width, 1 keeps them.
         name: prefix of the layers' names, "stage2_block1".
-        first: the network's first block; pre-activated, it shares its activation with the shortcut
-            (He et al. 2016, appendix).
+        stage, number: where it stands, from 1. Pre-activated, the network's first block shares its activation
+            with the shortcut (He et al. 2016, appendix).
         drop_rate: how often F is left out in training (Huang et al. 2016).
     """
     convs = plan(spec, width, stride)
@@ -153,12 +159,13 @@ def block(x, spec, width, stride, name, first=False, drop_rate=0.0):
     activated = x  # what F and W_s read
     if spec.order == "pre":
         activated = activate(norm(x, spec, f"{name}_preact_bn"), spec, f"{name}_preact_{spec.activation}")
-        x = activated if first else x
+        x = activated if stage == number == 1 else x
 
     y = branch(activated, spec, convs, name)
     if spec.merge == "add":
         y = drop(y, drop_rate, name)
-        y = layers.Add(name=f"{name}_add")([shortcut(x, activated, filters, stride, spec, name), y])
+        carried = shortcut(x, activated, filters, stride, spec, name, opens_stage=number == 1)
+        y = layers.Add(name=f"{name}_add")([carried, y])
     elif spec.merge == "gate":
         carried = shortcut(x, activated, filters, stride, spec, name)
         y = Gate(name=f"{name}_carry")([gate(activated, filters, stride, name), y, carried])

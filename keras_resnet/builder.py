@@ -1,12 +1,14 @@
 """Spec -> keras.Model: preprocessing, stem, stages, head."""
 
 import sys
+from dataclasses import replace
 
 import keras
 from keras import initializers, layers
 
 from keras_resnet.blocks import activate, block, channel_axis, conv, norm, pad
-from keras_resnet.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocess
+from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Description, Preparation
+from keras_resnet.preprocessing import preprocess
 from keras_resnet.specs import Spec
 
 # Keras walks a graph with a call inside a call for every layer, also when it loads a saved model. ResNet-1202 has some
@@ -48,7 +50,18 @@ def build(
     inputs, images = model_input(spec, input_shape, input_tensor)
     stages, x = features(preprocess(images, mean, std) if include_preprocessing else images, spec)
     outputs = stages if classes is None else head(x, classes, spec)
-    return keras.Model(inputs, outputs, name=spec.name)
+    return described(keras.Model(inputs, outputs, name=spec.name), spec, Preparation(mean=mean, std=std))
+
+
+def described(model: keras.Model, spec: Spec, preparation: Preparation, source: str = "") -> keras.Model:
+    """The model, with its `Description`; the size of its images, where it takes one size, goes into it."""
+    axis = 2 if channel_axis() == 1 else 1
+    side = model.inputs[0].shape[axis] if len(model.inputs) == 1 and len(model.inputs[0].shape) == 4 else None
+    if not source:
+        fraction = 1.0 if spec.stem == "cifar" else preparation.crop_fraction
+        preparation = replace(preparation, image_size=side, crop_fraction=fraction)
+    model.description = Description(spec=spec, preparation=preparation, source=source)
+    return model
 
 
 def model_input(spec, input_shape=None, input_tensor=None):
@@ -79,7 +92,7 @@ def features(x, spec):
         for j in range(1, depth + 1):
             blocks += 1
             drop_rate = spec.stochastic_depth * blocks / sum(spec.depths)
-            x = block(x, spec, width, 2 if j == halving else 1, f"stage{i}_block{j}", i == j == 1, drop_rate)
+            x = block(x, spec, width, 2 if j == halving else 1, f"stage{i}_block{j}", i, j, drop_rate)
         stages[f"stage{i}"] = x
     if spec.order == "pre":
         x = activate(norm(x, spec, "last_bn"), spec, f"last_{spec.activation}")
@@ -116,6 +129,8 @@ def stem(x, spec):
 
 def stem_pool(x, spec):
     """3x3 max pooling of stride 2 whose border never wins: zeros after a ReLU, else the image's own edge."""
+    if spec.padding == "same":
+        return layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
     first, second = (axis for axis in (1, 2, 3) if axis != channel_axis())
     zeros = spec.order == "post" or spec.pool_border == "zero"
     x = pad(x, {first: (1, 1), second: (1, 1)}, "stem_pool_pad", "constant" if zeros else "symmetric")

@@ -4,9 +4,7 @@ import keras
 from keras import layers
 
 from keras_resnet.blocks import channel_axis
-
-IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB in [0, 255]; torchvision's 0.485, 0.456, 0.406 times 255
-IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255
+from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD
 
 
 def preprocess(images, mean=IMAGENET_MEAN, std=IMAGENET_STD):

@@ -9,6 +9,8 @@ Version = Literal["1", "1.5", "2"]
 ZeroChannels = Literal["end", "both"]
 Normalization = Literal["batch", "none"]
 Activation = Literal["relu", "sigmoid"]
+Padding = Literal["symmetric", "same"]
+FirstProjection = Literal["changed", "always"]
 Initialization = Literal["he", "xavier", "small", "large"]
 LastGamma = Literal["one", "zero"]
 
@@ -45,6 +47,10 @@ class Spec:
     squeeze: int | None = None  # squeeze-and-excitation with channels / squeeze in between (SENet: 16)
     stride_at: Literal["first", "last"] = "first"  # block of a stage that halves the size (keras.applications V2: last)
     biases: Literal["none", "unnormalized"] = "none"  # of convolutions that no normalization follows
+    padding: Padding = "symmetric"  # at stride 2; same: one pixel less left and above (tf-models-official)
+    first_projection: FirstProjection = (
+        "changed"  # always: also where a stage's first block changes no shape (the same)
+    )
     pool_border: Literal["edge", "zero"] = "edge"  # of the stem's pooling before an activation (V2: zero)
     # What the literal Highway network needs (Srivastava et al. 2015)
     transition: Literal["stride", "pool"] = "stride"  # pool: a stage begins with max pooling and a 3x3 convolution
@@ -120,6 +126,11 @@ def variant(spec: Spec, *, version: Version | None = None, **axes) -> Spec:
     return replace(spec, **(VERSIONS[version] if version else {}) | axes)
 
 
+# Fields that change neither a tensor's name nor its shape: weights do not show them, their source has to say.
+UNSEEN = ("name", "stride_on", "stride_at", "zero_channels", "padding", "pool_border", "last_gamma", "stochastic_depth")
+UNSEEN += ("initialization", "activation", "dropout")
+
+
 def _imagenet(name, block, *depths, **axes) -> Spec:
     return Spec(name=name, block=block, depths=depths, widths=(64, 128, 256, 512), **{"stem": "imagenet"} | axes)
 
@@ -134,6 +145,7 @@ def _cifar(name, depth, block="basic", **axes) -> Spec:
 
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)  # He et al. 2015, section 4.2; and 1202
+_D = {"stem": "deep", "projection": "pool_conv"}
 _V2_OF_KERAS = {"order": "pre", "stride_at": "last", "biases": "unnormalized", "pool_border": "zero"}
 
 _ROWS = (
@@ -171,11 +183,33 @@ _ROWS = (
     _bottleneck("wide_resnet50_2", 3, 4, 6, 3, group_width=128),
     _bottleneck("wide_resnet101_2", 3, 4, 23, 3, group_width=128),
     # He et al. 2018 (ResNet-C, ResNet-D); Hu et al. 2017 (squeeze-and-excitation): timm's
+    _bottleneck("resnet26", 2, 2, 2, 2),
     _bottleneck("resnet50c", 3, 4, 6, 3, stem="deep"),
-    _bottleneck("resnet50d", 3, 4, 6, 3, stem="deep", projection="pool_conv"),
-    _bottleneck("resnet101d", 3, 4, 23, 3, stem="deep", projection="pool_conv"),
+    _bottleneck("resnet101c", 3, 4, 23, 3, stem="deep"),
+    _bottleneck("resnet152c", 3, 8, 36, 3, stem="deep"),
+    _imagenet("resnet18d", "basic", 2, 2, 2, 2, **_D),
+    _imagenet("resnet34d", "basic", 3, 4, 6, 3, **_D),
+    _bottleneck("resnet26d", 2, 2, 2, 2, **_D),
+    _bottleneck("resnet50d", 3, 4, 6, 3, **_D),
+    _bottleneck("resnet101d", 3, 4, 23, 3, **_D),
+    _bottleneck("resnet152d", 3, 8, 36, 3, **_D),
+    _bottleneck("resnet200d", 3, 24, 36, 3, **_D),
+    _bottleneck("resnext50d_32x4d", 3, 4, 6, 3, groups=32, group_width=4, **_D),
+    _bottleneck("resnext101_32x4d", 3, 4, 23, 3, groups=32, group_width=4),
+    _bottleneck("resnext101_32x16d", 3, 4, 23, 3, groups=32, group_width=16),
+    _bottleneck("resnext101_32x32d", 3, 4, 23, 3, groups=32, group_width=32),
+    _imagenet("seresnet18", "basic", 2, 2, 2, 2, squeeze=16),
+    _imagenet("seresnet34", "basic", 3, 4, 6, 3, squeeze=16),
     _bottleneck("seresnet50", 3, 4, 6, 3, squeeze=16),
+    _bottleneck("seresnet101", 3, 4, 23, 3, squeeze=16),
+    _bottleneck("seresnet152", 3, 8, 36, 3, squeeze=16),
+    _bottleneck("seresnet152d", 3, 8, 36, 3, squeeze=16, **_D),
+    _bottleneck("seresnext26d_32x4d", 2, 2, 2, 2, groups=32, group_width=4, squeeze=16, **_D),
     _bottleneck("seresnext50_32x4d", 3, 4, 6, 3, groups=32, group_width=4, squeeze=16),
+    _bottleneck("seresnext101_32x4d", 3, 4, 23, 3, groups=32, group_width=4, squeeze=16),
+    _bottleneck("seresnext101_32x8d", 3, 4, 23, 3, groups=32, group_width=8, squeeze=16),
+    _bottleneck("seresnext101_64x4d", 3, 4, 23, 3, groups=64, group_width=4, squeeze=16),
+    _bottleneck("seresnext101d_32x8d", 3, 4, 23, 3, groups=32, group_width=8, squeeze=16, **_D),
     # keras.applications V2
     _bottleneck("keras_resnet50v2", 3, 4, 6, 3, **_V2_OF_KERAS),
     _bottleneck("keras_resnet101v2", 3, 4, 23, 3, **_V2_OF_KERAS),

@@ -16,7 +16,7 @@ TINY = Spec(name="tiny1", stem="cifar", block="basic", depths=(1,), widths=(2,))
 def one_block(spec, channels, width, stride, size=4, first=False):
     """A block as a model, every normalization the identity, every kernel zero."""
     inputs = keras.Input((size, size, channels))
-    model = keras.Model(inputs, block(inputs, spec, width, stride, "b", first))
+    model = keras.Model(inputs, block(inputs, spec, width, stride, "b", 1, 1 if first else 2))
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
             layer.kernel.assign(np.zeros(layer.kernel.shape))

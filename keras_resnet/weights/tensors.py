@@ -14,6 +14,8 @@ from safetensors.numpy import load, save
 
 from keras_resnet.files import is_remote, read, write_aside
 
+_LARGEST_HEADER = 16 * 2**20  # bytes; ResNet-1202 has one of 0.7 MiB
+
 
 def pack(arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
     """Arrays by name, and strings -> the content of a safetensors file; equal ones give equal bytes."""
@@ -47,23 +49,24 @@ def write_tensors(arrays: dict[str, np.ndarray], path: str, metadata: dict[str, 
 
 
 def read_tensors(path: str) -> dict[str, np.ndarray]:
-    """Reads the arrays of a safetensors file by name.
+    """Reads the arrays of a safetensors file by name; bfloat16, which NumPy lacks, as float32.
 
     Raises:
         ValueError: the file is not safetensors; the message names it.
     """
-    with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    with _opened(path) as (file, header, content):
+        return {name: _tensor(file, name, header[name], content, path) for name in file.keys()}  # noqa: SIM118
 
 
 def read_metadata(path: str) -> dict[str, str]:
     """Reads the strings that are kept with the tensors; errors as `read_tensors`."""
-    with _opened(path) as file:
+    with _opened(path) as (file, _, _):
         return file.metadata() or {}
 
 
 @contextlib.contextmanager
 def _opened(path) -> Iterator:
+    """(safetensors' reader, the header, the file behind it)."""
     with contextlib.ExitStack() as stack:
         here = path
         if is_remote(path):  # safetensors maps files into memory, which takes one on a disk
@@ -71,8 +74,38 @@ def _opened(path) -> Iterator:
             copy.write(read(path))
             copy.flush()
             here = copy.name
+        content = stack.enter_context(open(here, "rb"))
         try:
+            header = _header(content)
             file = safe_open(here, "numpy")
-        except SafetensorError as error:
+        except (SafetensorError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not a complete safetensors file ({error})") from None
-        yield file
+        yield file, header, content
+
+
+def _header(content):
+    """A file's table of tensors, before safetensors reads it: of bounded size, and naming nothing twice."""
+    size = int.from_bytes(content.read(8), "little")
+    if size > _LARGEST_HEADER:
+        raise ValueError(f"its header is said to have {size:,} bytes")
+
+    def unique(pairs):
+        names = [name for name, _ in pairs]
+        if len(set(names)) != len(names):
+            raise ValueError("its header names a tensor twice")
+        return dict(pairs)
+
+    return json.loads(content.read(size), object_pairs_hook=unique)
+
+
+def _tensor(file, name, entry, content, path):
+    if entry["dtype"] == "BF16":
+        begin, end = entry["data_offsets"]
+        content.seek(0)
+        content.seek(8 + int.from_bytes(content.read(8), "little") + begin)
+        halves = np.frombuffer(content.read(end - begin), np.uint16)
+        return (halves.astype(np.uint32) << 16).view(np.float32).reshape(entry["shape"])
+    try:
+        return file.get_tensor(name)
+    except (TypeError, AttributeError):
+        raise ValueError(f"{path}: {name} is of type {entry['dtype']}, which NumPy has not") from None

@@ -1,0 +1,169 @@
+"""Other people's tensors -> this package's network and weights, exactly: nothing is rounded but to float32."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from keras_resnet.description import Description, Preparation
+from keras_resnet.specs import Spec
+from keras_resnet.weights.conventions import EPSILON, convention_of
+from keras_resnet.weights.recognition import recognize
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """Weights and what they belong to.
+
+    Attributes:
+        arrays: {variable's path: float32 array}.
+        description: the network and how images are made ready for it.
+        classes: of the classifier, None where there is none.
+        assumed: what neither the tensors nor their source say.
+    """
+
+    arrays: Arrays
+    description: Description
+    classes: int | None
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def spec(self) -> Spec:
+        """The network."""
+        return self.description.spec
+
+
+def convert(
+    tensors: Arrays,
+    source: str,
+    metadata: dict[str, str] | None = None,
+    *,
+    preparation: Preparation | None = None,
+    epsilon: float | None = None,
+) -> Pretrained:
+    """Works out whose tensors these are and what network they belong to, and puts them into this package's terms.
+
+    Args:
+        tensors: by their own names, in any order.
+        source: named in messages and in the description.
+        metadata: the strings of a file that this package wrote.
+        preparation: how images are made ready, where the caller knows.
+        epsilon: of the batch normalization that the weights were trained with, where the caller knows.
+
+    Raises:
+        ValueError: the tensors are not those of a network of this family.
+    """
+    said = _described(metadata or {}, source)
+    names = {name.removeprefix("module.") for name in tensors}
+    convention = convention_of(names, source)
+    try:
+        arrays = {path: _float32(value, path) for path, value in convention.rename(tensors).items()}
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    fold_biases(arrays)
+    fold_epsilon(arrays, convention.epsilon if epsilon is None else epsilon)
+    if convention.bgr:
+        arrays["stem_conv/kernel"] = arrays["stem_conv/kernel"][:, :, ::-1]
+    seen = recognize({path: value.shape for path, value in arrays.items()}, convention.unseen(names), source)
+    spec = _agreed(said.spec, seen, source) if said else seen
+    assumed = () if said else convention.assumed
+    if preparation:
+        assumed = tuple(line for line in assumed if not line.startswith("images"))
+    preparation = preparation or (said.preparation if said else convention.preparation(names))
+    if epsilon is not None:
+        assumed = tuple(line for line in assumed if "epsilon" not in line)
+    return Pretrained(
+        arrays=arrays,
+        description=Description(spec=spec, preparation=preparation, source=(said and said.source) or source),
+        classes=arrays["logits/kernel"].shape[-1] if "logits/kernel" in arrays else None,
+        assumed=assumed,
+    )
+
+
+def _described(metadata, source):
+    try:
+        return Description.from_metadata(metadata)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def _agreed(said, seen, source):
+    """What a file says of its network, held against its tensors: a wrong word must not build another network."""
+    for name in ("stem", "block", "depths", "order"):
+        if getattr(said, name) != getattr(seen, name):
+            raise ValueError(
+                f"{source}: says that its network has {name}={getattr(said, name)!r}, its tensors have {getattr(seen, name)!r}"
+            )
+    return said
+
+
+def _float32(value, path):
+    if value.dtype.kind != "f":
+        raise ValueError(f"{path} holds {value.dtype}, not floating-point numbers")
+    return value.astype(np.float32, copy=False)
+
+
+def fold_biases(arrays: Arrays) -> None:
+    """A convolution's bias right before a normalization becomes part of the mean: BN(x + b) is BN(x) with mean - b."""
+    for path in [path for path in arrays if path.endswith("/bias")]:
+        layer = path.removesuffix("/bias")
+        normalization = f"{layer}_bn" if layer.endswith("_proj") else "bn".join(layer.rsplit("conv", 1))
+        mean = f"{normalization}/moving_mean"
+        if normalization != layer and mean in arrays:
+            arrays[mean] = (arrays[mean].astype(np.float64) - arrays.pop(path)).astype(np.float32)
+
+
+def fold_epsilon(arrays: Arrays, epsilon: float) -> None:
+    """Moves the difference of two epsilons into the variances: var + epsilon stays what it was.
+
+    Raises:
+        ValueError: a variance would become negative.
+    """
+    for path in arrays:
+        if path.endswith("/moving_variance") and epsilon != EPSILON:
+            folded = arrays[path].astype(np.float64) + (epsilon - EPSILON)
+            if folded.min() < 0:
+                raise ValueError(f"{path}: a variance below {EPSILON - epsilon:g} cannot take another epsilon in")
+            arrays[path] = folded.astype(np.float32)
+
+
+def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: str) -> Arrays:
+    """The arrays that a model's variables take: without a head of other classes, the first kernel for its channels.
+
+    Args:
+        pretrained: the weights.
+        shapes: {variable's path: shape} of the model.
+        source: named in messages.
+
+    Raises:
+        ValueError: the model takes another number of channels than can be made from RGB.
+    """
+    arrays = {
+        path: value for path, value in pretrained.arrays.items() if path.split("/")[0] != "logits" or path in shapes
+    }
+    if "logits/kernel" in arrays and arrays["logits/kernel"].shape != shapes["logits/kernel"]:
+        arrays = {path: value for path, value in arrays.items() if path.split("/")[0] != "logits"}
+    first = next((path for path in ("stem_conv/kernel", "stem_conv1/kernel") if path in arrays), None)
+    if first and first in shapes and shapes[first][2] != arrays[first].shape[2]:
+        arrays[first] = adapt_channels(arrays[first], shapes[first][2], source)
+    return arrays
+
+
+def adapt_channels(kernel: np.ndarray, channels: int, source: str) -> np.ndarray:
+    """(h, w, 3, out) -> (h, w, channels, out) as timm does: one channel takes the sum, more repeat RGB at 3 / channels.
+
+    Raises:
+        ValueError: the kernel is not RGB's.
+    """
+    if kernel.shape[2] != 3:
+        raise ValueError(f"{source}: takes {kernel.shape[2]} channels, which cannot become {channels}")
+    if channels == 1:
+        return kernel.sum(2, keepdims=True)
+    repeated = np.tile(kernel, (1, 1, -(-channels // 3), 1))[:, :, :channels]
+    return repeated * np.float32(3 / channels)
+
+
+def with_source(pretrained: Pretrained, source: str) -> Pretrained:
+    """The same weights under the name that they were asked for."""
+    return replace(pretrained, description=replace(pretrained.description, source=source))

@@ -1,0 +1,95 @@
+"""Published files, fetched once: written aside, checked, kept under Keras's cache folder.
+
+| variable | |
+|---|---|
+| KERAS_HOME | where the cache lies, ~/.keras by default |
+| KERAS_RESNET_OFFLINE=1, HF_HUB_OFFLINE=1 | use what is there, fetch nothing |
+| HF_ENDPOINT | a mirror of https://huggingface.co |
+"""
+
+import os
+import re
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import keras
+
+from keras_resnet.weights.published import Entry
+
+OFFLINE = ("KERAS_RESNET_OFFLINE", "HF_HUB_OFFLINE")
+TRIES = 3
+WAIT = 1.0  # seconds before the second try, twice as long before the third
+_HUB = "https://huggingface.co"
+
+
+def cache_folder() -> str:
+    """Where downloaded weights are kept."""
+    return os.path.join(os.environ.get("KERAS_HOME") or keras.config.keras_home(), "keras_resnet")
+
+
+def fetch(entry: Entry) -> str:
+    """The path of a published file, downloaded if it is not there yet.
+
+    It must have the checksum that its publisher states; of files on the Hugging Face Hub, the sha256 that the Hub states.
+
+    Raises:
+        ValueError: it cannot be had, or is not what was published; nothing is left behind then.
+    """
+    folder = os.path.join(cache_folder(), *entry.name.split("/"))
+    name = os.path.basename(urllib.parse.urlsplit(entry.url).path)
+    path = os.path.join(folder, name)
+    if os.path.isfile(path):
+        return path
+    if any(os.environ.get(variable, "0") not in ("", "0") for variable in OFFLINE):
+        raise ValueError(f"{entry.name}: is not in {cache_folder()}, and {' or '.join(OFFLINE)} forbids to fetch it")
+    url = entry.url.replace(_HUB, os.environ.get("HF_ENDPOINT", _HUB).rstrip("/"))
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as aside:
+        os.replace(_download(url, name, entry, aside), path)
+    return path
+
+
+def _download(url, name, entry, aside):
+    """The path of a whole and checked file in a folder of its own."""
+    for number in range(TRIES):
+        if number:
+            print(f"{entry.name}: {problem}; trying again", file=sys.stderr)
+            time.sleep(WAIT * 2 ** (number - 1))
+        try:
+            checksum = entry.checksum or _stated_checksum(url)
+            return keras.utils.get_file(name, url, cache_dir=aside, cache_subdir="", file_hash=checksum or None)
+        except ValueError:
+            raise ValueError(
+                f"{entry.name}: what {url} sends has not the checksum {checksum}; nothing is kept"
+            ) from None
+        except Exception as error:  # get_file raises plain ones
+            problem = " ".join(str(error).split())
+    raise ValueError(f"{entry.name}: {problem}, {TRIES} times; nothing is kept")
+
+
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """The Hub states a file's checksum in its first answer, which redirects to where the file lies."""
+
+    def redirect_request(self, *arguments):
+        return None
+
+
+def _stated_checksum(url):
+    """The sha256 that the Hub states of a file, "" where there is none."""
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        with urllib.request.build_opener(_StayHere).open(request, timeout=60) as answer:
+            headers = answer.headers
+    except urllib.error.HTTPError as error:
+        if error.code >= 400:
+            raise
+        headers = error.headers
+    stated = (headers.get("X-Linked-Etag") or headers.get("ETag") or "").strip('W/"')
+    if re.fullmatch(r"[0-9a-f]{64}", stated):
+        return stated
+    print(f"WARNING: {url}: the server states no checksum, so that none is checked", file=sys.stderr)
+    return ""

@@ -1,0 +1,112 @@
+"""Tensors under this package's names -> the network they belong to, as far as tensors show it."""
+
+import re
+from dataclasses import replace
+
+from keras_resnet.specs import SPECS, UNSEEN, Spec
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
+    """Works a network out of the shapes of its tensors.
+
+    Args:
+        shapes: {variable's path: shape}, kernels (h, w, in, out).
+        unseen: fields of `Spec` that tensors do not show, as the source of the weights has them.
+        source: named in messages.
+
+    Raises:
+        ValueError: the tensors are of no network of this family.
+    """
+    parts = _blocks(shapes, source)
+    depths = tuple(max(number for place, number in parts if place == stage) for stage in _stages(parts))
+    missing = next(
+        (p for s, depth in enumerate(depths, 1) for p in [(s, n + 1) for n in range(depth)] if p not in parts), 0
+    )
+    if missing:
+        raise ValueError(f"{source}: stage {missing[0]} has blocks up to {depths[missing[0] - 1]}, but no {missing[1]}")
+    first = parts[1, 1]
+    block = "bottleneck" if "conv3" in first else "basic" if "conv2" in first else "single"
+    axes = unseen | {
+        "stem": _stem(shapes, source),
+        "block": block,
+        "depths": depths,
+        "order": "pre" if "preact_bn" in first else "post",
+        "normalization": "batch" if "bn1" in first else "none",
+        "merge": "gate" if "gate" in first else "add",
+        "last_width": shapes["last_conv/kernel"][-1] if "last_conv/kernel" in shapes else None,
+        "transition": "pool" if "stage2_conv/kernel" in shapes else "stride",
+    }
+    try:
+        last = [parts[stage, 1] for stage in _stages(parts)]
+        if block == "bottleneck":
+            axes |= _bottleneck(last)
+        else:
+            axes["widths"] = tuple(each["conv1"][-1] for each in last)
+        if "se_reduce" in last[-1]:
+            axes["squeeze"] = last[-1]["se_reduce"][2] // last[-1]["se_reduce"][3]
+        axes |= _shortcut(parts)
+        if block != "single" and any(f"stage1_block1_{c}/bias" in shapes for c in ("conv2", "conv3")):
+            axes |= {"biases": "unnormalized"} if axes["normalization"] == "batch" else {}
+        return named(Spec(name="resnet", **axes))
+    except (KeyError, IndexError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"{source}: the tensors are of no network of this family ({error} is not as it should be)"
+        ) from None
+
+
+def named(spec: Spec) -> Spec:
+    """The same network under the name of the row that has its shape, where there is one."""
+    for row in SPECS.values():
+        shared = {field: getattr(spec, field) for field in (*UNSEEN, "order", "shortcut", "first_projection")}
+        if replace(row, **shared) == spec:
+            return replace(spec, name=row.name)
+    return spec
+
+
+def _blocks(shapes, source):
+    """{(stage, block): {part: shape of its kernel or scale}}."""
+    parts: dict[tuple[int, int], dict] = {}
+    for path, shape in shapes.items():
+        found = re.fullmatch(r"stage([1-9])_block([1-9]\d{0,3})_(\w+)/(?:kernel|gamma)", path)
+        if found:
+            parts.setdefault((int(found[1]), int(found[2])), {})[found[3]] = shape
+    if (1, 1) not in parts or "conv1" not in parts[1, 1]:
+        raise ValueError(
+            f"{source}: has no residual blocks that are known here; its first tensor is {min(shapes, default='none')}"
+        )
+    return parts
+
+
+def _stages(parts):
+    return sorted({stage for stage, _ in parts})
+
+
+def _stem(shapes, source):
+    if "stem_conv1/kernel" in shapes:
+        return "deep"
+    sides = {7: "imagenet", 3: "cifar"}
+    kernel = shapes.get("stem_conv/kernel", (0,))
+    if kernel[0] not in sides:
+        raise ValueError(f"{source}: a first convolution of shape {kernel} is known to no network of this family")
+    return sides[kernel[0]]
+
+
+def _bottleneck(last):
+    """Widths, groups and their width, from the 3x3 and the last 1x1 of each stage."""
+    widths = tuple(each["conv3"][3] // 4 for each in last)
+    inner, inputs = last[0]["conv2"][3], last[0]["conv2"][2]
+    groups = inner // inputs
+    return {"widths": widths, "groups": groups, "group_width": inner * 64 // (widths[0] * groups)}
+
+
+def _shortcut(parts):
+    """Which blocks have projections: none, those that change the shape, every stage's first, all."""
+    projected = {place for place, names in parts.items() if "proj" in names}
+    if not projected:
+        return {"shortcut": "A"}
+    if projected == set(parts):
+        return {"shortcut": "C"}
+    changes = parts[1, 1]["conv1"][2] != parts[1, 1]["conv3" if "conv3" in parts[1, 1] else "conv2"][3]
+    return {"shortcut": "B", "first_projection": "changed" if changes or (1, 1) not in projected else "always"}

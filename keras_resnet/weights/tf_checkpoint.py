@@ -1,0 +1,30 @@
+"""Arrays of TensorFlow 2 checkpoints; apart from its neighbours because it needs TensorFlow to read them."""
+
+import glob
+import os
+
+import numpy as np
+
+
+def read_tf_checkpoint(prefix: str) -> dict[str, np.ndarray]:
+    """Reads the arrays of a checkpoint, {key: array}.
+
+    Args:
+        prefix: what its files' names begin with, "folder/ckpt-1".
+
+    Raises:
+        ValueError: it is damaged, or says that it is larger than its files.
+    """
+    import tensorflow as tf
+
+    size = sum(os.path.getsize(path) for path in glob.glob(f"{glob.escape(prefix)}.data-*"))
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+        numbers = [key for key in shapes if dtypes[key].is_floating]
+        declared = sum(int(np.prod(shapes[key], dtype=object)) * dtypes[key].size for key in numbers)
+        if declared > size:
+            raise ValueError(f"{prefix}: declares {declared:,} bytes of arrays in files of {size:,}")
+        return {key: reader.get_tensor(key) for key in numbers}
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise ValueError(f"{prefix}: not a complete checkpoint ({' '.join(str(error).split())[:200]})") from None

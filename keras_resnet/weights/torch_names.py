@@ -1,0 +1,191 @@
+"""Torchvision's and timm's tensors: OIHW kernels, "layer1.0.conv1.weight"; timm's pre-activated "stages.0.blocks.0".
+
+One table says both directions: `rename` reads a file, `to_theirs` writes one that their libraries load strictly.
+"""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from keras_resnet.description import Preparation, same_network
+from keras_resnet.specs import Spec
+
+Arrays = dict[str, np.ndarray]
+
+# their layer -> ours; of several that are read as the same, the last one is written
+_STEM = {"conv1": "stem_conv", "bn1": "stem_bn"}
+_DEEP_STEM = {f"conv1.{i}": name for i, name in enumerate(("conv1", "bn1", "", "conv2", "bn2", "", "conv3")) if name}
+_DEEP_STEM = {their: f"stem_{ours}" for their, ours in _DEEP_STEM.items()} | {"bn1": "stem_bn3"}
+_PRE_STEM = {"stem.conv": "stem_conv", "norm": "last_bn"}
+_PRE_STEM |= {
+    f"stem.{kind}{i}": f"stem_{ours}{i}" for kind, ours in (("conv", "conv"), ("norm", "bn")) for i in (1, 2, 3)
+}
+_HEADS = {"linear": "logits", "fc": "logits"}
+_PRE_HEAD = {"head.fc": "logits"}
+
+_BLOCK = {f"{kind}{i}": f"{kind}{i}" for kind in ("conv", "bn") for i in (1, 2, 3)}
+_BLOCK |= {"se.fc1": "se_reduce", "se.fc2": "se_expand"}
+_PROJECTION = {"shortcut.0": "proj", "shortcut.1": "proj_bn", "downsample.0": "proj", "downsample.1": "proj_bn"}
+_POOLED_PROJECTION = {"downsample.1": "proj", "downsample.2": "proj_bn"}
+_PRE_BLOCK = {f"conv{i}": f"conv{i}" for i in (1, 2, 3)} | {"downsample.conv": "proj"}
+_PRE_BLOCK |= {"norm1": "preact_bn", "norm2": "bn1", "norm3": "bn2"}
+
+_NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+_COUNTER = "num_batches_tracked"
+
+
+def matches(names: set[str]) -> bool:
+    """Whether tensors are named so; a DataParallel's prefix "module." is not counted."""
+    return bool({_plain(name) for name in names} & {"layer1.0.conv1.weight", "stages.0.blocks.0.conv1.weight"})
+
+
+def unseen(names: set[str]) -> dict:
+    """What tensors do not show: version 1.5 throughout; option A of nets for CIFAR pads both sides."""
+    axes = {"stride_on": "3x3", "zero_channels": "both"}
+    pooled = any(name.endswith("downsample.1.weight") for name in names) and not any(
+        name.endswith("downsample.0.weight") for name in names
+    )
+    return axes | ({"projection": "pool_conv"} if pooled else {})
+
+
+def preparation(names: set[str]) -> Preparation:
+    """Torchvision's and timm's default; images of 32 pixels where there are three stages."""
+    cifar = not any(_plain(name).startswith(("layer4.", "stages.3.")) for name in names)
+    return Preparation(image_size=32, crop_fraction=1.0) if cifar else Preparation(image_size=224)
+
+
+def rename(arrays: Arrays) -> Arrays:
+    """{their name: tensor} -> {our path: array}, without the counters of batches.
+
+    Raises:
+        ValueError: no tensor of this family is called so.
+    """
+    kept = {name: value for name, value in arrays.items() if not name.endswith(_COUNTER)}
+    renamed = distinct(_to_ours(name, value) for name, value in kept.items())
+    if "stem_conv3/kernel" in renamed and "last_bn/gamma" not in renamed:
+        # Only the third normalization of a deep stem is called as the one of another stem.
+        renamed = {path.replace("stem_bn/", "stem_bn3/"): value for path, value in renamed.items()}
+    return renamed
+
+
+def distinct(pairs) -> Arrays:
+    """(path, array) pairs as a dict.
+
+    Raises:
+        ValueError: two of them have the same path.
+    """
+    arrays: Arrays = {}
+    for path, value in pairs:
+        if path in arrays:
+            raise ValueError(f"two tensors are meant for {path}")
+        arrays[path] = value
+    return arrays
+
+
+def _to_ours(name, value):
+    layer, _, kind = _plain(name).rpartition(".")
+    layer = _layer_to_ours(layer, name, value.ndim)
+    if layer == "logits" or "_se_" in layer or "conv" in layer or layer.endswith("_proj"):
+        if kind == "bias":
+            return f"{layer}/bias", value
+        return f"{layer}/kernel", _kernel_to_ours(value, layer == "logits")
+    if kind not in _NORMALIZATION or value.ndim != 1:
+        raise ValueError(f"{name}: a tensor of shape {value.shape} is not known here")
+    return f"{layer}/{_NORMALIZATION[kind]}", value
+
+
+def _kernel_to_ours(value, dense):
+    """(out, in, h, w) -> (h, w, in, out); (classes, in) or its 1x1 convolution -> (in, classes)."""
+    if dense and value.ndim in (2, 4):
+        return value.reshape(value.shape[:2]).T
+    return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
+
+
+def _plain(name):
+    return name.removeprefix("module.")
+
+
+def _layer_to_ours(layer, name, rank):
+    for heads in (_HEADS, _PRE_HEAD, _PRE_STEM):
+        if layer in heads:
+            return heads[layer]
+    if layer in _DEEP_STEM and layer != "bn1":
+        return _DEEP_STEM[layer]
+    if layer in _STEM:
+        return _STEM[layer]
+    found = re.fullmatch(r"(layer|stages\.)([0-9])\.(blocks\.)?(\d{1,3})\.(.+)", layer)
+    if found:
+        before = found[1] == "stages."
+        part = (_PRE_BLOCK if before else _BLOCK | _PROJECTION).get(found[5])
+        if found[5] in _POOLED_PROJECTION and (rank == 4 or found[5] == "downsample.2"):
+            part = _POOLED_PROJECTION[found[5]]
+        if part:
+            return f"stage{int(found[2]) + before}_block{int(found[4]) + 1}_{part}"
+    raise ValueError(f"{name}: is the name of no tensor that is known here")
+
+
+def to_theirs(path: str, value: np.ndarray, spec: Spec) -> tuple[str, np.ndarray]:
+    """(our path, array) -> (their name, tensor), the inverse of `rename`.
+
+    Raises:
+        ValueError: their networks have no such tensor.
+    """
+    layer, _, variable = path.partition("/")
+    before = spec.order == "pre"
+    their = _layer_to_theirs(layer, spec)
+    if their is None:
+        raise ValueError(f"{spec.name}: torchvision and timm have no network with {path}")
+    if variable == "kernel":
+        if layer == "logits":
+            return f"{their}.weight", value.T[:, :, None, None] if before else value.T
+        return f"{their}.weight", value.transpose(3, 2, 0, 1)
+    if variable == "bias":
+        return f"{their}.bias", value
+    kinds = {ours: kind for kind, ours in _NORMALIZATION.items()}
+    return f"{their}.{kinds[variable]}", value
+
+
+def _layer_to_theirs(layer, spec):
+    before = spec.order == "pre"
+    whole = _PRE_STEM | _PRE_HEAD if before else _HEADS | (_DEEP_STEM if spec.stem == "deep" else _STEM)
+    inverse = {ours: their for their, ours in whole.items()}
+    if layer in inverse:
+        return inverse[layer]
+    found = re.fullmatch(r"stage(\d)_block(\d+)_(.+)", layer)
+    if not found:
+        return None
+    stage, block = int(found[1]), int(found[2]) - 1
+    parts = _PRE_BLOCK
+    if not before:
+        pooled = spec.projection == "pool_conv"
+        parts = _BLOCK | (_POOLED_PROJECTION if pooled else _PROJECTION)
+    part = {ours: their for their, ours in parts.items()}.get(found[3])
+    prefix = f"stages.{stage - 1}.blocks." if before else f"layer{stage}."
+    return part and f"{prefix}{block}.{part}"
+
+
+def counters(arrays: Arrays) -> Arrays:
+    """What Torch keeps beside every normalization: how many batches it has seen."""
+    names = [name.removesuffix("running_mean") for name in arrays if name.endswith("running_mean")]
+    return {f"{name}{_COUNTER}": np.zeros((), np.int64) for name in names}
+
+
+def why_not(spec: Spec, library: str) -> str:
+    """Why a library would load the tensors of this network, if at all, into another one; "" where it has the same."""
+    wanted = {"merge": "add", "shortcut": "B", "first_projection": "changed", "normalization": "batch"}
+    wanted |= {
+        "padding": "symmetric",
+        "pool_border": "edge",
+        "stride_at": "first",
+        "activation": "relu",
+        "biases": "none",
+    }
+    if spec.block == "bottleneck":
+        wanted["stride_on"] = "3x3"
+    if library == "torchvision":
+        wanted |= {"stem": "imagenet", "projection": "conv", "squeeze": None, "order": "post"}
+    different = same_network(spec, replace(spec, **wanted), tuple(wanted))
+    if different:
+        return f"has {different}={getattr(spec, different)!r}, {library}'s networks have {wanted[different]!r}"
+    return f"has a stem for small images, {library}'s networks have none" if spec.stem == "cifar" else ""
