@@ -12,6 +12,8 @@ COMMANDS = {
     "evaluate": "Measure a run's error on a split of its images.",
     "results": "Tabulate the runs of a folder.",
     "predict": "Name what is in images, with an exported SavedModel.",
+    "convert-weights": "Turn weights of any source into this package's, torchvision's or timm's file.",
+    "publish": "Write a folder for the Hugging Face Hub: weights, configuration, model card.",
     "examples": "Write images of a data set as PNG files.",
     "verify-data": "Look at every image of a data set before a long run, and list what is wrong.",
     "prepare-data": "Turn a folder of pictures into TFRecord files.",
@@ -19,7 +21,7 @@ COMMANDS = {
 }
 
 USAGE = "python -m keras_resnet COMMAND [ARGUMENTS] [--help]\n\n" + "\n".join(
-    f"  {name:<12} {text}" for name, text in COMMANDS.items()
+    f"  {name:<15} {text}" for name, text in COMMANDS.items()
 )
 
 

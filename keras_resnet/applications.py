@@ -1,6 +1,8 @@
 """Constructors shaped like keras.applications': `ResNet50(include_top=True, weights=None, ...)`."""
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 from keras import layers
@@ -8,7 +10,8 @@ from keras import layers
 from keras_resnet import builder
 from keras_resnet.description import Preparation
 from keras_resnet.preprocessing import preprocess
-from keras_resnet.specs import SPECS, Shortcut, Version, variant
+from keras_resnet.specs import SPECS, Shortcut, Spec, Version, variant
+from keras_resnet.weights.conversion import Pretrained
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 _DOC = """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{name}`.
@@ -125,27 +128,30 @@ def from_weights(
         pooling=pooling,
         classes=classes,
         classifier_activation=classifier_activation,
-        name=name or pretrained.spec.name,
+        name=name,
         include_preprocessing=include_preprocessing,
     )
 
 
 def assemble(
-    spec,
-    pretrained,
+    spec: Spec,
+    pretrained: Pretrained | None = None,
     *,
-    include_top,
-    input_tensor,
-    input_shape,
-    pooling,
-    classes,
-    classifier_activation,
-    name,
-    include_preprocessing,
+    include_top: bool = True,
+    input_tensor=None,
+    input_shape: tuple | None = None,
+    pooling: str | None = None,
+    classes: int | None = None,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str | None = None,
+    include_preprocessing: bool = True,
 ) -> keras.Model:
     """A network with preprocessing and head as keras.applications' arguments ask for, and with weights if there are."""
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling must be None, "avg" or "max", got {pooling!r}')
+    if include_top and pretrained and not (classes or pretrained.classes):
+        source = pretrained.description.source
+        raise ValueError(f"{source}: has no classifier; classes=N makes a new one, include_top=False does without")
     preparation = pretrained.description.preparation if pretrained else Preparation()
     first = keras.config.image_data_format() == "channels_first"
     if not include_top and input_shape is None and input_tensor is None:
@@ -160,10 +166,12 @@ def assemble(
             x = layers.Activation(classifier_activation, dtype=x.dtype, name="predictions")(x)
     elif pooling:
         x = (layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D)(name="pool")(x)
-    model = keras.Model(inputs, x, name=name)
-    if pretrained:
-        set_pretrained(model, pretrained)
-    return builder.described(model, spec, preparation, pretrained.description.source if pretrained else "")
+    model = keras.Model(inputs, x, name=name or spec.name)
+    if not pretrained:
+        return builder.described(model, spec, preparation)
+    new_head = set_pretrained(model, pretrained)
+    model.description = replace(pretrained.description, labels=()) if new_head else pretrained.description
+    return model
 
 
 def _by_depth(prefix: str, title: str):

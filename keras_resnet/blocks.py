@@ -151,7 +151,7 @@ def block(x, spec, width, stride, name, stage=0, number=0, drop_rate=0.0):
         stride: 2 halves height and width, 1 keeps them.
         name: prefix of the layers' names, "stage2_block1".
         stage, number: where it stands, from 1. Pre-activated, the network's first block shares its activation
-            with the shortcut (He et al. 2016, appendix).
+            with the shortcut (He et al. 2016, appendix), unless `spec.first_shortcut` is raw.
         drop_rate: how often F is left out in training (Huang et al. 2016).
     """
     convs = plan(spec, width, stride)
@@ -159,7 +159,7 @@ def block(x, spec, width, stride, name, stage=0, number=0, drop_rate=0.0):
     activated = x  # what F and W_s read
     if spec.order == "pre":
         activated = activate(norm(x, spec, f"{name}_preact_bn"), spec, f"{name}_preact_{spec.activation}")
-        x = activated if stage == number == 1 else x
+        x = activated if stage == number == 1 and spec.first_shortcut == "activated" else x
 
     y = branch(activated, spec, convs, name)
     if spec.merge == "add":

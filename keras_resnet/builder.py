@@ -53,14 +53,13 @@ def build(
     return described(keras.Model(inputs, outputs, name=spec.name), spec, Preparation(mean=mean, std=std))
 
 
-def described(model: keras.Model, spec: Spec, preparation: Preparation, source: str = "") -> keras.Model:
+def described(model: keras.Model, spec: Spec, preparation: Preparation) -> keras.Model:
     """The model, with its `Description`; the size of its images, where it takes one size, goes into it."""
-    axis = 2 if channel_axis() == 1 else 1
-    side = model.inputs[0].shape[axis] if len(model.inputs) == 1 and len(model.inputs[0].shape) == 4 else None
-    if not source:
-        fraction = 1.0 if spec.stem == "cifar" else preparation.crop_fraction
-        preparation = replace(preparation, image_size=side, crop_fraction=fraction)
-    model.description = Description(spec=spec, preparation=preparation, source=source)
+    shape = model.inputs[0].shape
+    side = shape[2 if channel_axis() == 1 else 1] if len(shape) == 4 else None
+    fraction = 1.0 if spec.stem == "cifar" else preparation.crop_fraction
+    preparation = replace(preparation, image_size=side, crop_fraction=fraction)
+    model.description = Description(spec=spec, preparation=preparation)
     return model
 
 

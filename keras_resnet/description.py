@@ -51,11 +51,13 @@ class Description:
         spec: which network.
         preparation: how images are made ready.
         source: where the weights are from, "" for those of a new model.
+        labels: a name for each class, where they are known.
     """
 
     spec: Spec
     preparation: Preparation
     source: str = ""
+    labels: tuple[str, ...] = ()
 
     def to_metadata(self) -> dict[str, str]:
         """The strings to keep in a file of weights."""
@@ -63,6 +65,7 @@ class Description:
             "spec": json.dumps(dataclasses.asdict(self.spec)),
             "preparation": json.dumps(dataclasses.asdict(self.preparation)),
             "source": self.source,
+            "labels": json.dumps(self.labels),
         }
 
     @classmethod
@@ -77,9 +80,10 @@ class Description:
         try:
             spec = Spec(**_fields(Spec, metadata["spec"]))
             preparation = Preparation(**_fields(Preparation, metadata["preparation"]))
-        except (TypeError, json.JSONDecodeError) as error:
+            labels = tuple(map(str, json.loads(metadata.get("labels", "[]"))))
+        except (TypeError, json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"what it says of its network cannot be read ({error})") from None
-        return cls(spec=spec, preparation=preparation, source=metadata.get("source", ""))
+        return cls(spec=spec, preparation=preparation, source=metadata.get("source", ""), labels=labels)
 
 
 def _fields(kind, text):

@@ -11,6 +11,7 @@ Normalization = Literal["batch", "none"]
 Activation = Literal["relu", "sigmoid"]
 Padding = Literal["symmetric", "same"]
 FirstProjection = Literal["changed", "always"]
+FirstShortcut = Literal["activated", "raw"]
 Initialization = Literal["he", "xavier", "small", "large"]
 LastGamma = Literal["one", "zero"]
 
@@ -48,8 +49,9 @@ class Spec:
     stride_at: Literal["first", "last"] = "first"  # block of a stage that halves the size (keras.applications V2: last)
     biases: Literal["none", "unnormalized"] = "none"  # of convolutions that no normalization follows
     padding: Padding = "symmetric"  # at stride 2; same: one pixel less left and above (tf-models-official)
-    first_projection: FirstProjection = (
-        "changed"  # always: also where a stage's first block changes no shape (the same)
+    first_projection: FirstProjection = "changed"  # always: in every stage's first block (tf-models-official)
+    first_shortcut: FirstShortcut = (
+        "activated"  # pre-activated: x of the first block after (2016), before (timm) its ReLU
     )
     pool_border: Literal["edge", "zero"] = "edge"  # of the stem's pooling before an activation (V2: zero)
     # What the literal Highway network needs (Srivastava et al. 2015)
@@ -127,8 +129,11 @@ def variant(spec: Spec, *, version: Version | None = None, **axes) -> Spec:
 
 
 # Fields that change neither a tensor's name nor its shape: weights do not show them, their source has to say.
-UNSEEN = ("name", "stride_on", "stride_at", "zero_channels", "padding", "pool_border", "last_gamma", "stochastic_depth")
-UNSEEN += ("initialization", "activation", "dropout")
+UNSEEN: tuple[str, ...] = (
+    *("name", "stride_on", "stride_at", "zero_channels", "padding", "pool_border", "last_gamma", "stochastic_depth"),
+    *("projection", "first_shortcut", "initialization", "activation", "dropout"),
+)
+SEEN: tuple[str, ...] = tuple(field.name for field in fields(Spec) if field.name not in UNSEEN)
 
 
 def _imagenet(name, block, *depths, **axes) -> Spec:

@@ -15,9 +15,9 @@ def test_arguments_are_those_of_keras_applications():
     theirs = inspect.signature(keras.applications.ResNet50).parameters
     assert list(ours)[: len(theirs)] == list(theirs)
     for name, parameter in theirs.items():
-        if name != "weights":
+        if name not in ("weights", "classes"):
             assert ours[name].default == parameter.default
-    assert ours["weights"].default is None
+    assert ours["weights"].default is ours["classes"].default is None  # the classes of the weights, or 1000
     assert list(ours)[len(theirs) :] == ["version", "shortcut", "include_preprocessing"]
 
 
@@ -78,7 +78,8 @@ def test_cifar_constructors():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"weights": "imagenet"}, "weights must be None or the path"),
+        ({"weights": "imagenet"}, "keras.applications has weights of resnet50, .*, not of resnet34"),
+        ({"weights": "resnet34.safetensors"}, "is no file and no name of published weights"),
         ({"pooling": "mean"}, 'pooling must be None, "avg" or "max"'),
         ({"version": "v2"}, "version must be one of"),
         ({"shortcut": "identity"}, "shortcut must be one of"),
@@ -107,8 +108,11 @@ def test_weights_from_a_file(tmp_path):
     loaded = PlainNet18(input_shape=(32, 32, 3), classes=3, weights=path)
     for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    with pytest.raises(ValueError, match="logits/kernel has shape"):
-        PlainNet18(input_shape=(32, 32, 3), classes=4, weights=path)
+    new_head = PlainNet18(input_shape=(32, 32, 3), classes=4, weights=path)
+    kernels = [each.get_layer("stage4_block2_conv2").get_weights()[0] for each in (model, new_head)]
+    np.testing.assert_array_equal(*kernels)
+    with pytest.raises(ValueError, match=r"has weights of plain18 \(merge='plain'\), not of resnet18"):
+        ResNet18(weights=path)
 
 
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])

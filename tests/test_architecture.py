@@ -13,21 +13,23 @@ ALLOWED = {
     "errors": set(),
     "files": set(),
     "specs": set(),
+    "description": {"specs"},
     "yaml_files": {"errors", "files"},
-    "config": {"errors", "specs", "yaml_files"},
+    "config": {"description", "errors", "specs", "yaml_files"},
     "layers": set(),
     "blocks": {"layers"},
-    "preprocessing": {"blocks"},
-    "builder": {"blocks", "preprocessing", "specs"},
-    "weights": {"files"},
-    "applications": {"builder", "preprocessing", "specs", "weights"},
+    "preprocessing": {"blocks", "description"},
+    "builder": {"blocks", "description", "preprocessing", "specs"},
+    "weights/tf_checkpoint": set(),
+    "weights": {"description", "errors", "files", "specs", "weights/tf_checkpoint"},
+    "applications": {"builder", "description", "preprocessing", "specs", "weights"},
     "analysis/complexity": set(),
     "analysis/complexity_of_rows": {"analysis/complexity", "builder", "specs"},
     "analysis": {"builder", "specs", "training"},
     "task": {"config"},
     "analysis/published": {"config", "specs"},
     "data": {"config", "errors"},
-    "runs": {"analysis/published", "config", "errors", "files", "weights"},
+    "runs": {"analysis/published", "config", "errors", "files", "specs", "weights"},
     "training": {
         "analysis/complexity",
         "config",
@@ -40,7 +42,7 @@ ALLOWED = {
         "weights",
     },
     "export": {"errors", "task"},
-    "classification": {"builder", "config", "data", "errors", "weights"},
+    "classification": {"builder", "config", "data", "errors", "specs", "weights"},
     "commands": {"*"},
     "__main__": {"*"},
     "__init__": set(),
@@ -49,6 +51,7 @@ ALLOWED = {
 WITHOUT_TENSORFLOW = {
     "errors",
     "specs",
+    "description",
     "yaml_files",
     "config",
     "task",
@@ -60,7 +63,7 @@ WITHOUT_TENSORFLOW = {
     "analysis/complexity",
     "analysis/published",
 }
-STANDARD_LIBRARY_ONLY = {"errors", "specs"}
+STANDARD_LIBRARY_ONLY = {"description", "errors", "specs"}
 
 
 def part_of(module: str) -> str:
@@ -97,7 +100,7 @@ def test_imports(path):
         if top == "tensorflow":
             assert part not in WITHOUT_TENSORFLOW, f"{part} imports tensorflow"
         if part in STANDARD_LIBRARY_ONLY:
-            assert top in ("dataclasses", "typing", "difflib"), f"{part} imports {top}"
+            assert top in ("dataclasses", "difflib", "json", "keras_resnet", "typing"), f"{part} imports {top}"
         assert not (top == "official" and part != "data"), f"{part} imports tf-models-official"
 
 

@@ -156,7 +156,8 @@ def dense_scores(task, model):
     logits is averaged, and the scores of mirror images and sizes are averaged.
     """
     spec, channels = task.config.model.spec, task.image_shape[2]
-    any_size = build(spec, classes=len(task.labels), input_shape=(None, None, channels))
+    mean, std = task.config.model.statistics
+    any_size = build(spec, classes=len(task.labels), input_shape=(None, None, channels), mean=mean, std=std)
     assign_tensors(named_variables(any_size), to_tensors(named_variables(model)), "the model")
     features = keras.Model(any_size.input, any_size.get_layer("pool").input)
     classifier = any_size.get_layer("logits")

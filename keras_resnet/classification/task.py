@@ -1,6 +1,7 @@
 """Classification: the network with its logits, cross entropy, and errors in percent."""
 
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras_resnet.builder import build
 from keras_resnet.classification.figures import TOP_5_FROM
 from keras_resnet.classification.signatures import classification_signatures
 from keras_resnet.config import Config
+from keras_resnet.config.model import FLAVOUR
 from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.augmentation import augment, mix_shares
 from keras_resnet.data.decode import decode
@@ -17,8 +19,8 @@ from keras_resnet.data.faults import unreadable
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.mixing import mix_pairs
 from keras_resnet.errors import ConfigError
-from keras_resnet.weights.native import assign_tensors, named_variables
-from keras_resnet.weights.tensors import read_tensors
+from keras_resnet.specs import SPECS
+from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 
 class Classification:
@@ -46,25 +48,32 @@ class Classification:
 
     def build_model(self) -> keras.Model:
         """images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
-        return build(self.config.model.spec, classes=len(self.labels), input_shape=self.image_shape)
+        model = build(
+            self.config.model.spec,
+            classes=len(self.labels),
+            input_shape=self.image_shape,
+            mean=self.config.model.statistics[0],
+            std=self.config.model.statistics[1],
+        )
+        tested = {name: getattr(self.config.eval, name) for name in ("crop_fraction", "interpolation")}
+        preparation = replace(model.description.preparation, image_size=self.image_shape[0], **tested)
+        model.description = replace(model.description, preparation=preparation, labels=self.labels)
+        return model
 
     def start_from(self, model):
-        """Sets the weights of `model.weights`, if it names a file; returns what to tell of it."""
+        """Sets the weights of `model.weights`, if it names some; returns what to tell of it."""
         settings = self.config.model
         if not settings.weights:
             return None
         try:
-            tensors = read_tensors(settings.weights)
-            head = {name for name in tensors if name.split("/")[0] == "logits"}
-            there = max((tensors[name].shape[-1] for name in head), default=None)
-            if settings.new_head or there != len(self.labels):
-                variables = {name: v for name, v in named_variables(model).items() if name.split("/")[0] != "logits"}
-                assign_tensors(variables, {n: t for n, t in tensors.items() if n not in head}, settings.weights)
-                return f"{settings.weights}, with a new classifier of {len(self.labels)} classes"
-            assign_tensors(named_variables(model), tensors, settings.weights)
+            pretrained = load_pretrained(settings.weights, SPECS[settings.name])
+            check_network(
+                pretrained, settings.spec, {name: getattr(settings, name) for name in FLAVOUR}, settings.weights
+            )
+            new_head = set_pretrained(model, pretrained, new_head=settings.new_head)
         except (ValueError, OSError) as error:
             raise ConfigError(f"model.weights: {error}") from None
-        return settings.weights
+        return f"{settings.weights}, with a new classifier of {len(self.labels)} classes" * new_head or settings.weights
 
     def train_dataset(self, start_step, shard):
         """Batches ((images (N, H, W, C) float32, targets (N, classes) float32), weights (N,) float32)."""
@@ -138,7 +147,8 @@ class Classification:
 
     def _prepare(self, image, label):
         image = decode(image, self.image_shape[2])
-        return transforms.for_test(image, self.image_shape[0], self.config.eval.crop_fraction), label
+        test = self.config.eval
+        return transforms.for_test(image, self.image_shape[0], test.crop_fraction, test.interpolation), label
 
     def loss(self, model, batch):
         """Cross entropy of each image (N,), and the sums of what is reported."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from keras_resnet.errors import ConfigError, Stopped, UserError
+from keras_resnet.errors import ConfigError, Stopped, UserError, suggest
 
 
 def main(command: Callable[[list[str]], int | None], argv: list[str] | None = None, usage: str = "") -> None:
@@ -67,6 +67,12 @@ def require_tensorflow_backend() -> None:
     os.environ["KERAS_BACKEND"] = backend  # also where ~/.keras/keras.json names another
     if backend != "tensorflow":
         raise ConfigError(f"KERAS_BACKEND={backend}: this command needs tensorflow; unset the variable")
+
+
+def one_of(flag: str, value: str, allowed) -> None:
+    """Raises a `ConfigError` that suggests the nearest where a flag's value is none of those allowed."""
+    if value not in allowed:
+        raise ConfigError(f'{flag}: unknown {flag[2:]} "{value}"; {suggest(value, allowed)}')
 
 
 def no_arguments(positional: list[str]) -> None:

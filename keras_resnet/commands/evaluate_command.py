@@ -3,7 +3,10 @@
     python -m keras_resnet evaluate runs/latest --split=test
     python -m keras_resnet evaluate runs/a runs/b --protocol=multi_scale --report=report
 
-Each argument is a run's folder or a file of its weights/; of several, the scores are averaged (an ensemble).
+    python -m keras_resnet evaluate torchvision/resnet50.IMAGENET1K_V2 --set=data.name=tfds:imagenet2012
+
+Each argument is a run's folder, or weights: a file or a published name, with --set=data.name=... for the images where
+they are not those of a run. Of several, the scores are averaged (an ensemble).
 Protocols: single, the central crop; ten_crop, corners and centre and their mirror images; multi_scale, the whole
 image at several sizes and mirrored, fully convolutional.
 """
@@ -12,10 +15,11 @@ import os
 
 from absl import flags
 
-from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands.entry import one_of, require_tensorflow_backend
 from keras_resnet.config.resolving import STRATEGIES
-from keras_resnet.errors import ConfigError, DiskError, suggest
+from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
+from keras_resnet.weights.published import HUB_FILE, locate
 
 PROTOCOLS = ("single", "ten_crop", "multi_scale")
 
@@ -36,14 +40,13 @@ def main(positional):
     require_tensorflow_backend()
     if not positional:
         raise ConfigError("expected the folder of a run, for example: python -m keras_resnet evaluate runs/latest")
-    _one_of("--protocol", PROTOCOL.value, PROTOCOLS)
-    _one_of("--strategy", STRATEGY.value, STRATEGIES[:2])
+    one_of("--protocol", PROTOCOL.value, PROTOCOLS)
+    one_of("--strategy", STRATEGY.value, STRATEGIES[:2])
     scales = _scales()
 
     check_checkpoint_name(CHECKPOINT.value)
     for path in positional:  # before TensorFlow, which takes seconds to load
-        if not os.path.isfile(path):
-            RunFolder(path).read_config()
+        check_there(path)
 
     from keras_resnet.classification import figures, protocols, report
     from keras_resnet.commands.runs import load_run
@@ -57,9 +60,9 @@ def main(positional):
             run = load_run(path, CHECKPOINT.value, SET.value)
         config = run.task.config
         check_strategy(config, STRATEGY.value, strategy.num_replicas_in_sync)
-        _one_of("--split", SPLIT.value, run.task.sizes)
+        one_of("--split", SPLIT.value, run.task.sizes)
         members.append(protocols.predict(run.task, run.model, strategy, SPLIT.value, PROTOCOL.value, scales))
-        names.append(f"{config.model.name} ({path}, step {run.step:,})")
+        names.append(f"{config.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
         _check_same_images(members, run.task, path)
     together = protocols.ensemble(members)
     measured = figures.measure(together)
@@ -73,9 +76,15 @@ def main(positional):
         print("\n".join(f"  {path}" for path in paths))
 
 
-def _one_of(flag, value, allowed):
-    if value not in allowed:
-        raise ConfigError(f'{flag}: unknown {flag[2:]} "{value}"; {suggest(value, allowed)}')
+def check_there(path: str) -> None:
+    """Raises a `ConfigError` unless a run or weights are there, by name or on the disk."""
+    if os.path.isdir(path) and not os.path.isfile(os.path.join(path, HUB_FILE)):
+        RunFolder(path).read_config()
+        return
+    try:
+        locate(path)
+    except ValueError as error:
+        raise ConfigError(f"no run and no weights: {error}") from None
 
 
 def _scales():

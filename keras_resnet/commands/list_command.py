@@ -1,14 +1,18 @@
-"""Shows every network of the family: its shape, and what one image costs.
+"""Shows every network of the family: its shape, and what one image costs. Or the published weights that are known.
 
 python -m keras_resnet list
+python -m keras_resnet list --weights
 """
 
+from absl import flags
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from keras_resnet.analysis import complexity_of_rows
 from keras_resnet.commands import entry
 from keras_resnet.specs import SPECS
+from keras_resnet.weights.published import entries
 
 COLUMNS = ("name", "layers", "block", "blocks per stage", "shortcut", "version", "image", "parameters", "multiply-adds")
 NUMBERS = ("layers", "image", "parameters", "multiply-adds")
@@ -16,9 +20,42 @@ NUMBERS = ("layers", "image", "parameters", "multiply-adds")
 VGG = (("vgg16", 16, 138_357_544, 15.3e9), ("vgg19", 19, 143_667_240, 19.6e9))
 
 
+WEIGHTS = flags.DEFINE_boolean("weights", False, "Show published weights instead of networks.")
+WEIGHTS_COLUMNS = ("name", "network", "parameters", "top-1", "top-5", "pixels", "licence", "checksum", "recipe")
+
+
 def main(positional):
-    """Prints a row per network."""
+    """Prints a row per network, or per file of weights."""
     entry.no_arguments(positional)
+    if WEIGHTS.value:
+        _list_weights()
+    else:
+        _list_networks()
+
+
+def _list_weights():
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in WEIGHTS_COLUMNS:
+        numeric = heading in ("parameters", "top-1", "top-5", "pixels")
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
+    for each in entries().values():
+        accuracies = ("" if value is None else f"{value:.2f}" for value in (each.top1, each.top5))
+        pixels = str(each.preparation.image_size) if each.preparation else ""
+        checksum = each.checksum[:8] or "the Hub's"
+        cells = (each.network, f"{each.parameters:,}", *accuracies, pixels, each.licence, checksum, each.recipe)
+        table.add_row(each.name, *cells)
+    _print(table)
+    print("\nAccuracy in percent on ImageNet's validation images, as published. For example:")
+    print('  keras_resnet.ResNet50(weights="torchvision/resnet50.IMAGENET1K_V2")')
+
+
+def _print(table):
+    console = Console(width=10**6)  # names are for copying: never cut, whatever the terminal
+    console.width = Measurement.get(console, console.options, table).maximum
+    console.print(table)
+
+
+def _list_networks():
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in COLUMNS:
         table.add_column(heading, justify="right" if heading in NUMBERS else "left", no_wrap=True)
@@ -49,6 +86,6 @@ def main(positional):
             f"{multiply_adds / 1e9}e9",
         )
         table.add_row(*cells, style="dim")
-    Console(width=max(140, Console().width)).print(table)  # names are for copying: never cut, whatever the terminal
+    _print(table)
     print("\nEach also as version 1 (the paper), 1.5 (stride on the 3x3) and 2 (pre-activation), shortcuts A, B, C:")
     print("  python -m keras_resnet summary resnet50 --version=1.5")

@@ -1,4 +1,4 @@
-"""A run's network with its weights, ready to be evaluated or exported."""
+"""A run's network with its weights, or a network of weights alone, ready to be evaluated or exported."""
 
 import sys
 from dataclasses import dataclass
@@ -7,22 +7,36 @@ import keras
 from pydantic import ValidationError
 
 from keras_resnet.config import Config, changed
+from keras_resnet.config.data import Data
+from keras_resnet.config.groups import Eval
+from keras_resnet.config.model import Model
+from keras_resnet.config.train import Train
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import is_file
 from keras_resnet.runs.checkpoints import committed, network_arrays, newest_checkpoint, read_checkpoint
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
+from keras_resnet.specs import SPECS
 from keras_resnet.task import Task, load_task
+from keras_resnet.weights.loading import load_pretrained, set_pretrained
 from keras_resnet.weights.native import assign_tensors, named_variables
+from keras_resnet.weights.reading import is_safetensors
 from keras_resnet.weights.tensors import read_metadata, read_tensors
 
 
 @dataclass(frozen=True)
 class Run:
-    """Attributes: task; model, float32 and with weights; step of the weights; whether training is finished."""
+    """A network and what it was made for.
+
+    Attributes:
+        task: what is learnt.
+        model: float32, with weights.
+        step: of the weights, None where no run of this package made them.
+        finished: whether training is.
+    """
 
     task: Task
     model: keras.Model
-    step: int
+    step: int | None
     finished: bool
 
 
@@ -30,14 +44,16 @@ def load_run(path: str, checkpoint: str = "best", assignments: tuple[str, ...] |
     """Rebuilds a run's network in float32 and sets its weights.
 
     Args:
-        path: the run's folder, or one of the files that it keeps in weights/.
-        checkpoint: of a folder, "best", "last" or a step.
-        assignments: "group.key=value" on top of the run's configuration.
+        path: the run's folder, one of the files that it keeps in weights/, or weights of any source.
+        checkpoint: of a run's folder, "best", "last" or a step.
+        assignments: "group.key=value" on top of the run's configuration; of weights alone, "data.name=..." at least.
 
     Raises:
         ConfigError: there is no such run or checkpoint, or its weights are damaged.
     """
     try:
+        if not RunFolder(path).is_run() and not _is_of_a_run(path):
+            return _weights_alone(path, assignments)
         if is_file(path):
             config, arrays, step = _weights_file(path)
             finished = True
@@ -53,6 +69,41 @@ def load_run(path: str, checkpoint: str = "best", assignments: tuple[str, ...] |
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return Run(task, model, step, finished)
+
+
+def _is_of_a_run(path):
+    return is_file(path) and is_safetensors(path) and "config" in read_metadata(path)
+
+
+def _weights_alone(path, assignments):
+    """The network of weights that no run of this package wrote, tested as their source says."""
+    pretrained = load_pretrained(path)
+    for line in pretrained.assumed:
+        print(f"{path}: assumed: {line}", file=sys.stderr)
+    about, preparation = pretrained.description, pretrained.description.preparation
+    if about.spec.name not in SPECS:
+        raise ConfigError(
+            f"{path}: its network is no row of keras_resnet.SPECS; load it with keras_resnet.from_weights"
+        )
+    if not any(assignment.startswith("data.name=") for assignment in assignments):
+        raise ConfigError(
+            f"{path}: weights do not say on which images; add --set=data.name=folder:PATH, or another set"
+        )
+    config = Config(
+        model=Model.of(about.spec, preparation),
+        data=Data(image_size=preparation.image_size),
+        train=Train(steps=1),
+        eval=Eval(crop_fraction=preparation.crop_fraction, interpolation=preparation.interpolation),
+    )
+    task = load_task(changed(config, assignments))
+    if pretrained.classes != len(task.labels) or (about.labels and about.labels != task.labels):
+        there = ", ".join(map(str, about.labels[:5])) or f"{pretrained.classes or 'no'} classes"
+        raise ConfigError(
+            f"{path}: is for other classes ({there}) than {task.config.data.name} ({', '.join(task.labels[:5])})"
+        )
+    model = task.build_model()
+    set_pretrained(model, pretrained)
+    return Run(task, model, None, True)
 
 
 def _weights_file(path):

@@ -8,8 +8,10 @@ from keras_resnet.config import check_strategy, load_config
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
 from keras_resnet.runs.folder import RunFolder
+from keras_resnet.specs import SPECS
 from keras_resnet.training.cluster import check_cluster
 from keras_resnet.training.signals import leaves_at_once
+from keras_resnet.weights.published import locate
 
 
 @leaves_at_once()
@@ -37,8 +39,11 @@ def train(
         check_cluster()
     if workdir:
         RunFolder(workdir).check_free()
-    if config.model.weights and not os.path.isfile(config.model.weights) and not _started(workdir, config_path):
-        raise ConfigError(f"model.weights: no such file: {config.model.weights}")
+    if config.model.weights and not _started(workdir, config_path):
+        try:
+            locate(config.model.weights, SPECS[config.model.name])
+        except ValueError as error:
+            raise ConfigError(f"model.weights: {error}") from None
     if print_config:
         print(config.to_yaml(), end="")
         return
@@ -47,6 +52,7 @@ def train(
         raise DataError(f"data.name: {config.data.name}: there is no such folder")
 
     # TensorFlow takes seconds to load; whatever is wrong above is reported before it.
+    from keras_resnet.runs.first_weights import with_weights_filled_in
     from keras_resnet.runs.lock import locked
     from keras_resnet.task import load_task
     from keras_resnet.training.fit import fit
@@ -56,6 +62,7 @@ def train(
     check_strategy(config, strategy, devices.num_replicas_in_sync)
     task = load_task(config)
     folder = RunFolder(workdir) if workdir else RunFolder.default(config_path, task.config)
+    task.config = with_weights_filled_in(task.config, folder)
     if not is_chief(devices):  # one process writes; the others only read
         fit(task, devices, folder)
         return

@@ -10,6 +10,7 @@ from keras_resnet.config.data import Data
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.config.model import Model
 from keras_resnet.config.train import Recovery, Train
+from keras_resnet.description import Interpolation
 from keras_resnet.yaml_files import dump_yaml
 
 
@@ -23,6 +24,7 @@ class Eval(Group):
         le=1,
         description="The shorter side is resized to image_size / crop_fraction before the central crop.",
     )
+    interpolation: Interpolation = Field("bilinear", description="How images are resized, always without aliasing.")
 
 
 class Export(Group):

@@ -1,21 +1,31 @@
 """The group `model`."""
 
+from dataclasses import fields
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from keras_resnet.config.fields import Group, one_of, problem
+from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Preparation
 from keras_resnet.specs import (
     SPECS,
     Activation,
+    FirstProjection,
+    FirstShortcut,
     Initialization,
     LastGamma,
     Normalization,
+    Padding,
     Shortcut,
+    Spec,
     Version,
     ZeroChannels,
     variant,
 )
+
+# What published weights of one network differ in. Weights to start from fill in what a configuration leaves null.
+FLAVOUR = ("version", "shortcut", "zero_channels", "padding", "first_projection", "first_shortcut")
+FILLED_IN = (*FLAVOUR, "mean", "std")
 
 
 def _as_text(value):
@@ -33,6 +43,15 @@ class Model(Group):
     )
     shortcut: Shortcut | None = Field(None, description="Option A, B or C of the paper. null: the row's own.")
     zero_channels: ZeroChannels | None = Field(None, description="Where option A puts its zero channels.")
+    padding: Padding | None = Field(
+        None, description="At stride 2. symmetric: as Caffe and Torch. same: one pixel less left and above."
+    )
+    first_projection: FirstProjection | None = Field(
+        None, description="always: a projection in every stage's first block, as in tf-models-official's networks."
+    )
+    first_shortcut: FirstShortcut | None = Field(
+        None, description="Version 2: what the first block's shortcut takes, activated (He et al. 2016) or raw (timm)."
+    )
     normalization: Normalization | None = Field(None, description="none: no batch normalization; biases instead.")
     activation: Activation | None = Field(None, description="The non-linearity.")
     initialization: Initialization | None = Field(
@@ -46,9 +65,17 @@ class Model(Group):
     )
     weights: str | None = Field(
         None,
-        description="A .safetensors file of this network's weights to start from. Another number of classes: new head.",
+        description="Weights to start from: a file, or a name of `python -m keras_resnet list --weights`. "
+        "Another number of classes: new head. The version and the normalization of images are then the weights' own.",
     )
     new_head: bool = Field(False, description="Start with a new classifier even where that of `weights` would fit.")
+
+    mean: tuple[float, ...] | None = Field(
+        None, description="Subtracted from images in [0, 255], per channel. null: the weights', else ImageNet's."
+    )
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, description="Images are divided by it, per channel. null: the weights', else ImageNet's."
+    )
 
     @model_validator(mode="after")
     def _describes_a_network(self):
@@ -65,4 +92,23 @@ class Model(Group):
     @property
     def spec(self):
         """The network's `Spec`."""
-        return variant(SPECS[self.name], **self.model_dump(exclude={"name", "weights", "new_head"}))
+        return variant(SPECS[self.name], **self.model_dump(exclude={"name", "weights", "new_head", "mean", "std"}))
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """(mean, deviation) of images per channel, RGB in [0, 255]."""
+        return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
+
+    @classmethod
+    def of(cls, spec: Spec, preparation: Preparation) -> "Model":
+        """What says a row's variant and how images are normalized for it."""
+        axes = set(cls.model_fields) & {field.name for field in fields(Spec)} - {"name"}
+        theirs = {axis: getattr(spec, axis) for axis in axes if getattr(spec, axis) != getattr(SPECS[spec.name], axis)}
+        version = {} if spec.version == SPECS[spec.name].version else {"version": spec.version}
+        return cls(name=spec.name, mean=preparation.mean, std=preparation.std, **theirs | version)
+
+    def filled_in(self, spec: Spec, preparation: Preparation) -> "Model":
+        """The same with what is null and what weights of one network differ in as these weights have it."""
+        theirs = {name: getattr(spec, name) for name in FLAVOUR if getattr(spec, name) != getattr(self.spec, name)}
+        theirs |= {name: getattr(preparation, name) for name in ("mean", "std")}
+        return self.model_copy(update={name: value for name, value in theirs.items() if getattr(self, name) is None})

@@ -64,7 +64,7 @@ class RunFolder:
         Raises:
             ConfigError: it holds another run or something else, or cannot be written.
         """
-        if is_file(self.config):
+        if self.is_run():
             check_same(self.read_config(), config, self.path)
             return
         try:
@@ -108,13 +108,17 @@ class RunFolder:
         if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
             raise ConfigError(f"--workdir={self.path}: cannot be written, because of {parent}")
 
+    def is_run(self) -> bool:
+        """Whether a run lies there, finished or not."""
+        return is_file(self.config)
+
     def read_config(self) -> Config:
         """The resolved configuration of the run.
 
         Raises:
             ConfigError: the folder holds no run.
         """
-        if not is_file(self.config):
+        if not self.is_run():
             raise ConfigError(f"--workdir={self.path}: no run lies there (there is no {self.config})")
         return load_config(self.config)
 

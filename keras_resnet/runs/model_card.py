@@ -22,8 +22,6 @@ def card(folder: RunFolder, task, results: dict) -> str:
     """
     config = task.config
     network, data, train = config.model.name, config.data.name, config.train
-    best = results["best"]
-    environment = _environment(folder)
     lines = [
         "---",
         "library_name: keras",
@@ -32,19 +30,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "---",
         f"# {network} on {data}",
         "",
-        "| | last step | best |",
-        "|---|---|---|",
-        f"| step | {results['steps']:,} | {best['step']:,} |",
-        *[_row(name, results["validation"][name], value) for name, value in best["validation"].items()],
-        "",
-        *[f"Published: {each.error} % error, {each.protocol} ({each.source})." for each in published(config)],
-        f"Images: {', '.join(f'{size:,} {name}' for name, size in task.sizes.items())}; {len(task.labels)} classes.",
-        f"Training: {results['seconds']:,.0f} s at {results['images_per_second']:,.0f} images per second.",
-        f"keras_resnet {environment.get('keras_resnet', '?')}, commit {environment.get('commit') or 'unknown'}, "
-        f"TensorFlow {environment.get('tensorflow', '?')}, Keras {environment.get('keras', '?')}.",
-        *([f"{results['skipped']} images could not be read and were left out."] if results["skipped"] else []),
-        "",
-        "![Curves](curves.png)",
+        figures(folder, task, results),
         "",
         "## Use",
         "",
@@ -68,6 +54,27 @@ def card(folder: RunFolder, task, results: dict) -> str:
         config.to_yaml().rstrip(),
         "```",
         "",
+    ]
+    return "\n".join(lines)
+
+
+def figures(folder: RunFolder, task, results: dict) -> str:
+    """What a finished run came to, as Markdown; arguments as for `card`."""
+    best, environment = results["best"], _environment(folder)
+    lines = [
+        "| | last step | best |",
+        "|---|---|---|",
+        f"| step | {results['steps']:,} | {best['step']:,} |",
+        *[_row(name, results["validation"][name], value) for name, value in best["validation"].items()],
+        "",
+        *[f"Published: {each.error} % error, {each.protocol} ({each.source})." for each in published(task.config)],
+        f"Images: {', '.join(f'{size:,} {name}' for name, size in task.sizes.items())}; {len(task.labels)} classes.",
+        f"Training: {results['seconds']:,.0f} s at {results['images_per_second']:,.0f} images per second.",
+        f"keras_resnet {environment.get('keras_resnet', '?')}, commit {environment.get('commit') or 'unknown'}, "
+        f"TensorFlow {environment.get('tensorflow', '?')}, Keras {environment.get('keras', '?')}.",
+        *([f"{results['skipped']} images could not be read and were left out."] if results["skipped"] else []),
+        "",
+        "![Curves](curves.png)",
     ]
     return "\n".join(lines)
 

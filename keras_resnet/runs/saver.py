@@ -23,7 +23,14 @@ from keras_resnet.runs.checkpoints import (
 )
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.state import RunState
-from keras_resnet.weights.native import assign_tensors, check_tensors, named_variables, random_states, to_tensors
+from keras_resnet.weights.native import (
+    assign_tensors,
+    check_tensors,
+    describe,
+    named_variables,
+    random_states,
+    to_tensors,
+)
 from keras_resnet.weights.tensors import read_metadata, write_tensors
 
 
@@ -202,7 +209,8 @@ class Saver:
 
     def _write_weights(self, path, arrays, step):
         config = self._config.model_dump_json()
-        write_tensors(arrays, path, {"network": self._config.model.name, "step": str(step), "config": config})
+        strings = {"network": self._config.model.name, "step": str(step), "config": config}
+        write_tensors(arrays, path, strings | describe(self._model))
 
     def _guarded(self, act, must=False):
         try:

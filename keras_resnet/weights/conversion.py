@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from keras_resnet.description import Description, Preparation
-from keras_resnet.specs import Spec
+from keras_resnet.specs import SEEN, Spec
 from keras_resnet.weights.conventions import EPSILON, convention_of
 from keras_resnet.weights.recognition import recognize
 
@@ -75,7 +75,12 @@ def convert(
         assumed = tuple(line for line in assumed if "epsilon" not in line)
     return Pretrained(
         arrays=arrays,
-        description=Description(spec=spec, preparation=preparation, source=(said and said.source) or source),
+        description=Description(
+            spec=spec,
+            preparation=preparation,
+            source=(said and said.source) or source,
+            labels=said.labels if said else (),
+        ),
         classes=arrays["logits/kernel"].shape[-1] if "logits/kernel" in arrays else None,
         assumed=assumed,
     )
@@ -90,11 +95,12 @@ def _described(metadata, source):
 
 def _agreed(said, seen, source):
     """What a file says of its network, held against its tensors: a wrong word must not build another network."""
-    for name in ("stem", "block", "depths", "order"):
+    if said.merge == "plain":  # no tensor tells it from option A
+        seen = replace(seen, merge="plain", shortcut=said.shortcut)
+    for name in SEEN:
         if getattr(said, name) != getattr(seen, name):
-            raise ValueError(
-                f"{source}: says that its network has {name}={getattr(said, name)!r}, its tensors have {getattr(seen, name)!r}"
-            )
+            here = f"{name}={getattr(said, name)!r}"
+            raise ValueError(f"{source}: says that its network has {here}, its tensors have {getattr(seen, name)!r}")
     return said
 
 
@@ -139,11 +145,10 @@ def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: s
     Raises:
         ValueError: the model takes another number of channels than can be made from RGB.
     """
-    arrays = {
-        path: value for path, value in pretrained.arrays.items() if path.split("/")[0] != "logits" or path in shapes
-    }
-    if "logits/kernel" in arrays and arrays["logits/kernel"].shape != shapes["logits/kernel"]:
-        arrays = {path: value for path, value in arrays.items() if path.split("/")[0] != "logits"}
+    arrays = dict(pretrained.arrays)
+    kernel = arrays.get("logits/kernel")
+    if kernel is None or kernel.shape != shapes.get("logits/kernel"):
+        arrays = {path: value for path, value in arrays.items() if not path.startswith("logits/")}
     first = next((path for path in ("stem_conv/kernel", "stem_conv1/kernel") if path in arrays), None)
     if first and first in shapes and shapes[first][2] != arrays[first].shape[2]:
         arrays[first] = adapt_channels(arrays[first], shapes[first][2], source)
@@ -162,8 +167,3 @@ def adapt_channels(kernel: np.ndarray, channels: int, source: str) -> np.ndarray
         return kernel.sum(2, keepdims=True)
     repeated = np.tile(kernel, (1, 1, -(-channels // 3), 1))[:, :, :channels]
     return repeated * np.float32(3 / channels)
-
-
-def with_source(pretrained: Pretrained, source: str) -> Pretrained:
-    """The same weights under the name that they were asked for."""
-    return replace(pretrained, description=replace(pretrained.description, source=source))

@@ -18,12 +18,11 @@ import urllib.request
 
 import keras
 
-from keras_resnet.weights.published import Entry
+from keras_resnet.weights.published import HUB_URL, Entry
 
 OFFLINE = ("KERAS_RESNET_OFFLINE", "HF_HUB_OFFLINE")
 TRIES = 3
 WAIT = 1.0  # seconds before the second try, twice as long before the third
-_HUB = "https://huggingface.co"
 
 
 def cache_folder() -> str:
@@ -34,7 +33,7 @@ def cache_folder() -> str:
 def fetch(entry: Entry) -> str:
     """The path of a published file, downloaded if it is not there yet.
 
-    It must have the checksum that its publisher states; of files on the Hugging Face Hub, the sha256 that the Hub states.
+    It must have the checksum that its publisher states; of files on the Hugging Face Hub, the sha256 that this states.
 
     Raises:
         ValueError: it cannot be had, or is not what was published; nothing is left behind then.
@@ -46,7 +45,7 @@ def fetch(entry: Entry) -> str:
         return path
     if any(os.environ.get(variable, "0") not in ("", "0") for variable in OFFLINE):
         raise ValueError(f"{entry.name}: is not in {cache_folder()}, and {' or '.join(OFFLINE)} forbids to fetch it")
-    url = entry.url.replace(_HUB, os.environ.get("HF_ENDPOINT", _HUB).rstrip("/"))
+    url = entry.url.replace(HUB_URL, os.environ.get("HF_ENDPOINT", HUB_URL).rstrip("/"))
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as aside:
         os.replace(_download(url, name, entry, aside), path)
@@ -55,6 +54,7 @@ def fetch(entry: Entry) -> str:
 
 def _download(url, name, entry, aside):
     """The path of a whole and checked file in a folder of its own."""
+    problem = ""
     for number in range(TRIES):
         if number:
             print(f"{entry.name}: {problem}; trying again", file=sys.stderr)

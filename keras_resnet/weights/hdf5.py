@@ -1,4 +1,4 @@
-"""Arrays of HDF5 files, as Keras writes weights: nothing is followed out of the file, nothing is larger than the file says.
+"""Arrays of HDF5 files, as Keras writes weights: nothing is followed out of the file, nothing outgrows it.
 
 HDF5 files can name other files, share data, nest without end and declare arrays that hardly take room on a disk
 (CVE-2026-1669 and its kin): here all of that is refused before anything is read.
@@ -17,7 +17,7 @@ _NORMALIZATION = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def read_hdf5(path: str) -> dict[str, np.ndarray]:
-    """Reads weights that Keras wrote, ".h5" or ".weights.h5": {"<layer>/<variable>": array}; nested models keep whole paths.
+    """Reads weights that Keras wrote, ".h5" or ".weights.h5": {"<layer>/<variable>": array}; nested: whole paths.
 
     Raises:
         ValueError: it is no HDF5 file, or one that reaches out of itself; the message names the file.
@@ -37,7 +37,9 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
 
 def _datasets(file, path):
     """[(names on the way, dataset)] of all arrays of numbers."""
-    found, waiting, seen = [], [((), file)], {h5py.h5o.get_info(file.id).addr}
+    found: list[tuple[tuple[str, ...], h5py.Dataset]] = []
+    waiting: list[tuple[tuple[str, ...], h5py.Group]] = [((), file)]
+    seen = {h5py.h5o.get_info(file.id).addr}
     while waiting:
         parts, group = waiting.pop()
         for name in group:

@@ -6,15 +6,15 @@ from dataclasses import fields, replace
 import keras
 
 from keras_resnet.description import same_network
-from keras_resnet.specs import UNSEEN, Spec
-from keras_resnet.weights import published
+from keras_resnet.specs import UNSEEN, Spec, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to
 from keras_resnet.weights.download import fetch
 from keras_resnet.weights.native import assign_tensors, named_variables
+from keras_resnet.weights.published import locate
 from keras_resnet.weights.reading import read_weights
 
 # What published weights of one network differ in: these come with the weights.
-_FLAVOUR = (*UNSEEN, "order", "shortcut", "biases", "first_projection")
+_FLAVOUR = {*UNSEEN, "order", "shortcut", "biases", "first_projection"} - {"projection"}
 
 
 def load_pretrained(
@@ -38,17 +38,14 @@ def load_pretrained(
         ValueError: there are no such weights, or they are of no network of this family.
     """
     weights = os.fspath(weights)
-    entry = published.find(weights, row)
-    path = fetch(entry) if entry else weights
-    if not entry and not os.path.exists(path) and not os.path.exists(f"{path}.index") and "://" not in path:
-        raise ValueError(f"weights: {weights!r} is no file and {published.suggestion(weights)}")
-    tensors, metadata = read_weights(path, torch_allowed)
+    entry = locate(weights, row)
+    tensors, metadata = read_weights(fetch(entry) if entry else weights, torch_allowed)
     preparation = entry.preparation if entry else None
     pretrained = convert(tensors, weights, metadata, preparation=preparation, epsilon=epsilon)
     if mean is None and std is None:
         return pretrained
-    given = {name: tuple(values) for name, values in (("mean", mean), ("std", std)) if values is not None}
-    changed = replace(pretrained.description.preparation, **given)
+    known = pretrained.description.preparation
+    changed = replace(known, mean=known.mean if mean is None else mean, std=known.std if std is None else std)
     kept = tuple(line for line in pretrained.assumed if not line.startswith("images"))
     return replace(pretrained, assumed=kept, description=replace(pretrained.description, preparation=changed))
 
@@ -59,7 +56,7 @@ def check_network(pretrained: Pretrained, spec: Spec, asked: dict, source: str) 
     Args:
         pretrained: the weights.
         spec: the network.
-        asked: {"version", "shortcut"} as the caller gave them, None where not.
+        asked: {axis of `variant`: value} as the caller gave them, None where not.
         source: named in messages.
 
     Raises:
@@ -74,12 +71,26 @@ def check_network(pretrained: Pretrained, spec: Spec, asked: dict, source: str) 
         )
     for name, value in asked.items():
         has = getattr(pretrained.spec, name)
-        if value is not None and has != value:
+        if value is not None and _effective(variant(pretrained.spec, **{name: value})) != _effective(pretrained.spec):
             raise ValueError(f"{name}={value!r} was asked for, the weights of {source} have {name}={has!r}")
 
 
-def set_pretrained(model: keras.Model, pretrained: Pretrained) -> None:
+def _effective(spec):
+    """The same for two specs of one network, which differ in what does not matter for its kind of blocks."""
+    moot = {"stride_on": "3x3"} if spec.block != "bottleneck" else {"first_shortcut": "activated"}
+    return replace(spec, **moot | ({"zero_channels": "end"} if spec.shortcut != "A" else {}))
+
+
+def set_pretrained(model: keras.Model, pretrained: Pretrained, new_head: bool = False) -> bool:
     """Sets a model's variables; a classifier of other classes stays new, a first kernel of other channels is adapted.
+
+    Args:
+        model: the network.
+        pretrained: its weights.
+        new_head: leave the classifier new in any case.
+
+    Returns:
+        Whether the model has a classifier and it is new.
 
     Raises:
         ValueError: the weights do not fit the model.
@@ -87,6 +98,11 @@ def set_pretrained(model: keras.Model, pretrained: Pretrained) -> None:
     source = pretrained.description.source
     variables = named_variables(model)
     arrays = fit_to(pretrained, {path: tuple(variable.shape) for path, variable in variables.items()}, source)
-    new_head = not any(path.startswith("logits/") for path in arrays)
-    wanted = {path: v for path, v in variables.items() if not (new_head and path.startswith("logits/"))}
-    assign_tensors(wanted, arrays, source)
+    if new_head or "logits/kernel" not in arrays:
+        arrays, trunk = (
+            {path: v for path, v in each.items() if not path.startswith("logits/")} for each in (arrays, variables)
+        )
+        assign_tensors(trunk, arrays, source)
+        return "logits/kernel" in variables
+    assign_tensors(variables, arrays, source)
+    return False

@@ -1,20 +1,40 @@
 """Weights as safetensors, one tensor per variable, named "<layer>/<variable>" as Keras names it."""
 
+from typing import Literal
+
 import keras
 import numpy as np
 
 from keras_resnet.weights.tensors import read_tensors, write_tensors
+from keras_resnet.weights.torch_names import renamed_for
+
+Naming = Literal["keras", "torchvision", "timm"]
 
 
-def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None = None) -> None:
+def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None = None, to: Naming = "keras") -> None:
     """Writes every variable of `model` to `path`, aside first and renamed once.
 
     Args:
         model: any model whose variables have distinct paths, as all of this package's do.
         path: the file to write; one that exists is replaced.
-        metadata: strings to keep with the tensors.
+        metadata: strings to keep with the tensors, beside what the network is.
+        to: "keras" names tensors by layer; "torchvision" and "timm" as the network of that library which has the same
+            blocks, so that it loads the file strictly.
+
+    Raises:
+        ValueError: that library has no such network.
     """
-    write_tensors(to_tensors(named_variables(model)), path, {"model": model.name} | (metadata or {}))
+    arrays = to_tensors(named_variables(model))
+    strings = {"model": model.name} | describe(model) | (metadata or {})
+    if to != "keras":
+        arrays, strings = renamed_for(arrays, model.description.spec, to), {"format": "pt"} | strings
+    write_tensors(arrays, path, strings)
+
+
+def describe(model: keras.Model) -> dict[str, str]:
+    """The strings that say what a network of this package is, to be kept with its weights; none of another model."""
+    description = getattr(model, "description", None)
+    return description.to_metadata() if description else {}
 
 
 def named_variables(model: keras.Model) -> dict:

@@ -2,7 +2,9 @@
 
 import functools
 import json
+import os
 import pathlib
+import re
 from dataclasses import dataclass
 
 from keras_resnet.description import Preparation
@@ -10,6 +12,9 @@ from keras_resnet.errors import suggest
 from keras_resnet.specs import Spec
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
+HUB_URL = "https://huggingface.co"
+HUB_FILE = "model.safetensors"  # what a repository of the Hub calls its weights
+_HUB = "hf://"
 _IMAGENET = "imagenet"  # keras.applications' name for its own weights
 
 
@@ -19,26 +24,26 @@ class Entry:
 
     Attributes:
         name: "<publisher>/<network>.<weights>".
-        network: row of `SPECS`.
         url: of the file.
+        network: row of `SPECS`.
         checksum: "<algorithm>:<digits>" as the publisher states it, "" where the server's own is taken.
         parameters: trainable ones.
         top1, top5: accuracy in percent on ImageNet's validation images, None where the publisher states none.
         recipe: where the training is described.
         licence: of the weights.
-        preparation: how images are made ready.
+        preparation: how images are made ready, None where the file has to say it.
     """
 
     name: str
-    network: str
     url: str
-    checksum: str
-    parameters: int
-    top1: float | None
-    top5: float | None
-    recipe: str
-    licence: str
-    preparation: Preparation
+    network: str = ""
+    checksum: str = ""
+    parameters: int = 0
+    top1: float | None = None
+    top5: float | None = None
+    recipe: str = ""
+    licence: str = ""
+    preparation: Preparation | None = None
 
 
 @functools.cache
@@ -56,14 +61,37 @@ def _entry(name, row, sources):
     return Entry(name=name, preparation=Preparation(**prepared), **row)
 
 
-def find(weights: str, row: Spec | None = None) -> Entry | None:
-    """The entry of a name; "imagenet" is keras.applications' own weights of a network.
+def locate(weights: str, row: Spec | None = None) -> Entry | None:
+    """Finds weights by name: the entry to download, or None for what lies on a disk.
+
+    Args:
+        weights: "imagenet" (keras.applications' own of the network `row`), a name of the table, "hf://OWNER/NAME" for a
+            repository of the Hugging Face Hub, a path, or the beginning of a checkpoint's file names.
+        row: the network that "imagenet" is meant for.
 
     Raises:
-        ValueError: keras.applications has no weights of that network.
+        ValueError: there is nothing of that name.
     """
-    if weights != _IMAGENET:
-        return entries().get(weights)
+    if weights == _IMAGENET:
+        return _of_keras(row)
+    if weights in entries():
+        return entries()[weights]
+    if weights.startswith(_HUB):
+        return _of_hub(weights)
+    if not ("://" in weights or os.path.exists(weights) or os.path.exists(f"{weights}.index")):
+        raise ValueError(f"{weights!r} is no file and no name of published weights; {_suggestion(weights)}")
+    return None
+
+
+def _of_hub(weights):
+    repository = weights.removeprefix(_HUB)
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository):
+        raise ValueError(f"{weights!r}: expected {_HUB}OWNER/NAME")
+    url = f"{HUB_URL}/{repository}/resolve/main/{HUB_FILE}"
+    return Entry(name=f"hub/{repository}", url=url)
+
+
+def _of_keras(row):
     network = row.name.removeprefix("keras_").removesuffix("v2") if row else ""
     version = "v2" if row and row.name.endswith("v2") else ""
     entry = entries().get(f"keras/{network}{version}.imagenet")
@@ -73,9 +101,6 @@ def find(weights: str, row: Spec | None = None) -> Entry | None:
     return entry
 
 
-def suggestion(weights: str) -> str:
-    """What to say of a name that is not in the table."""
+def _suggestion(weights):
     near = suggest(weights, entries())
-    if near.startswith("expected"):
-        near = "`python -m keras_resnet list --weights` shows them"
-    return f"no name of published weights; {near}"
+    return "`python -m keras_resnet list --weights` shows them" if near.startswith("expected") else near

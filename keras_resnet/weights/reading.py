@@ -6,11 +6,11 @@ import numpy as np
 
 from keras_resnet.files import is_remote
 from keras_resnet.weights.hdf5 import read_hdf5
+from keras_resnet.weights.published import HUB_FILE
 from keras_resnet.weights.tensors import read_metadata, read_tensors
 from keras_resnet.weights.tf_checkpoint import read_tf_checkpoint
 from keras_resnet.weights.torch_files import read_torch_file
 
-HUB_FILE = "model.safetensors"  # what a folder for the Hugging Face Hub calls its weights
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -51,6 +51,11 @@ _REFUSED = {
     "archive": "is an archive; of .keras and .npz files nothing is loaded here, because they can run code or swell in "
     'memory. Save its weights: model.save_weights("FILE.weights.h5")',
 }
+
+
+def is_safetensors(path: str) -> bool:
+    """Whether a file is neither HDF5 nor PyTorch's nor an archive."""
+    return is_remote(path) or not _format(path)
 
 
 def _format(path):

@@ -21,11 +21,9 @@ def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
     """
     parts = _blocks(shapes, source)
     depths = tuple(max(number for place, number in parts if place == stage) for stage in _stages(parts))
-    missing = next(
-        (p for s, depth in enumerate(depths, 1) for p in [(s, n + 1) for n in range(depth)] if p not in parts), 0
-    )
-    if missing:
-        raise ValueError(f"{source}: stage {missing[0]} has blocks up to {depths[missing[0] - 1]}, but no {missing[1]}")
+    for stage, number in ((stage, n) for stage, depth in enumerate(depths, 1) for n in range(1, depth + 1)):
+        if (stage, number) not in parts:
+            raise ValueError(f"{source}: stage {stage} has blocks up to {depths[stage - 1]}, but no {number}")
     first = parts[1, 1]
     block = "bottleneck" if "conv3" in first else "basic" if "conv2" in first else "single"
     axes = unseen | {
@@ -49,17 +47,18 @@ def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
         axes |= _shortcut(parts)
         if block != "single" and any(f"stage1_block1_{c}/bias" in shapes for c in ("conv2", "conv3")):
             axes |= {"biases": "unnormalized"} if axes["normalization"] == "batch" else {}
-        return named(Spec(name="resnet", **axes))
+        return _named(Spec(name="resnet", **axes))
     except (KeyError, IndexError, ZeroDivisionError) as error:
         raise ValueError(
             f"{source}: the tensors are of no network of this family ({error} is not as it should be)"
         ) from None
 
 
-def named(spec: Spec) -> Spec:
+def _named(spec):
     """The same network under the name of the row that has its shape, where there is one."""
     for row in SPECS.values():
-        shared = {field: getattr(spec, field) for field in (*UNSEEN, "order", "shortcut", "first_projection")}
+        varied = {*UNSEEN, "order", "shortcut", "first_projection"} - {"projection"}
+        shared = {field: getattr(spec, field) for field in varied}
         if replace(row, **shared) == spec:
             return replace(spec, name=row.name)
     return spec
@@ -105,8 +104,14 @@ def _shortcut(parts):
     """Which blocks have projections: none, those that change the shape, every stage's first, all."""
     projected = {place for place, names in parts.items() if "proj" in names}
     if not projected:
-        return {"shortcut": "A"}
+        changes = any(_width(parts[place]) != parts[place]["conv1"][2] for place in parts)
+        return {"shortcut": "A"} if changes else {}
     if projected == set(parts):
         return {"shortcut": "C"}
-    changes = parts[1, 1]["conv1"][2] != parts[1, 1]["conv3" if "conv3" in parts[1, 1] else "conv2"][3]
+    changes = parts[1, 1]["conv1"][2] != _width(parts[1, 1])
     return {"shortcut": "B", "first_projection": "changed" if changes or (1, 1) not in projected else "always"}
+
+
+def _width(block):
+    """Channels that a block returns."""
+    return block[max(part for part in block if re.fullmatch(r"conv\d", part))][-1]

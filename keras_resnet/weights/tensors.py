@@ -19,7 +19,7 @@ _LARGEST_HEADER = 16 * 2**20  # bytes; ResNet-1202 has one of 0.7 MiB
 
 def pack(arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
     """Arrays by name, and strings -> the content of a safetensors file; equal ones give equal bytes."""
-    content = save(arrays, metadata)
+    content = save({name: np.asarray(value, order="C") for name, value in arrays.items()}, metadata)
     if not metadata:
         return content
     # safetensors 0.8 writes the strings in an order that differs from process to process.

@@ -1,14 +1,13 @@
 """Torchvision's and timm's tensors: OIHW kernels, "layer1.0.conv1.weight"; timm's pre-activated "stages.0.blocks.0".
 
-One table says both directions: `rename` reads a file, `to_theirs` writes one that their libraries load strictly.
+One table says both directions: `rename` reads a file, `renamed_for` writes one that their libraries load strictly.
 """
 
 import re
-from dataclasses import replace
 
 import numpy as np
 
-from keras_resnet.description import Preparation, same_network
+from keras_resnet.description import Preparation
 from keras_resnet.specs import Spec
 
 Arrays = dict[str, np.ndarray]
@@ -41,11 +40,17 @@ def matches(names: set[str]) -> bool:
 
 
 def unseen(names: set[str]) -> dict:
-    """What tensors do not show: version 1.5 throughout; option A of nets for CIFAR pads both sides."""
+    """What tensors do not show: version 1.5 throughout; option A of nets for CIFAR pads both sides.
+
+    Behind an average pool a projection is number 1; pre-activated, it is called the same with and without, and timm
+    has it behind a pool in the nets with a deep stem.
+    """
     axes = {"stride_on": "3x3", "zero_channels": "both"}
-    pooled = any(name.endswith("downsample.1.weight") for name in names) and not any(
-        name.endswith("downsample.0.weight") for name in names
-    )
+    projections = {name[-len("0.weight") :] for name in names if re.search(r"downsample\.[01]\.weight$", name)}
+    names = {_plain(name) for name in names}
+    if "stages.0.blocks.0.conv1.weight" in names:
+        axes["first_shortcut"] = "raw"
+    pooled = projections == {"1.weight"} or "stem.conv1.weight" in names
     return axes | ({"projection": "pool_conv"} if pooled else {})
 
 
@@ -125,12 +130,26 @@ def _layer_to_ours(layer, name, rank):
     raise ValueError(f"{name}: is the name of no tensor that is known here")
 
 
-def to_theirs(path: str, value: np.ndarray, spec: Spec) -> tuple[str, np.ndarray]:
-    """(our path, array) -> (their name, tensor), the inverse of `rename`.
+def renamed_for(arrays: Arrays, spec: Spec, library: str) -> Arrays:
+    """{our path: array} -> {their name: tensor}, the inverse of `rename`, with the counters of batches.
+
+    Args:
+        arrays: of the whole network.
+        spec: the network.
+        library: "torchvision" or "timm".
 
     Raises:
-        ValueError: their networks have no such tensor.
+        ValueError: the library has no such network.
     """
+    reason = _why_not(spec, library)
+    if reason:
+        raise ValueError(f"{spec.name}: {reason}")
+    theirs = dict(_to_theirs(path, value, spec) for path, value in arrays.items())
+    names = [name.removesuffix("running_mean") for name in theirs if name.endswith("running_mean")]
+    return theirs | {f"{name}{_COUNTER}": np.zeros((), np.int64) for name in names}
+
+
+def _to_theirs(path, value, spec):
     layer, _, variable = path.partition("/")
     before = spec.order == "pre"
     their = _layer_to_theirs(layer, spec)
@@ -165,27 +184,21 @@ def _layer_to_theirs(layer, spec):
     return part and f"{prefix}{block}.{part}"
 
 
-def counters(arrays: Arrays) -> Arrays:
-    """What Torch keeps beside every normalization: how many batches it has seen."""
-    names = [name.removesuffix("running_mean") for name in arrays if name.endswith("running_mean")]
-    return {f"{name}{_COUNTER}": np.zeros((), np.int64) for name in names}
-
-
-def why_not(spec: Spec, library: str) -> str:
+def _why_not(spec, library):
     """Why a library would load the tensors of this network, if at all, into another one; "" where it has the same."""
-    wanted = {"merge": "add", "shortcut": "B", "first_projection": "changed", "normalization": "batch"}
-    wanted |= {
-        "padding": "symmetric",
-        "pool_border": "edge",
-        "stride_at": "first",
-        "activation": "relu",
+    wanted: dict[str, str | None] = {
+        "merge": "add",
+        "shortcut": "B",
+        "first_projection": "changed",
+        "normalization": "batch",
         "biases": "none",
     }
+    wanted |= {"padding": "symmetric", "pool_border": "edge", "stride_at": "first", "activation": "relu"}
     if spec.block == "bottleneck":
         wanted["stride_on"] = "3x3"
     if library == "torchvision":
         wanted |= {"stem": "imagenet", "projection": "conv", "squeeze": None, "order": "post"}
-    different = same_network(spec, replace(spec, **wanted), tuple(wanted))
-    if different:
-        return f"has {different}={getattr(spec, different)!r}, {library}'s networks have {wanted[different]!r}"
+    for name, theirs in wanted.items():
+        if getattr(spec, name) != theirs:
+            return f"has {name}={getattr(spec, name)!r}, {library}'s networks have {theirs!r}"
     return f"has a stem for small images, {library}'s networks have none" if spec.stem == "cifar" else ""

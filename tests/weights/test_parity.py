@@ -54,7 +54,7 @@ def torch_file(tmp_path_factory):
 
 @pytest.mark.parametrize("fixture", TORCH)
 def test_outputs_are_theirs(fixture, torch_file):
-    """Logits and statistics of every stage, square and rectangular images, to a relative 2e-5; the network by itself."""
+    """Logits and statistics of every stage, square and rectangular, to a relative 2e-5; the network is found out."""
     golden, path = np.load(GOLDEN / f"{fixture}.npz"), torch_file(fixture)
     statistics = {"mean": 255 * golden["mean"], "std": 255 * golden["std"]}
     for kind in ("square", "rect"):
@@ -201,7 +201,7 @@ FOLDS = {
 
 
 def _drop_biases(arrays):
-    for path in [path for path in arrays if path.endswith("/bias") and "conv" in path or "proj/bias" in path]:
+    for path in [path for path in arrays if (path.endswith("/bias") and "conv" in path) or "proj/bias" in path]:
         del arrays[path]
 
 

@@ -1,0 +1,89 @@
+"""Turns weights of any source into this package's file, or into one that torchvision or timm loads.
+
+    python -m keras_resnet convert-weights SOURCE TARGET [--to=keras|torchvision|timm]
+    python -m keras_resnet convert-weights resnet50-0676ba61.pth resnet50.safetensors
+    python -m keras_resnet convert-weights runs/latest/weights/best.safetensors timm.safetensors --to=timm
+
+SOURCE: a file (safetensors, HDF5, PyTorch's own), a folder for the Hugging Face Hub, the beginning of a
+tf-models-official checkpoint's file names, or a name of `python -m keras_resnet list --weights`.
+TARGET: a .safetensors file; with --to=keras also a .weights.h5 file, for the network's own `load_weights`.
+"""
+
+import hashlib
+import math
+import os
+import sys
+
+from absl import flags
+
+from keras_resnet.commands.entry import one_of
+from keras_resnet.errors import ConfigError, DiskError
+
+NAMINGS = ("keras", "torchvision", "timm")
+NATIVE, HDF5 = ".safetensors", ".weights.h5"
+
+TO = flags.DEFINE_string("to", "keras", "Whose names the tensors get: keras, torchvision or timm.")
+MEAN = flags.DEFINE_list("mean", None, "Of images in [0, 255], per channel, where the source does not say it.")
+STD = flags.DEFINE_list("std", None, "Of images in [0, 255], per channel, where the source does not say it.")
+EPSILON = flags.DEFINE_float("epsilon", None, "Of the source's batch normalization, where another than usual.")
+OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace TARGET.")
+
+
+def main(positional):
+    """Converts, after checking that the network takes every tensor."""
+    if len(positional) != 2:
+        raise ConfigError("expected SOURCE and TARGET, for example: convert-weights model.pth model.safetensors")
+    source, target = positional
+    one_of("--to", TO.value, NAMINGS)
+    _check_target(target, HDF5 if TO.value == "keras" else NATIVE)
+
+    from keras_resnet.applications import assemble
+    from keras_resnet.weights.loading import load_pretrained
+    from keras_resnet.weights.native import save_weights
+
+    statistics = {"mean": _numbers("--mean", MEAN.value), "std": _numbers("--std", STD.value)}
+    try:
+        pretrained = load_pretrained(source, **statistics, epsilon=EPSILON.value, torch_allowed=True)
+        model = assemble(pretrained.spec, pretrained, include_top=bool(pretrained.classes), classifier_activation=None)
+        if target.endswith(HDF5):
+            model.save_weights(target)
+        else:
+            save_weights(model, target, to=TO.value)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise DiskError(f"{error.filename or target}: {error.strerror}") from None
+    for line in pretrained.assumed:
+        print(f"assumed: {line}", file=sys.stderr)
+    _tell(pretrained, model, target)
+
+
+def _check_target(target, other):
+    if not target.endswith((NATIVE, other)):
+        allowed = f"a {NATIVE} file" if other == NATIVE else f"a {NATIVE} or a {other} file"
+        raise ConfigError(f"{target}: with --to={TO.value}, expected the name of {allowed}")
+    if os.path.exists(target) and not OVERWRITE.value:
+        raise ConfigError(f"{target}: is there already; name another, or add --overwrite")
+    if not os.path.isdir(os.path.dirname(target) or "."):
+        raise ConfigError(f"{target}: there is no folder {os.path.dirname(target)}")
+
+
+def _numbers(flag, values):
+    try:
+        return values and tuple(map(float, values))
+    except ValueError:
+        raise ConfigError(f"{flag}={','.join(values)}: expected numbers, such as 123.675,116.28,103.53") from None
+
+
+def _tell(pretrained, model, target):
+    spec, preparation = pretrained.spec, pretrained.description.preparation
+    flavour = ", aligned as tf-models-official" if spec.padding == "same" else ""
+    classes = f"{pretrained.classes} classes" if pretrained.classes else "no classifier"
+    print(f"{target}: {spec.name}, version {spec.version}, shortcut {spec.shortcut}{flavour}, {classes}")
+    print(f"  parameters  {sum(math.prod(v.shape) for v in model.trainable_variables):,}")
+    for name in ("mean", "std"):
+        print(f"  {name:<10}  {', '.join(f'{value:g}' for value in getattr(preparation, name))}")
+    crop = f"{preparation.interpolation}, the central {preparation.crop_fraction:.3g}"
+    print(f"  images      {preparation.image_size or 'of any'} pixels, {crop}")
+    with open(target, "rb") as file:
+        print(f"  sha256      {hashlib.file_digest(file, 'sha256').hexdigest()}")

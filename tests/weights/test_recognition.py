@@ -1,0 +1,84 @@
+"""Networks are found out from their tensors."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from keras_resnet import SPECS, build, variant
+from keras_resnet.description import Description
+from keras_resnet.specs import SEEN, UNSEEN
+from keras_resnet.weights.conversion import convert
+from keras_resnet.weights.native import named_variables
+from keras_resnet.weights.recognition import recognize
+
+
+def shapes_of(spec):
+    return {path: tuple(variable.shape) for path, variable in named_variables(build(spec)).items()}
+
+
+SMALL = {
+    f"{spec.name}": replace(spec, depths=tuple(min(depth, 2) for depth in spec.depths))
+    for spec in SPECS.values()
+    if spec.merge != "plain"
+}
+SMALL |= {
+    "version2": variant(SMALL["resnet18"], version="2"),
+    "option_a": variant(SMALL["resnet50"], shortcut="A"),
+    "option_c": variant(SMALL["resnet34"], shortcut="C"),
+    "official": variant(SMALL["resnet18"], first_projection="always", padding="same"),
+    "no_normalization": variant(SMALL["cifar_resnet20"], normalization="none"),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_axis_that_tensors_show(name):
+    spec = SMALL[name]
+    found = recognize(shapes_of(spec), {axis: getattr(spec, axis) for axis in UNSEEN if axis != "name"}, "a file")
+    assert {axis: getattr(found, axis) for axis in SEEN} == {axis: getattr(spec, axis) for axis in SEEN}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "cifar_resnet20", "resnet50d", "seresnext26d_32x4d"])
+def test_rows_are_named(name):
+    spec = SPECS[name]
+    unseen = {axis: getattr(spec, axis) for axis in UNSEEN if axis != "name"}
+    assert recognize(shapes_of(spec), unseen, "a file") == spec
+
+
+def damaged(change):
+    shapes = shapes_of(SMALL["resnet18"])
+    change(shapes)
+    with pytest.raises(ValueError, match=r"^a file: ") as caught:
+        recognize(shapes, {}, "a file")
+    return str(caught.value)
+
+
+def test_what_is_missing_is_named():
+    def without_block(shapes):
+        for path in [path for path in shapes if path.startswith("stage2_block1_")]:
+            del shapes[path]
+
+    assert "stage 2 has blocks up to 2, but no 1" in damaged(without_block)
+    assert "first convolution of shape (5, 5, 3, 64)" in damaged(
+        lambda s: s.update({"stem_conv/kernel": (5, 5, 3, 64)})
+    )
+    assert "has no residual blocks" in damaged(dict.clear)
+
+
+def test_a_file_that_says_another_network_than_its_tensors_is_refused():
+    model = build(SPECS["cifar_resnet20"])
+    arrays = {path: np.asarray(variable) for path, variable in named_variables(model).items()}
+    metadata = model.description.to_metadata()
+    assert convert(arrays, "a file", metadata).description == replace(model.description, source="a file")
+    wide = replace(model.description, spec=replace(model.description.spec, widths=(16, 32, 10**6)))
+    with pytest.raises(ValueError, match=r"a file: says that its network has widths=\(16, 32, 1000000\), its tensors"):
+        convert(arrays, "a file", wide.to_metadata())
+    with pytest.raises(ValueError, match="what it says of its network cannot be read"):
+        convert(arrays, "a file", metadata | {"spec": "[1, 2]"})
+
+
+def test_descriptions_survive_as_text():
+    description = Description(
+        spec=SPECS["resnet50d"], preparation=build(SPECS["cifar_resnet20"]).description.preparation, labels=("a", "ü")
+    )
+    assert Description.from_metadata(description.to_metadata()) == description
