@@ -25,7 +25,7 @@ _DOC = """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{
             `python -m keras_resnet list --weights`, or what `from_weights` takes. Version, shortcut and preprocessing
             are then those that the weights were trained with.
         input_tensor: Keras tensor to build upon; with `include_preprocessing` its values are in [0, 255].
-        input_shape: (H, W, C) of one image; default ({side}, {side}, 3), without top (None, None, 3).
+        input_shape: (H, W, C) of one image; default the weights', else ({side}, {side}, 3); without top of any size.
         pooling: without top, None, "avg" or "max": (N, C) instead of a feature map.
         classes: number of classes, with top; default the weights' or the paper's. Other than the weights': a new
             classifier.
@@ -154,8 +154,10 @@ def assemble(
         raise ValueError(f"{source}: has no classifier; classes=N makes a new one, include_top=False does without")
     preparation = pretrained.description.preparation if pretrained else Preparation()
     first = keras.config.image_data_format() == "channels_first"
-    if not include_top and input_shape is None and input_tensor is None:
-        input_shape = (3, None, None) if first else (None, None, 3)
+    if input_shape is None and input_tensor is None:
+        side = (preparation.image_size or spec.image_size) if include_top else None
+        channels = pretrained.channels if pretrained else 3
+        input_shape = (channels, side, side) if first else (side, side, channels)
     inputs, x = builder.model_input(spec, input_shape, input_tensor)
     if include_preprocessing:
         x = preprocess(x, preparation.mean, preparation.std)

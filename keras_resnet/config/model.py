@@ -70,11 +70,13 @@ class Model(Group):
     )
     new_head: bool = Field(False, description="Start with a new classifier even where that of `weights` would fit.")
 
-    mean: tuple[float, ...] | None = Field(
-        None, description="Subtracted from images in [0, 255], per channel. null: the weights', else ImageNet's."
+    mean: tuple[Annotated[float, Field(ge=0, le=255)], ...] | None = Field(
+        None,
+        strict=False,
+        description="Subtracted from images in [0, 255], per channel. null: the weights', else ImageNet's.",
     )
-    std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
-        None, description="Images are divided by it, per channel. null: the weights', else ImageNet's."
+    std: tuple[Annotated[float, Field(gt=0, le=255)], ...] | None = Field(
+        None, strict=False, description="Images are divided by it, per channel. null: the weights', else ImageNet's."
     )
 
     @model_validator(mode="after")
@@ -83,6 +85,10 @@ class Model(Group):
             raise problem(["shortcut"], f"{self.name} has no shortcuts; leave it out")
         if self.new_head and not self.weights:
             raise problem(["new_head"], "is for a run that starts from model.weights, which is not given")
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if values is not None and not 1 <= len(values) <= 4:
+                raise problem([name], f"expected a number per channel, got {list(values)}")
         try:
             _ = self.spec
         except ValueError as error:

@@ -33,6 +33,11 @@ class Pretrained:
         """The network."""
         return self.description.spec
 
+    @property
+    def channels(self) -> int:
+        """Of the images that the first convolution takes."""
+        return self.arrays[_first_kernel(self.arrays)].shape[2]
+
 
 def convert(
     tensors: Arrays,
@@ -149,10 +154,14 @@ def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: s
     kernel = arrays.get("logits/kernel")
     if kernel is None or kernel.shape != shapes.get("logits/kernel"):
         arrays = {path: value for path, value in arrays.items() if not path.startswith("logits/")}
-    first = next((path for path in ("stem_conv/kernel", "stem_conv1/kernel") if path in arrays), None)
-    if first and first in shapes and shapes[first][2] != arrays[first].shape[2]:
+    first = _first_kernel(arrays)
+    if first in shapes and shapes[first][2] != arrays[first].shape[2]:
         arrays[first] = adapt_channels(arrays[first], shapes[first][2], source)
     return arrays
+
+
+def _first_kernel(arrays):
+    return "stem_conv1/kernel" if "stem_conv1/kernel" in arrays else "stem_conv/kernel"
 
 
 def adapt_channels(kernel: np.ndarray, channels: int, source: str) -> np.ndarray:

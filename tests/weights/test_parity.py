@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import zlib
 
 import h5py
 import keras
@@ -11,32 +10,12 @@ import pytest
 import seeded
 from conftest import GOLDEN
 from safetensors.numpy import save_file
+from weights_rig import TORCH, keras_value, logits, relative_error, state_of
 
 from keras_resnet import from_weights
 from keras_resnet.builder import build
 from keras_resnet.weights import conventions, conversion
 from keras_resnet.weights.loading import load_pretrained, set_pretrained
-
-TORCH = {
-    "torchvision_resnet18": ("resnet18", "1.5"),
-    "torchvision_resnet50": ("resnet50", "1.5"),
-    "torchvision_resnext50_32x4d": ("resnext50_32x4d", "1.5"),
-    "timm_resnetv2_50": ("resnet50", "2"),
-    "timm_resnet50d": ("resnet50d", "1.5"),
-    "timm_seresnet50": ("seresnet50", "1.5"),
-    "timm_resnet18d": ("resnet18d", "1.5"),
-    "timm_resnetv2_18d": ("resnet18d", "2"),
-    "timm_seresnet18": ("seresnet18", "1.5"),
-}
-
-
-def relative_error(actual, expected):
-    return np.abs(actual - expected).max() / np.abs(expected).max()
-
-
-def state_of(fixture):
-    listing = json.loads((GOLDEN / f"{fixture}.json").read_text())
-    return {name: np.asarray(seeded.tensor(name, shape, dtype)) for name, shape, dtype in listing}
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +50,6 @@ def test_outputs_are_theirs(fixture, torch_file):
     for stage, value in outputs.items():
         for statistic, actual in (("mean", value.mean((1, 2))), ("std", value.std((1, 2)))):
             assert relative_error(actual, golden[f"square_{stage}_{statistic}"]) < 2e-5
-
-
-def logits(model, images):
-    return model.predict(images.astype(np.float32), verbose=0)
 
 
 def test_order_precision_and_prefix_do_not_matter(torch_file):
@@ -115,17 +90,6 @@ def test_akamasters_option_a(torch_file):
     other = build(end, classes=10)
     set_pretrained(other, pretrained)
     assert relative_error(logits(other, CIFAR_IMAGES), golden["logits"]) > 1e-2
-
-
-def keras_value(name, shape):
-    """A seeded value of a tensor in Keras's layout, as `seeded.tensor` makes Torch's."""
-    x = np.random.default_rng([2015, zlib.crc32(name.encode())]).standard_normal(shape).astype(np.float32)
-    variable = name.split("/")[-1].partition(":")[0]
-    if len(shape) > 1:
-        return x * np.float32(np.sqrt(2.0 / np.prod(shape[:-1])))
-    if variable == "moving_variance":
-        return np.exp(0.2 * x)
-    return 0.1 * x if variable in ("moving_mean", "beta", "bias") else 0.75 + 0.1 * x
 
 
 def test_tf2cvs_nets_for_cifar(tmp_path):

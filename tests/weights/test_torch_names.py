@@ -8,7 +8,7 @@ import seeded
 from conftest import GOLDEN
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from test_parity import TORCH, state_of
+from weights_rig import TORCH, state_of
 
 from keras_resnet import SPECS, build, from_weights, save_weights, variant
 from keras_resnet.weights.native import named_variables

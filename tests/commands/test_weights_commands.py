@@ -1,0 +1,144 @@
+"""Other people's weights from the command line: converted, listed, trained on, tested, published."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from weights_rig import state_of
+
+from keras_resnet import from_weights
+from keras_resnet.config import load_config
+
+COMMAND = ("-m", "keras_resnet")
+
+
+@pytest.fixture(scope="module")
+def torch_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("theirs") / "resnet18.safetensors"
+    save_file(state_of("torchvision_resnet18"), path)
+    return path
+
+
+def test_convert_there_and_back(torch_file, tmp_path, cli):
+    ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
+    process = cli(*COMMAND, "convert-weights", torch_file, ours, "--mean=1,2,3")
+    assert process.returncode == 0, process.stderr
+    assert "resnet18, version 1.5, shortcut B, 1000 classes" in process.stdout
+    assert "11,689,512" in process.stdout
+    assert re.search(r"mean +1, 2, 3\n", process.stdout)
+    assert process.stderr == ""  # what was said is not assumed
+    process = cli(*COMMAND, "convert-weights", ours, theirs, "--to=torchvision")
+    assert process.returncode == 0, process.stderr
+    for name, value in load_file(torch_file).items():
+        if not name.endswith("num_batches_tracked"):
+            np.testing.assert_array_equal(load_file(theirs)[name], value)
+    again = from_weights(str(theirs))
+    assert again.description.preparation.mean == (1, 2, 3)  # which went along
+
+
+def test_convert_tells_what_it_assumes(torch_file, tmp_path, cli):
+    process = cli(*COMMAND, "convert-weights", torch_file, tmp_path / "x.weights.h5")
+    assert process.returncode == 0, process.stderr
+    assert "assumed: images are normalized by ImageNet's mean and deviation" in process.stderr
+    model = from_weights(str(torch_file))
+    before = model.get_weights()
+    model.set_weights([0 * each for each in before])
+    model.load_weights(tmp_path / "x.weights.h5")
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{file}"], "expected SOURCE and TARGET"),
+        (["{file}", "{folder}/x.safetensors", "--to=tim"], '--to: unknown to "tim"; did you mean "timm"?'),
+        (["{file}", "{folder}/x.pth"], "with --to=keras, expected the name of a .safetensors or a .weights.h5 file"),
+        (["{file}", "{file}"], "is there already; name another, or add --overwrite"),
+        (["{file}", "{folder}/no/x.safetensors"], "there is no folder"),
+        (["resnet50.pth", "{folder}/x.safetensors"], "'resnet50.pth' is no file and no name of published weights"),
+        (["{file}", "{folder}/x.safetensors", "--mean=a"], "--mean=a: expected numbers"),
+        (["{file}", "{folder}/x.safetensors", "--std=0,1,1"], "std must be greater than 0"),
+        (["README.md", "{folder}/x.safetensors"], "README.md: not a complete safetensors file"),
+    ],
+)
+def test_mistakes_of_convert_are_one_line(arguments, message, torch_file, tmp_path, cli):
+    arguments = [each.format(file=torch_file, folder=tmp_path) for each in arguments]
+    process = cli(*COMMAND, "convert-weights", *arguments)
+    assert process.returncode == 2
+    assert message in process.stderr
+    assert len(process.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_are_listed(cli):
+    process = cli(*COMMAND, "list", "--weights")
+    assert process.returncode == 0, process.stderr
+    row = next(line for line in process.stdout.splitlines() if line.startswith("torchvision/resnet50.IMAGENET1K_V2 "))
+    assert row.split()[1:6] == ["resnet50", "25,557,032", "80.86", "95.43", "224"]
+
+
+def test_a_run_begins_with_them_and_needs_them_once(tmp_path, cli, tiny_run):
+    """What the weights say of their network is in the run's configuration, so that it goes on without their file."""
+    weights = tmp_path / "akamaster.safetensors"
+    save_file(state_of("akamaster_resnet20"), weights)
+    command = ["train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set=model.weights={weights}"]
+    process = cli(*command, "--set=model.new_head=true")
+    assert process.returncode == 0, process.stderr
+    assert "with a new classifier of 10 classes" in process.stdout
+    config = load_config(str(tmp_path / "run" / "config.yaml"))
+    assert (config.model.zero_channels, config.model.mean) == ("both", (123.675, 116.28, 103.53))
+    weights.unlink()
+    process = cli(*command, "--set=model.new_head=true")
+    assert process.returncode == 0, process.stderr
+    assert "Already finished" in process.stdout
+    process = cli(*command, f"--workdir={tmp_path / 'other'}")
+    assert process.returncode == 2
+    assert "model.weights: " in process.stderr
+    assert "is no file and no name" in process.stderr
+
+
+def test_weights_of_another_network_are_refused(torch_file, tmp_path, cli, tiny_run):
+    process = cli("train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set=model.weights={torch_file}")
+    assert process.returncode == 2
+    assert "has weights of resnet18 (stem='imagenet'), not of cifar_resnet20 (stem='cifar')" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_weights_alone_are_tested_as_their_run_is(finished_run, tmp_path, cli):
+    path = tmp_path / "alone.safetensors"
+    assert cli(*COMMAND, "convert-weights", finished_run / "weights" / "best.safetensors", path).returncode == 0
+    of_run = cli(*COMMAND, "evaluate", finished_run, "--split=test")
+    alone = cli(*COMMAND, "evaluate", path, "--set=data.name=digits", "--split=test")
+    assert alone.returncode == 0, alone.stderr
+    assert of_run.stdout.splitlines()[1:] == alone.stdout.splitlines()[1:]
+    process = cli(*COMMAND, "evaluate", path, "--split=test")
+    assert process.returncode == 2
+    assert "add --set=data.name=folder:PATH" in process.stderr
+
+
+def test_a_run_is_published_and_comes_back(finished_run, tmp_path, cli):
+    folder = tmp_path / "my-resnet"
+    process = cli(*COMMAND, "publish", finished_run, folder, "--licence=apache-2.0")
+    assert process.returncode == 0, process.stderr
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "config.json",
+        "curves.png",
+        "model.safetensors",
+    ]
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["architecture"], config["num_classes"], config["label_names"][3]) == ("cifar_resnet20", 10, "3")
+    card = (folder / "README.md").read_text()
+    assert "license: apache-2.0" in card
+    assert "| validation error |" in card
+    model = from_weights(str(folder))
+    theirs = load_file(finished_run / "weights" / "best.safetensors")
+    for variable in model.variables:
+        np.testing.assert_array_equal(variable, theirs[variable.path])
+    assert model.description.labels == tuple("0123456789")
+    process = cli(*COMMAND, "publish", finished_run, folder)
+    assert process.returncode == 2
+    assert "is there already" in process.stderr
