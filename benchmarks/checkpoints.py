@@ -2,17 +2,14 @@
 
     python benchmarks/checkpoints.py [steps] [repeats] [batch]
 
-1. The share of a run's time that its loop spends on anything but steps and their batches: looking for signals, adding
-   up, checking the loss, reports, and checkpoints; ResNet-20, 32x32, a checkpoint every 20 steps. Then the same run
-   with those checkpoints and without, in turn: the thread that writes takes time from the steps where cores are few.
+1. A run with a checkpoint every 20 steps and without, in turn; ResNet-20, 32x32. What the loop waits for is in
+   `training_loop.py`; the thread that writes takes time from the steps where cores are few.
 2. How long saving holds up the loop, beside copying the variables alone and beside writing at once: ResNet-50 with
    its momentum.
 3. Steps with `train.deterministic` against steps without, in processes of their own.
 """
 
-import collections
 import contextlib
-import functools
 import io
 import os
 import statistics
@@ -34,38 +31,6 @@ def load(steps, batch, every=EVERY, network="cifar_resnet20", size=32, determini
     data = {"name": "synthetic", "image_size": size, "classes": 10}
     train["deterministic"] = deterministic
     return load_task(Config.model_validate({"model": {"name": network}, "data": data, "train": train}))
-
-
-def share(steps, batch, strategy):
-    """Seconds of each of the loop's parts, of a new run without its first steps and its end."""
-    from keras_resnet.runs.saver import Saver
-    from keras_resnet.training.fit import _Run
-
-    spent = collections.Counter()
-
-    def timed(owner, name):
-        function = getattr(owner, name)
-
-        @functools.wraps(function)
-        def wrapper(self, *args, **kwargs):
-            began = time.perf_counter()
-            try:
-                return function(self, *args, **kwargs)
-            finally:
-                run = self if isinstance(self, _Run) else None
-                if run is None or 3 < run.state.step < steps:  # the last step evaluates
-                    spent[name] += time.perf_counter() - began
-
-        setattr(owner, name, wrapper)
-        return owner, name, function
-
-    wrapped = [timed(_Run, "_settle"), timed(_Run, "_told_to_stop"), timed(Saver, "check")]
-    try:
-        step = fit_seconds(load(steps, batch), strategy)
-    finally:
-        for owner, name, function in wrapped:
-            setattr(owner, name, function)
-    return spent.total() / (step * (steps - 4))
 
 
 def stall(repeats):
@@ -116,8 +81,6 @@ def main(steps=100, repeats=5, batch=128):
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     print(f"ResNet-20, 32x32, batch {batch}, {steps} steps, {repeats} repeats", flush=True)
-    shares = [100 * share(steps, batch, strategy) for _ in range(repeats)]
-    print(f"outside of steps and batches: {statistics.median(shares):.2f} % ({min(shares):.2f} to {max(shares):.2f})")
     pairs = in_turn(
         repeats,
         lambda: fit_seconds(load(steps, batch, every=10**6), strategy),

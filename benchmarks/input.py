@@ -1,15 +1,18 @@
-"""Images per second that one core prepares for training at 224 px, from JPEG files of about 500x375 pixels.
+"""Images per second that one core prepares for training at 224 px, from JPEG files.
 
-    python benchmarks/input.py [images] [repeats] [files]
+    python benchmarks/input.py [images] [repeats] [files] [scale]
+
+The files are of 500x375 pixels times `scale`, 1 where it is not given.
 
 1. the least there is to do: `tf.image.decode_and_crop_jpeg` at the boxes that the pipeline chooses, bytes in memory;
-2. this package's pipeline, files to batches: crop random_resized, flip;
-3. Pillow on the same files, boxes and share of flips: open, convert, crop, resize (which averages where it shrinks;
-   ours takes the four nearest pixels), flip, to float32 in NumPy as the network needs it; one thread.
+2. that and `tf.image.resize`: what TensorFlow's kernels allow at the most;
+3. this package's pipeline, files to batches: crop random_resized, flip;
+4. Pillow on the same files, boxes and share of flips: open, convert, crop, resize (which averages where it shrinks;
+   ours takes the four nearest pixels), flip, into a batch of float32 in NumPy; one thread.
 
 Files are pieces of scikit-learn's two photographs at quality 90, in a temporary folder. The process keeps to one core,
-and its processor time is counted, so that others on that core do not decide. In turn, ratios repeat by repeat; where 2
-is under 0.9 times 1, or under twice 3, it prints where the time goes.
+and its processor time is counted, so that others on that core do not decide. In turn, ratios repeat by repeat; where 3
+is under 0.9 times 1, or under twice 4, it prints where the time goes. Starting the pipeline counts too: 0.04 s.
 """
 
 import os
@@ -27,17 +30,17 @@ SIZE, BATCH, QUALITY = 224, 32, 90
 GOALS = {"decoding alone": 0.9, "Pillow": 2.0}
 
 
-def write_photographs(folder, count):
-    """Pieces of 500x375 and 375x500 pixels at scales around the photographs' own, a class folder per photograph."""
+def write_photographs(folder, count, scale):
+    """Pieces of 500x375 and 375x500 pixels at scales around the photographs' own, times `scale`, in two classes."""
     from sklearn.datasets import load_sample_images
 
     photographs, random = load_sample_images(), np.random.RandomState(0)
     for i in range(count):
         which = i % len(photographs.images)
         picture = Image.fromarray(photographs.images[which])
-        width, height = (375, 500) if i % 4 == 3 else (500, 375)
-        scale = max(width / picture.width, height / picture.height) * random.uniform(1, 1.5)
-        picture = picture.resize([round(side * scale + 0.5) for side in picture.size], Image.Resampling.LANCZOS)
+        width, height = (375 * scale, 500 * scale) if i % 4 == 3 else (500 * scale, 375 * scale)
+        larger = max(width / picture.width, height / picture.height) * random.uniform(1, 1.5)
+        picture = picture.resize([round(side * larger + 0.5) for side in picture.size], Image.Resampling.LANCZOS)
         left, top = (random.randint(0, room + 1) for room in (picture.width - width, picture.height - height))
         label = os.path.splitext(os.path.basename(photographs.filenames[which]))[0]
         os.makedirs(os.path.join(folder, label), exist_ok=True)
@@ -65,7 +68,7 @@ def samples(task, images):
     files, seeds, boxes = [], [], []
     decode_crop, resized = transforms.decode_crop, transforms._resized
     # What is left of the pipeline between choosing a box and decoding it.
-    transforms.decode_crop = lambda image, choose, channels: choose(*tf.unstack(tf.image.extract_jpeg_shape(image)[:2]))
+    transforms.decode_crop = lambda image, choose, *_: choose(*tf.unstack(tf.image.extract_jpeg_shape(image)[:2]))
     transforms._resized = lambda box, size: box
     for at in range(images):
         index = int(pipeline.shuffled(at % split.size, at // split.size, split.size, seed))
@@ -103,17 +106,23 @@ def pipeline_seconds(task):
 
 def pillow_seconds(files, boxes):
     random, began = np.random.RandomState(0), time.process_time()
-    for path, (top, left, height, width) in zip(files, boxes.tolist(), strict=True):
+    for at, (path, (top, left, height, width)) in enumerate(zip(files, boxes.tolist(), strict=True)):
+        if at % BATCH == 0:
+            batch = np.empty((BATCH, SIZE, SIZE, 3), np.float32)
         picture = Image.open(path).convert("RGB").crop((left, top, left + width, top + height))
         picture = picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-        np.asarray(ImageOps.mirror(picture) if random.rand() < 0.5 else picture, np.float32)
+        batch[at % BATCH] = np.asarray(ImageOps.mirror(picture) if random.rand() < 0.5 else picture)
     return time.process_time() - began
+
+
+def decode(content, box):
+    import tensorflow as tf
+
+    return tf.image.decode_and_crop_jpeg(content, box, channels=3)
 
 
 def stages(task, contents, boxes, seeds):
     """{what is done up to here: () -> seconds}, each stage with those before it."""
-    import tensorflow as tf
-
     from keras_resnet.data import augmentation, transforms
 
     def augmented(flip, resized=transforms._resized):
@@ -124,7 +133,7 @@ def stages(task, contents, boxes, seeds):
         return seconds
 
     return {
-        "decode": mapped(lambda image, box: tf.image.decode_and_crop_jpeg(image, box, channels=3), contents, boxes),
+        "decode": mapped(decode, contents, boxes),
         "choose the box": augmented(False, lambda image, size: image),
         "resize": augmented(False),
         "flip": augmented(True),
@@ -136,7 +145,10 @@ def report(times, images):
     """Prints rates and ratios; returns whether every goal is met."""
     met = True
     for name, column in times.items():
-        line = f"{name:<15} {images / statistics.median(column):7.0f} images/s"
+        line = f"{name:<18} {images / statistics.median(column):7.0f} images/s"
+        if name == "decode and resize":
+            ratios = [least / both for least, both in zip(times["decoding alone"], column, strict=True)]
+            line += f"   {statistics.median(ratios):.2f} times decoding alone ({min(ratios):.2f} to {max(ratios):.2f})"
         if name in GOALS:
             ratios = [theirs / ours for ours, theirs in zip(times["this pipeline"], column, strict=True)]
             met &= statistics.median(ratios) >= GOALS[name]
@@ -146,15 +158,17 @@ def report(times, images):
     return met
 
 
-def main(images=960, repeats=5, files=200):
+def main(images=2880, repeats=5, files=200, scale=1):
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before TensorFlow counts the cores
     else:
         print("this system cannot keep a process to one core: the figures are of all cores")
     images = max(images // BATCH, 1) * BATCH
     with tempfile.TemporaryDirectory() as folder:
-        write_photographs(folder, files)
+        write_photographs(folder, files, scale)
         task = load(folder, images)
+        from keras_resnet.data import transforms
+
         paths, boxes, seeds = samples(task, images)
         contents = []
         for path in paths:
@@ -165,6 +179,9 @@ def main(images=960, repeats=5, files=200):
         sides = {
             "this pipeline": lambda: pipeline_seconds(task),
             "decoding alone": steps["decode"],
+            "decode and resize": mapped(
+                lambda content, box: transforms._resized(decode(content, box), SIZE), contents, boxes
+            ),
             "Pillow": lambda: pillow_seconds(paths, boxes),
         }
         for seconds in sides.values():

@@ -44,7 +44,7 @@ def random_scale_crop(image, size, scales, seed, channels):
         side = tf.cast(tf.round(size * shorter / scale), tf.int32)
         return _random_box(height, width, side, side, crop_seed)
 
-    return _resized(decode_crop(image, square, channels), size)
+    return _resized(decode_crop(image, square, channels, size), size)
 
 
 def random_resized_crop(image, size, area, seed, channels):
@@ -71,7 +71,7 @@ def random_resized_crop(image, size, area, seed, channels):
         )
         return tf.concat([begin[:2], extent[:2]], 0)
 
-    return _resized(decode_crop(image, part, channels), size)
+    return _resized(decode_crop(image, part, channels, size), size)
 
 
 def random_crop(image, padding, seed):
