@@ -55,8 +55,8 @@ CONVENTIONS = (
         name="native",
         matches=lambda names: any(name.startswith("stage1_block1_conv1/") for name in names),
         rename=lambda arrays: arrays,
-        unseen=lambda names: {},
-        assumed=("the stride stands in a bottleneck's 1x1 convolution (version 1)", _IMAGENET),
+        unseen=lambda names: {"stride_on": "3x3"} if "stage1_block1_preact_bn/gamma" in names else {},
+        assumed=("what tensors do not show (strides, pooled projections) is as in the row of that shape", _IMAGENET),
     ),
     Convention(
         name="torch",

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from keras_resnet.specs import SPECS, UNSEEN, Spec
+from keras_resnet.specs import SEEN, SPECS, Spec
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -47,20 +47,21 @@ def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
         axes |= _shortcut(parts)
         if block != "single" and any(f"stage1_block1_{c}/bias" in shapes for c in ("conv2", "conv3")):
             axes |= {"biases": "unnormalized"} if axes["normalization"] == "batch" else {}
-        return _named(Spec(name="resnet", **axes))
+        return _named(Spec(name="resnet", **axes), unseen)
     except (KeyError, IndexError, ZeroDivisionError) as error:
         raise ValueError(
             f"{source}: the tensors are of no network of this family ({error} is not as it should be)"
         ) from None
 
 
-def _named(spec):
-    """The same network under the name of the row that has its shape, where there is one."""
+def _named(spec, unseen):
+    """The row that has its shape, where there is one; what neither tensors nor their source tell is as in the row."""
+    varied = {"order", "shortcut", "first_projection"}
     for row in SPECS.values():
-        varied = {*UNSEEN, "order", "shortcut", "first_projection"} - {"projection"}
-        shared = {field: getattr(spec, field) for field in varied}
-        if replace(row, **shared) == spec:
-            return replace(spec, name=row.name)
+        if all(
+            getattr(row, field) == getattr(spec, field) for field in ({*SEEN} - varied) | ({"projection"} & {*unseen})
+        ):
+            return replace(row, **{field: getattr(spec, field) for field in varied | {*unseen}})
     return spec
 
 

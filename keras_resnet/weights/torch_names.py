@@ -51,7 +51,7 @@ def unseen(names: set[str]) -> dict:
     if "stages.0.blocks.0.conv1.weight" in names:
         axes["first_shortcut"] = "raw"
     pooled = projections == {"1.weight"} or "stem.conv1.weight" in names
-    return axes | ({"projection": "pool_conv"} if pooled else {})
+    return axes | {"projection": "pool_conv" if pooled else "conv"}
 
 
 def preparation(names: set[str]) -> Preparation:

@@ -126,7 +126,10 @@ def keras_preprocessed(name, images):
     return module.preprocess_input(images.astype(np.float32))
 
 
-@pytest.mark.parametrize("name", KERAS)
+SLOW = ("ResNet101", "ResNet152", "ResNet101V2", "ResNet152V2")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in KERAS])
 def test_keras_applications(name, tmp_path):
     """Seeded weights through their file: images in [0, 255] here, their own preprocessing there; both formats."""
     theirs = keras_network(name)

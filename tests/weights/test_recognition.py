@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from keras_resnet import SPECS, build, variant
+from keras_resnet import SPECS, build, from_weights, variant
 from keras_resnet.description import Description
 from keras_resnet.specs import SEEN, UNSEEN
 from keras_resnet.weights.conversion import convert
@@ -43,6 +43,21 @@ def test_rows_are_named(name):
     spec = SPECS[name]
     unseen = {axis: getattr(spec, axis) for axis in UNSEEN if axis != "name"}
     assert recognize(shapes_of(spec), unseen, "a file") == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [("keras_resnet50v2", None), ("resnext50_32x4d", None), ("resnet50", "2"), ("seresnet18", None)],
+)
+def test_weights_that_keras_saved_of_our_networks(name, version, tmp_path, capsys):
+    model = build(variant(SPECS[name], version=version), classes=3, input_shape=(32, 32, 3))
+    path = str(tmp_path / "model.weights.h5")
+    model.save_weights(path)
+    loaded = from_weights(path, input_shape=(32, 32, 3), classifier_activation=None)
+    assert loaded.description.spec == model.description.spec
+    assert "assumed: what tensors do not show" in capsys.readouterr().err
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def damaged(change):
