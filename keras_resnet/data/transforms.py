@@ -12,9 +12,9 @@ _COLOR_COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0
 def for_test(image, size, crop_fraction=1.0, interpolation="bilinear"):
     """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized, then cropped from the centre.
 
-    The shorter side becomes size / crop_fraction pixels (224 / 0.875 = 256 in the papers' single-crop test).
-    Training's validation and the exported model both go through here. An image of the right size is kept
-    as it is.
+    The shorter side becomes size / crop_fraction pixels (224 / 0.875 = 256 in the papers' single-crop test), by
+    "bilinear" or "bicubic" interpolation. Training's validation and the exported model both go through here. An image
+    of the right size is kept as it is.
     """
     image = resize_shorter_side(image, tf.cast(tf.round(size / crop_fraction), tf.int32), interpolation)
     height, width = tf.shape(image)[0], tf.shape(image)[1]
@@ -23,11 +23,14 @@ def for_test(image, size, crop_fraction=1.0, interpolation="bilinear"):
 
 
 def resize_shorter_side(image, side, interpolation="bilinear"):
-    """image (H, W, C) -> (h, w, C) float32 of the same aspect ratio, min(h, w) = side."""
+    """image (H, W, C) -> (h, w, C) float32 of the same aspect ratio, min(h, w) = side.
+
+    The kernel reads whole numbers as they are: a copy of a large image as float32 would take four times its memory.
+    """
     shape = tf.cast(tf.shape(image)[:2], tf.float32)
     scaled = tf.cast(tf.round(shape * (tf.cast(side, tf.float32) / tf.reduce_min(shape))), tf.int32)
-    resized = tf.image.resize(tf.cast(image, tf.float32), scaled, interpolation, antialias=True)
-    return tf.clip_by_value(resized, 0, 255) if interpolation == "bicubic" else resized  # which overshoots at edges
+    resized = tf.cast(tf.image.resize(image, scaled, interpolation, antialias=True), tf.float32)
+    return tf.clip_by_value(resized, 0.0, 255.0) if interpolation == "bicubic" else resized  # it overshoots at edges
 
 
 def random_scale_crop(image, size, scales, seed, channels):
