@@ -1,24 +1,48 @@
-"""Exports a trained network: a SavedModel for TF Serving and a .tflite file for LiteRT.
+"""Exports a trained network: a SavedModel for TF Serving, .tflite files for LiteRT, an ONNX file.
 
     python export.py --workdir=runs/latest --output=exports/digits
+    python export.py --workdir=RUN --output=OUT --formats=saved_model,litert,onnx --precision=float32,float16,int8
+    python export.py --weights=FILE_OR_NAME --output=OUT --labels=LABELS.txt
 
-Writes OUTPUT/<version>/ and OUTPUT/litert/<version>.tflite, and proves that both agree with the network.
+Writes OUTPUT/<version>/ (SavedModel, labels, warm-up requests, export_report.json), OUTPUT/litert/<version>*.tflite and
+OUTPUT/onnx/<version>.onnx, and proves that all agree with the network. docs/serving.md tells what they answer.
 """
 
 from absl import flags
 
 from keras_resnet.commands import entry
-from keras_resnet.commands.export import export
+from keras_resnet.commands.export import Source, export
+from keras_resnet.export.formats import plan
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder, as train.py made it.")
+CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of the run: best (by validation), last, or a step.")
+WEIGHTS = flags.DEFINE_string("weights", None, "Instead of a run: a file of weights, or a name of published ones.")
+LABELS = flags.DEFINE_string("labels", None, "With --weights: a file with a class's name a line.")
+IMAGES = flags.DEFINE_string("images", None, "With --weights: a folder of images to compare on, and to calibrate int8.")
 OUTPUT = flags.DEFINE_string("output", None, "The folder that TF Serving is pointed at; versions lie inside.")
-CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best (by validation), last, or a step.")
+VERSION = flags.DEFINE_integer("version", None, "A number that is free; default the next.", lower_bound=1)
+FORMATS = flags.DEFINE_list("formats", ["saved_model", "litert"], "Of saved_model, litert, onnx.")
+PRECISION = flags.DEFINE_list(
+    "precision", ["float32"], "Of float32, bfloat16 (SavedModel), float16, dynamic, int8 (LiteRT)."
+)
+OPTIMIZE = flags.DEFINE_string("optimize", "fold", "fold: normalization in the convolutions, frozen; none: as it is.")
+STAGES = flags.DEFINE_bool("stages", False, "Also a signature for the outputs of the network's stages.")
+SET = flags.DEFINE_multi_string("set", [], "export.key=value, such as export.top_k=3; repeat for more.")
 
 
 def main(positional):
     """Exports what the flags say."""
     entry.no_arguments(positional)
-    export(WORKDIR.value, OUTPUT.value, CHECKPOINT.value)
+    source = Source(
+        workdir=WORKDIR.value,
+        checkpoint=CHECKPOINT.value,
+        weights=WEIGHTS.value,
+        labels=LABELS.value,
+        images=IMAGES.value,
+        settings=tuple(SET.value),
+    )
+    what = plan(FORMATS.value, PRECISION.value, OPTIMIZE.value, stages=STAGES.value, version=VERSION.value)
+    export(source, OUTPUT.value, what)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ class Task(Protocol):
     Attributes:
         config: the run's configuration, its time resolved to steps.
         labels: a name for each class.
+        image_shape: (H, W, C) that the network takes.
         train_size: training images.
         sizes: images of every split.
         monitor: names of the evaluation's figures by which checkpoints are compared, smaller is better, in
@@ -23,6 +24,7 @@ class Task(Protocol):
 
     config: Config
     labels: tuple[str, ...]
+    image_shape: tuple[int, int, int]
     train_size: int
     sizes: dict[str, int]
     monitor: tuple[str, ...]
@@ -69,11 +71,21 @@ class Task(Protocol):
     def summarize(self, sums: dict[str, float]) -> dict[str, float]:
         """Sums over all images -> figures, such as the error in percent."""
 
-    def signatures(self, model: Any) -> dict[str, tuple[Callable, list]]:
-        """What an exported model answers: {name: (function, input specs)}, the default one first."""
+    @property
+    def settings(self) -> Any:
+        """The group `export` of the configuration."""
+
+    def signatures(self, network: Callable, stages: bool) -> dict[str, tuple[Callable, list]]:
+        """What an exported model answers: {name: (function, input specs)}, the default one first.
+
+        `network` takes prepared images and returns {"logits", "features"}, and {"stage1", ...} with `stages`.
+        """
 
     def example_images(self, count: int) -> Any:
-        """images (count, H, W, C) float32 in [0, 255], always the same, to compare artifacts on."""
+        """At most `count` images (N, H, W, C) float32 in [0, 255] to compare artifacts on; real, always the same."""
+
+    def calibration_images(self, count: int) -> Any:
+        """The same of the training images, prepared as in validation: int8 chooses its ranges by them."""
 
 
 def load_task(config: Config) -> Task:

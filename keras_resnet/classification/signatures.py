@@ -1,41 +1,121 @@
 """What an exported classifier answers, as TensorFlow functions of fixed signatures."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import tensorflow as tf
 
-from keras_resnet.data import transforms
+from keras_resnet.config import Export
+from keras_resnet.data import transforms, untrusted
 
 
-def classification_signatures(model, *, labels, image_shape, top_k, crop_fraction):
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How images become what the network takes: the test protocol of its weights.
+
+    Attributes:
+        image_shape: (H, W, C) that the network takes, H = W.
+        crop_fraction, interpolation: as in `transforms.for_test`.
+    """
+
+    image_shape: tuple[int, int, int]
+    crop_fraction: float = 1.0
+    interpolation: str = "bilinear"
+
+    def prepare(self, pixels):
+        """pixels (H, W, C) -> (*image_shape) float32."""
+        return transforms.for_test(pixels, self.image_shape[0], self.crop_fraction, self.interpolation)
+
+    def prepare_batch(self, images):
+        """images (N, H, W, C) -> (N, *image_shape) float32; those that have this shape already stay as they are."""
+        size, _, channels = self.image_shape
+        height, width = tf.shape(images)[1], tf.shape(images)[2]
+
+        def resized():
+            longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
+            message = f"images: expected sides above 0, one at most {untrusted.MAX_ASPECT} times the other"
+            fits = tf.debugging.Assert((shorter > 0) & (longer <= untrusted.MAX_ASPECT * shorter), [message])
+            with tf.control_dependencies([fits]):
+                stacked = tf.transpose(tf.cast(images, tf.float32), (1, 2, 0, 3))  # all share one size
+            prepared = self.prepare(tf.reshape(stacked, (height, width, -1)))
+            prepared = tf.reshape(prepared, (size, size, -1, channels))
+            return tf.transpose(prepared, (2, 0, 1, 3))
+
+        fits = (height == size) & (width == size)
+        prepared = tf.cond(fits, lambda: tf.cast(images, tf.float32), resized)
+        return tf.ensure_shape(prepared, (None, *self.image_shape))
+
+
+def classification_signatures(
+    network: Callable, *, labels: tuple[str, ...], protocol: Protocol, settings: Export, stages: bool = False
+) -> dict[str, tuple[Callable, list]]:
     """Functions and input specs by name, the default one first.
 
     Args:
-        model: images (N, H, W, C) in [0, 255] -> logits (N, classes).
+        network: prepared images (N, H, W, C) float32 in [0, 255] -> {"logits": (N, classes), "features": (N, F),
+            "stage1": (N, h, w, c), ...}, float32.
         labels: a name for each class.
-        image_shape: (H, W, C) that the model takes.
-        top_k: classes that `serving_default` returns.
-        crop_fraction: as in `transforms.for_test`, which prepares the images here as in validation.
+        protocol: how images are made ready.
+        settings: the group `export` of a configuration.
+        stages: also return the outputs of the network's stages.
 
     Returns:
-        serving_default: image_bytes (N,) of JPEG or PNG, any size -> classes (N, k) int32, labels (N, k)
-            string, scores (N, k) float32, best first.
-        predict_images: images (N, H, W, C) float32 in [0, 255] -> logits and scores (N, classes) float32.
+        serving_default: image_bytes (N,), JPEG, PNG, GIF or BMP of any size -> classes (N, k) int32, labels (N, k)
+            string, scores (N, k) float32, best first, and status (N,) string. A row whose status is not "OK" has
+            classes -1, labels "" and scores 0.
+        predict_images, predict_images_uint8: images (N, H, W, C) float32 or uint8 in [0, 255], of any size ->
+            logits and scores (N, classes) float32. Images of the network's size are taken as they are.
+        features: images as for predict_images -> features (N, F) float32, the average of the last feature map.
+        stages: images as for predict_images -> stage1 (N, h, w, c) float32, ...
     """
     names = tf.constant(labels)
+    top_k = settings.top_k or min(5, len(labels))
+    reasons = untrusted.reasons(settings.max_bytes, settings.max_pixels)
+    limits = settings.max_bytes, settings.max_pixels
 
-    def prepare(image_bytes):
-        image = tf.io.decode_image(image_bytes, channels=image_shape[2], expand_animations=False)
-        return transforms.for_test(tf.ensure_shape(image, (None, None, image_shape[2])), image_shape[0], crop_fraction)
+    def answers(images):
+        return network(protocol.prepare_batch(images))
 
     def serving_default(image_bytes):
-        images = tf.map_fn(prepare, image_bytes, fn_output_signature=tf.TensorSpec(image_shape, tf.float32))
-        scores, classes = tf.math.top_k(predict_images(images)["scores"], k=top_k)
-        return {"classes": classes, "labels": tf.gather(names, classes), "scores": scores}
+        images, codes = untrusted.decode_all(image_bytes, protocol.prepare, protocol.image_shape, *limits)
+        status = tf.gather(tf.constant(reasons), codes)
+        if settings.bad_images == "fail":
+            with tf.control_dependencies([_all_readable(codes, status)]):
+                images = tf.identity(images)
+        scores, classes = tf.math.top_k(tf.nn.softmax(network(images)["logits"]), k=top_k)
+        good = (codes == 0)[:, None]
+        return {
+            "classes": tf.where(good, classes, -1),
+            "labels": tf.where(good, tf.gather(names, classes), ""),
+            "scores": tf.where(good, scores, 0.0),
+            "status": status,
+        }
 
     def predict_images(images):
-        logits = tf.cast(model(images, training=False), tf.float32)
+        logits = answers(images)["logits"]
         return {"logits": logits, "scores": tf.nn.softmax(logits)}
 
-    return {
+    def features(images):
+        return {"features": answers(images)["features"]}
+
+    def stage_outputs(images):
+        return {name: value for name, value in answers(images).items() if name.startswith("stage")}
+
+    def images_of(dtype):
+        return [tf.TensorSpec([None, None, None, protocol.image_shape[2]], dtype, name="images")]
+
+    functions = {
         "serving_default": (serving_default, [tf.TensorSpec([None], tf.string, name="image_bytes")]),
-        "predict_images": (predict_images, [tf.TensorSpec([None, *image_shape], tf.float32, name="images")]),
+        "predict_images": (predict_images, images_of(tf.float32)),
+        "predict_images_uint8": (predict_images, images_of(tf.uint8)),
+        "features": (features, images_of(tf.float32)),
     }
+    return functions | ({"stages": (stage_outputs, images_of(tf.float32))} if stages else {})
+
+
+def _all_readable(codes, status):
+    """Fails, and names the first row that cannot be read."""
+    row = tf.argmax(tf.cast(codes != 0, tf.int32))
+    readable = tf.reduce_all(codes == 0)
+    said = tf.cond(readable, lambda: "", lambda: "row " + tf.strings.as_string(row) + " " + status[row])
+    return tf.debugging.Assert(readable, ["image_bytes:", said])

@@ -1,5 +1,6 @@
 """Classification: the network with its logits, cross entropy, and errors in percent."""
 
+import contextlib
 import math
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from keras_resnet.builder import build
 from keras_resnet.classification.figures import TOP_5_FROM
-from keras_resnet.classification.signatures import classification_signatures
+from keras_resnet.classification.signatures import Protocol, classification_signatures
 from keras_resnet.config import Config
 from keras_resnet.config.model import FLAVOUR
 from keras_resnet.data import pipeline, transforms
@@ -178,23 +179,34 @@ class Classification:
             figures["top5_error"] = 100 * sums["wrong_top5"] / images
         return figures
 
-    def signatures(self, model):
+    @property
+    def settings(self):
+        """The group `export` of the configuration."""
+        return self.config.export
+
+    def signatures(self, network, stages=False):
         """The exported functions, see `classification_signatures`."""
+        protocol = Protocol(image_shape=self.image_shape, crop_fraction=self.config.eval.crop_fraction)
         return classification_signatures(
-            model,
-            labels=self.labels,
-            image_shape=self.image_shape,
-            top_k=self.config.export.top_k or min(5, len(self.labels)),
-            crop_fraction=self.config.eval.crop_fraction,
+            network, labels=self.labels, protocol=protocol, settings=self.settings, stages=stages
         )
 
     def example_images(self, count):
-        """Half of them the first validation images, half random pixels from a fixed seed."""
-        split = self.images.split("validation")
-        shown = range(min(count // 2, split.size))
-        real = [self._prepare(*split.read(tf.constant(i, tf.int64)))[0].numpy() for i in shown]
-        random = np.random.RandomState(0).randint(0, 256, (count - len(real), *self.image_shape))
-        return np.concatenate([np.stack(real), random.astype(np.float32)])
+        """The first validation images."""
+        return self._prepared("validation", count)
+
+    def calibration_images(self, count):
+        """Training images from all over the set."""
+        return self._prepared("train", count)
+
+    def _prepared(self, split, count):
+        """`count` images of a split, evenly spread, prepared as in validation; what cannot be read is left out."""
+        split = self.images.split(split)
+        images = []
+        for index in np.linspace(0, split.size - 1, min(count, split.size)).astype(np.int64):
+            with contextlib.suppress(tf.errors.OpError):
+                images.append(self._prepare(*split.read(tf.constant(index)))[0].numpy())
+        return np.stack(images) if images else np.zeros((0, *self.image_shape), np.float32)
 
 
 def _sums(losses, logits, labels, weights):

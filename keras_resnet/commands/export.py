@@ -1,43 +1,133 @@
-"""What export.py does: read a run, rebuild its network, export and verify."""
+"""What export.py does: read a run or weights, rebuild the network, export and verify."""
 
 import os
+from dataclasses import dataclass
+from typing import Any
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.errors import ConfigError
+from keras_resnet.export.formats import Plan
+
+_EXAMPLE = "python export.py --workdir=runs/latest --output=exports/digits"
 
 
-def export(workdir: str | None, output: str | None, checkpoint: str = "best") -> None:
-    """Exports the weights that a run's folder holds; see export.py's flags.
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the weights are from; see export.py's flags."""
+
+    workdir: str | None = None
+    checkpoint: str = "best"
+    weights: str | None = None
+    labels: str | None = None
+    images: str | None = None
+    settings: tuple[str, ...] = ()
+
+
+def export(source: Source, output: str | None, plan: Plan) -> None:
+    """Exports the weights of a run's folder, or weights alone.
 
     Raises:
-        UserError: the folder holds no run, not these weights, or the artifacts do not agree.
+        UserError: there is no run, not these weights, or the artifacts do not agree.
     """
     require_tensorflow_backend()
-    if not workdir or not output:
-        name = "output" if workdir else "workdir"
-        example = "python export.py --workdir=runs/latest --output=exports/digits"
-        raise ConfigError(f"--{name} is missing; for example: {example}")
-    if not os.path.isfile(os.path.join(workdir, "config.yaml")):
-        raise ConfigError(f"--workdir={workdir}: no run lies there (there is no config.yaml); train.py makes one")
+    _check(source, output)
+    if plan.onnx:
+        from keras_resnet.export.onnx import check_onnx
 
-    from keras_resnet.commands.runs import load_run
+        check_onnx()
     from keras_resnet.export.export import export_model
+    from keras_resnet.export.gates import table
 
-    run = load_run(workdir, checkpoint)
-    if not run.finished:
-        print(f"WARNING: the run is not finished; exporting step {run.step:,} of {run.task.config.train.total_steps:,}")
-    provenance = {
-        "network": run.task.config.model.name,
-        "data": run.task.config.data.name,
-        "run": os.path.realpath(workdir),
-        "checkpoint": checkpoint,
-        "step": run.step,
-    }
-    report = export_model(run.task, run.model, output, provenance, tell=lambda line: print(f"  {line}", flush=True))
-    print(f"Exported {provenance['network']} ({checkpoint}, step {run.step:,}) as version {report['version']}")
-    for name, check in report["parity"].items():
-        agreement = f"relative error {check['relative_error']:.1e}, allowed {check['tolerance']:.0e}"
-        print(f"  {name:<11}  {report['paths'][name]}  ({agreement})")
+    what, model, provenance = _of_weights(source) if source.weights else _of_run(source)
+    assert output  # checked above
+    report = export_model(what, model, output, plan, provenance, tell=lambda line: print(f"  {line}", flush=True))
+    print(f"Exported {provenance['network']} ({_origin(provenance)}) as version {report['version']}\n")
+    print(table(report))
+    for artifact in report["artifacts"]:
+        print(f"  {artifact['path']}")
     serving = f"--model_name={provenance['network']} --model_base_path={os.path.abspath(output)}"
     print(f"\nNext: python -m keras_resnet predict {output} IMAGE...")
     print(f"      tensorflow_model_server --rest_api_port=8501 {serving}")
+
+
+def _check(source, output):
+    """Raises a `ConfigError` where flags are missing or contradict each other; before TensorFlow is loaded."""
+    if source.workdir and source.weights:
+        raise ConfigError("--workdir, --weights: export one of them, not both")
+    if not (source.workdir or source.weights) or not output:
+        name = "output" if source.workdir or source.weights else "workdir"
+        raise ConfigError(f"--{name} is missing; for example: {_EXAMPLE}")
+    if source.workdir and not os.path.isfile(os.path.join(source.workdir, "config.yaml")):
+        where = f"--workdir={source.workdir}"
+        raise ConfigError(f"{where}: no run lies there (there is no config.yaml); train.py makes one")
+    if source.workdir and (source.labels or source.images):
+        raise ConfigError("--labels, --images: are for --weights; a run has its own")
+    for assignment in source.settings:
+        if not assignment.startswith("export."):
+            raise ConfigError(f"--set={assignment}: only keys of the group export can be changed here")
+
+
+def _of_run(source) -> tuple[Any, Any, dict]:
+    from keras_resnet.commands.runs import load_run
+
+    run = load_run(source.workdir, source.checkpoint, source.settings)
+    config = run.task.config
+    if not run.finished:
+        print(f"WARNING: the run is not finished; exporting step {run.step:,} of {config.train.total_steps:,}")
+    provenance = {
+        "network": config.model.name,
+        "data": config.data.name,
+        "run": os.path.realpath(source.workdir),
+        "checkpoint": source.checkpoint,
+        "step": run.step,
+    }
+    return run.task, run.model, provenance
+
+
+def _of_weights(source) -> tuple[Any, Any, dict]:
+    import keras
+
+    from keras_resnet.applications import from_weights
+    from keras_resnet.classification.pretrained import PretrainedClassifier
+
+    settings = _settings(source.settings)
+    keras.config.set_image_data_format("channels_last")
+    try:
+        model = from_weights(source.weights, classifier_activation=None)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"--weights={source.weights}: {str(error).splitlines()[0]}") from None
+    if model.layers[-1].name != "logits":
+        raise ConfigError(f"--weights={source.weights}: has no classifier; there is nothing to answer")
+    description = model.description  # type: ignore[attr-defined]  # set by from_weights
+    labels = _labels(source.labels, model.output.shape[-1])
+    what = PretrainedClassifier(labels, model.inputs[0].shape[1:], description.preparation, settings, source.images)
+    provenance = {"network": description.spec.name, "weights": source.weights, "source": description.source}
+    return what, model, provenance
+
+
+def _settings(assignments):
+    """The group export, by its defaults and assignments."""
+    from keras_resnet.config import Config, changed
+
+    return changed(Config.model_validate({"train": {"steps": 1}}), assignments).export
+
+
+def _labels(path, classes):
+    """A name for each class, from a file of a name a line; without one, their numbers."""
+    if not path:
+        print(f"  --labels=FILE names the {classes} classes; without it they are numbers")
+        return tuple(map(str, range(classes)))
+    try:
+        with open(path, encoding="utf-8") as file:
+            labels = tuple(line.strip() for line in file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--labels={path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if len(labels) != classes:
+        raise ConfigError(f"--labels={path}: has {len(labels)} lines, the weights have {classes} classes")
+    return labels
+
+
+def _origin(provenance):
+    if "weights" in provenance:
+        return provenance["weights"]
+    return f"{provenance['checkpoint']}, step {provenance['step']:,}"

@@ -35,6 +35,24 @@ class Export(Group):
         ge=1,
         description="Classes that serving_default returns for an image. null: 5, or all of fewer.",
     )
+    bad_images: Literal["status", "fail"] = Field(
+        "status",
+        description="An image that serving_default cannot read: status, its row says why and the others are answered; "
+        "fail, the whole request fails and names the row.",
+    )
+    max_bytes: int = Field(
+        20_000_000, ge=1, le=2**31 - 1, description="serving_default decodes no file of more bytes than that."
+    )
+    max_pixels: int = Field(
+        50_000_000, ge=1, le=2**29, description="serving_default decodes no image of more pixels than that."
+    )
+    agreement: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Least share of images on which an artifact of lower precision names the class that the network "
+        "names. null: 0.999 for float16, 0.99 for bfloat16, dynamic and int8.",
+    )
 
 
 class Config(Group):

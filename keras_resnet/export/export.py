@@ -1,141 +1,176 @@
-"""Writes SavedModel and LiteRT of a model, verifies both, and publishes them as one version."""
+"""Writes a model's artifacts aside, verifies them, and publishes them as one version."""
 
-import contextlib
-import json
 import os
-import shutil
-import sys
-import tempfile
-import zipfile
+import platform
 from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.errors import ConfigError, DiskError, UserError
-from keras_resnet.export.verify import EXAMPLES, LITERT, REPORT, SAVED_MODEL, verify_in_child
-from keras_resnet.task import Task
+from keras_resnet import __version__
+from keras_resnet.config import Export
+from keras_resnet.errors import DiskError, UserError
+from keras_resnet.export.formats import Plan
+from keras_resnet.export.gates import file_sums, holds, outside, tolerances, write_report
+from keras_resnet.export.graph import answers, frozen_network, plain_network
+from keras_resnet.export.litert import write_litert
+from keras_resnet.export.onnx import write_onnx
+from keras_resnet.export.publishing import SAVED_MODEL, publish, writing_aside
+from keras_resnet.export.saved_model import write_saved_model, write_single
+from keras_resnet.export.verify import EXAMPLES, verify_in_child
+from keras_resnet.export.warmup import write_warmup
 
-EXAMPLE_COUNT = 8
+REPORT = "export_report.json"
+NOISE = 4  # images of random pixels, beside the real ones
+CALIBRATION = 200  # images
+_EXAMPLE_BYTES, _EXAMPLES = 64_000_000, 1000  # at most
+
+
+class Exportable(Protocol):
+    """What `export_model` needs to know of what was learnt.
+
+    Attributes:
+        labels: a name for each class.
+        image_shape: (H, W, C) that the network takes.
+    """
+
+    labels: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+
+    @property
+    def settings(self) -> Export:
+        """The group `export` of a configuration."""
+
+    def signatures(self, network: Callable, stages: bool) -> dict[str, tuple[Callable, list]]:
+        """What an exported model answers: {name: (function, input specs)}, the default one first."""
+
+    def example_images(self, count: int) -> Any:
+        """At most `count` real images (N, H, W, C) float32 in [0, 255], prepared as in testing, to compare on."""
+
+    def calibration_images(self, count: int) -> Any:
+        """At most `count` other real images, prepared as in testing, by which int8 chooses its ranges."""
 
 
 def export_model(
-    task: Task, model: keras.Model, output: str, provenance: dict, tell: Callable[[str], None] = print
+    what: Exportable,
+    model: keras.Model,
+    output: str,
+    plan: Plan,
+    provenance: dict,
+    tell: Callable[[str], None] = print,
 ) -> dict:
-    """Writes `output`/<version>/ (SavedModel, labels, report) and `output`/litert/<version>.tflite.
+    """Writes `output`/<version>/ (SavedModel, labels, warm-up, report) and what else the plan names beside it.
 
-    Both are written aside, reloaded and compared in a process without this package, and renamed once: a
-    server that polls `output` sees a complete version or none. The version is the next free whole number.
+    All is written aside, reloaded and compared in a process without this package, and renamed into sight: a server
+    that polls `output` sees a complete version or none.
 
     Args:
-        task: says what the artifacts answer.
-        model: float32, built outside of any strategy.
+        what: says what the artifacts answer.
+        model: images -> logits, float32, built outside of any strategy.
         output: the folder that TF Serving is pointed at.
+        plan: formats and precisions.
         provenance: where the weights are from, for the report.
         tell: called with a line for each part of the work.
 
     Returns:
-        The report, with "version" and "paths".
+        The report, with "version" and the path of every artifact.
 
     Raises:
         UserError: an artifact does not agree with the model; nothing is published then.
         ConfigError, DiskError: the folder cannot be written.
     """
-    try:
-        os.makedirs(os.path.join(output, "litert"), exist_ok=True)
-        aside = tempfile.mkdtemp(prefix=".tmp-", dir=output)
-    except OSError as error:
-        raise ConfigError(f"--output={output}: cannot be written ({error.strerror})") from None
-    try:
-        tell("writing SavedModel")
-        write_saved_model(task, model, os.path.join(aside, SAVED_MODEL))
-        tell("writing LiteRT")
-        write_litert(task, os.path.join(aside, SAVED_MODEL), os.path.join(aside, LITERT))
-        images = task.example_images(EXAMPLE_COUNT)
-        np.savez(os.path.join(aside, EXAMPLES), images=images, logits=model.predict(images, verbose=0))
-        tell("verifying both in a process of their own")
-        report = provenance | {"parity": verify_in_child(aside)}
-        if not all(check["holds"] for check in report["parity"].values()):
-            raise UserError(
-                f"{output}: not published, an artifact differs from the model: {json.dumps(report['parity'])}"
-            )
-        return publish(aside, output, report)
-    except OSError as error:
-        raise DiskError(f"{output}: cannot be written ({error.strerror}); nothing was published") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def write_saved_model(task: Task, model: keras.Model, path: str) -> None:
-    """Writes the task's signatures as a SavedModel, with the labels beside the graph."""
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    for name, (function, specs) in task.signatures(model).items():
-        archive.add_endpoint(name, function, input_signature=specs)
-    archive.write_out(path, verbose=False)
-    extra = os.path.join(path, "assets.extra")
-    os.makedirs(extra)
-    with open(os.path.join(extra, "labels.txt"), "w", encoding="utf-8") as file:
-        file.write("\n".join(task.labels) + "\n")
-
-
-def write_litert(task: Task, saved_model: str, path: str) -> None:
-    """Converts `predict_images` with builtin operators alone; labels.txt is packed into the file.
-
-    A `.tflite` file may end with a zip archive (the convention of LiteRT's metadata): any zip tool reads
-    the labels, and interpreters ignore them.
-    """
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=["predict_images"])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    with _quiet_converter():
-        content = converter.convert()
-    with open(path, "wb") as file:
-        file.write(content)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("labels.txt", "\n".join(task.labels) + "\n")
-
-
-@contextlib.contextmanager
-def _quiet_converter():
-    """Keeps back what the converter's C++ writes of itself, unless it fails."""
-    with tempfile.TemporaryFile() as held:
-        sys.stderr.flush()
-        stderr = os.dup(2)
-        os.dup2(held.fileno(), 2)
+    with writing_aside(output) as aside:
         try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+            artifacts = _write(what, model, aside, plan, tell)
+        except tf.errors.OpError as error:
+            raise DiskError(f"{output}: cannot be written ({_first_line(error)}); nothing was published") from None
+        tell("verifying in a process without this package")
+        _write_examples(what, model, aside)
+        found = verify_in_child(aside, artifacts)
+        for artifact, measured in zip(artifacts, found["artifacts"], strict=True):
+            tolerance = tolerances(artifact["format"], artifact["precision"], what.settings.agreement)
+            artifact |= measured | {"tolerance": tolerance, "holds": holds(measured["parity"], tolerance)}
+        wrong = [outside(artifact) for artifact in artifacts if not artifact["holds"]]
+        if wrong:
+            raise UserError(f"{output}: not published, an artifact differs from the network: {'; '.join(wrong)}")
+        return _publish(what, aside, output, plan, provenance, artifacts, found["warmup_requests"])
 
 
-def publish(aside: str, output: str, report: dict) -> dict:
-    """Moves what lies in `aside` to the next free version of `output`; never replaces one."""
-    while True:
-        version = next_version(output)
-        litert = os.path.join(output, "litert", f"{version}.tflite")
-        try:
-            os.link(os.path.join(aside, LITERT), litert)  # fails where the name is taken: this reserves the version
-        except FileExistsError:
-            continue
-        final = os.path.join(output, str(version))
-        report = report | {"version": version, "paths": {"saved_model": final, "litert": litert}}
-        try:
-            with open(os.path.join(aside, SAVED_MODEL, REPORT), "w", encoding="utf-8") as file:
-                json.dump(report, file, indent=1)
-            os.rename(os.path.join(aside, SAVED_MODEL), final)
-        except OSError:
-            os.remove(litert)
-            raise
-        return report
+def _write(what, model, aside, plan, tell):
+    """Writes all artifacts of the plan, and returns {"format", "precision", "path"} for each, the SavedModel first."""
+    parts = answers(model, plan.stages)
+    path = os.path.join(aside, SAVED_MODEL)
+    tell(f"writing SavedModel, {plan.saved_model}, {'as it is' if plan.optimize == 'none' else 'folded and frozen'}")
+    frozen = None if plan.optimize == "none" else frozen_network(parts, plan.saved_model)
+    signatures = what.signatures(frozen or plain_network(parts), plan.stages)
+    write_saved_model(signatures, path, what.labels, None if frozen else parts)
+    write_warmup(path, plan.batch_sizes, what.image_shape)
+    artifacts = [{"format": "saved_model", "precision": plan.saved_model, "path": path}]
+    if plan.litert or plan.onnx:
+        exact = frozen if frozen and plan.saved_model == "float32" else frozen_network(parts)
+    if plan.litert:
+        single = os.path.join(aside, "single")
+        write_single(exact, what.image_shape, single)
+        calibration = what.calibration_images(CALIBRATION) if "int8" in plan.litert else None
+        os.makedirs(os.path.join(aside, "litert"))
+    for precision in plan.litert:
+        tell(f"writing LiteRT, {precision}")
+        ending = "" if precision == "float32" else f"-{precision}"
+        path = os.path.join(aside, "litert", f"version{ending}.tflite")
+        write_litert(single, path, what.labels, precision, calibration)
+        artifacts.append({"format": "litert", "precision": precision, "path": path})
+    if plan.onnx:
+        tell("writing ONNX, float32")
+        os.makedirs(os.path.join(aside, "onnx"))
+        path = os.path.join(aside, "onnx", "version.onnx")
+        write_onnx(exact, what.image_shape, path, what.labels)
+        artifacts.append({"format": "onnx", "precision": "float32", "path": path})
+    return artifacts
 
 
-def next_version(output: str) -> int:
-    """The whole number after the highest that the folder holds, as a SavedModel or as LiteRT."""
-    names = os.listdir(output) + [os.path.splitext(name)[0] for name in os.listdir(os.path.join(output, "litert"))]
-    return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
+def _write_examples(what, model, aside):
+    """Real images and noise, with what the network says of them."""
+    size = 4 * int(np.prod(what.image_shape))
+    real = np.asarray(what.example_images(max(8, min(_EXAMPLES, _EXAMPLE_BYTES // size))), np.float32)
+    noise = np.random.RandomState(0).randint(0, 256, (NOISE, *what.image_shape)).astype(np.float32)
+    images = np.concatenate([real, noise])
+    logits = model.predict(images, batch_size=16, verbose=0)
+    np.savez(os.path.join(aside, EXAMPLES), images=images, logits=logits, real=len(real))
+
+
+def _publish(what, aside, output, plan, provenance, artifacts, requests):
+    for artifact in artifacts:
+        artifact |= file_sums(artifact["path"])
+    report = provenance | {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "classes": len(what.labels),
+        "image_shape": list(what.image_shape),
+        "optimize": plan.optimize,
+        "settings": what.settings.model_dump(mode="json"),
+        "warmup": {"requests": requests, "batch_sizes": list(plan.batch_sizes)},
+        "versions": {
+            "keras_resnet": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
+        },
+        "artifacts": artifacts,
+    }
+
+    def named(version):
+        """The report with the paths that a version's artifacts have."""
+        for artifact in artifacts:
+            name = os.path.relpath(artifact["path"], aside)
+            name = str(version) if name == SAVED_MODEL else name.replace("version", str(version), 1)
+            artifact["path"] = os.path.join(output, name)
+        write_report({"version": version} | report, os.path.join(aside, SAVED_MODEL, REPORT))
+
+    version, _ = publish(aside, output, plan.version, named)
+    return {"version": version} | report
+
+
+def _first_line(error):
+    return str(error.message or error).splitlines()[0]

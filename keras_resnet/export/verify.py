@@ -1,4 +1,4 @@
-"""Reloads exported artifacts where this package cannot be imported, and compares their logits.
+"""Loads exported artifacts where this package cannot be imported: their answers, speed, operators, warm-up requests.
 
 Run as a script, it imports nothing of keras_resnet and refuses to let anything else do so.
 """
@@ -7,52 +7,161 @@ import json
 import os
 import subprocess
 import sys
+import time
 
-SAVED_MODEL, LITERT, EXAMPLES, REPORT = "saved_model", "model.tflite", "examples.npz", "export_report.json"
-TOLERANCES = {"saved_model": 1e-5, "litert": 1e-4}  # of the largest logit
+EXAMPLES = "examples.npz"  # images, logits of the network, and how many of the images are real
+BATCHES = (1, 8)  # of the measurements
+SECONDS = 1.0  # at most, for one of them
+_CHUNK = 16
 
 
-def verify_in_child(folder: str) -> dict:
-    """Compares what lies in `folder` with its examples.npz, in a fresh Python process.
+def verify_in_child(folder: str, artifacts: list[dict]) -> dict:
+    """Compares artifacts with `folder`/examples.npz, in a fresh Python process.
+
+    Args:
+        folder: holds the examples.
+        artifacts: {"format", "path"} each.
 
     Returns:
-        {"saved_model": {"relative_error", "tolerance", "holds"}, "litert": {...}}.
+        {"artifacts": [{"parity", "latency_ms", "images_per_second", "operators"}, ...], "warmup_requests": n}.
 
     Raises:
-        RuntimeError: an artifact does not load there; the message is the child's.
+        RuntimeError: an artifact does not load there, or a warm-up request fails; the message is the child's.
     """
+    job = json.dumps({"examples": os.path.join(folder, EXAMPLES), "artifacts": artifacts})
     child = subprocess.run(
-        [sys.executable, "-I", os.path.abspath(__file__), folder], capture_output=True, text=True, check=False
+        [sys.executable, "-I", os.path.abspath(__file__), job], capture_output=True, text=True, check=False
     )
     if child.returncode:
         raise RuntimeError(f"the exported artifacts do not load in a process of their own:\n{child.stderr}")
-    errors = json.loads(child.stdout.splitlines()[-1])
+    return json.loads(child.stdout.splitlines()[-1])
+
+
+def main(job):
+    """Prints what was found as JSON."""
+    sys.modules["keras_resnet"] = None  # type: ignore[assignment]  # importing it fails from here on
+    import numpy as np
+
+    job = json.loads(job)
+    with np.load(job["examples"]) as examples:
+        images, expected, real = examples["images"], examples["logits"], int(examples["real"])
+    found, requests = [], 0
+    for artifact in job["artifacts"]:
+        logits, operators = _LOADERS[artifact["format"]](artifact["path"])
+        actual = np.concatenate([logits(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK)])
+        found.append(
+            {
+                "parity": _parity(actual, expected, real),
+                "operators": dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
+            }
+            | _speed(logits, images)
+        )
+        if artifact["format"] == "saved_model":
+            requests = replay(artifact["path"])
+    print(json.dumps({"artifacts": found, "warmup_requests": requests}))
+
+
+def _parity(actual, expected, real):
+    import numpy as np
+
+    if actual.shape != expected.shape or not np.isfinite(actual).all():
+        raise ValueError(f"logits of shape {actual.shape}, expected {expected.shape} and finite")
+    error = float(np.abs(actual - expected).max())
+    same = actual[:real].argmax(1) == expected[:real].argmax(1)
     return {
-        name: {"relative_error": error, "tolerance": TOLERANCES[name], "holds": error <= TOLERANCES[name]}
-        for name, error in errors.items()
+        "max_abs_error": error,
+        "relative_error": error / float(np.abs(expected).max()),
+        "top1_agreement": float(same.mean()) if real else None,
+        "real_images": real,
+        "images": len(expected),
     }
 
 
-def main(folder):
-    """Prints {"saved_model": relative error, "litert": relative error} as JSON."""
-    sys.modules["keras_resnet"] = None  # type: ignore[assignment]  # importing it fails from here on
+def _speed(logits, images):
+    """Median latency in ms and throughput, at each batch size."""
     import numpy as np
+
+    latency, throughput = {}, {}
+    for batch in BATCHES:
+        sample = np.resize(images, (batch, *images.shape[1:]))
+        logits(sample)
+        times: list[float] = []
+        end = time.perf_counter() + SECONDS
+        while len(times) < 3 or (len(times) < 50 and time.perf_counter() < end):
+            began = time.perf_counter()
+            logits(sample)
+            times.append(time.perf_counter() - began)
+        latency[str(batch)] = round(1000 * float(np.median(times)), 3)
+        throughput[str(batch)] = round(batch / float(np.median(times)), 2)
+    return {"latency_ms": latency, "images_per_second": throughput}
+
+
+def _saved_model(path):
     import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)
+    graph = loaded.signatures["predict_images"].graph.as_graph_def()
+    nodes = [node for function in graph.library.function for node in function.node_def] + list(graph.node)
+
+    def logits(images):
+        return loaded.signatures["predict_images"](images=tf.constant(images))["logits"].numpy()
+
+    return logits, _counted(node.op for node in nodes if node.op not in ("NoOp", "Identity", "Placeholder"))
+
+
+def _litert(path):
     from ai_edge_litert.interpreter import Interpreter
 
-    examples = np.load(os.path.join(folder, EXAMPLES))
-    images, expected = examples["images"], examples["logits"]
+    interpreter = Interpreter(path, num_threads=os.cpu_count())
+    names = [operator["op_name"] for operator in interpreter._get_ops_details()]
+    foreign = sorted({name for name in names if name.startswith("Flex") or name == "CUSTOM"})
+    if foreign:
+        raise ValueError(f"{path}: has operators that are not builtin: {', '.join(foreign)}")
+    runner = interpreter.get_signature_runner("predict_images")
+    return lambda images: runner(images=images)["logits"].copy(), _counted(n for n in names if n != "DELEGATE")
 
-    loaded = tf.saved_model.load(os.path.join(folder, SAVED_MODEL))
-    from_saved_model = loaded.signatures["predict_images"](images=tf.constant(images))["logits"].numpy()
 
-    interpreter = Interpreter(os.path.join(folder, LITERT), num_threads=1)
-    from_litert = interpreter.get_signature_runner("predict_images")(images=images)["logits"]
+def _onnx(path):
+    import onnx
+    import onnxruntime
 
-    def relative(actual):
-        return float(np.abs(actual - expected).max() / np.abs(expected).max())
+    onnx.checker.check_model(path, full_check=True)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = _counted(node.op_type for node in onnx.load(path, load_external_data=False).graph.node)
+    return lambda images: session.run(["logits"], {"images": images})[0], names
 
-    print(json.dumps({"saved_model": relative(from_saved_model), "litert": relative(from_litert)}))
+
+_LOADERS = {"saved_model": _saved_model, "litert": _litert, "onnx": _onnx}
+
+
+def _counted(names):
+    counts: dict[str, int] = {}
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def replay(path):
+    """Answers every warm-up request as TensorFlow Serving would, and returns how many there are.
+
+    Raises:
+        ValueError: an answer has not a row for each image, or an image could not be read.
+    """
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    loaded = tf.saved_model.load(path)
+    records = list(tf.data.TFRecordDataset(os.path.join(path, "assets.extra", "tf_serving_warmup_requests")))
+    for record in records:
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+        name = request.model_spec.signature_name
+        outputs = loaded.signatures[name](**inputs)
+        rows = next(iter(inputs.values())).shape[0]
+        wrong = [key for key, value in outputs.items() if value.shape[0] != rows]
+        if wrong or any(status != b"OK" for status in outputs.get("status", tf.constant([], tf.string)).numpy()):
+            raise ValueError(f"warm-up request of {name}, {rows} images: {wrong or outputs['status'].numpy()}")
+    return len(records)
 
 
 if __name__ == "__main__":

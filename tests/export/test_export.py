@@ -1,5 +1,6 @@
 """export.py as a user runs it, and what others see of its artifacts."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,8 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, run
 
-from keras_resnet.export.export import next_version, publish
-from keras_resnet.export.verify import LITERT, SAVED_MODEL
+from keras_resnet.export.publishing import next_version
 
 OTHERS = """
 import sys
@@ -23,20 +23,30 @@ answer = model.signatures["serving_default"](image_bytes=tf.constant([open(p, "r
 images = model.signatures["predict_images"](images=tf.zeros((3, 8, 8, 1)))
 print(json.dumps({
     "signatures": sorted(model.signatures),
-    "answer": {k: v.numpy().tolist() if v.dtype != tf.string else [[t.decode() for t in r] for r in v.numpy()]
+    "answer": {k: v.numpy().tolist() if v.dtype != tf.string else np.vectorize(bytes.decode)(v.numpy()).tolist()
                for k, v in answer.items()},
     "images": {k: list(v.shape) for k, v in images.items()},
 }))
 """
+EVERYTHING = (
+    "--formats=saved_model,litert,onnx",
+    "--precision=float32,float16,dynamic,int8",
+    "--set=export.agreement=0.9",
+)
 
 
 @pytest.fixture(scope="module")
 def exported(finished_run, tmp_path_factory):
-    """(folder of the export, what export.py printed)."""
+    """(folder of an export of every format, what export.py printed)."""
     output = tmp_path_factory.mktemp("export") / "digits"
-    process = run("export.py", f"--workdir={finished_run}", f"--output={output}")
+    process = run("export.py", f"--workdir={finished_run}", f"--output={output}", *EVERYTHING)
     assert process.returncode == 0, process.stderr
     return output, process.stdout
+
+
+@pytest.fixture(scope="module")
+def report(exported):
+    return json.loads((exported[0] / "1" / "export_report.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +65,77 @@ def pictures(tmp_path_factory):
     return [str(folder / name) for name in ("digit.png", "large.jpg", "wide.png")]
 
 
+def visible(folder):
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+
+
 def test_layout(exported):
     output, printed = exported
-    assert sorted(os.listdir(output)) == ["1", "litert"]
-    assert os.listdir(output / "litert") == ["1.tflite"]
+    assert visible(output) == ["1", "litert", "onnx"]
+    assert visible(output / "litert") == ["1-dynamic.tflite", "1-float16.tflite", "1-int8.tflite", "1.tflite"]
+    assert visible(output / "onnx") == ["1.onnx"]
+    assert [name for name in os.listdir(output) if name.startswith((".tmp", ".claim"))] == []
     assert "as version 1" in printed
-    assert (output / "1" / "assets.extra" / "labels.txt").read_text() == "".join(f"{i}\n" for i in range(10))
-    assert zipfile.ZipFile(output / "litert" / "1.tflite").read("labels.txt").decode().split() == list("0123456789")
+    digits = list("0123456789")
+    assert (output / "1" / "assets.extra" / "labels.txt").read_text().split() == digits
+    for name in visible(output / "litert"):
+        assert zipfile.ZipFile(output / "litert" / name).read("labels.txt").decode().split() == digits
 
 
-def test_report_holds(exported):
-    report = json.loads((exported[0] / "1" / "export_report.json").read_text())
-    assert report["parity"]["saved_model"]["relative_error"] <= 1e-5
-    assert report["parity"]["litert"]["relative_error"] <= 1e-4
-    assert (report["network"], report["data"], report["checkpoint"]) == ("cifar_resnet20", "digits", "best")
+def test_report_holds(exported, report):
+    assert (report["version"], report["network"], report["data"], report["checkpoint"]) == (
+        1, "cifar_resnet20", "digits", "best",
+    )  # fmt: skip
+    found = {(artifact["format"], artifact["precision"]): artifact for artifact in report["artifacts"]}
+    assert len(found) == 6
+    assert found["saved_model", "float32"]["parity"]["relative_error"] <= 1e-5
+    assert found["litert", "float32"]["parity"]["relative_error"] <= 1e-4
+    assert found["onnx", "float32"]["parity"]["relative_error"] <= 1e-4
+    assert found["litert", "float16"]["parity"]["top1_agreement"] >= 0.99
+    assert found["litert", "int8"]["bytes"] < 0.4 * found["litert", "float32"]["bytes"]
+    for artifact in report["artifacts"]:
+        assert artifact["holds"]
+        assert artifact["parity"]["real_images"] > 100
+        assert artifact["latency_ms"]["1"] > 0
+        for name, digits in artifact["sha256"].items():
+            path = artifact["path"] if os.path.isfile(artifact["path"]) else os.path.join(artifact["path"], name)
+            with open(path, "rb") as file:
+                assert hashlib.file_digest(file, "sha256").hexdigest() == digits
+
+
+def test_graph_is_folded_and_frozen(report):
+    """20 weighted layers: 19 convolutions and the classifier; no variable, no normalization is left."""
+    operators = report["artifacts"][0]["operators"]
+    assert operators["Conv2D"] == 19
+    assert not {"ReadVariableOp", "VarHandleOp", "FusedBatchNormV3", "Rsqrt"} & set(operators)
+
+
+def test_onnx_runs_with_its_labels(exported):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(exported[0] / "onnx" / "1.onnx"))
+    assert [value.shape for value in session.get_inputs()] == [["N", 8, 8, 1]]
+    assert json.loads(session.get_modelmeta().custom_metadata_map["labels"]) == list("0123456789")
+    logits, scores = session.run(["logits", "scores"], {"images": np.zeros((3, 8, 8, 1), np.float32)})
+    assert logits.shape == (3, 10)
+    np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
+
+
+def test_warmup_requests_are_for_every_signature_and_batch(exported, report):
+    """Read by TF Serving's own protos: `predict_log`, signature's name, and constant tensors of a few bytes."""
+    from collections import Counter
+
+    import tensorflow as tf
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    path = exported[0] / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    requests = [PredictionLog.FromString(r.numpy()).predict_log.request for r in tf.data.TFRecordDataset(str(path))]
+    names = Counter(request.model_spec.signature_name for request in requests)
+    assert names == dict.fromkeys(("features", "predict_images", "predict_images_uint8", "serving_default"), 4)
+    sizes = {tf.make_ndarray(value).shape[0] for request in requests for value in request.inputs.values()}
+    assert sizes == {1, 2, 4, 8}
+    assert path.stat().st_size < 20_000
+    assert report["warmup"]["requests"] == len(requests)
 
 
 def test_a_process_without_our_code_gets_answers(exported, pictures, tmp_path):
@@ -82,10 +149,11 @@ def test_a_process_without_our_code_gets_answers(exported, pictures, tmp_path):
     )
     assert process.returncode == 0, process.stderr
     reply = json.loads(process.stdout)
-    assert {"serving_default", "predict_images"} <= set(reply["signatures"])
+    assert reply["signatures"] == ["features", "predict_images", "predict_images_uint8", "serving_default"]
     assert reply["images"] == {"logits": [3, 10], "scores": [3, 10]}
     answer = reply["answer"]
     assert np.shape(answer["classes"]) == np.shape(answer["labels"]) == np.shape(answer["scores"]) == (3, 3)
+    assert answer["status"] == ["OK"] * 3
     for classes, labels, scores in zip(answer["classes"], answer["labels"], answer["scores"], strict=True):
         assert labels == [str(each) for each in classes]
         assert scores == sorted(scores, reverse=True)
@@ -121,31 +189,6 @@ def test_litert_has_builtin_operators_alone_and_takes_batches(exported):
         assert logits["logits"].shape == (batch, 10)
 
 
-def test_publishers_at_once_get_versions_of_their_own(tmp_path):
-    """Twenty of them: every version is whole, none is lost or replaced."""
-    (tmp_path / "out" / "litert").mkdir(parents=True)
-    (tmp_path / "out" / "litert" / "3.tflite").write_text("left by an exporter that was killed")
-
-    def artifacts(number):
-        aside = tmp_path / f"aside{number}"
-        (aside / SAVED_MODEL).mkdir(parents=True)
-        (aside / SAVED_MODEL / "saved_model.pb").write_text(str(number))
-        (aside / LITERT).write_text(str(number))
-        publish(str(aside), str(tmp_path / "out"), {})
-
-    threads = [threading.Thread(target=artifacts, args=(number,)) for number in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    versions = sorted(int(name) for name in os.listdir(tmp_path / "out") if name != "litert")
-    assert versions == list(range(4, 24))
-    for version in versions:
-        saved = (tmp_path / "out" / str(version) / "saved_model.pb").read_text()
-        assert (tmp_path / "out" / "litert" / f"{version}.tflite").read_text() == saved
-        assert json.loads((tmp_path / "out" / str(version) / "export_report.json").read_text())["version"] == version
-
-
 @pytest.mark.slow
 def test_versions_grow_and_never_replace(finished_run, exported, tmp_path):
     """Two exporters at once get versions of their own."""
@@ -161,8 +204,8 @@ def test_versions_grow_and_never_replace(finished_run, exported, tmp_path):
     for thread in threads:
         thread.join()
     assert [process.returncode for process in results] == [0, 0], [process.stderr for process in results]
-    assert sorted(os.listdir(output)) == ["1", "2", "litert"]
-    assert sorted(os.listdir(output / "litert")) == ["1.tflite", "2.tflite"]
+    assert visible(output) == ["1", "2", "litert"]
+    assert visible(output / "litert") == ["1.tflite", "2.tflite"]
     assert next_version(str(output)) == 3
 
 
@@ -183,14 +226,13 @@ def test_an_unfinished_run_exports_with_a_warning(finished_run, tmp_path):
 def test_an_artifact_that_differs_is_not_published(finished_run, tmp_path):
     """With a tolerance that nothing meets, export.py fails and leaves no version."""
     code = (
-        "from keras_resnet.export import verify; verify.TOLERANCES['litert'] = -1.0;"
+        "from keras_resnet.export import gates; gates._EXACT['litert'] = -1.0;"
         "import runpy, sys; sys.argv = ['export.py'] + sys.argv[1:]; runpy.run_path('export.py', run_name='__main__')"
     )
     process = run("-c", code, f"--workdir={finished_run}", f"--output={tmp_path / 'out'}")
     assert process.returncode == 1
-    assert "not published, an artifact differs from the model" in process.stderr.splitlines()[-1]
-    assert os.listdir(tmp_path / "out") == ["litert"]
-    assert os.listdir(tmp_path / "out" / "litert") == []
+    assert "not published, an artifact differs from the network: litert float32" in process.stderr.splitlines()[-1]
+    assert visible(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize(
@@ -202,6 +244,12 @@ def test_an_artifact_that_differs_is_not_published(finished_run, tmp_path):
         (["--workdir=RUN", "--output=OUT", "--checkpoint=newest"], '--checkpoint=newest: expected "best", "last"'),
         (["--workdir=RUN", "--output=OUT", "--checkpoint=3"], "--checkpoint=3: "),
         (["--workdir=RUN", "--output=/dev/null/x"], "--output=/dev/null/x: cannot be written"),
+        (["--workdir=RUN", "--output=gs://bucket/x"], "--output=gs://bucket/x: expected a folder on a disk"),
+        (["--workdir=RUN", "--weights=x", "--output=OUT"], "--workdir, --weights: export one of them"),
+        (["--weights=nothing", "--output=OUT"], "--weights=nothing: weights: 'nothing' is no file and no name of"),
+        (["--workdir=RUN", "--output=OUT", "--set=train.seed=1"], "only keys of the group export can be changed here"),
+        (["--workdir=RUN", "--output=OUT", "--set=export.top_k=11"], "export.top_k: 11 is more than the 10 classes"),
+        (["--workdir=RUN", "--output=OUT", "--formats=tflite"], 'unknown format "tflite"'),
     ],
 )
 def test_mistakes(finished_run, tmp_path, flags, message):

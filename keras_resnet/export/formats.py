@@ -1,0 +1,74 @@
+"""Which artifacts an export consists of. Imports no TensorFlow."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from keras_resnet.errors import ConfigError, suggest
+
+FORMATS = ("saved_model", "litert", "onnx")
+PRECISIONS = {
+    "saved_model": ("float32", "bfloat16"),
+    "litert": ("float32", "float16", "dynamic", "int8"),
+    "onnx": ("float32",),
+}
+OPTIMIZATIONS = ("fold", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is written for one version.
+
+    Attributes:
+        saved_model: precision of the SavedModel.
+        litert: precisions of the .tflite files.
+        onnx: whether an .onnx file is written.
+        optimize: "fold": normalization in the convolutions, weights frozen; "none": layers and variables as they are.
+        stages: a signature for the outputs of the network's stages.
+        version: the number that is asked for; None for the next.
+        batch_sizes: of the warm-up requests.
+    """
+
+    saved_model: str = "float32"
+    litert: tuple[str, ...] = ("float32",)
+    onnx: bool = False
+    optimize: Literal["fold", "none"] = "fold"
+    stages: bool = False
+    version: int | None = None
+    batch_sizes: tuple[int, ...] = (1, 2, 4, 8)
+
+
+def plan(formats: list[str], precisions: list[str], optimize: str = "fold", **others) -> Plan:
+    """What the flags ask for: each format in those of the precisions that it knows, in float32 where it knows none.
+
+    Raises:
+        ConfigError: a name is unknown, no format knows a precision, or the SavedModel is asked for in two.
+    """
+    if optimize not in OPTIMIZATIONS:
+        raise ConfigError(f'--optimize="{optimize}": {suggest(optimize, OPTIMIZATIONS)}')
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(f'--formats: unknown format "{name}"; {suggest(name, FORMATS)}')
+    if "saved_model" not in formats:
+        raise ConfigError("--formats: saved_model is missing; it is what a version is published by")
+    known = [name for format_ in FORMATS for name in PRECISIONS[format_]]
+    for name in precisions:
+        if name not in known:
+            raise ConfigError(f'--precision: unknown precision "{name}"; {suggest(name, dict.fromkeys(known))}')
+        if not any(name in PRECISIONS[format_] for format_ in formats):
+            of = [format_ for format_ in FORMATS if name in PRECISIONS[format_]]
+            raise ConfigError(f"--precision={name}: is of {', '.join(of)}, which --formats does not name")
+    chosen = {
+        format_: tuple(dict.fromkeys(name for name in precisions if name in PRECISIONS[format_])) or ("float32",)
+        for format_ in formats
+    }
+    if len(chosen["saved_model"]) > 1:
+        raise ConfigError(f"--precision: a SavedModel has one precision, got {' and '.join(chosen['saved_model'])}")
+    if optimize == "none" and chosen["saved_model"] != ("float32",):
+        raise ConfigError(f"--optimize=none: leaves the network as it is, got --precision={chosen['saved_model'][0]}")
+    return Plan(
+        saved_model=chosen["saved_model"][0],
+        litert=chosen.get("litert", ()),
+        onnx="onnx" in formats,
+        optimize=optimize,  # type: ignore[arg-type]  # checked above
+        **others,
+    )

@@ -1,0 +1,80 @@
+"""What an artifact must hold to be published, and what the report tells of it."""
+
+import hashlib
+import json
+import os
+
+# Largest difference of logits to the network's, relative to the largest logit, and least share of real images with the
+# same best class. Rounding to fewer digits moves logits by what is measured, and may swap classes that were level.
+_EXACT = {"saved_model": 1e-5, "litert": 1e-4, "onnx": 1e-4}
+_ROUNDED = {"float16": (0.02, 0.999), "bfloat16": (0.1, 0.99), "dynamic": (0.3, 0.99), "int8": (0.5, 0.99)}
+
+
+def tolerances(format_: str, precision: str, agreement: float | None = None) -> dict:
+    """{"relative_error": at most, "top1_agreement": at least, or None} of an artifact."""
+    if precision == "float32":
+        return {"relative_error": _EXACT[format_], "top1_agreement": None}
+    error, share = _ROUNDED[precision]
+    return {"relative_error": error, "top1_agreement": share if agreement is None else agreement}
+
+
+def holds(parity: dict, tolerance: dict) -> bool:
+    """Whether what was measured is within the tolerances."""
+    share, least = parity["top1_agreement"], tolerance["top1_agreement"]
+    return parity["relative_error"] <= tolerance["relative_error"] and (
+        least is None or share is None or share >= least
+    )
+
+
+def outside(artifact: dict) -> str:
+    """What is wrong with an artifact whose parity does not hold, in a few words."""
+    parity, tolerance = artifact["parity"], artifact["tolerance"]
+    text = f"{artifact['format']} {artifact['precision']}: relative error {parity['relative_error']:.1e}"
+    text += f", allowed {tolerance['relative_error']:.0e}"
+    if tolerance["top1_agreement"] is not None and parity["top1_agreement"] is not None:
+        text += f"; same class for {100 * parity['top1_agreement']:.2f} % of {parity['real_images']} images"
+        text += f", at least {100 * tolerance['top1_agreement']:.1f} % expected"
+    return text
+
+
+def file_sums(path: str) -> dict:
+    """{"bytes", "sha256": {name: digits}} of a file, or of all files below a folder."""
+    paths = [path]
+    if os.path.isdir(path):
+        paths = sorted(os.path.join(root, name) for root, _, names in os.walk(path) for name in names)
+    sums = {}
+    for each in paths:
+        with open(each, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        sums[os.path.relpath(each, path) if each != path else os.path.basename(path)] = digest
+    return {"bytes": sum(map(os.path.getsize, paths)), "sha256": sums}
+
+
+def write_report(report: dict, path: str) -> None:
+    """Writes the report as JSON."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(report, file, indent=1)
+        file.write("\n")
+
+
+def table(report: dict) -> str:
+    """The report as lines of a table."""
+    rows = [("artifact", "precision", "MB", "max error", "top-1", "batch 1", "batch 8")]
+    for artifact in report["artifacts"]:
+        parity, speed = artifact["parity"], artifact["images_per_second"]
+        share = parity["top1_agreement"]
+        rows.append(
+            (
+                artifact["format"],
+                artifact["precision"],
+                f"{artifact['bytes'] / 1e6:.1f}",
+                f"{parity['max_abs_error']:.1e}",
+                "-" if share is None else f"{100 * share:.1f} %",
+                f"{artifact['latency_ms']['1']:.1f} ms",
+                f"{speed['8']:.0f} images/s",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -1,0 +1,57 @@
+"""A network's answers as one TensorFlow function: as it is, or folded and frozen."""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from keras_resnet.export.folding import fold
+from keras_resnet.export.quiet import quiet
+
+POOL = "pool"  # the layer whose output is the vector of features
+
+
+def answers(model: keras.Model, stages: bool = False) -> keras.Model:
+    """images -> {"logits", "features"}, and {"stage1", ...} on request.
+
+    Args:
+        model: images (N, H, W, C) -> logits (N, classes), as `keras_resnet.build` makes it.
+        stages: also return what each stage ends with.
+    """
+    outputs = {"logits": model.output, "features": model.get_layer(POOL).output}
+    if stages:
+        for layer in model.layers:  # in order, so that the last layer of a stage stays
+            if layer.name.startswith("stage"):
+                outputs[layer.name.split("_")[0]] = layer.output
+    return keras.Model(model.inputs, outputs, name=model.name)
+
+
+def plain_network(model: keras.Model) -> Callable:
+    """images (N, H, W, C) -> answers, float32, by the layers and variables as they are."""
+
+    def network(images):
+        outputs = model(images, training=False)
+        return {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
+
+    return network
+
+
+def frozen_network(model: keras.Model, precision: str = "float32") -> Callable:
+    """The same answers with normalization folded into the convolutions, and all weights constants of the graph.
+
+    Args:
+        model: images -> answers, see `answers`.
+        precision: "float32" or "bfloat16", see `fold`.
+    """
+    smaller = fold(model, precision)
+    images = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="images")
+    function = tf.function(plain_network(smaller), autograph=False).get_concrete_function(images)
+    with quiet():  # TensorFlow tells of sessions that it starts
+        frozen = convert_variables_to_constants_v2(function)
+    names = sorted(function.structured_outputs)  # how TensorFlow orders a dictionary
+
+    def network(images):
+        return dict(zip(names, frozen(images), strict=True))
+
+    return network

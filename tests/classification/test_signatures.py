@@ -1,0 +1,103 @@
+"""What an exported classifier answers: rows and their status, images of any size, strictness."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_resnet.classification.signatures import Protocol, classification_signatures
+from keras_resnet.config import Export
+from keras_resnet.data.transforms import for_test
+
+PROTOCOL = Protocol(image_shape=(8, 8, 3), crop_fraction=0.5)
+
+
+def average_colour(images):
+    """A network whose answers a reader can compute: logits are the average red, green and blue."""
+    pooled = tf.reduce_mean(images, (1, 2))
+    return {"logits": pooled / 10, "features": pooled, "stage1": images}
+
+
+def signatures(**settings):
+    functions = classification_signatures(
+        average_colour,
+        labels=("red", "green", "blue"),
+        protocol=PROTOCOL,
+        settings=Export(**{"top_k": 2} | settings),
+        stages=True,
+    )
+    return {name: tf.function(function, input_signature=specs) for name, (function, specs) in functions.items()}
+
+
+def colour(*rgb, height=20, width=30):
+    return np.full((height, width, 3), rgb, np.uint8)
+
+
+def png(pixels):
+    return tf.io.encode_png(pixels).numpy()
+
+
+def test_bad_rows_have_a_status_and_others_their_answers():
+    contents = [png(colour(9, 0, 0)), b"<html>", png(colour(0, 5, 200)), b""]
+    answer = {name: value.numpy() for name, value in signatures()["serving_default"](tf.constant(contents)).items()}
+    assert answer["classes"].tolist() == [[0, 1], [-1, -1], [2, 1], [-1, -1]]
+    assert answer["labels"].tolist() == [[b"red", b"green"], [b"", b""], [b"blue", b"green"], [b"", b""]]
+    assert answer["status"][0] == answer["status"][2] == b"OK"
+    assert answer["status"][1] == b"is no JPEG, PNG, GIF, or BMP of 24 or 32 bits a pixel"
+    assert answer["status"][3] == b"has 0 bytes"
+    e = np.exp([0.9, 0, 0])
+    np.testing.assert_allclose(answer["scores"][0], [e[0] / e.sum(), e[1] / e.sum()], rtol=1e-5)
+    assert not answer["scores"][[1, 3]].any()
+
+
+def test_a_strict_export_fails_and_names_the_row():
+    strict = signatures(bad_images="fail")["serving_default"]
+    good = png(colour(9, 0, 0))
+    assert strict(tf.constant([good, good]))["classes"].shape == (2, 2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 1 has 0 bytes"):
+        strict(tf.constant([good, b"", b"x"]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [({"max_bytes": 50}, "has more than 50 bytes"), ({"max_pixels": 599}, "has more than 599 pixels")],
+)
+def test_limits_are_the_settings(settings, status):
+    good = png(colour(9, 0, 0))
+    assert signatures(**settings)["serving_default"](tf.constant([good]))["status"].numpy() == [status.encode()]
+    assert signatures(max_bytes=len(good), max_pixels=600)["serving_default"](tf.constant([good]))["status"] == b"OK"
+
+
+def test_images_of_any_size_are_prepared_as_in_validation():
+    random = np.random.RandomState(0)
+    for height, width in ((20, 30), (7, 7), (16, 16), (100, 9)):
+        images = random.randint(0, 256, (2, height, width, 3)).astype(np.uint8)
+        expected = np.stack([for_test(tf.constant(image), 8, 0.5).numpy() for image in images])
+        for name, dtype in (("predict_images", np.float32), ("predict_images_uint8", np.uint8)):
+            answer = signatures()[name](tf.constant(images.astype(dtype)))
+            np.testing.assert_allclose(answer["logits"], expected.mean((1, 2)) / 10, rtol=1e-5)
+        np.testing.assert_allclose(
+            signatures()["stages"](tf.constant(images, tf.float32))["stage1"], expected, atol=1e-3
+        )
+
+
+def test_images_of_the_networks_size_are_taken_as_they_are():
+    images = np.random.RandomState(0).randint(0, 256, (3, 8, 8, 3)).astype(np.float32)
+    answer = signatures()["features"](tf.constant(images))["features"]
+    np.testing.assert_allclose(answer, images.mean((1, 2)), rtol=1e-5)
+
+
+def test_images_too_long_are_refused():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one at most 64 times the other"):
+        signatures()["predict_images"](tf.zeros((1, 1, 65, 3)))
+
+
+def test_bicubic_weights_are_served_bicubic():
+    """Pillow's answer, which timm's weights were tested with, but for its rounding after each of two passes."""
+    from PIL import Image
+
+    pixels = np.random.RandomState(0).randint(0, 256, (5, 5, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    protocol = Protocol(image_shape=(16, 16, 3), crop_fraction=1.0, interpolation="bicubic")
+    expected = np.asarray(Image.fromarray(pixels).resize((16, 16), Image.Resampling.BICUBIC), np.float32)
+    assert np.abs(protocol.prepare(tf.constant(pixels)).numpy() - expected).max() < 2
+    bilinear = Protocol(image_shape=(16, 16, 3)).prepare(tf.constant(pixels)).numpy()
+    assert np.abs(bilinear - expected).max() > 5

@@ -1,0 +1,33 @@
+"""Which artifacts the flags ask for."""
+
+import pytest
+
+from keras_resnet.errors import ConfigError
+from keras_resnet.export.formats import Plan, plan
+
+ALL = ["saved_model", "litert", "onnx"]
+
+
+def test_each_format_takes_the_precisions_that_it_knows():
+    assert plan(["saved_model", "litert"], ["float32"]) == Plan()
+    assert plan(ALL, ["int8", "float32", "int8"]) == Plan(litert=("int8", "float32"), onnx=True)
+    assert plan(ALL, ["bfloat16", "int8"]) == Plan(saved_model="bfloat16", litert=("int8",), onnx=True)
+    assert plan(["saved_model"], ["bfloat16"]) == Plan(saved_model="bfloat16", litert=())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((["saved-model"], ["float32"]), 'unknown format "saved-model"; did you mean "saved_model"?'),
+        ((["litert"], ["float32"]), "--formats: saved_model is missing"),
+        ((ALL, ["fp16"]), '--precision: unknown precision "fp16"'),
+        ((["saved_model"], ["int8"]), "--precision=int8: is of litert, which --formats does not name"),
+        ((ALL, ["float32", "bfloat16"]), "a SavedModel has one precision, got float32 and bfloat16"),
+        ((ALL, ["bfloat16"], "none"), "--optimize=none: leaves the network as it is, got --precision=bfloat16"),
+        ((ALL, ["float32"], "folded"), '--optimize="folded"; did you mean "fold"?'),
+    ],
+)
+def test_mistakes(arguments, message):
+    with pytest.raises(ConfigError) as error:
+        plan(*arguments)
+    assert message in str(error.value).replace(": did", "; did")
