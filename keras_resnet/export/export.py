@@ -19,7 +19,7 @@ from keras_resnet.export.gates import file_sums, holds, outside, tolerances, wri
 from keras_resnet.export.graph import answers, frozen_network, plain_network
 from keras_resnet.export.litert import write_litert
 from keras_resnet.export.onnx import write_onnx
-from keras_resnet.export.publishing import SAVED_MODEL, publish, writing_aside
+from keras_resnet.export.publishing import SAVED_MODEL, check_free, publish, writing_aside
 from keras_resnet.export.saved_model import write_saved_model, write_single
 from keras_resnet.export.verify import EXAMPLES, verify_in_child
 from keras_resnet.export.warmup import write_warmup
@@ -83,6 +83,7 @@ def export_model(
         UserError: an artifact does not agree with the model; nothing is published then.
         ConfigError, DiskError: the folder cannot be written.
     """
+    check_free(output, plan.version)
     with writing_aside(output) as aside:
         try:
             artifacts = _write(what, model, aside, plan, tell)

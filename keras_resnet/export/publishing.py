@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from filelock import FileLock, Timeout
 
 from keras_resnet import files
-from keras_resnet.errors import ConfigError, DiskError, UserError
+from keras_resnet.errors import ConfigError, DiskError
 
 SAVED_MODEL = "saved_model"
 OTHERS = {"litert": ".tflite", "onnx": ".onnx"}  # folder of `output`: how its files end
@@ -82,7 +82,7 @@ def publish(
         ConfigError: the version is there already.
     """
     sync_tree(aside)  # most of the time goes here, while others may publish
-    with _one_at_a_time(output):
+    with _locked(output, 600):
         number = _claim(output, version)
         claim = os.path.join(output, f"{_CLAIM}{number}")
         moved: list[str] = []
@@ -94,12 +94,10 @@ def publish(
                 for path in sorted(glob.glob(os.path.join(aside, folder, f"version*{ending}"))):
                     name = os.path.basename(path).replace("version", str(number), 1)
                     os.makedirs(os.path.join(output, folder), exist_ok=True)
-                    os.rename(path, os.path.join(output, folder, name))
+                    _show(path, os.path.join(output, folder, name))
                     moved.append(os.path.join(output, folder, name))
-                    files.sync_folder(os.path.join(output, folder))
             final = os.path.join(output, str(number))
-            os.rename(os.path.join(aside, SAVED_MODEL), final)  # from here on the version is there
-            files.sync_folder(output)
+            _show(os.path.join(aside, SAVED_MODEL), final)  # from here on the version is there
             return number, [*moved, final]
         except OSError:
             for path in moved:
@@ -110,24 +108,37 @@ def publish(
                 os.rmdir(claim)
 
 
+def _show(source, target):
+    """Renames once, and makes sure that the disk knows of it."""
+    os.rename(source, target)
+    files.sync_folder(os.path.dirname(target))
+
+
 def next_version(output: str) -> int:
     """The whole number after the highest that the folder holds, in whatever format; "007" is 7, as for servers."""
-    names = files.names(output)
-    taken = [name for name in names if name.isdecimal()]
-    taken += [name.removeprefix(_CLAIM) for name in names if name.startswith(_CLAIM)]
-    for folder in OTHERS:
-        taken += [name.split(".")[0].split("-")[0] for name in files.names(os.path.join(output, folder))]
-    return 1 + max((int(name) for name in taken if name.isdecimal()), default=0)
+    claims = {int(name.removeprefix(_CLAIM)) for name in files.names(output) if name.startswith(_CLAIM)}
+    return 1 + max(claims.union(*(_numbers(output, folder) for folder in ("", *OTHERS))), default=0)
+
+
+def check_free(output: str, version: int | None) -> None:
+    """Raises a `ConfigError` where a version is there already, in whatever format."""
+    if version and any(version in _numbers(output, folder) for folder in ("", *OTHERS)):
+        free = next_version(output)
+        raise ConfigError(f"--version={version}: is there already, in {output}; {free} would be the next")
+
+
+def _numbers(output, folder=""):
+    """Versions that a folder of `output` holds something of."""
+    names = files.names(os.path.join(output, folder))
+    names = [name.split(".")[0].split("-")[0] for name in names] if folder else names
+    return {int(name) for name in names if name.isdecimal()}
 
 
 def _claim(output, version):
     """A number that nobody else has: making its folder succeeds once, on every file system."""
     while True:
-        free = next_version(output)
-        number = version or free
-        taken = {int(name) for name in files.names(output) if name.isdecimal()}
-        if version and version in taken:
-            raise ConfigError(f"--version={version}: is there already, in {output}; {free} would be the next")
+        check_free(output, version)
+        number = version or next_version(output)
         try:
             os.mkdir(os.path.join(output, f"{_CLAIM}{number}"))
             return number
@@ -137,32 +148,35 @@ def _claim(output, version):
 
 
 @contextlib.contextmanager
-def _one_at_a_time(output):
-    """One process publishes at a time, so that versions come into sight in the order of their numbers.
+def _locked(output, seconds):
+    """One process publishes or sweeps at a time, so that versions come into sight in the order of their numbers.
 
-    Where the file system cannot lock, claims alone keep versions apart.
+    Yields whether there is a lock: where the file system has none, claims alone keep versions apart.
+
+    Raises:
+        Timeout: another process has it for longer than so many seconds.
     """
     lock = FileLock(os.path.join(output, ".publishing.lock"))
-    locked = False
     try:
-        lock.acquire(timeout=600)
-        locked = True
-    except Timeout:
-        raise UserError(
-            f"{output}: another export has been publishing for ten minutes; nothing was published"
-        ) from None
-    except (NotImplementedError, OSError) as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+        lock.acquire(timeout=seconds)
+    except NotImplementedError:
+        yield False
+        return
+    except OSError as error:
+        if isinstance(error, Timeout) or error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL):
             raise
+        yield False
+        return
     try:
-        yield
+        yield True
     finally:
-        if locked:
-            lock.release()
+        lock.release()
 
 
 def sweep(output: str, own: str = "") -> list[str]:
     """Removes what killed exports left: folders aside, claims, and files of versions that never came into sight.
+
+    While another export publishes for long, nothing is removed; the next one will do it.
 
     Args:
         output: the folder that servers look at.
@@ -171,21 +185,20 @@ def sweep(output: str, own: str = "") -> list[str]:
     Returns:
         The names of what was removed.
     """
-    removed = []
-    for name in files.names(output):
-        path = os.path.join(output, name)
-        if name.startswith(_ASIDE) and os.path.realpath(path) != os.path.realpath(own) and _is_abandoned(path):
-            number = _read_text(os.path.join(path, _NUMBER))
-            if number.isdecimal() and not os.path.isdir(os.path.join(output, number)):
-                removed += _remove_files(output, number)
-                with contextlib.suppress(OSError):
-                    os.rmdir(os.path.join(output, f"{_CLAIM}{number}"))
-            files.remove_folder(path)
-            removed.append(name)
-        elif name.startswith(_CLAIM) and _is_old(path, 600):
-            with contextlib.suppress(OSError):
-                os.rmdir(path)
+    removed: list[str] = []
+    with contextlib.suppress(Timeout), _locked(output, 60) as locked:
+        for name in files.names(output):
+            path = os.path.join(output, name)
+            if name.startswith(_ASIDE) and os.path.realpath(path) != os.path.realpath(own) and _is_abandoned(path):
+                number = _read_text(os.path.join(path, _NUMBER))
+                if number.isdecimal() and not os.path.isdir(os.path.join(output, number)):
+                    removed += _remove_files(output, number)
+                files.remove_folder(path)
                 removed.append(name)
+            elif name.startswith(_CLAIM) and (locked or _is_old(path, _ABANDONED_AFTER)):  # nobody publishes now
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
+                    removed.append(name)
     return removed
 
 

@@ -112,7 +112,7 @@ def test_what_a_killed_export_left_is_swept_and_nothing_else(tmp_path):
     (tmp_path / ".tmp-living").mkdir()
     with FileLock(tmp_path / ".tmp-living" / "lock"):
         removed = sweep(str(tmp_path))
-    assert sorted(removed) == [".tmp-dead", "litert/3-int8.tflite", "litert/3.tflite", "onnx/3.onnx"]
+    assert sorted(removed) == [".claim-3", ".tmp-dead", "litert/3-int8.tflite", "litert/3.tflite", "onnx/3.onnx"]
     assert (tmp_path / ".tmp-living").is_dir()
     assert (tmp_path / "litert" / "33.tflite").exists()
     assert not (tmp_path / ".claim-3").exists()

@@ -1,6 +1,6 @@
-"""Runs train.py, and has something go wrong where it is told to.
+"""Runs train.py or export.py, and has something go wrong where it is told to.
 
-    python tests/faults/fault_at.py POINT[,POINT...] [train.py's flags]
+    python tests/faults/fault_at.py POINT[,POINT...] [export.py] [flags]
 
 A POINT is MODULE:FUNCTION:before|after:COUNT:FAULT. MODULE is below `keras_resnet`; the fault comes before or after
 the COUNT-th call of FUNCTION there:
@@ -71,5 +71,5 @@ if __name__ == "__main__":
     sys.path.insert(0, os.getcwd())
     for each in sys.argv[1].split(","):
         arm(each)
-    sys.argv = ["train.py", *sys.argv[2:]]
-    runpy.run_path("train.py", run_name="__main__")
+    sys.argv = sys.argv[2:] if sys.argv[2] == "export.py" else ["train.py", *sys.argv[2:]]
+    runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,0 +1,213 @@
+"""ResNet-50 at inference: our exports beside keras.applications' own export, onnxruntime and OpenVINO, with parity.
+
+    python benchmarks/serving.py [REPEATS] [EXAMPLES]
+
+All sides run in turn, in one process, on as many threads as this process has cores; medians of REPEATS. Weights are
+those of the seeded fixtures, whose normalization statistics are those of a trained network in kind. OpenVINO is left
+out where it is not installed (`pip install openvino`). Agreement is over EXAMPLES parts of photographs.
+"""
+
+import io
+import json
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+from safetensors.numpy import save_file
+
+from keras_resnet import from_weights
+from keras_resnet.classification.pretrained import PretrainedClassifier
+from keras_resnet.config import Export
+from keras_resnet.export.graph import answers, frozen_network, plain_network
+from keras_resnet.export.litert import write_litert
+from keras_resnet.export.onnx import write_onnx
+from keras_resnet.export.saved_model import write_saved_model, write_single
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "tests" / "golden"
+SHAPE = (224, 224, 3)
+FIXTURE = "torchvision_resnet50"
+
+
+def network(folder):
+    sys.path.insert(0, str(GOLDEN))
+    import seeded
+
+    listing = json.loads((GOLDEN / f"{FIXTURE}.json").read_text())
+    save_file({n: np.asarray(seeded.tensor(n, s, d)) for n, s, d in listing}, f"{folder}/weights.safetensors")
+    golden = np.load(GOLDEN / f"{FIXTURE}.npz")
+    return from_weights(
+        f"{folder}/weights.safetensors", 255 * golden["mean"], 255 * golden["std"], classifier_activation=None
+    )
+
+
+def of_saved_model(path):
+    loaded = tf.saved_model.load(path)
+    return lambda images: loaded.signatures["predict_images"](images=tf.constant(images))["logits"].numpy()
+
+
+def of_litert(path):
+    runner = Interpreter(path, num_threads=os.cpu_count()).get_signature_runner("predict_images")
+    return lambda images: runner(images=images)["logits"].copy()
+
+
+def of_onnx(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(["logits"], {"images": images})[0]
+
+
+def quantized_onnx(path, calibration):
+    """onnxruntime's own int8: QDQ, per channel, calibrated on the same images."""
+    from onnxruntime import quantization as q
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(q.CalibrationDataReader):
+        def __init__(self):
+            self.images = iter(calibration)
+
+        def get_next(self):
+            image = next(self.images, None)
+            return None if image is None else {"images": image[None]}
+
+    prepared, output = path + ".prepared.onnx", path + ".int8.onnx"
+    quant_pre_process(path, prepared)
+    q.quantize_static(prepared, output, Reader(), per_channel=True, activation_type=q.QuantType.QUInt8)
+    return output
+
+
+def of_openvino(path, precision):
+    import openvino as ov
+
+    core = ov.Core()
+    hint = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": os.cpu_count(),
+    }
+    compiled = core.compile_model(core.read_model(path), "CPU", hint)
+    return lambda images: compiled([images])[compiled.output("logits")].copy()
+
+
+def keras_applications(folder):
+    """What keras.applications users export: `model.export` of ResNet50, whose weights do not change the time."""
+    model = keras.applications.ResNet50(weights=None, classifier_activation=None)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            layer.set_weights([np.full(shape, v) for v in (0.75, 0.01, 0.02, 1.1)])
+    model.export(f"{folder}/applications", verbose=False)
+    return _first(f"{folder}/applications")
+
+
+def _first(path):
+    """A SavedModel of one input and one output, whatever they are called."""
+    loaded = tf.saved_model.load(path)
+    signature = loaded.signatures["serving_default"]
+    (key,) = signature.structured_input_signature[1]
+    return lambda images: next(iter(signature(**{key: tf.constant(images)}).values())).numpy()
+
+
+def sides(folder, what, model):
+    parts = answers(model)
+    frozen = frozen_network(parts)
+    write_saved_model(what.signatures(frozen, False), f"{folder}/float32", what.labels)
+    write_saved_model(what.signatures(frozen_network(parts, "bfloat16"), False), f"{folder}/bfloat16", what.labels)
+    write_saved_model(what.signatures(plain_network(parts), False), f"{folder}/none", what.labels, parts)
+    write_single(frozen, SHAPE, f"{folder}/single")
+    calibration = what.example_images(32)
+    for precision in ("float32", "int8"):
+        write_litert(f"{folder}/single", f"{folder}/{precision}.tflite", what.labels, precision, calibration)
+    write_onnx(frozen, SHAPE, f"{folder}/model.onnx", what.labels)
+    found = {
+        "keras.applications, model.export": keras_applications(folder),
+        "SavedModel, --optimize=none": of_saved_model(f"{folder}/none"),
+        "SavedModel": of_saved_model(f"{folder}/float32"),
+        "SavedModel, bfloat16": of_saved_model(f"{folder}/bfloat16"),
+        "onnxruntime float32": of_onnx(f"{folder}/model.onnx"),
+        "LiteRT float32": of_litert(f"{folder}/float32.tflite"),
+        "LiteRT int8": of_litert(f"{folder}/int8.tflite"),
+    }
+    try:
+        found["onnxruntime int8"] = of_onnx(quantized_onnx(f"{folder}/model.onnx", calibration))
+    except ImportError as error:
+        print(f"without onnxruntime int8: {error}")
+    try:
+        found["OpenVINO float32"] = of_openvino(f"{folder}/model.onnx", "f32")
+        found["OpenVINO bfloat16"] = of_openvino(f"{folder}/model.onnx", "bf16")
+        found["OpenVINO int8"] = of_openvino(f"{folder}/model.onnx.int8.onnx", "f32")
+    except (ImportError, RuntimeError) as error:
+        print(f"without OpenVINO: {error}")
+    return found
+
+
+def interleaved(functions, argument, repeats):
+    """Seconds of each function, called in turn."""
+    times = {name: [] for name in functions}
+    for function in functions.values():
+        function(argument)
+    for _ in range(repeats):
+        for name, function in functions.items():
+            began = time.perf_counter()
+            function(argument)
+            times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+def bytes_signature(folder, repeats):
+    """(seconds of serving_default), (of predict_images), (of bare decoding) for one JPEG and for eight."""
+    loaded = tf.saved_model.load(f"{folder}/float32")
+    from sklearn.datasets import load_sample_image
+
+    stream = io.BytesIO()
+    Image.fromarray(load_sample_image("china.jpg")).resize((500, 375)).save(stream, "JPEG", quality=90)
+    content = stream.getvalue()
+    for batch in (1, 8):
+        contents = tf.constant([content] * batch)
+        images = tf.random.uniform((batch, *SHAPE), 0, 255)
+        times = interleaved(
+            {
+                "bytes": lambda _, c=contents: loaded.signatures["serving_default"](image_bytes=c)["scores"].numpy(),
+                "tensor": lambda _, i=images: loaded.signatures["predict_images"](images=i)["logits"].numpy(),
+                "decoding": lambda _, n=batch: [tf.io.decode_jpeg(content, 3).numpy() for _ in range(n)],
+            },
+            None,
+            repeats,
+        )
+        over = times["bytes"] / (times["tensor"] + times["decoding"]) - 1
+        print(
+            f"batch {batch}: " + ", ".join(f"{name} {1000 * s:.1f} ms" for name, s in times.items()) + f"; {over:+.0%}"
+        )
+
+
+def main(repeats=9, examples=64):
+    with tempfile.TemporaryDirectory() as folder:
+        model = network(folder)
+        labels = tuple(map(str, range(1000)))
+        what = PretrainedClassifier(labels, SHAPE, model.description.preparation, Export())
+        functions = sides(folder, what, model)
+        images = what.example_images(examples)
+        expected = model.predict(images, batch_size=8, verbose=0)
+        times = {batch: interleaved(functions, images[:batch], repeats) for batch in (1, 8)}
+        print("| | batch 1, ms | batch 8, images/s | logits differ by | same class |\n|---|---|---|---|---|")
+        for name, function in functions.items():
+            actual = np.concatenate([function(images[i : i + 8]) for i in range(0, len(images), 8)])
+            parity = f"{np.abs(actual - expected).max() / np.abs(expected).max():.0e}"
+            parity += f" | {np.mean(actual.argmax(1) == expected.argmax(1)):.1%}"
+            parity = "other weights |" if name.startswith("keras.applications") else parity
+            print(f"| {name} | {1000 * times[1][name]:.1f} | {8 / times[8][name]:.1f} | {parity} |")
+        bytes_signature(folder, repeats)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

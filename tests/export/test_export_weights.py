@@ -1,0 +1,101 @@
+"""Weights without a run, bfloat16, strictness, stages; runs in mixed precision; the plain graph."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import TINY_RUN, run
+
+
+def report_of(output):
+    return json.loads((output / "1" / "export_report.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def from_file(tmp_path_factory, photographs):
+    """(the network, the folder of an export of its weights' file)."""
+    import keras
+
+    import keras_resnet
+
+    folder = tmp_path_factory.mktemp("weights")
+    keras.utils.set_random_seed(0)
+    model = keras_resnet.build(keras_resnet.SPECS["cifar_resnet20"], classes=3)
+    keras_resnet.save_weights(model, str(folder / "three.safetensors"))
+    (folder / "labels.txt").write_text("cat\ndog\nno animal, <b>\n")
+    process = run(
+        "export.py",
+        f"--weights={folder / 'three.safetensors'}",
+        f"--output={folder / 'out'}",
+        f"--labels={folder / 'labels.txt'}",
+        f"--images={photographs}",
+        "--precision=bfloat16,int8",
+        "--stages",
+        "--version=5",
+        "--set=export.bad_images=fail",
+        "--set=export.top_k=2",
+        "--set=export.agreement=0.5",
+    )
+    assert process.returncode == 0, process.stderr
+    return model, folder / "out"
+
+
+def test_weights_alone_are_served_as_they_were_tested(from_file, photographs):
+    """The signature prepares images by the weights' own protocol, and answers as the network does, in bfloat16."""
+    import tensorflow as tf
+
+    from keras_resnet.data.transforms import for_test
+
+    model, output = from_file
+    report = json.loads((output / "5" / "export_report.json").read_text())
+    assert (report["version"], report["network"], report["settings"]["bad_images"]) == (5, "cifar_resnet20", "fail")
+    kinds = [(artifact["format"], artifact["precision"]) for artifact in report["artifacts"]]
+    assert kinds == [("saved_model", "bfloat16"), ("litert", "int8")]
+    assert report["artifacts"][0]["parity"]["real_images"] == 60  # every second; the others calibrate
+    loaded = tf.saved_model.load(str(output / "5"))
+    content = next(photographs.rglob("*.jpeg")).read_bytes()
+    image = for_test(tf.io.decode_jpeg(content, 3), 32).numpy()
+    scores = tf.nn.softmax(model.predict(image[None], verbose=0)[0]).numpy()
+    answer = loaded.signatures["serving_default"](image_bytes=tf.constant([content]))
+    np.testing.assert_allclose(answer["scores"].numpy()[0], np.sort(scores)[::-1][:2], atol=0.02)
+    labels = [b"cat", b"dog", b"no animal, <b>"]
+    assert answer["labels"].numpy()[0].tolist() == [labels[i] for i in answer["classes"].numpy()[0]]
+    stages = loaded.signatures["stages"](images=tf.zeros((2, 32, 32, 3)))
+    assert {name: tuple(value.shape) for name, value in stages.items()} == {
+        "stage1": (2, 32, 32, 16), "stage2": (2, 16, 16, 32), "stage3": (2, 8, 8, 64),
+    }  # fmt: skip
+
+
+def test_a_strict_export_names_the_row(from_file):
+    import tensorflow as tf
+
+    answer = tf.saved_model.load(str(from_file[1] / "5")).signatures["serving_default"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 1 has 0 bytes"):
+        answer(image_bytes=tf.constant([tf.io.encode_jpeg(np.zeros((9, 9, 3), np.uint8)).numpy(), b""]))
+
+
+def test_int8_needs_images(tmp_path, from_file):
+    weights = from_file[1].parent / "three.safetensors"
+    process = run("export.py", f"--weights={weights}", f"--output={tmp_path / 'out'}", "--precision=int8")
+    assert process.returncode == 2, process.stderr
+    assert process.stderr.splitlines()[-1].startswith("error: --precision=int8: needs a hundred images or more")
+    (tmp_path / "labels.txt").write_text("one\n")
+    process = run(
+        "export.py", f"--weights={weights}", f"--output={tmp_path / 'out'}", f"--labels={tmp_path}/labels.txt"
+    )
+    assert process.returncode == 2, process.stderr
+    assert process.stderr.splitlines()[-1].endswith("labels.txt: has 1 lines, the weights have 3 classes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimize", ["fold", "none"])
+def test_a_run_in_mixed_precision_over_two_replicas(tmp_path, optimize):
+    flags = [f"--set={assignment}" for assignment in (*TINY_RUN, "train.precision=mixed_bfloat16")]
+    trained = run("train.py", "--strategy=mirrored", "--virtual_devices=2", f"--workdir={tmp_path / 'run'}", *flags)
+    assert trained.returncode == 0, trained.stderr
+    output = tmp_path / "out"
+    process = run("export.py", f"--workdir={tmp_path / 'run'}", f"--output={output}", f"--optimize={optimize}")
+    assert process.returncode == 0, process.stderr
+    artifact = report_of(output)["artifacts"][0]
+    assert artifact["parity"]["relative_error"] <= 1e-5
+    assert ("ReadVariableOp" in artifact["operators"]) == (optimize == "none")

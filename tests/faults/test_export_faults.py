@@ -1,0 +1,262 @@
+"""Exports that are killed, watched, run at once, or have no room; images that nobody should send (S1, S2, S5 to S8)."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, run
+from faults_rig import LONG
+
+# Publishes tiny SavedModels one after the other, as export.py does; each answers with a number of its own, which its
+# labels and its other files hold too.
+PUBLISH = """
+import os, sys
+import tensorflow as tf
+from keras_resnet.export.publishing import publish, writing_aside
+output, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for number in range(first, first + count):
+    with writing_aside(output) as aside:
+        module = tf.Module()
+        module.answer = tf.function(lambda: {"number": tf.constant(number)}, input_signature=[])
+        tf.saved_model.save(module, aside + "/saved_model", signatures={"serving_default": module.answer})
+        os.makedirs(aside + "/saved_model/assets.extra")
+        os.makedirs(aside + "/litert")
+        for name in ("saved_model/assets.extra/labels.txt", "litert/version.tflite", "litert/version-int8.tflite"):
+            with open(os.path.join(aside, name), "w") as file:
+                file.write(str(number))
+        print(number, publish(aside, output)[0], flush=True)
+"""
+
+# Looks for the highest number and loads it, again and again, as TF Serving does; one line per load.
+POLL = """
+import os, sys, time
+import tensorflow as tf
+output, until = sys.argv[1], int(sys.argv[2])
+last = loads = 0
+print("ready", flush=True)
+while last < until:
+    time.sleep(0.01)
+    version = max((int(name) for name in os.listdir(output) if name.isdecimal()), default=0)
+    if version == last:
+        continue
+    assert version > last, f"{version} after {last}"
+    folder = os.path.join(output, str(version))
+    number = int(tf.saved_model.load(folder).signatures["serving_default"]()["number"])
+    others = [folder + "/assets.extra/labels.txt"] + [f"{output}/litert/{version}{end}.tflite" for end in ("", "-int8")]
+    assert [int(open(path).read()) for path in others] == [number] * 3, version
+    last, loads = version, loads + 1
+print(loads)
+"""
+
+
+def start(script, *arguments):
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def versions(output):
+    return sorted(int(name) for name in os.listdir(output) if name.isdecimal())
+
+
+def leftovers(output):
+    return [name for name in os.listdir(output) if name.startswith((".tmp", ".claim"))]
+
+
+def test_killed_while_exporting(tmp_path, figure):
+    """Whatever is in sight after a kill is whole; the next export sweeps the rest away."""
+    import tensorflow as tf
+
+    times, kills = random.Random(0), 30 if LONG else 2
+    (tmp_path / "litert").mkdir()
+    for _ in range(kills):
+        process = start(PUBLISH, tmp_path, 0, 10**6)
+        process.stdout.readline()  # until the first is in sight
+        time.sleep(times.uniform(0, 0.3))
+        process.kill()
+        process.wait()
+        for version in versions(tmp_path):
+            number = int(tf.saved_model.load(str(tmp_path / str(version))).signatures["serving_default"]()["number"])
+            for ending in ("", "-int8"):
+                assert (tmp_path / "litert" / f"{version}{ending}.tflite").read_text() == str(number)
+            assert (tmp_path / str(version) / "assets.extra" / "labels.txt").read_text() == str(number)
+    last = start(PUBLISH, tmp_path, 7, 1)
+    assert last.wait() == 0, last.stderr.read()
+    assert leftovers(tmp_path) == []
+    there = versions(tmp_path)
+    assert sorted(os.listdir(tmp_path / "litert")) == sorted(f"{v}{e}.tflite" for v in there for e in ("", "-int8"))
+    figure("S1", f"{kills} kills, {len(there)} versions in sight, all whole")
+
+
+# What export.py does at the time: writing, converting, verifying, between its renames, after the last.
+POINTS = {
+    "after the SavedModel": "export.export:write_saved_model:after:1:kill",
+    "after LiteRT": "export.export:write_litert:after:1:kill",
+    "before verifying": "export.export:verify_in_child:before:1:kill",
+    "between the renames": "export.publishing:_show:before:2:kill",
+    "after the last rename": "export.publishing:_show:after:2:kill",
+}
+
+
+@pytest.mark.skipif(not LONG, reason="make faults: half a minute for each point")
+@pytest.mark.parametrize("point", POINTS)
+def test_export_py_killed_at_a_point(finished_run, tmp_path, figure, point):
+    flags = ["export.py", f"--workdir={finished_run}", f"--output={tmp_path}"]
+    process = run("tests/faults/fault_at.py", POINTS[point], *flags)
+    assert process.returncode == -9, process.stderr
+    assert versions(tmp_path) == ([1] if point == "after the last rename" else [])
+    assert len(leftovers(tmp_path)) >= 1
+    process = run(*flags)
+    assert process.returncode == 0, process.stderr
+    assert leftovers(tmp_path) == []
+    there = versions(tmp_path)
+    assert len(there) == (2 if point == "after the last rename" else 1)
+    assert sorted(os.listdir(tmp_path / "litert")) == [f"{version}.tflite" for version in there]
+    figure("S1", f"export.py killed {point}: nothing half in sight, swept by the next")
+
+
+def test_versions_that_a_server_watches(tmp_path, figure):
+    """Two exporters at once, and a reader that polls every 10 ms: no load fails, versions only grow."""
+    each = 25 if LONG else 3
+    reader = start(POLL, tmp_path, 2 * each)
+    reader.stdout.readline()
+    exporters = [start(PUBLISH, tmp_path, 1000 * i, each) for i in (1, 2)]
+    outputs = [exporter.communicate(timeout=300) for exporter in exporters]
+    assert [exporter.returncode for exporter in exporters] == [0, 0], outputs
+    stdout, stderr = reader.communicate(timeout=120)
+    assert reader.returncode == 0, stderr
+    assert versions(tmp_path) == list(range(1, 2 * each + 1))
+    figure("S2", f"{2 * each} exports by two processes, {stdout.strip()} loads, 0 failed, 0 mixed")
+
+
+@pytest.mark.parametrize("point", ["write_saved_model", "write_warmup", "write_litert"] if LONG else ["write_litert"])
+def test_a_full_disk(finished_run, tmp_path, figure, point):
+    """No file can grow beyond 100 kB from then on: one line, exit code 5, and nothing new in sight."""
+    (tmp_path / "3").mkdir()
+    fault = f"export.export:{point}:before:1:full"
+    process = run("tests/faults/fault_at.py", fault, "export.py", f"--workdir={finished_run}", f"--output={tmp_path}")
+    assert process.returncode == 5, process.stderr
+    lines = [line for line in process.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"error: {tmp_path}: cannot be written (")
+    assert lines[0].endswith("nothing was published")
+    assert "Traceback" not in process.stderr
+    assert versions(tmp_path) == [3]
+    assert leftovers(tmp_path) == []
+    figure("S8", f"no room in {point}: exit code 5, one line, nothing published")
+
+
+def test_a_number_that_is_taken(finished_run, tmp_path):
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "saved_model.pb").write_text("somebody's")
+    process = run("export.py", f"--workdir={finished_run}", f"--output={tmp_path}", "--version=3")
+    assert process.returncode == 2, process.stderr
+    assert process.stderr.splitlines()[-1] == (
+        f"error: --version=3: is there already, in {tmp_path}; 4 would be the next"
+    )
+    assert (tmp_path / "3" / "saved_model.pb").read_text() == "somebody's"
+    assert leftovers(tmp_path) == []
+
+
+# A classifier of 64 x 64 images whose network takes no time, exported as every other.
+EXPORT = """
+import sys
+import tensorflow as tf
+from keras_resnet.classification.signatures import Protocol, classification_signatures
+from keras_resnet.config import Export
+from keras_resnet.export.saved_model import write_saved_model
+def network(images):
+    pooled = tf.reduce_mean(images, (1, 2))
+    return {"logits": pooled / 50, "features": pooled}
+protocol = Protocol(image_shape=(64, 64, 3), crop_fraction=0.875)
+labels = ("red", "green", "blue")
+signatures = classification_signatures(network, labels=labels, protocol=protocol, settings=Export())
+write_saved_model(signatures, sys.argv[1], labels)
+"""
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("colours") / "1"
+    process = run("-c", EXPORT, folder)
+    assert process.returncode == 0, process.stderr
+    return folder
+
+
+def hostile(folder, *arguments):
+    """Runs hostile_images.py, which knows nothing of this package, on an exported model."""
+    script = ROOT / "tests" / "faults" / "hostile_images.py"
+    process = subprocess.run(
+        [sys.executable, "-I", str(script), str(folder), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=580,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def test_mutated_images(colours, figure):
+    """Every reply has a status for every row; memory stays bounded; good neighbours answer as they do alone."""
+    count = 5000 if LONG else 200
+    found = hostile(colours, count)
+    assert found["rows"] == count
+    assert found["statuses"]["OK"] + sum(n for s, n in found["statuses"].items() if s != "OK") == count
+    assert found["statuses"]["OK"] > 0
+    assert len(found["statuses"]) >= 4
+    assert found["worst_neighbour"] <= 1e-5
+    assert found["grown_mib"] < 256
+    figure(
+        "S5",
+        f"{count} mutated images of {found['seeds']} kinds: 0 crashes, {found['statuses']['OK']} read, memory "
+        f"+{found['grown_mib']:.0f} MiB, p99 {found['p99_ms']:.0f} ms",
+    )
+    figure(
+        "S6", f"good rows beside bad ones in {found['batches']} batches of 32: within {found['worst_neighbour']:.0e}"
+    )
+
+
+def test_warmup_requests_that_fail_are_not_committed(colours, tmp_path, figure):
+    """Replayed before anything is in sight: TF Serving does not load a version whose requests fail."""
+    import shutil
+
+    import tensorflow as tf
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    from keras_resnet.export.verify import replay
+    from keras_resnet.export.warmup import FILE, write_warmup
+
+    folder = tmp_path / "1"
+    shutil.copytree(colours, folder)
+    assert write_warmup(str(folder), (1, 3), (64, 64, 3)) == 8
+    assert replay(str(folder)) == 8
+    path = folder / FILE
+    good = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+
+    def spoil(change):
+        log = PredictionLog.FromString(good[-1])
+        change(log.predict_log.request)
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in (*good, log.SerializeToString()):
+                writer.write(record)
+
+    def other_input(request):
+        request.inputs["pictures"].CopyFrom(tf.make_tensor_proto([b"x"]))
+
+    def bad_image(request):
+        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([b"x"]))
+
+    for change in (other_input, bad_image, lambda request: setattr(request.model_spec, "signature_name", "nobody's")):
+        spoil(change)
+        with pytest.raises((ValueError, TypeError, KeyError)):
+            replay(str(folder))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(tf.errors.DataLossError):
+        replay(str(folder))
+    figure("S7", "4 kinds of bad warm-up requests, none passes the replay")
