@@ -82,7 +82,10 @@ def quantized_onnx(path, calibration):
 
     prepared, output = path + ".prepared.onnx", path + ".int8.onnx"
     quant_pre_process(path, prepared)
-    q.quantize_static(prepared, output, Reader(), per_channel=True, activation_type=q.QuantType.QUInt8)
+    few = {"CalibMaxIntermediateOutputs": 4}  # it keeps every layer's outputs of so many images
+    q.quantize_static(
+        prepared, output, Reader(), per_channel=True, activation_type=q.QuantType.QUInt8, extra_options=few
+    )
     return output
 
 

@@ -186,7 +186,10 @@ class Classification:
 
     def signatures(self, network, stages=False):
         """The exported functions, see `classification_signatures`."""
-        protocol = Protocol(image_shape=self.image_shape, crop_fraction=self.config.eval.crop_fraction)
+        test = self.config.eval
+        protocol = Protocol(
+            image_shape=self.image_shape, crop_fraction=test.crop_fraction, interpolation=test.interpolation
+        )
         return classification_signatures(
             network, labels=self.labels, protocol=protocol, settings=self.settings, stages=stages
         )

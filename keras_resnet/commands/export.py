@@ -8,6 +8,7 @@ from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.formats import Plan
 
+_STEMS = ("stem_conv", "stem_conv1")  # the first convolution
 _EXAMPLE = "python export.py --workdir=runs/latest --output=exports/digits"
 
 
@@ -87,22 +88,29 @@ def _of_run(source) -> tuple[Any, Any, dict]:
 def _of_weights(source) -> tuple[Any, Any, dict]:
     import keras
 
-    from keras_resnet.applications import from_weights
+    from keras_resnet.applications import assemble
     from keras_resnet.classification.pretrained import PretrainedClassifier
+    from keras_resnet.weights.loading import load_pretrained
 
     settings = _settings(source.settings)
     keras.config.set_image_data_format("channels_last")
     try:
-        model = from_weights(source.weights, classifier_activation=None)
+        pretrained = load_pretrained(source.weights)
+        if not pretrained.classes:
+            raise ValueError("has no classifier; there is nothing to answer")
+        for line in pretrained.assumed:
+            print(f"  assumed: {line}")
+        about = pretrained.description
+        side = about.preparation.image_size or about.spec.image_size
+        stem = next(pretrained.arrays[f"{name}/kernel"] for name in _STEMS if f"{name}/kernel" in pretrained.arrays)
+        shape = (side, side, stem.shape[2])
+        model = assemble(about.spec, pretrained, input_shape=shape, classifier_activation=None)
     except (ValueError, OSError) as error:
-        raise ConfigError(f"--weights={source.weights}: {str(error).splitlines()[0]}") from None
-    if model.layers[-1].name != "logits":
-        raise ConfigError(f"--weights={source.weights}: has no classifier; there is nothing to answer")
-    description = model.description  # type: ignore[attr-defined]  # set by from_weights
-    labels = _labels(source.labels, model.output.shape[-1])
-    what = PretrainedClassifier(labels, model.inputs[0].shape[1:], description.preparation, settings, source.images)
-    provenance = {"network": description.spec.name, "weights": source.weights, "source": description.source}
-    return what, model, provenance
+        text = str(error).splitlines()[0].removeprefix(f"{source.weights}: ")
+        raise ConfigError(f"--weights={source.weights}: {text}") from None
+    labels = _labels(source.labels, about.labels, pretrained.classes)
+    what = PretrainedClassifier(labels, shape, about.preparation, settings, source.images)
+    return what, model, {"network": about.spec.name, "weights": source.weights, "source": about.source}
 
 
 def _settings(assignments):
@@ -112,8 +120,10 @@ def _settings(assignments):
     return changed(Config.model_validate({"train": {"steps": 1}}), assignments).export
 
 
-def _labels(path, classes):
-    """A name for each class, from a file of a name a line; without one, their numbers."""
+def _labels(path, known, classes):
+    """A name for each class: from a file of a name a line, else those that came with the weights, else numbers."""
+    if not path and known:
+        return known
     if not path:
         print(f"  --labels=FILE names the {classes} classes; without it they are numbers")
         return tuple(map(str, range(classes)))

@@ -3,33 +3,13 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from conftest import ROOT, run
 from faults_rig import LONG
-
-# Publishes tiny SavedModels one after the other, as export.py does; each answers with a number of its own, which its
-# labels and its other files hold too.
-PUBLISH = """
-import os, sys
-import tensorflow as tf
-from keras_resnet.export.publishing import publish, writing_aside
-output, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-for number in range(first, first + count):
-    with writing_aside(output) as aside:
-        module = tf.Module()
-        module.answer = tf.function(lambda: {"number": tf.constant(number)}, input_signature=[])
-        tf.saved_model.save(module, aside + "/saved_model", signatures={"serving_default": module.answer})
-        os.makedirs(aside + "/saved_model/assets.extra")
-        os.makedirs(aside + "/litert")
-        for name in ("saved_model/assets.extra/labels.txt", "litert/version.tflite", "litert/version-int8.tflite"):
-            with open(os.path.join(aside, name), "w") as file:
-                file.write(str(number))
-        print(number, publish(aside, output)[0], flush=True)
-"""
 
 # Looks for the highest number and loads it, again and again, as TF Serving does; one line per load.
 POLL = """
@@ -53,10 +33,16 @@ print(loads)
 """
 
 
-def start(script, *arguments):
-    command = [sys.executable, "-c", script, *map(str, arguments)]
+PUBLISH = "tests/faults/publish_forever.py"
+
+
+def start(*command):
+    """A process of Python that runs on its own, with what it prints."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    arguments = [sys.executable, *map(str, command)]
+    return subprocess.Popen(
+        arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def versions(output):
@@ -71,21 +57,20 @@ def test_killed_while_exporting(tmp_path, figure):
     """Whatever is in sight after a kill is whole; the next export sweeps the rest away."""
     import tensorflow as tf
 
-    times, kills = random.Random(0), 30 if LONG else 2
+    times, kills = random.Random(0), 30 if LONG else 4
     (tmp_path / "litert").mkdir()
     for _ in range(kills):
-        process = start(PUBLISH, tmp_path, 0, 10**6)
-        process.stdout.readline()  # until the first is in sight
-        time.sleep(times.uniform(0, 0.3))
-        process.kill()
-        process.wait()
+        first = tmp_path / str(max(versions(tmp_path), default=0) + 1) / "saved_model.pb"
+        signals = [(first, times.uniform(0, 0.3), signal.SIGKILL)]
+        process = run(PUBLISH, tmp_path, 0, 10**6, signals=signals)
+        assert process.returncode == -signal.SIGKILL, process.stderr
         for version in versions(tmp_path):
             number = int(tf.saved_model.load(str(tmp_path / str(version))).signatures["serving_default"]()["number"])
             for ending in ("", "-int8"):
                 assert (tmp_path / "litert" / f"{version}{ending}.tflite").read_text() == str(number)
             assert (tmp_path / str(version) / "assets.extra" / "labels.txt").read_text() == str(number)
-    last = start(PUBLISH, tmp_path, 7, 1)
-    assert last.wait() == 0, last.stderr.read()
+    last = run(PUBLISH, tmp_path, 7, 1)
+    assert last.returncode == 0, last.stderr
     assert leftovers(tmp_path) == []
     there = versions(tmp_path)
     assert sorted(os.listdir(tmp_path / "litert")) == sorted(f"{v}{e}.tflite" for v in there for e in ("", "-int8"))
@@ -122,7 +107,7 @@ def test_export_py_killed_at_a_point(finished_run, tmp_path, figure, point):
 def test_versions_that_a_server_watches(tmp_path, figure):
     """Two exporters at once, and a reader that polls every 10 ms: no load fails, versions only grow."""
     each = 25 if LONG else 3
-    reader = start(POLL, tmp_path, 2 * each)
+    reader = start("-c", POLL, tmp_path, 2 * each)
     reader.stdout.readline()
     exporters = [start(PUBLISH, tmp_path, 1000 * i, each) for i in (1, 2)]
     outputs = [exporter.communicate(timeout=300) for exporter in exporters]
