@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 
 import pytest
 from filelock import FileLock
@@ -52,6 +53,8 @@ def no_locks(monkeypatch):
 def test_publishers_at_once_get_versions_of_their_own(tmp_path, monkeypatch, locks):
     """Twenty of them: every version is whole, none is lost or replaced. The file system needs no hard links."""
     monkeypatch.setattr(os, "link", None)
+    show = publishing._show
+    monkeypatch.setattr(publishing, "_show", lambda *paths: (time.sleep(0.005), show(*paths)))  # others' chance
     if not locks:
         no_locks(monkeypatch)
     (tmp_path / "out" / "litert").mkdir(parents=True)
