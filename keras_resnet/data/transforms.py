@@ -9,24 +9,27 @@ _COLOR_DEVIATIONS = (0.2175, 0.0188, 0.0045)
 _COLOR_COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 
 
-def for_test(image, size, crop_fraction=1.0):
+def for_test(image, size, crop_fraction=1.0, interpolation="bilinear"):
     """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized, then cropped from the centre.
 
     The shorter side becomes size / crop_fraction pixels (224 / 0.875 = 256 in the papers' single-crop test).
     Training's validation and the exported model both go through here. An image of the right size is kept
     as it is.
     """
-    image = resize_shorter_side(image, tf.cast(tf.round(size / crop_fraction), tf.int32))
+    image = resize_shorter_side(image, tf.cast(tf.round(size / crop_fraction), tf.int32), interpolation)
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     top, left = (height - size) // 2, (width - size) // 2
     return tf.ensure_shape(image[top : top + size, left : left + size], (size, size, image.shape[-1]))
 
 
-def resize_shorter_side(image, side):
-    """image (H, W, C) -> (h, w, C) float32 of the same aspect ratio, min(h, w) = side."""
+def resize_shorter_side(image, side, interpolation="bilinear"):
+    """image (H, W, C) -> (h, w, C) float32 of the same aspect ratio, min(h, w) = side.
+
+    The kernel reads whole numbers as they are: a copy of a large image as float32 would take four times its memory.
+    """
     shape = tf.cast(tf.shape(image)[:2], tf.float32)
     scaled = tf.cast(tf.round(shape * (tf.cast(side, tf.float32) / tf.reduce_min(shape))), tf.int32)
-    return tf.image.resize(tf.cast(image, tf.float32), scaled, antialias=True)
+    return tf.cast(tf.image.resize(image, scaled, interpolation, antialias=True), tf.float32)
 
 
 def random_scale_crop(image, size, scales, seed, channels):
