@@ -40,6 +40,7 @@ ALLOWED = {
         "weights",
     },
     "export": {"errors", "task"},
+    "inference": {"data", "description", "errors", "files"},
     "classification": {"builder", "config", "data", "errors", "weights"},
     "commands": {"*"},
     "__main__": {"*"},

@@ -53,6 +53,7 @@ def main(positional):
     for name in positional:
         check_model(name, WEIGHTS.value, CHECKPOINT.value, random_weights=True)
 
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
     threads = THREADS.value or os.cpu_count() or 1
@@ -65,10 +66,10 @@ def main(positional):
         _tell(f"loading {name}")
         models.append(open_model(name, WEIGHTS.value, CHECKPOINT.value, threads))
     contents = _contents(IMAGES.value)
-    parity_images = [examples(model, contents) for model in models]
+    images = [examples(model, contents) for model in models]
     seconds = SECONDS.value * len(models) * len(sizes)
-    _tell(f"timing {len(models)} models at batch sizes {', '.join(map(str, sizes))}: about {seconds:.0f} seconds")
-    rows = benchmark(models, sizes, SECONDS.value, parity_images, _tell)
+    _tell(f"timing at batch size {', '.join(map(str, sizes))}: {seconds:.0f} seconds or more")
+    rows = benchmark(models, sizes, SECONDS.value, images, _tell)
     print(_WRITERS[FORMAT.value]([_columns(row) for row in rows], threads), end="")
 
 
@@ -83,19 +84,19 @@ def _batch_sizes():
 
 
 def _contents(names):
-    """The bytes of the pictures that are named, None where none is."""
+    """{path: bytes} of the pictures that are named, None where none is."""
     if not names:
         return None
     from keras_resnet.errors import DataError
     from keras_resnet.inference.images import find_images, read_image
     from keras_resnet.inference.predictor import Fault
 
-    contents = []
+    contents = {}
     for path in find_images(names):
         content = read_image(path)
         if isinstance(content, Fault):
             raise DataError(f"--images: {path}: {content.what}")
-        contents.append(content)
+        contents[path] = content
     return contents
 
 

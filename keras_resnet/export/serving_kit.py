@@ -8,19 +8,18 @@ import re
 from keras_resnet.errors import ConfigError, DiskError
 
 TEMPLATES = pathlib.Path(__file__).with_name("kit")
-ALLOWED_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+BATCH_SIZES = (1, 2, 4, 8)  # where no report says for which the model is warmed up
 
 
-def write_serving_kit(
-    export_dir: str, directory: str, model_name: str, batch_sizes: tuple[int, ...] = ALLOWED_BATCH_SIZES
-) -> list[str]:
+def write_serving_kit(export_dir: str, directory: str, model_name: str) -> list[str]:
     """Writes configuration, clients and smoke test for TF Serving.
+
+    The server fills batches up to the sizes for which the newest version is warmed up.
 
     Args:
         export_dir: the folder that the versions lie in; mounted by its absolute path.
         directory: where the kit goes. What is there stays: a file that differs is not replaced.
         model_name: under which clients ask.
-        batch_sizes: what the server fills batches up to, rising.
 
     Returns:
         The files' paths.
@@ -31,6 +30,7 @@ def write_serving_kit(
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model_name):
         raise ConfigError(f'the model\'s name "{model_name}": expected letters, digits, ".", "_" and "-" alone')
+    batch_sizes = _warmed_up(export_dir)
     values = {
         "MODEL_NAME": model_name,
         # A string of JSON is one of YAML; compose takes $ for the beginning of a variable.
@@ -52,6 +52,17 @@ def write_serving_kit(
         return [_write(os.path.join(directory, name), content) for name, content in contents.items()]
     except OSError as error:
         raise DiskError(f"--serving_kit={directory}: cannot be written ({error.strerror})") from None
+
+
+def _warmed_up(export_dir):
+    """The batch sizes of the newest version's warm-up requests, rising."""
+    reports = pathlib.Path(export_dir).glob("[0-9]*/export_report.json")
+    newest = max(reports, key=lambda path: int(path.parent.name), default=None)
+    try:
+        sizes = json.loads(newest.read_text())["warmup"]["batch_sizes"] if newest else BATCH_SIZES
+        return sorted(int(size) for size in sizes) or BATCH_SIZES
+    except (OSError, ValueError, KeyError, TypeError):
+        return BATCH_SIZES
 
 
 def _filled(text, values):

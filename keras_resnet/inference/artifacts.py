@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 
 from keras_resnet.description import Preparation
 
 REPORT = "export_report.json"
+SMALL = 96  # pixels: up to here networks are tested on the whole image, from here on on its middle
 
 
 def numbered(classes: int) -> tuple[str, ...]:
@@ -19,12 +21,12 @@ def read_labels(path: str, classes: int) -> tuple[str, ...] | None:
     """A label a line; None where there is no such file or it has another number of lines."""
     try:
         with open(path, encoding="utf-8") as file:
-            return _fitting(file.read(), path, classes)
+            return _fitting(lines(file.read()), path, classes)
     except (OSError, UnicodeDecodeError):
         return None
 
 
-def labels_of(packed: str | None, path: str, classes: int) -> tuple[str, ...]:
+def labels_of(packed: Sequence[str] | None, path: str, classes: int) -> tuple[str, ...]:
     """Labels of an artifact: those packed into it, else those of the SavedModel of the same version, else numbers."""
     own = _fitting(packed, path, classes) if packed else None
     folder = version_folder(path)
@@ -32,12 +34,16 @@ def labels_of(packed: str | None, path: str, classes: int) -> tuple[str, ...]:
     return own or beside or numbered(classes)
 
 
-def _fitting(text, path, classes):
-    labels = tuple(text.removesuffix("\n").split("\n"))
+def lines(text: str) -> list[str]:
+    """Of a label a line, nothing else ends a line than \\n."""
+    return text.removesuffix("\n").split("\n")
+
+
+def _fitting(labels, path, classes):
     if len(labels) != classes:
         print(f"WARNING: {path}: {len(labels)} labels for {classes} classes; showing numbers", file=sys.stderr)
         return None
-    return labels
+    return tuple(labels)
 
 
 def version_folder(path: str) -> str | None:
@@ -50,16 +56,27 @@ def version_folder(path: str) -> str | None:
 
 
 def read_preparation(path: str, size: int | None = None) -> tuple[Preparation, int | None]:
-    """(how images are made ready for an artifact, their height and width where it is said).
+    """(how images are made ready for an artifact, their height and width where it is known), from its report.
 
-    Without a report, images are taken as it is usual for their size, and a line says so.
+    Args:
+        path: of a SavedModel's folder, or of another artifact beside it.
+        size: height and width that the artifact takes, where it says so itself.
     """
-    folder = version_folder(path)
+    report = _report(version_folder(path))
+    if size is None:
+        size = (report.get("image_shape") or [None])[0]
+    said = report.get("preparation") or {}
+    fraction = 0.875 if size and size > SMALL else 1.0
+    if not said and os.path.isfile(path):
+        print(f"{path}: assumed: the central {fraction:.1%} of an image's shorter side, as is usual", file=sys.stderr)
+    known = {field.name: said[field.name] for field in fields(Preparation) if field.name in said}
+    return Preparation(**{"image_size": size, "crop_fraction": fraction} | known), size
+
+
+def _report(folder):
     try:
         with open(os.path.join(folder or "", REPORT), encoding="utf-8") as file:
-            said = json.load(file)["preparation"]
-        known = {field.name: said[field.name] for field in fields(Preparation) if field.name in said}
-        preparation = Preparation(**known)
-        return preparation, preparation.image_size or size
-    except (OSError, ValueError, KeyError, TypeError):
-        return Preparation(image_size=size, crop_fraction=0.875 if size and size > 96 else 1.0), size
+            report = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}

@@ -1,7 +1,7 @@
 """Latency, throughput and parity of several networks, in turn in one process."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,8 +124,8 @@ def parity(logits: np.ndarray, reference: np.ndarray) -> Parity | None:
     return Parity(error, float((logits.argmax(-1) == reference.argmax(-1)).mean()))
 
 
-def examples(model: Predictor, contents: Sequence[bytes] | None = None) -> np.ndarray:
-    """Images (N, H, W, C) as a model takes them: pictures, or parts of scikit-learn's two photographs, prepared.
+def examples(model: Predictor, contents: Mapping[str, bytes] | None = None) -> np.ndarray:
+    """Images (N, H, W, C) as a model takes them: pictures {path: bytes}, or parts of scikit-learn's two photographs.
 
     Raises:
         DataError: one cannot be decoded.
@@ -135,11 +135,11 @@ def examples(model: Predictor, contents: Sequence[bytes] | None = None) -> np.nd
         pictures = _parts_of_photographs(channels)
     else:
         pictures = []
-        for number, content in enumerate(contents, 1):
+        for path, content in contents.items():
             try:
                 pictures.append(decoded(content, channels))
             except DataError as error:
-                raise DataError(f"--images: picture {number} {error}") from None
+                raise DataError(f"--images: {path}: {error}") from None
     return np.stack([prepared(pixels, model.preparation, model.image_shape[0]) for pixels in pictures])
 
 

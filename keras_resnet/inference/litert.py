@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_resnet.errors import ConfigError
-from keras_resnet.inference.artifacts import labels_of, read_preparation
+from keras_resnet.inference.artifacts import labels_of, lines, read_preparation
 from keras_resnet.inference.images import answer_prepared
 
 SIGNATURE = "predict_images"
@@ -47,11 +47,11 @@ class LiteRTPredictor:
 
 
 def _packed_labels(path):
-    """The text of labels.txt in the zip archive that the file ends with, None where there is none."""
+    """The lines of labels.txt in the zip archive that the file ends with, None where there is none."""
     with open(path, "rb") as file:
         content = io.BytesIO(file.read())
     try:
-        return zipfile.ZipFile(content).read("labels.txt").decode()
+        return lines(zipfile.ZipFile(content).read("labels.txt").decode())
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
         return None
 

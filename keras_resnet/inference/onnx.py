@@ -1,5 +1,7 @@
 """An .onnx file, run by onnxruntime (`pip install onnxruntime`)."""
 
+import json
+
 import numpy as np
 
 from keras_resnet.errors import ConfigError
@@ -40,8 +42,8 @@ class OnnxPredictor:
                 "images (N, H, W, C) of a fixed size and logits"
             )
         self.image_shape = tuple(shape[1:])
-        packed = self._session.get_modelmeta().custom_metadata_map.get("labels")
-        self.labels = labels_of(packed, path, outputs["logits"][-1])
+        packed = self._session.get_modelmeta().custom_metadata_map.get("labels")  # a list, as JSON
+        self.labels = labels_of(json.loads(packed) if packed else None, path, outputs["logits"][-1])
         self.preparation, _ = read_preparation(path, self.image_shape[0])
         self.max_top_k = len(self.labels)
 

@@ -4,6 +4,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from keras_resnet.files import write_aside
@@ -12,6 +13,7 @@ from keras_resnet.inference.predictor import Prediction
 
 MAX_SHOWN = 20  # images in a picture
 LONGEST = 26  # characters of a label or title
+_HEAT = ListedColormap(["#D55E00"])  # one colour, more of it where the map is higher
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def _draw_image(cell, shown):
     cell.imshow(pixels, cmap="gray" if grey else None, vmin=0, vmax=255, extent=place)
     if shown.heat_map is not None:
         heat = shown.heat_map / max(float(shown.heat_map.max()), 1e-12)
-        cell.imshow(heat, cmap="inferno", alpha=0.55 * heat, vmin=0, vmax=1, extent=place, interpolation="bilinear")
+        smooth = {"extent": place, "interpolation": "bilinear"}
+        cell.imshow(heat, cmap=_HEAT, alpha=0.7 * heat, vmin=0, vmax=1, **smooth)
     cell.set_title(_short(shown.title), fontsize=8, parse_math=False)
 
 

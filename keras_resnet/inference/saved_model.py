@@ -57,8 +57,8 @@ class SavedModelPredictor:
         outputs = {name: value.numpy() for name, value in self._answer(image_bytes=tf.constant(contents)).items()}
         answers: list[Answer] = []
         for i in range(len(contents)):
-            status = outputs["status"][i].decode() if self._has_status else "ok"
-            if status != "ok":
+            status = outputs["status"][i].decode() if self._has_status else "OK"
+            if status != "OK":
                 answers.append(Fault(status))
                 continue
             labels = tuple(label.decode() for label in outputs["labels"][i, :top_k])

@@ -1,4 +1,4 @@
-"""The serving kit, as far as it can be seen without TF Serving: what its server would read, and what its clients send."""
+"""The serving kit, as far as it can be seen without TF Serving: what a server would read, and what clients send."""
 
 import json
 import os
@@ -211,7 +211,6 @@ def test_the_smoke_test_passes_against_a_running_server(kit, served, pictures):
 
 def test_the_smoke_test_fails_without_a_server(kit, pictures):
     environment = os.environ | {
-        "PATH": os.environ["PATH"],
         "DOCKER_HOST": "tcp://localhost:1",
         "PYTHON": sys.executable,
     }

@@ -37,9 +37,10 @@ finish() {
 }
 
 if [ "${SERVER:-}" != running ]; then
-    docker compose version > /dev/null 2>&1 || fail "docker compose is not there, or its daemon does not run"
+    { docker compose version && docker info; } > /dev/null 2>&1 ||
+        fail "docker compose is not there, or its daemon does not run"
     trap finish EXIT
-    docker compose up --detach --wait
+    docker compose up --detach --wait || fail "the server does not start"
 else
     trap finish EXIT
 fi
