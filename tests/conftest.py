@@ -121,6 +121,19 @@ def finished_run(tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="session")
+def finished_export(finished_run, tmp_path_factory):
+    """The folder of an export of that run: version 1."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    output = shared / "exported"
+    with FileLock(shared / "exported.lock"):
+        if not output.exists():
+            process = run("export.py", f"--workdir={finished_run}", f"--output={output}")
+            assert process.returncode == 0, process.stderr
+    return output
+
+
 def cut_photographs(folder, count, low=40, high=90, seed=0):
     """Writes `count` JPEGs of random parts of each of scikit-learn's two photographs: folder/{china,a flower}/*."""
     import numpy as np

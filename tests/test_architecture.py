@@ -42,6 +42,7 @@ ALLOWED = {
         "weights",
     },
     "export": {"config", "errors", "files", "task"},
+    "inference": {"data", "description", "errors", "files"},
     "classification": {"builder", "config", "data", "description", "errors", "specs", "weights"},
     "commands": {"*"},
     "__main__": {"*"},

@@ -1,0 +1,190 @@
+"""Whatever a user may name as a model -> a `Predictor`."""
+
+import os
+import sys
+
+from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
+from keras_resnet.specs import SPECS
+from keras_resnet.weights import published
+
+EXPECTED = (
+    "expected a run's folder, a file of weights, an export's folder, a SavedModel, a .tflite or .onnx file, "
+    "or a name of published weights"
+)
+
+
+def kind_of(name: str) -> str:
+    """What a user named: run, export, saved_model, litert, onnx, weights, published or network. Loads no TensorFlow.
+
+    Raises:
+        ConfigError: none of them.
+    """
+    if os.path.isdir(name):
+        there = os.listdir(name)
+        if "saved_model.pb" in there:
+            return "saved_model"
+        if "config.yaml" in there:
+            return "run"
+        if versions(name):
+            return "export"
+        if "model.safetensors" in there:
+            return "weights"
+        raise ConfigError(f"{name}: no run, no exported SavedModel and no weights lie there; {EXPECTED}")
+    if os.path.isfile(name):
+        return {".tflite": "litert", ".onnx": "onnx"}.get(os.path.splitext(name)[1], "weights")
+    if name in published.entries():
+        return "published"
+    if name in SPECS:
+        return "network"
+    if os.path.isfile(f"{name}.index"):  # the beginning of a checkpoint's file names
+        return "weights"
+    near = suggest(name, [*published.entries(), *SPECS])
+    raise ConfigError(f'no file, folder or network "{name}"; {near if near.startswith("did") else EXPECTED}')
+
+
+def versions(folder: str) -> list[str]:
+    """The versions inside an export's folder, as text, newest first."""
+    names = [name for name in os.listdir(folder) if name.isdecimal()]
+    there = [name for name in names if os.path.isfile(os.path.join(folder, name, "saved_model.pb"))]
+    return sorted(there, key=int, reverse=True)
+
+
+def check_model(name: str, weights: str | None = None, checkpoint: str = "best", random_weights: bool = False) -> str:
+    """`kind_of`, and what can be told to be wrong before TensorFlow is loaded.
+
+    Raises:
+        ConfigError: it is.
+    """
+    kind = kind_of(name)
+    check_checkpoint_name(checkpoint)
+    if kind == "run":
+        RunFolder(name).read_config()
+    if kind == "network" and not weights and not random_weights:
+        known = [entry for entry, about in published.entries().items() if about.network == name]
+        example = f"--weights={known[0] if known else 'FILE.safetensors'}"
+        raise ConfigError(f"{name}: is a network without weights; name some, for example {example}")
+    if weights and kind != "network":
+        raise ConfigError(f"--weights={weights}: is for the name of a network, such as resnet50, not for {name}")
+    return kind
+
+
+def open_model(name: str, weights: str | None = None, checkpoint: str = "best", threads: int | None = None):
+    """A `Predictor` of what a user named.
+
+    Args:
+        name: see `kind_of`; of an export's folder the newest version is taken.
+        weights: for the name of a network: a file or a name of published weights; None draws them at random.
+        checkpoint: of a run, "best", "last" or a step.
+        threads: for LiteRT and ONNX; default LiteRT's one, onnxruntime's all.
+
+    Raises:
+        ConfigError: it cannot be opened; the message is one line.
+    """
+    kind = kind_of(name)
+    if kind in ("saved_model", "export"):
+        from keras_resnet.inference.saved_model import SavedModelPredictor
+
+        folder = name if kind == "saved_model" else os.path.join(name, versions(name)[0])
+        return SavedModelPredictor(folder, name)
+    if kind == "litert":
+        from keras_resnet.inference.litert import LiteRTPredictor
+
+        return LiteRTPredictor(name, name, threads)
+    if kind == "onnx":
+        from keras_resnet.inference.onnx import OnnxPredictor
+
+        return OnnxPredictor(name, name, threads)
+    if kind == "run" or (kind == "weights" and _is_of_run(name)):
+        return _of_run(name, checkpoint)
+    return _of_network(name, weights) if kind == "network" else _with_weights(name)
+
+
+def _is_of_run(path):
+    from keras_resnet.weights.tensors import read_metadata
+
+    try:
+        return os.path.isfile(path) and "config" in read_metadata(path)
+    except ValueError:  # another format than safetensors
+        return False
+
+
+def _of_run(name, checkpoint):
+    from keras_resnet.commands.runs import load_run
+    from keras_resnet.description import Preparation
+    from keras_resnet.inference.keras_model import KerasPredictor
+
+    run = load_run(name, checkpoint)
+    if not run.finished:
+        print(f"WARNING: {name}: the run is not finished; these are the weights of step {run.step:,}", file=sys.stderr)
+    size, fraction = run.model.input_shape[1], run.task.config.eval.crop_fraction
+    return KerasPredictor(run.model, run.task.labels, Preparation(image_size=size, crop_fraction=fraction), name)
+
+
+def _of_network(name, weights):
+    """A row of the table, with weights or drawn at random."""
+    from keras_resnet.builder import build
+    from keras_resnet.inference.keras_model import KerasPredictor
+    from keras_resnet.weights.loading import check_network, load_pretrained
+
+    if weights is None:
+        model = build(SPECS[name])
+        return KerasPredictor(model, _labels(model, False), model.description.preparation, name)
+    try:
+        pretrained = load_pretrained(weights, SPECS[name])
+        check_network(pretrained, SPECS[name], {}, weights)
+    except ValueError as error:
+        raise ConfigError(f"--weights: {error}") from None
+    return _assembled(pretrained, weights, f"{name} ({weights})")
+
+
+def _with_weights(name):
+    from keras_resnet.weights.loading import load_pretrained
+
+    try:
+        pretrained = load_pretrained(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return _assembled(pretrained, name, name)
+
+
+def _assembled(pretrained, weights, source):
+    from keras_resnet.applications import assemble
+    from keras_resnet.inference.keras_model import KerasPredictor
+
+    if not pretrained.classes:
+        raise ConfigError(f"{weights}: has no classifier, so it names no classes")
+    for line in pretrained.assumed:
+        print(f"{weights}: assumed: {line}", file=sys.stderr)
+    size = pretrained.description.preparation.image_size or pretrained.spec.image_size
+    model = assemble(
+        pretrained.spec,
+        pretrained,
+        include_top=True,
+        input_tensor=None,
+        input_shape=(size, size, 3),
+        pooling=None,
+        classes=None,
+        classifier_activation=None,
+        name=pretrained.spec.name,
+        include_preprocessing=True,
+    )
+    labels = _labels(model, weights == "imagenet" or weights in published.entries())
+    return KerasPredictor(model, labels, pretrained.description.preparation, source)
+
+
+def _labels(model, of_imagenet):
+    """ImageNet's names of classes for published weights, from the file that Keras downloads once; else numbers."""
+    from keras_resnet.inference.artifacts import numbered
+
+    classes = model.output_shape[-1]
+    if of_imagenet and classes == 1000:
+        import numpy as np
+        from keras.applications.imagenet_utils import decode_predictions
+
+        try:  # a score per class that falls: decoded, the names come in the order of the classes
+            decoded = decode_predictions(-np.arange(1000, dtype=np.float32)[None], top=1000)[0]
+            return tuple(label for _, label, _ in decoded)
+        except Exception as error:  # whatever a download may fail with; names are a convenience
+            print(f"WARNING: no names of ImageNet's classes ({error}); showing numbers", file=sys.stderr)
+    return numbered(classes)

@@ -1,0 +1,55 @@
+"""Asks the server what is in images, over REST, with Python's standard library alone.
+
+python client_rest.py IMAGE... [--host localhost:8501] [--model @MODEL_NAME@]
+"""
+
+import argparse
+import base64
+import json
+import sys
+import urllib.error
+import urllib.request
+
+
+def build_body(contents: list[bytes]) -> bytes:
+    """The bytes of N pictures -> a request for the signature serving_default."""
+    instances = [{"b64": base64.b64encode(content).decode()} for content in contents]
+    return json.dumps({"instances": instances}).encode()
+
+
+def predict(host: str, model: str, contents: list[bytes], timeout: float = 60.0) -> list[dict]:
+    """The answers to N pictures: {"classes", "labels", "scores"}, best first, and "status" where the model has it.
+
+    Raises:
+        RuntimeError: the server refuses, with its own words.
+        OSError: it cannot be reached.
+    """
+    url = f"http://{host}/v1/models/{model}:predict"
+    request = urllib.request.Request(url, build_body(contents), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as reply:
+            return json.load(reply)["predictions"]
+    except urllib.error.HTTPError as error:
+        raise RuntimeError(f"{error.code}: {error.read().decode(errors='replace')[:500]}") from None
+
+
+def main() -> int:
+    """Prints a line of JSON per image."""
+    parser = argparse.ArgumentParser(description="Asks TF Serving what is in images, over REST.")
+    parser.add_argument("images", nargs="+")
+    parser.add_argument("--host", default="localhost:8501")
+    parser.add_argument("--model", default="@MODEL_NAME@", help="NAME, NAME/versions/N or NAME/labels/LABEL")
+    arguments = parser.parse_args()
+    try:
+        contents = [open(path, "rb").read() for path in arguments.images]  # noqa: SIM115
+        answers = predict(arguments.host, arguments.model, contents)
+    except (OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for path, answer in zip(arguments.images, answers, strict=True):
+        print(json.dumps({"image": path} | answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What an operations team needs beside an export: the server's configuration, clients, and a test of all of it."""
+
+import json
+import os
+import pathlib
+import re
+
+from keras_resnet.errors import ConfigError, DiskError
+
+TEMPLATES = pathlib.Path(__file__).with_name("kit")
+BATCH_SIZES = (1, 2, 4, 8)  # where no report says for which the model is warmed up
+
+
+def write_serving_kit(export_dir: str, directory: str, model_name: str) -> list[str]:
+    """Writes configuration, clients and smoke test for TF Serving.
+
+    The server fills batches up to the sizes for which the newest version is warmed up.
+
+    Args:
+        export_dir: the folder that the versions lie in; mounted by its absolute path.
+        directory: where the kit goes. What is there stays: a file that differs is not replaced.
+        model_name: under which clients ask.
+
+    Returns:
+        The files' paths.
+
+    Raises:
+        ConfigError: a name that TF Serving's addresses cannot hold, or a file is there and differs; nothing is written.
+        DiskError: it cannot be written.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model_name):
+        raise ConfigError(f'the model\'s name "{model_name}": expected letters, digits, ".", "_" and "-" alone')
+    batch_sizes = _warmed_up(export_dir)
+    values = {
+        "MODEL_NAME": model_name,
+        # A string of JSON is one of YAML; compose takes $ for the beginning of a variable.
+        "EXPORT_DIR": json.dumps(os.path.abspath(export_dir), ensure_ascii=False).replace("$", "$$"),
+        "MAX_BATCH_SIZE": str(batch_sizes[-1]),
+        "ALLOWED_BATCH_SIZES": "\n".join(f"allowed_batch_sizes: {size}" for size in batch_sizes),
+    }
+    contents = {
+        path.name: _filled(path.read_text(encoding="utf-8"), values)
+        for path in sorted(TEMPLATES.iterdir())
+        if path.is_file()
+    }
+    for name, content in contents.items():
+        path = pathlib.Path(directory, name)
+        if path.exists() and path.read_bytes() != content.encode():
+            raise ConfigError(f"--serving_kit={directory}: {path} is there already and differs; name another folder")
+    try:
+        os.makedirs(directory, exist_ok=True)
+        return [_write(os.path.join(directory, name), content) for name, content in contents.items()]
+    except OSError as error:
+        raise DiskError(f"--serving_kit={directory}: cannot be written ({error.strerror})") from None
+
+
+def _warmed_up(export_dir):
+    """The batch sizes of the newest version's warm-up requests, rising."""
+    reports = pathlib.Path(export_dir).glob("[0-9]*/export_report.json")
+    newest = max(reports, key=lambda path: int(path.parent.name), default=None)
+    try:
+        sizes = json.loads(newest.read_text())["warmup"]["batch_sizes"] if newest else BATCH_SIZES
+        return sorted(int(size) for size in sizes) or BATCH_SIZES
+    except (OSError, ValueError, KeyError, TypeError):
+        return BATCH_SIZES
+
+
+def _filled(text, values):
+    return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], text)
+
+
+def _write(path, content):
+    aside = f"{path}.tmp-{os.getpid()}"
+    with open(aside, "w", encoding="utf-8") as file:
+        file.write(content)
+    os.chmod(aside, 0o755 if path.endswith(".sh") else 0o644)
+    os.replace(aside, path)
+    return path

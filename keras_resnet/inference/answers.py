@@ -1,0 +1,119 @@
+"""Answers as lines of a table, as CSV or as JSON, one image at a time; labels and names of files are hostile."""
+
+import csv
+import io
+import json
+import re
+
+from keras_resnet.inference.predictor import Answer, Fault
+
+FORMATS = ("table", "json", "csv")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run a cell that begins with it for
+_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+def printable(text: str) -> str:
+    r"""The text on one line, without what moves a terminal's cursor: a new line becomes \n, others \x1b."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in _clean(text))
+
+
+def plain_cell(text: str) -> str:
+    """A cell for CSV that no spreadsheet takes for a formula."""
+    text = _clean(text)
+    return f"'{text}" if text.startswith(_FORMULA) or re.match(r"\s+[=+\-@]", text) else text
+
+
+def _clean(text):
+    """Names of files that are not UTF-8 can be written anywhere after this."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+class TableWriter:
+    """A line per image: its name, then label and score of each class, best first."""
+
+    def __init__(self, paths: list[str]):
+        self._width = min(max(len(printable(path)) for path in paths), 80)
+
+    def begin(self) -> str:
+        """Nothing: lines begin at once."""
+        return ""
+
+    def row(self, path: str, answer: Answer) -> str:
+        """An image's line."""
+        name = f"{printable(path):<{self._width}}"
+        if isinstance(answer, Fault):
+            return f"{name}  error: {printable(answer.what)}\n"
+        pairs = zip(answer.labels, answer.scores, strict=True)
+        return f"{name}  " + "  ".join(f"{printable(label)} {score:.3f}" for label, score in pairs) + "\n"
+
+    def end(self) -> str:
+        """Nothing."""
+        return ""
+
+
+class CsvWriter:
+    """A line per image and class: image, rank from 1, class, label, score; of a bad image one, with its error."""
+
+    def begin(self) -> str:
+        """The headings."""
+        return csv_line(["image", "rank", "class", "label", "score", "error"])
+
+    def row(self, path: str, answer: Answer) -> str:
+        """An image's lines."""
+        name = plain_cell(path)
+        if isinstance(answer, Fault):
+            return csv_line([name, "", "", "", "", plain_cell(answer.what)])
+        found = zip(answer.classes, answer.labels, answer.scores, strict=True)
+        return "".join(
+            csv_line([name, rank, number, plain_cell(label), f"{score:.6g}", ""])
+            for rank, (number, label, score) in enumerate(found, 1)
+        )
+
+    def end(self) -> str:
+        """Nothing."""
+        return ""
+
+
+class JsonWriter:
+    """A list with {"image", "predictions": [{"class", "label", "score"}]} or {"image", "error"} for each image."""
+
+    def __init__(self):
+        self._separator = "\n"
+
+    def begin(self) -> str:
+        """Opens the list."""
+        return "["
+
+    def row(self, path: str, answer: Answer) -> str:
+        """An image's object, on a line."""
+        entry: dict = {"image": _clean(path)}
+        if isinstance(answer, Fault):
+            entry["error"] = answer.what
+        else:
+            found = zip(answer.classes, answer.labels, answer.scores, strict=True)
+            entry["predictions"] = [{"class": c, "label": label, "score": score} for c, label, score in found]
+        separator, self._separator = self._separator, ",\n"
+        return separator + dump_json(entry)
+
+    def end(self) -> str:
+        """Closes the list."""
+        return "\n]\n"
+
+
+def dump_json(value) -> str:
+    """JSON that may stand inside HTML: its strings hold no < > &."""
+    return json.dumps(value).translate(_HTML)
+
+
+def writer_of(kind: str, paths: list[str]) -> TableWriter | CsvWriter | JsonWriter:
+    """The writer of a format, one of `FORMATS`."""
+    if kind == "table":
+        return TableWriter(paths)
+    return CsvWriter() if kind == "csv" else JsonWriter()
+
+
+def csv_line(cells) -> str:
+    """A line of CSV."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerow(cells)
+    return stream.getvalue()

@@ -1,0 +1,82 @@
+"""What lies with an exported artifact: its labels, and how images are made ready for it."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+
+from keras_resnet.description import Preparation
+
+REPORT = "export_report.json"
+SMALL = 96  # pixels: up to here networks are tested on the whole image, from here on on its middle
+
+
+def numbered(classes: int) -> tuple[str, ...]:
+    """Numbers in place of labels."""
+    return tuple(map(str, range(classes)))
+
+
+def read_labels(path: str, classes: int) -> tuple[str, ...] | None:
+    """A label a line; None where there is no such file or it has another number of lines."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return _fitting(lines(file.read()), path, classes)
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def labels_of(packed: Sequence[str] | None, path: str, classes: int) -> tuple[str, ...]:
+    """Labels of an artifact: those packed into it, else those of the SavedModel of the same version, else numbers."""
+    own = _fitting(packed, path, classes) if packed else None
+    folder = version_folder(path)
+    beside = read_labels(os.path.join(folder, "assets.extra", "labels.txt"), classes) if folder else None
+    return own or beside or numbered(classes)
+
+
+def lines(text: str) -> list[str]:
+    """Of a label a line, nothing else ends a line than \\n."""
+    return text.removesuffix("\n").split("\n")
+
+
+def _fitting(labels, path, classes):
+    if len(labels) != classes:
+        print(f"WARNING: {path}: {len(labels)} labels for {classes} classes; showing numbers", file=sys.stderr)
+        return None
+    return tuple(labels)
+
+
+def version_folder(path: str) -> str | None:
+    """OUT/litert/7-int8.tflite, OUT/onnx/7.onnx -> OUT/7, where export.py put the report; a folder is its own."""
+    if os.path.isdir(path):
+        return path
+    version = os.path.basename(path).partition(".")[0].partition("-")[0]
+    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(path))), version)
+    return folder if version.isdecimal() and os.path.isdir(folder) else None
+
+
+def read_preparation(path: str, size: int | None = None) -> tuple[Preparation, int | None]:
+    """(how images are made ready for an artifact, their height and width where it is known), from its report.
+
+    Args:
+        path: of a SavedModel's folder, or of another artifact beside it.
+        size: height and width that the artifact takes, where it says so itself.
+    """
+    report = _report(version_folder(path))
+    if size is None:
+        size = (report.get("image_shape") or [None])[0]
+    said = report.get("preparation") or {}
+    fraction = 0.875 if size and size > SMALL else 1.0
+    if not said and os.path.isfile(path):
+        print(f"{path}: assumed: the central {fraction:.1%} of an image's shorter side, as is usual", file=sys.stderr)
+    known = {field.name: said[field.name] for field in fields(Preparation) if field.name in said}
+    return Preparation(**{"image_size": size, "crop_fraction": fraction} | known), size
+
+
+def _report(folder):
+    try:
+        with open(os.path.join(folder or "", REPORT), encoding="utf-8") as file:
+            report = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}

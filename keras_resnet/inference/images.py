@@ -1,0 +1,98 @@
+"""Pictures from files, folders and patterns, and from bytes to what a network takes."""
+
+import glob
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.data import transforms
+from keras_resnet.data.decode import decode
+from keras_resnet.data.faults import reason
+from keras_resnet.data.folder import EXTENSIONS
+from keras_resnet.data.scan import MAX_PIXELS, read_header
+from keras_resnet.description import Preparation
+from keras_resnet.errors import DataError
+from keras_resnet.inference.predictor import Answer, Fault, Predictor, best_classes
+
+
+def find_images(names: Sequence[str]) -> list[str]:
+    """Files as they are named, those that a pattern matches, and the pictures anywhere in a folder, sorted.
+
+    What matches nothing stays, so that it gets a line of its own in the answers.
+    """
+    found: list[str] = []
+    for name in names:
+        if not os.path.lexists(name) and glob.has_magic(name):
+            matches = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
+            found += matches or [name]
+        elif os.path.isdir(name):
+            found += _pictures(name) or [name]
+        else:
+            found.append(name)
+    return found
+
+
+def _pictures(folder):
+    found = []
+    for inside, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        pictures = [name for name in sorted(files) if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
+        found += [os.path.join(inside, name) for name in pictures]
+    return found
+
+
+def read_image(path: str) -> bytes | Fault:
+    """A picture's bytes, looked at only as far as its header: what is far too large is not handed on."""
+    if os.path.isdir(path):
+        return Fault(f"holds no pictures ({', '.join(EXTENSIONS)})")
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        no_match = glob.has_magic(path) and not os.path.lexists(path)
+        return Fault("matches no file" if no_match else f"cannot be read ({error.strerror})")
+    if not content:
+        return Fault("has 0 bytes")
+    header = read_header(content)
+    if header and header.height * header.width > MAX_PIXELS:
+        return Fault(f"{header.height} x {header.width} pixels, more than {MAX_PIXELS}; not decoded")
+    return content
+
+
+def decoded(content: bytes, channels: int) -> np.ndarray:
+    """A picture's bytes -> pixels (H, W, channels) uint8.
+
+    Raises:
+        DataError: it cannot be decoded; the message says why in a few words.
+    """
+    try:
+        with tf.device("CPU:0"):
+            return decode(tf.constant(content), channels).numpy()
+    except tf.errors.OpError as error:
+        raise DataError(reason(error)) from None
+
+
+def prepared(pixels: np.ndarray, preparation: Preparation, size: int) -> np.ndarray:
+    """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], by the same code as validation's images."""
+    with tf.device("CPU:0"):
+        return transforms.for_test(
+            tf.constant(pixels), size, preparation.crop_fraction, preparation.interpolation
+        ).numpy()
+
+
+def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int) -> list[Answer]:
+    """`Predictor.answer` for networks that take images which are prepared here."""
+    answers: list[Answer | None] = []
+    images = []
+    for content in contents:
+        try:
+            pixels = decoded(content, predictor.image_shape[2])
+        except DataError as error:
+            answers.append(Fault(str(error)))
+        else:
+            answers.append(None)
+            images.append(prepared(pixels, predictor.preparation, predictor.image_shape[0]))
+    found = iter(best_classes(predictor.logits(np.stack(images)), predictor.labels, top_k) if images else [])
+    return [answer or next(found) for answer in answers]

@@ -1,0 +1,30 @@
+"""A live Keras model: of a run, or with weights of its own."""
+
+import keras
+import tensorflow as tf
+
+from keras_resnet.description import Preparation
+from keras_resnet.inference.images import answer_prepared
+
+
+class KerasPredictor:
+    """A `Predictor` from a model images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
+
+    kind = "keras"
+
+    def __init__(self, model: keras.Model, labels: tuple[str, ...], preparation: Preparation, source: str):
+        self.model = model
+        self.labels = labels
+        self.preparation = preparation
+        self.source = source
+        self.image_shape = tuple(model.input_shape[1:])
+        self.max_top_k = len(labels)
+        self._graph = tf.function(lambda images: tf.cast(model(images, training=False), tf.float32))
+
+    def logits(self, images):
+        """See `Predictor`."""
+        return self._graph(tf.constant(images, tf.float32)).numpy()
+
+    def answer(self, contents, top_k):
+        """See `Predictor`."""
+        return answer_prepared(self, contents, top_k)

@@ -1,0 +1,72 @@
+"""A .tflite file, run by LiteRT."""
+
+import io
+import zipfile
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_resnet.errors import ConfigError
+from keras_resnet.inference.artifacts import labels_of, lines, read_preparation
+from keras_resnet.inference.images import answer_prepared
+
+SIGNATURE = "predict_images"
+
+
+class LiteRTPredictor:
+    """A `Predictor` from the signature predict_images, whatever its precision.
+
+    Raises:
+        ConfigError: the file is not such a model.
+    """
+
+    kind = "litert"
+
+    def __init__(self, path: str, source: str, threads: int | None = None):
+        self.source = source
+        try:
+            self._interpreter = Interpreter(path, num_threads=threads)
+            self._run = self._interpreter.get_signature_runner(SIGNATURE)
+        except (ValueError, RuntimeError) as error:
+            raise ConfigError(f"{path}: not a .tflite file of export.py: {str(error).splitlines()[0]}") from None
+        self._input = self._run.get_input_details()["images"]
+        self._output = self._run.get_output_details()["logits"]
+        self.image_shape = tuple(int(size) for size in self._input["shape"][1:])
+        classes = int(self._output["shape"][-1])
+        self.labels = labels_of(_packed_labels(path), path, classes)
+        self.preparation, _ = read_preparation(path, self.image_shape[0])
+        self.max_top_k = len(self.labels)
+
+    def logits(self, images):
+        """See `Predictor`."""
+        return _dequantized(self._run(images=_quantized(images, self._input))["logits"], self._output)
+
+    def answer(self, contents, top_k):
+        """See `Predictor`."""
+        return answer_prepared(self, contents, top_k)
+
+
+def _packed_labels(path):
+    """The lines of labels.txt in the zip archive that the file ends with, None where there is none."""
+    with open(path, "rb") as file:
+        content = io.BytesIO(file.read())
+    try:
+        return lines(zipfile.ZipFile(content).read("labels.txt").decode())
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
+        return None
+
+
+def _quantized(images, details):
+    scale, zero = details["quantization"]
+    if not np.issubdtype(details["dtype"], np.integer):
+        return images.astype(details["dtype"], copy=False)
+    limits = np.iinfo(details["dtype"])
+    values = np.round(images / scale) + zero if scale else images
+    return np.clip(values, limits.min, limits.max).astype(details["dtype"])
+
+
+def _dequantized(values, details):
+    scale, zero = details["quantization"]
+    if not np.issubdtype(details["dtype"], np.integer) or not scale:
+        return values.astype(np.float32, copy=False)
+    return ((values.astype(np.float32) - zero) * scale).astype(np.float32)

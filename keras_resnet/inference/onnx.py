@@ -1,0 +1,56 @@
+"""An .onnx file, run by onnxruntime (`pip install onnxruntime`)."""
+
+import json
+
+import numpy as np
+
+from keras_resnet.errors import ConfigError
+from keras_resnet.inference.artifacts import labels_of, read_preparation
+from keras_resnet.inference.images import answer_prepared
+
+
+class OnnxPredictor:
+    """A `Predictor` from a graph images -> logits.
+
+    Raises:
+        ConfigError: the file is not such a graph, or onnxruntime is not installed.
+    """
+
+    kind = "onnx"
+
+    def __init__(self, path: str, source: str, threads: int | None = None):
+        try:
+            import onnxruntime
+        except ImportError:
+            raise ConfigError(f"{path}: needs onnxruntime: pip install onnxruntime") from None
+        self.source = source
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own classes, which it does not export
+            if not type(error).__module__.startswith("onnxruntime"):
+                raise
+            raise ConfigError(f"{path}: not an ONNX model: {str(error).splitlines()[0]}") from None
+        self._input = self._session.get_inputs()[0].name
+        shape = self._session.get_inputs()[0].shape  # a size that is not fixed is a name or None
+        outputs = {output.name: output.shape for output in self._session.get_outputs()}
+        if "logits" not in outputs or len(shape) != 4 or not all(isinstance(size, int) for size in shape[1:]):
+            raise ConfigError(
+                f"{path}: not an .onnx file of export.py: takes {shape} and gives {', '.join(outputs)}; expected "
+                "images (N, H, W, C) of a fixed size and logits"
+            )
+        self.image_shape = tuple(shape[1:])
+        packed = self._session.get_modelmeta().custom_metadata_map.get("labels")  # a list, as JSON
+        self.labels = labels_of(json.loads(packed) if packed else None, path, outputs["logits"][-1])
+        self.preparation, _ = read_preparation(path, self.image_shape[0])
+        self.max_top_k = len(self.labels)
+
+    def logits(self, images):
+        """See `Predictor`."""
+        return self._session.run(["logits"], {self._input: images.astype(np.float32, copy=False)})[0]
+
+    def answer(self, contents, top_k):
+        """See `Predictor`."""
+        return answer_prepared(self, contents, top_k)

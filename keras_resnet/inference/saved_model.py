@@ -1,0 +1,67 @@
+"""A SavedModel that export.py wrote, asked as TF Serving asks it."""
+
+import os
+
+import tensorflow as tf
+
+from keras_resnet.errors import ConfigError
+from keras_resnet.inference.artifacts import numbered, read_labels, read_preparation
+from keras_resnet.inference.predictor import Answer, Fault, Prediction
+
+
+class SavedModelPredictor:
+    """A `Predictor` whose `answer` is the signature serving_default: preparation included, nothing is done outside.
+
+    Raises:
+        ConfigError: there is no SavedModel with these signatures.
+    """
+
+    kind = "saved_model"
+
+    def __init__(self, folder: str, source: str):
+        self.source = source
+        try:
+            self._loaded = tf.saved_model.load(folder)  # the signatures live as long as it does
+            self._answer = self._loaded.signatures["serving_default"]
+            self._logits = self._loaded.signatures["predict_images"]
+            if set(self._answer.structured_input_signature[1]) != {"image_bytes"}:
+                raise ValueError("its serving_default does not take image_bytes")
+        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+            raise ConfigError(f"{folder}: not a SavedModel of export.py: {str(error).splitlines()[0]}") from None
+        classes = self._logits.structured_outputs["logits"].shape[-1]
+        self.labels = read_labels(os.path.join(folder, "assets.extra", "labels.txt"), classes) or numbered(classes)
+        self.preparation, size = read_preparation(folder)
+        shape = self._logits.structured_input_signature[1]["images"].shape[1:]
+        self._any_size = shape[0] is None
+        self.image_shape = (size, size, shape[2]) if self._any_size and size else tuple(shape)
+        self.max_top_k = self._answer.structured_outputs["scores"].shape[-1] or len(self.labels)
+        self._has_status = "status" in self._answer.structured_outputs
+
+    def logits(self, images):
+        """See `Predictor`."""
+        return self._logits(images=tf.constant(images, tf.float32))["logits"].numpy()
+
+    def answer(self, contents, top_k):
+        """See `Predictor`."""
+        if self._has_status:
+            return self._answers(contents, top_k)
+        answers: list[Answer] = []
+        for content in contents:  # without a status per row, one bad picture would fail all of them
+            try:
+                answers += self._answers([content], top_k)
+            except tf.errors.InvalidArgumentError:
+                answers.append(Fault("not an image that can be decoded; expected a grey or RGB JPEG or PNG"))
+        return answers
+
+    def _answers(self, contents, top_k):
+        outputs = {name: value.numpy() for name, value in self._answer(image_bytes=tf.constant(contents)).items()}
+        answers: list[Answer] = []
+        for i in range(len(contents)):
+            status = outputs["status"][i].decode() if self._has_status else "OK"
+            if status != "OK":
+                answers.append(Fault(status))
+                continue
+            labels = tuple(label.decode() for label in outputs["labels"][i, :top_k])
+            classes, scores = (tuple(outputs[name][i, :top_k].tolist()) for name in ("classes", "scores"))
+            answers.append(Prediction(classes, labels, scores))
+        return answers

@@ -1,0 +1,88 @@
+"""Heat maps that a reader can compute."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_resnet import CIFARResNet, ResNet50
+from keras_resnet.analysis.grad_cam import grad_cam
+
+
+def small():
+    """Two feature maps, x and 10 - x, averaged; logits 4 a, -4 a + 8 b."""
+    images = keras.Input((2, 2, 1))
+    features = keras.layers.Conv2D(2, 1, name="features")(images)
+    logits = keras.layers.Dense(2, name="logits")(keras.layers.GlobalAveragePooling2D(name="pool")(features))
+    model = keras.Model(images, logits)
+    model.get_layer("features").set_weights([np.array([[[[1.0, -1.0]]]]), np.array([0.0, 10.0])])
+    model.get_layer("logits").set_weights([np.array([[4.0, -4.0], [0.0, 8.0]]), np.zeros(2)])
+    return model
+
+
+IMAGES = np.array([[[1.0, 2.0], [3.0, 8.0]]])[..., None]
+
+
+def test_a_map_computed_by_hand():
+    """Four places: the derivative of 4 mean(a) is 1 everywhere, so the map of class 0 is x.
+
+    Of class 1: -1 and 2, so 2 (10 - x) - x = 20 - 3 x: 17, 14, 11, and -4 for x = 8, which becomes 0.
+    """
+    np.testing.assert_allclose(grad_cam(small(), IMAGES, [0])[0], [[1, 2], [3, 8]])
+    np.testing.assert_allclose(grad_cam(small(), IMAGES, [1])[0], [[17, 14], [11, 0]])
+
+
+def test_the_best_class_is_the_default():
+    """The means are 3.5 and 6.5: logits 14 and 38."""
+    np.testing.assert_allclose(grad_cam(small(), IMAGES), grad_cam(small(), IMAGES, [1]))
+
+
+def test_frozen_weights_and_a_named_layer():
+    model = small()
+    model.trainable = False
+    np.testing.assert_allclose(grad_cam(model, IMAGES, [1], "features")[0], [[17, 14], [11, 0]])
+
+
+def test_classes_go_with_their_images():
+    both = grad_cam(small(), np.concatenate([IMAGES, IMAGES]), [1, 0])
+    np.testing.assert_allclose(both, [[[17, 14], [11, 0]], [[1, 2], [3, 8]]])
+
+
+def test_at_the_last_feature_map_it_is_the_class_activation_map():
+    """Zhou et al. 2016: the features weighted by the classifier's kernel; here over the number of places."""
+    model = CIFARResNet(20)
+    keras.utils.set_random_seed(0)
+    images = np.random.RandomState(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    features = keras.Model(model.inputs, model.get_layer("pool").input)(images).numpy()
+    kernel = model.get_layer("logits").get_weights()[0]
+    expected = np.maximum(features @ kernel[:, [3, 7]], 0) / 64
+    actual = grad_cam(model, images, [3, 7]).numpy()
+    assert actual.shape == (2, 8, 8)
+    scale = expected.max()
+    np.testing.assert_allclose(actual[0] / scale, expected[0, ..., 0] / scale, atol=1e-5)
+    np.testing.assert_allclose(actual[1] / scale, expected[1, ..., 1] / scale, atol=1e-5)
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_softmax_does_not_matter_and_any_stage_has_a_map(version):
+    model = CIFARResNet(20, version=version)
+    images = np.random.RandomState(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+    assert grad_cam(model, images, layer="stage2_block3_add").shape == (1, 16, 16)
+    bare = keras.Model(model.inputs, model.get_layer("logits").output)
+    np.testing.assert_array_equal(grad_cam(model, images, [4]), grad_cam(bare, images, [4]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": "stage9"}, 'has no layer "stage9"'),
+        ({"layer": "logits"}, "expected feature maps"),
+    ],
+)
+def test_mistakes(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        grad_cam(small(), IMAGES, **arguments)
+
+
+def test_without_head():
+    with pytest.raises(ValueError, match="needs a network with its head"):
+        grad_cam(ResNet50(include_top=False), np.zeros((1, 64, 64, 3)))

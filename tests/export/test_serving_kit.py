@@ -1,0 +1,220 @@
+"""The serving kit, as far as it can be seen without TF Serving: what a server would read, and what clients send."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, run
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from ruamel.yaml import YAML
+from tensorflow_serving.config import model_server_config_pb2
+
+from keras_resnet.errors import ConfigError
+from keras_resnet.export.serving_kit import TEMPLATES, write_serving_kit
+
+# What tensorflow-serving-api leaves out of its wheel: (field, number, type), from tensorflow/serving's
+# servables/tensorflow/session_bundle_config.proto and config/monitoring_config.proto.
+INT64, BOOL, STRING, MESSAGE = 3, 8, 9, 11
+MESSAGES = {
+    "BatchingParameters": [
+        ("max_batch_size", 1, ".google.protobuf.Int64Value"),
+        ("batch_timeout_micros", 2, ".google.protobuf.Int64Value"),
+        ("max_enqueued_batches", 3, ".google.protobuf.Int64Value"),
+        ("num_batch_threads", 4, ".google.protobuf.Int64Value"),
+        ("thread_pool_name", 5, ".google.protobuf.StringValue"),
+        ("allowed_batch_sizes", 6, [INT64]),
+        ("pad_variable_length_inputs", 7, BOOL),
+    ],
+    "PrometheusConfig": [("enable", 1, BOOL), ("path", 2, STRING)],
+    "MonitoringConfig": [("prometheus_config", 1, ".tensorflow.serving.PrometheusConfig")],
+}
+
+
+@pytest.fixture(scope="module")
+def kit(finished_export, tmp_path_factory):
+    """A kit for the digits' export."""
+    folder = tmp_path_factory.mktemp("kit")
+    write_serving_kit(str(finished_export), str(folder), "digits")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def messages():
+    """{name: class} of the server's messages that no wheel has."""
+    file = descriptor_pb2.FileDescriptorProto(name="server.proto", package="tensorflow.serving", syntax="proto3")
+    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
+    for name, fields in MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field, number, kind in fields:
+            repeated, kind = isinstance(kind, list), kind[0] if isinstance(kind, list) else kind
+            added = message.field.add(name=field, number=number, label=3 if repeated else 1)
+            if isinstance(kind, str):
+                added.type, added.type_name = MESSAGE, kind
+            else:
+                added.type = kind
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tensorflow.serving.{name}"))
+        for name in MESSAGES
+    }
+
+
+def test_every_file_is_written_and_filled(kit):
+    assert sorted(os.listdir(kit)) == sorted(path.name for path in TEMPLATES.iterdir() if path.is_file())
+    for path in kit.iterdir():
+        assert not re.search(r"@[A-Z_]+@", path.read_text()), path
+        assert os.access(path, os.X_OK) == (path.suffix == ".sh"), path
+
+
+def test_models_config_is_what_the_official_stubs_read(kit):
+    text = (kit / "models.config").read_text()
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    (model,) = config.model_config_list.config
+    assert (model.name, model.base_path, model.model_platform) == ("digits", "/models/digits", "tensorflow")
+    assert model.model_version_policy.latest.num_versions == 1
+
+
+def test_the_way_back_in_its_comments_holds_too(kit):
+    """What an operator takes the comment signs from, at night."""
+    text = (kit / "models.config").read_text().replace("    model_version_policy { latest { num_versions: 1 } }", "")
+    text = re.sub(r"# (model_version_policy|version_labels)", r"\1", text)
+    (model,) = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
+    assert list(model.model_version_policy.specific.versions) == [1, 2]
+    assert dict(model.version_labels) == {"stable": 1, "canary": 2}
+
+
+def test_batching_is_bounded(kit, messages):
+    text = (kit / "batching_parameters.txt").read_text()
+    batching = text_format.Parse(text, messages["BatchingParameters"]())
+    sizes = list(batching.allowed_batch_sizes)
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == batching.max_batch_size.value
+    assert 1 <= batching.max_enqueued_batches.value <= 1000
+    assert batching.num_batch_threads.value >= 1
+
+
+def test_monitoring(kit, messages):
+    text = (kit / "monitoring.config").read_text()
+    prometheus = text_format.Parse(text, messages["MonitoringConfig"]()).prometheus_config
+    assert prometheus.enable
+    assert prometheus.path in (kit / "smoke_test.sh").read_text()
+
+
+def test_compose_lets_in_this_machine_alone_and_writes_nothing(kit, finished_export):
+    service = YAML(typ="safe").load(kit / "docker-compose.yml")["services"]["serving"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert all(volume["read_only"] for volume in service["volumes"])
+    assert service["volumes"][0]["source"] == str(finished_export)
+    assert service["volumes"][0]["target"] == "/models/digits"
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert int(service["user"].split(":")[0]) > 0
+    files = re.findall(r"=/config/(\S+)", "\n".join(service["command"]))
+    assert len(files) == 3
+    for name in files:
+        assert (kit / name).is_file()
+
+
+def test_a_strange_folder_goes_into_compose_as_it_is(tmp_path):
+    folder = tmp_path / 'a "b" $HOME: # c'
+    write_serving_kit(str(folder), str(tmp_path / "kit"), "m")
+    service = YAML(typ="safe").load(tmp_path / "kit" / "docker-compose.yml")["services"]["serving"]
+    assert service["volumes"][0]["source"].replace("$$", "$") == str(folder)
+
+
+@pytest.mark.parametrize("name", ["predict.sh", "smoke_test.sh"])
+def test_shell_syntax(kit, name):
+    subprocess.run(["sh", "-n", str(kit / name)], check=True)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "../up", "x:predict", "a\nb"])
+def test_names_that_addresses_cannot_hold(tmp_path, name):
+    with pytest.raises(ConfigError, match="expected letters, digits"):
+        write_serving_kit("out", str(tmp_path / "kit"), name)
+    assert not (tmp_path / "kit").exists()
+
+
+def test_what_was_changed_by_hand_is_never_replaced(kit, finished_export):
+    write_serving_kit(str(finished_export), str(kit), "digits")  # the same again
+    before = {path: path.read_bytes() for path in kit.iterdir()}
+    with pytest.raises(ConfigError, match=r"is there already and differs; name another folder"):
+        write_serving_kit(str(finished_export), str(kit), "other")
+    assert {path: path.read_bytes() for path in kit.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def served(finished_export):
+    """{"grpc": port, "rest": port} of a process without this package that answers for the export."""
+    command = [sys.executable, ROOT / "tests" / "export" / "serving_stand_in.py", finished_export / "1", "digits"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+    yield json.loads(process.stdout.readline())
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Two digits."""
+    folder = tmp_path_factory.mktemp("pictures")
+    return run("-m", "keras_resnet", "examples", "digits", "--count=2", f"--output={folder}").stdout.split()
+
+
+def answers(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_clients_get_the_answers_that_predict_gives(kit, served, finished_export, pictures):
+    """Over gRPC by the official stubs, over REST, and by curl: labels and scores are predict's own."""
+    expected = json.loads(run("-m", "keras_resnet", "predict", finished_export, *pictures, "--format=json").stdout)
+    hosts = {"client_grpc.py": served["grpc"], "client_rest.py": served["rest"]}
+    found = {}
+    for client, port in hosts.items():
+        process = run(kit / client, f"--host=localhost:{port}", *pictures)
+        assert process.returncode == 0, process.stderr
+        found[client] = answers(process.stdout)
+    environment = os.environ | {"HOST": f"localhost:{served['rest']}"}
+    process = subprocess.run(
+        [kit / "predict.sh", *pictures], capture_output=True, text=True, check=True, env=environment
+    )
+    found["predict.sh"] = json.loads(process.stdout)["predictions"]
+    for client, rows in found.items():
+        assert len(rows) == len(expected) == 2, client
+        for row, entry in zip(rows, expected, strict=True):
+            assert row["labels"] == [each["label"] for each in entry["predictions"]], client
+            assert row["classes"] == [each["class"] for each in entry["predictions"]], client
+            assert row["scores"] == pytest.approx([each["score"] for each in entry["predictions"]], rel=1e-4), client
+
+
+@pytest.mark.parametrize("client", ["client_grpc.py", "client_rest.py"])
+def test_clients_say_what_the_server_refuses(kit, served, pictures, client):
+    port = served["grpc" if "grpc" in client else "rest"]
+    process = run(kit / client, f"--host=localhost:{port}", "--model=another", pictures[0])
+    assert process.returncode == 1
+    assert "Servable not found" in process.stderr.splitlines()[-1]
+    assert "Traceback" not in process.stderr
+
+
+def test_the_smoke_test_passes_against_a_running_server(kit, served, pictures):
+    ports = {"REST_PORT": str(served["rest"]), "GRPC_PORT": str(served["grpc"])}
+    environment = os.environ | ports | {"SERVER": "running", "PYTHON": sys.executable}
+    command = [kit / "smoke_test.sh", *pictures]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert process.stdout.splitlines()[-1] == "passed"
+
+
+def test_the_smoke_test_fails_without_a_server(kit, pictures):
+    environment = os.environ | {
+        "DOCKER_HOST": "tcp://localhost:1",
+        "PYTHON": sys.executable,
+    }
+    command = [kit / "smoke_test.sh", *pictures]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    assert process.returncode == 1
+    assert "FAILED: docker compose is not there" in process.stderr

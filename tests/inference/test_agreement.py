@@ -1,0 +1,112 @@
+"""A run, its weights, and its exports answer alike, whatever they are kept as."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_resnet.commands.models import open_model
+from keras_resnet.errors import ConfigError
+from keras_resnet.inference.benchmark import benchmark, examples, parity
+from keras_resnet.inference.predictor import Fault, check_top_k
+
+KINDS = {"weights": 1e-6, "saved_model": 1e-5, "litert": 1e-4}  # of scores, absolute
+
+
+@pytest.fixture(scope="module")
+def models(finished_run, finished_export):
+    """{name: a `Predictor`} of one network."""
+    return {
+        "run": open_model(str(finished_run)),
+        "weights": open_model(str(finished_run / "weights" / "best.safetensors")),
+        "saved_model": open_model(str(finished_export)),
+        "litert": open_model(str(finished_export / "litert" / "1.tflite")),
+    }
+
+
+@pytest.fixture(scope="module")
+def contents():
+    """Pictures of several sizes, shapes, colours and formats, and one that is none."""
+    random = np.random.RandomState(0)
+
+    def pixels(*shape):
+        return random.randint(0, 256, shape).astype(np.uint8)
+
+    return [
+        tf.io.encode_png(pixels(8, 8, 1)).numpy(),
+        tf.io.encode_jpeg(pixels(90, 60, 3)).numpy(),
+        b"no image",
+        tf.io.encode_png(pixels(20, 50, 3)).numpy(),
+        tf.io.encode_jpeg(pixels(33, 31, 1)).numpy(),
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_kinds_give_the_same_answers(models, contents, kind):
+    expected, found = (models[name].answer(contents, 10 if name == "run" else 3) for name in ("run", kind))
+    assert len(found) == len(contents)
+    assert isinstance(found[2], Fault)  # and harms no other
+    for i in (0, 1, 3, 4):
+        scores = dict(zip(expected[i].labels, expected[i].scores, strict=True))
+        assert list(found[i].labels) == [str(c) for c in found[i].classes]
+        np.testing.assert_allclose(
+            found[i].scores, [scores[label] for label in found[i].labels], atol=KINDS[kind] + 1e-7
+        )
+        np.testing.assert_allclose(found[i].scores[0], expected[i].scores[0], atol=KINDS[kind] + 1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_kinds_give_the_same_logits(models, kind):
+    images = examples(models["run"])
+    np.testing.assert_array_equal(examples(models[kind]), images)
+    agreement = parity(models[kind].logits(images), models["run"].logits(images))
+    assert agreement.relative_error <= max(KINDS[kind], 1e-7)
+    assert agreement.top1_agreement == 1
+
+
+def test_labels_come_from_the_artifact(models):
+    for model in models.values():
+        assert model.labels == tuple("0123456789")
+
+
+def test_top_k(models):
+    assert check_top_k(models["run"], None) == 5
+    assert check_top_k(models["saved_model"], None) == 3
+    assert check_top_k(models["litert"], 10) == 10
+    with pytest.raises(ConfigError, match=r"--top_k=11: .* has 10 classes$"):
+        check_top_k(models["run"], 11)
+    with pytest.raises(ConfigError, match=r"--top_k=4: .* has 3 classes in an answer \(export.top_k\)"):
+        check_top_k(models["saved_model"], 4)
+
+
+def test_parity_by_hand():
+    reference = np.array([[4.0, 0.0], [0.0, 2.0]])
+    agreement = parity(np.array([[4.0, 0.5], [3.0, 2.0]]), reference)
+    assert (agreement.relative_error, agreement.top1_agreement) == (0.75, 0.5)
+    assert parity(np.zeros((2, 3)), reference) is None
+
+
+def test_benchmark_rows(models):
+    """A model that sleeps 20 ms, beside one that does not."""
+    import time
+
+    class Slow:
+        kind, source, image_shape = "keras", "slow", models["litert"].image_shape
+
+        def logits(self, images):
+            time.sleep(0.02)
+            return models["litert"].logits(images) + 1.0
+
+    images = examples(models["litert"])
+    rows = benchmark([models["litert"], Slow()], [1, 3], 0.0, [images, images])
+    assert [(row.model == "slow", row.batch_size) for row in rows] == [(False, 1), (True, 1), (False, 3), (True, 3)]
+    for row in rows:
+        assert row.calls == 10
+        assert row.median_ms <= row.p95_ms
+        assert row.images_per_second <= 1.5 * 1000 * row.batch_size / row.median_ms
+    assert rows[0].speed == 1
+    assert rows[1].median_ms >= 20
+    assert rows[1].speed < 0.9
+    assert rows[0].parity.relative_error == 0
+    largest = np.abs(models["litert"].logits(images)).max()
+    assert rows[1].parity.relative_error == pytest.approx(1 / largest, rel=1e-3)
+    assert rows[1].parity.top1_agreement == 1
