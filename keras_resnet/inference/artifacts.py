@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 from keras_resnet.description import Preparation
 
@@ -69,8 +70,9 @@ def read_preparation(path: str, size: int | None = None) -> tuple[Preparation, i
     fraction = 0.875 if size and size > SMALL else 1.0
     if not said and os.path.isfile(path):
         print(f"{path}: assumed: the central {fraction:.1%} of an image's shorter side, as is usual", file=sys.stderr)
-    known = {field.name: said[field.name] for field in fields(Preparation) if field.name in said}
-    return Preparation(**{"image_size": size, "crop_fraction": fraction} | known), size
+    known: dict[str, Any] = {field.name: said[field.name] for field in fields(Preparation) if field.name in said}
+    assumed: dict[str, Any] = {"image_size": size, "crop_fraction": fraction}
+    return Preparation(**assumed | known), size
 
 
 def _report(folder):
