@@ -27,6 +27,7 @@ PRECISION = flags.DEFINE_list(
 )
 OPTIMIZE = flags.DEFINE_string("optimize", "fold", "fold: normalization in the convolutions, frozen; none: as it is.")
 STAGES = flags.DEFINE_bool("stages", False, "Also a signature for the outputs of the network's stages.")
+SERVING_KIT = flags.DEFINE_string("serving_kit", None, "Also a folder with TF Serving's settings, clients and a test.")
 SET = flags.DEFINE_multi_string("set", [], "export.key=value, such as export.top_k=3; repeat for more.")
 
 
@@ -42,7 +43,7 @@ def main(positional):
         settings=tuple(SET.value),
     )
     what = plan(FORMATS.value, PRECISION.value, OPTIMIZE.value, stages=STAGES.value, version=VERSION.value)
-    export(source, OUTPUT.value, what)
+    export(source, OUTPUT.value, what, SERVING_KIT.value)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from typing import Any
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.formats import Plan
+from keras_resnet.export.serving_kit import write_serving_kit
 
-_STEMS = ("stem_conv", "stem_conv1")  # the first convolution
 _EXAMPLE = "python export.py --workdir=runs/latest --output=exports/digits"
 
 
@@ -24,8 +24,8 @@ class Source:
     settings: tuple[str, ...] = ()
 
 
-def export(source: Source, output: str | None, plan: Plan) -> None:
-    """Exports the weights of a run's folder, or weights alone.
+def export(source: Source, output: str | None, plan: Plan, serving_kit: str | None = None) -> None:
+    """Exports the weights of a run's folder, or weights alone, and writes what serving them needs if asked.
 
     Raises:
         UserError: there is no run, not these weights, or the artifacts do not agree.
@@ -46,6 +46,9 @@ def export(source: Source, output: str | None, plan: Plan) -> None:
     print(table(report))
     for artifact in report["artifacts"]:
         print(f"  {artifact['path']}")
+    if serving_kit:
+        for path in write_serving_kit(output, serving_kit, provenance["network"]):
+            print(f"  {path}")
     serving = f"--model_name={provenance['network']} --model_base_path={os.path.abspath(output)}"
     print(f"\nNext: python -m keras_resnet predict {output} IMAGE...")
     print(f"      tensorflow_model_server --rest_api_port=8501 {serving}")
@@ -102,8 +105,7 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
             print(f"  assumed: {line}")
         about = pretrained.description
         side = about.preparation.image_size or about.spec.image_size
-        stem = next(pretrained.arrays[f"{name}/kernel"] for name in _STEMS if f"{name}/kernel" in pretrained.arrays)
-        shape = (side, side, stem.shape[2])
+        shape = (side, side, pretrained.channels)
         model = assemble(about.spec, pretrained, input_shape=shape, classifier_activation=None)
     except (ValueError, OSError) as error:
         text = str(error).splitlines()[0].removeprefix(f"{source.weights}: ")

@@ -33,7 +33,7 @@ def kind_of(name: str) -> str:
         raise ConfigError(f"{name}: no run, no exported SavedModel and no weights lie there; {EXPECTED}")
     if os.path.isfile(name):
         return {".tflite": "litert", ".onnx": "onnx"}.get(os.path.splitext(name)[1], "weights")
-    if name in published.entries():
+    if name in published.entries() or name.startswith(published.HUB_SCHEME):
         return "published"
     if name in SPECS:
         return "network"
@@ -111,14 +111,12 @@ def _is_of_run(path):
 
 def _of_run(name, checkpoint):
     from keras_resnet.commands.runs import load_run
-    from keras_resnet.description import Preparation
     from keras_resnet.inference.keras_model import KerasPredictor
 
     run = load_run(name, checkpoint)
     if not run.finished:
         print(f"WARNING: {name}: the run is not finished; these are the weights of step {run.step:,}", file=sys.stderr)
-    size, fraction = run.model.input_shape[1], run.task.config.eval.crop_fraction
-    return KerasPredictor(run.model, run.task.labels, Preparation(image_size=size, crop_fraction=fraction), name)
+    return KerasPredictor(run.model, run.task.labels, run.model.description.preparation, name)
 
 
 def _of_network(name, weights):
@@ -156,21 +154,10 @@ def _assembled(pretrained, weights, source):
         raise ConfigError(f"{weights}: has no classifier, so it names no classes")
     for line in pretrained.assumed:
         print(f"{weights}: assumed: {line}", file=sys.stderr)
-    size = pretrained.description.preparation.image_size or pretrained.spec.image_size
-    model = assemble(
-        pretrained.spec,
-        pretrained,
-        include_top=True,
-        input_tensor=None,
-        input_shape=(size, size, 3),
-        pooling=None,
-        classes=None,
-        classifier_activation=None,
-        name=pretrained.spec.name,
-        include_preprocessing=True,
-    )
-    labels = _labels(model, weights == "imagenet" or weights in published.entries())
-    return KerasPredictor(model, labels, pretrained.description.preparation, source)
+    model = assemble(pretrained.spec, pretrained, classifier_activation=None)
+    about = model.description
+    labels = about.labels or _labels(model, weights == "imagenet" or weights in published.entries())
+    return KerasPredictor(model, labels, about.preparation, source)
 
 
 def _labels(model, of_imagenet):

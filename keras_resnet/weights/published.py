@@ -14,7 +14,7 @@ from keras_resnet.specs import Spec
 FILE = pathlib.Path(__file__).with_suffix(".json")
 HUB_URL = "https://huggingface.co"
 HUB_FILE = "model.safetensors"  # what a repository of the Hub calls its weights
-_HUB = "hf://"
+HUB_SCHEME = "hf://"
 _IMAGENET = "imagenet"  # keras.applications' name for its own weights
 
 
@@ -76,7 +76,7 @@ def locate(weights: str, row: Spec | None = None) -> Entry | None:
         return _of_keras(row)
     if weights in entries():
         return entries()[weights]
-    if weights.startswith(_HUB):
+    if weights.startswith(HUB_SCHEME):
         return _of_hub(weights)
     if not ("://" in weights or os.path.exists(weights) or os.path.exists(f"{weights}.index")):
         raise ValueError(f"{weights!r} is no file and no name of published weights; {_suggestion(weights)}")
@@ -84,9 +84,9 @@ def locate(weights: str, row: Spec | None = None) -> Entry | None:
 
 
 def _of_hub(weights):
-    repository = weights.removeprefix(_HUB)
+    repository = weights.removeprefix(HUB_SCHEME)
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository):
-        raise ValueError(f"{weights!r}: expected {_HUB}OWNER/NAME")
+        raise ValueError(f"{weights!r}: expected {HUB_SCHEME}OWNER/NAME")
     url = f"{HUB_URL}/{repository}/resolve/main/{HUB_FILE}"
     return Entry(name=f"hub/{repository}", url=url)
 

@@ -39,7 +39,8 @@ EVERYTHING = (
 def exported(finished_run, tmp_path_factory):
     """(folder of an export of every format, what export.py printed)."""
     output = tmp_path_factory.mktemp("export") / "digits"
-    process = run("export.py", f"--workdir={finished_run}", f"--output={output}", *EVERYTHING)
+    kit = f"--serving_kit={output.parent / 'kit'}"
+    process = run("export.py", f"--workdir={finished_run}", f"--output={output}", kit, *EVERYTHING)
     assert process.returncode == 0, process.stderr
     return output, process.stdout
 
@@ -76,6 +77,7 @@ def test_layout(exported):
     assert visible(output / "onnx") == ["1.onnx"]
     assert [name for name in os.listdir(output) if name.startswith((".tmp", ".claim"))] == []
     assert "as version 1" in printed
+    assert str(output) in (output.parent / "kit" / "docker-compose.yml").read_text()
     digits = list("0123456789")
     assert (output / "1" / "assets.extra" / "labels.txt").read_text().split() == digits
     for name in visible(output / "litert"):
