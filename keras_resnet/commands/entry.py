@@ -15,8 +15,9 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
     A `UserError` is printed as one line, an interrupt ends with 130; anything else is a defect of this
     package and keeps its traceback.
     """
-    # TensorFlow's notices on CPU features and missing GPUs would drown what the command says.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow's notices on CPU features and missing GPUs would drown what the command says; without an NVIDIA driver
+    # it also calls it an error that there is none.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
     argv = sys.argv if argv is None else argv
     if any(argument in ("--help", "-h", "--helpfull", "--helpshort") for argument in argv[1:]):
         print(usage.strip() + "\n\n" + help_text())
@@ -28,13 +29,18 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
             raise ConfigError(
                 " ".join(str(error).replace("Unknown command line flag", "unknown flag").split())
             ) from None
-        sys.exit(command(positional))
+        code = command(positional)
+        sys.stdout.flush()
+        sys.exit(code)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(stopped.exit_code)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read the output has enough of it, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

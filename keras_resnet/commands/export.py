@@ -1,7 +1,7 @@
 """What export.py does: read a run or weights, rebuild the network, export and verify."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from keras_resnet.commands.entry import require_tensorflow_backend
@@ -41,6 +41,7 @@ def export(source: Source, output: str | None, plan: Plan, serving_kit: str | No
 
     what, model, provenance = _of_weights(source) if source.weights else _of_run(source)
     assert output  # checked above
+    provenance["preparation"] = asdict(model.description.preparation)
     report = export_model(what, model, output, plan, provenance, tell=lambda line: print(f"  {line}", flush=True))
     print(f"Exported {provenance['network']} ({_origin(provenance)}) as version {report['version']}\n")
     print(table(report))

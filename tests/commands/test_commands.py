@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 
 import matplotlib.image
 import numpy as np
@@ -118,3 +120,10 @@ def test_mistakes_are_one_line(cli, tmp_path, arguments, code, message):
     assert message in process.stderr.splitlines()[-1]
     assert "Traceback" not in process.stderr
     assert not os.path.exists(ROOT / "x")
+
+
+def test_a_reader_that_has_enough_ends_a_command_quietly():
+    """`... | true`: no traceback."""
+    command = f'"{sys.executable}" -m keras_resnet schema | true'
+    process = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    assert process.stderr == ""

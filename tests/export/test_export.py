@@ -85,6 +85,7 @@ def test_layout(exported):
 
 
 def test_report_holds(exported, report):
+    assert (report["preparation"]["image_size"], report["preparation"]["crop_fraction"]) == (8, 1.0)
     assert (report["version"], report["network"], report["data"], report["checkpoint"]) == (
         1, "cifar_resnet20", "digits", "best",
     )  # fmt: skip
