@@ -1,9 +1,15 @@
 """A run, its weights, and its exports answer alike, whatever they are kept as."""
 
+import shutil
+from dataclasses import replace
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import run
 
+import keras_resnet
 from keras_resnet.commands.models import open_model
 from keras_resnet.errors import ConfigError
 from keras_resnet.inference.benchmark import benchmark, examples, parity
@@ -61,6 +67,48 @@ def test_all_kinds_give_the_same_logits(models, kind):
     agreement = parity(models[kind].logits(images), models["run"].logits(images))
     assert agreement.relative_error <= max(KINDS[kind], 1e-7)
     assert agreement.top1_agreement == 1
+
+
+@pytest.fixture(scope="module")
+def cropped(tmp_path_factory):
+    """(weights, an export of them in several formats) of a network that is tested on the middle of an image."""
+    folder = tmp_path_factory.mktemp("cropped")
+    keras.utils.set_random_seed(0)
+    model = keras_resnet.CIFARResNet(20)
+    about = model.description
+    preparation = replace(about.preparation, crop_fraction=0.5, interpolation="bicubic")
+    about = replace(about, preparation=preparation, labels=tuple("abcdefghij"))
+    weights, output = str(folder / "w.safetensors"), str(folder / "out")
+    keras_resnet.save_weights(model, weights, about.to_metadata())
+    (folder / "labels.txt").write_text("\n".join(about.labels))
+    flags = [f"--weights={weights}", f"--output={output}", f"--labels={folder / 'labels.txt'}"]
+    process = run("export.py", *flags, "--formats=saved_model,litert,onnx", "--precision=float32,float16")
+    assert process.returncode == 0, process.stderr
+    return weights, output
+
+
+@pytest.mark.parametrize(
+    ("artifact", "tolerance"),
+    [("", 1e-5), ("litert/1.tflite", 1e-4), ("litert/1-float16.tflite", 5e-3), ("onnx/1.onnx", 1e-4)],
+)
+def test_artifacts_prepare_images_as_their_weights_do(cropped, artifact, tolerance):
+    weights, output = cropped
+    picture = np.random.RandomState(0).randint(0, 256, (7, 9, 3)).astype(np.uint8).repeat(12, 0).repeat(12, 1)
+    contents = [tf.io.encode_png(picture).numpy(), b"no image"]
+    expected = open_model(weights).answer(contents, 10)[0]
+    found, fault = open_model(f"{output}/{artifact}".rstrip("/")).answer(contents, 5)
+    assert isinstance(fault, Fault)
+    scores = dict(zip(expected.classes, expected.scores, strict=True))
+    np.testing.assert_allclose(found.scores, [scores[c] for c in found.classes], atol=tolerance)
+    assert found.labels == tuple("abcdefghij"[c] for c in found.classes)
+
+
+def test_a_litert_file_alone_says_what_it_assumes(cropped, tmp_path, capsys):
+    path = shutil.copy(f"{cropped[1]}/litert/1.tflite", tmp_path / "alone.tflite")
+    model = open_model(str(path))
+    assert model.preparation.crop_fraction == 1
+    assert model.labels == tuple("abcdefghij")
+    assert "assumed: the central 100.0% of an image's shorter side" in capsys.readouterr().err
 
 
 def test_labels_come_from_the_artifact(models):
