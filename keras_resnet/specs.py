@@ -165,6 +165,8 @@ _ROWS = (
     # He et al. 2015, table 6 and figure 6
     *(_cifar(f"cifar_resnet{depth}", depth) for depth in (*CIFAR_DEPTHS, 1202)),
     *(_cifar(f"cifar_plain{depth}", depth, merge="plain") for depth in (*CIFAR_DEPTHS, 1202)),
+    # ResNet-32 with bottlenecks, as ResNet-50 is ResNet-34 with them (He et al. 2015, section 4.1)
+    _cifar("cifar_bottleneck47", 47, "bottleneck"),
     # He et al. 2016, table 3
     *(_cifar(f"cifar_preresnet{depth}", depth, "bottleneck", order="pre", shortcut="B") for depth in (164, 1001)),
     # Srivastava et al. 2015: its gates on the skeleton above, and its own net of 19 layers

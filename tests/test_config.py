@@ -70,9 +70,9 @@ def test_epochs_become_steps_once():
 BAD_FILES = {  # text -> what the one line must say
     "train: {steps: 5, stepz: 6}": 'c.yaml:1: train.stepz: unknown key; did you mean "steps"',
     "train:\n  steps: 5\n  lr: 1": 'c.yaml:3: train.lr: unknown key; did you mean "learning_rate"',
-    "train:\n  steps: 5\n  learning_rate: fast": 'c.yaml:3: train.learning_rate: expected a number > 0, got "fast"',
-    "train: {steps: 5, learning_rate: 0}": "c.yaml:1: train.learning_rate: expected a number > 0, got 0",
-    "train: {steps: 5, learning_rate: .inf}": "train.learning_rate: expected a number > 0, got",
+    "train:\n  steps: 5\n  learning_rate: fast": 'c.yaml:3: train.learning_rate: expected a number >= 0, got "fast"',
+    "train: {steps: 5, learning_rate: -1}": "c.yaml:1: train.learning_rate: expected a number >= 0, got -1",
+    "train: {steps: 5, learning_rate: .inf}": "train.learning_rate: expected a number >= 0, got",
     "train: {steps: 5.5}": "train.steps: expected a whole number >= 1 and <= 1000000000, got 5.5",
     "train: {steps: -1}": "train.steps: expected a whole number >= 1 and <= 1000000000, got -1",
     "train: {steps: true}": "train.steps: expected a whole number >= 1 and <= 1000000000, got true",

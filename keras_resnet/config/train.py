@@ -13,7 +13,7 @@ class Train(Group):
     steps: int | None = Field(None, ge=1, le=10**9, description="Optimizer steps in all. Give this or epochs.")
     epochs: float | None = Field(None, gt=0, le=10**6, description="Passes over the training images.")
     batch_size: int = Field(128, ge=1, le=10**6, description="Images of one step, over all replicas.")
-    learning_rate: float = Field(0.1, gt=0, description="The highest rate.")
+    learning_rate: float = Field(0.1, ge=0, description="The highest rate. 0: nothing is learnt, as a control.")
     learning_rate_per: int | None = Field(
         None, ge=1, description="Linear scaling: learning_rate is for batches of so many images. null: for this batch."
     )

@@ -1,0 +1,168 @@
+"""Makes the runs and measurements that an analysis needs and that are not there yet, several at a time."""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+
+from keras_resnet.analysis.board import Board
+from keras_resnet.analysis.study import Job, Measurement, Study, Training
+from keras_resnet.analysis.worker import to_json
+from keras_resnet.errors import ConfigError, UserError
+from keras_resnet.files import make_folder
+from keras_resnet.training.signals import StopRequest
+
+
+class FailedJob(UserError):
+    """A job that the user's settings or data do not allow; ends with the exit code that its own command would."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def make(study: Study, jobs: Iterable[Job], processes: int) -> None:
+    """Makes what is missing: runs first, seed by seed, so that a report is possible before all seeds are done.
+
+    Args:
+        study: the recipe and the folder.
+        jobs: runs and measurements; one that is named twice is made once. What measurements read is made before them.
+        processes: how many work side by side, each on its share of the cores.
+
+    Raises:
+        UserError: of a run, with its exit code.
+        Stopped: by a signal; every run has saved, and the same call goes on from there.
+    """
+    wanted = list(dict.fromkeys(_with_needs(jobs)))
+    pending = sorted((job for job in wanted if not study.is_done(job)), key=_order)
+    board = Board(study, wanted, pending)
+    if not pending:
+        board.nothing_to_do()
+        return
+    try:
+        make_folder(study.workdir)
+    except OSError as error:
+        raise ConfigError(f"--workdir={study.workdir}: cannot be written ({error.strerror})") from None
+    with StopRequest() as stop, board:
+        _Crew(study, board, stop, processes).work(pending)
+
+
+def _with_needs(jobs):
+    for job in jobs:
+        if isinstance(job, Measurement):
+            yield from job.trainings
+        yield job
+
+
+def _order(job):
+    if isinstance(job, Training):
+        return (0, job.seed)
+    return (2 if job.alone else 1, 0)
+
+
+class _Crew:
+    """The worker processes, and who does what."""
+
+    def __init__(self, study, board, stop, processes):
+        self.study, self.board, self.stop = study, board, stop
+        self.processes = processes
+        self.busy: dict[_Worker, Job] = {}
+        self.idle: list[_Worker] = []
+        self.selector = selectors.DefaultSelector()
+
+    def work(self, pending):
+        try:
+            while pending or self.busy:
+                self._hand_out(pending)
+                self._listen()
+                self.board.update(list(self.busy.values()))
+                if self.stop.signal:
+                    raise self.stop.stopped("the runs have saved, and the same command goes on from there")
+        finally:
+            for worker in [*self.busy, *self.idle]:
+                worker.end()
+
+    def _hand_out(self, pending):
+        while len(self.busy) < self.processes:
+            job = next((job for job in pending if self._ready(job)), None)
+            if job is None:
+                return
+            pending.remove(job)
+            if getattr(job, "alone", False):  # a new process, whose memory and caches are this job's
+                while self.idle:
+                    self.idle.pop().end()
+            worker = self.idle.pop() if self.idle else self._hire(job)
+            worker.begin(job)
+            self.busy[worker] = job
+
+    def _ready(self, job):
+        if any(getattr(other, "alone", False) for other in self.busy.values()):
+            return False
+        if not isinstance(job, Measurement):
+            return True
+        return all(map(self.study.is_done, job.trainings)) and not (job.alone and self.busy)
+
+    def _hire(self, job):
+        taken = {worker.number for worker in self.busy}
+        number = next(number for number in range(self.processes) if number not in taken)
+        share = max(1, (os.cpu_count() or 1) // self.processes)
+        worker = _Worker(self.study, number, share)
+        self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+        return worker
+
+    def _listen(self):
+        for key, _ in self.selector.select(timeout=1.0):
+            worker = key.data
+            answer = worker.answer()
+            self.selector.unregister(worker.process.stdout)
+            if worker not in self.busy:  # it was told to end
+                continue
+            job = self.busy.pop(worker)
+            if answer["error"]:
+                worker.end()
+                raise FailedJob(f"{_name(job)}: {answer['error']}", answer["exit_code"])
+            self.board.finished(job)
+            if getattr(job, "alone", False):
+                worker.end()
+            else:
+                self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+                self.idle.append(worker)
+
+
+class _Worker:
+    """A process of `worker`, in a session of its own: the terminal's signals reach it by way of this one alone."""
+
+    def __init__(self, study, number, threads):
+        self.number = number
+        self.log = os.path.join(study.workdir, f"worker-{number}.log")
+        command = [sys.executable, "-m", "keras_resnet.analysis.worker", to_json(study), str(threads), self.log]
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True
+        )
+
+    def begin(self, job):
+        self.process.stdin.write(to_json(job) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            code = self.process.wait()
+            raise RuntimeError(f"a process that trains ended with {code}; {self.log} says why")
+        return json.loads(line)
+
+    def end(self):
+        """Lets it save what it trains, and waits for that."""
+        self.process.stdin.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+
+
+def _name(job):
+    return f"{job.network} seed {job.seed}" if isinstance(job, Training) else job.function.rpartition(":")[2]

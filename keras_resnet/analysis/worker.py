@@ -1,0 +1,166 @@
+"""A process that trains and measures for `runner`, one job after another.
+
+It reads a job a line from its input and answers with a line {"error": null or text, "exit_code": number}. Everything that
+is printed meanwhile goes into a file. When its input ends, it saves what it trains and leaves.
+
+    python -m keras_resnet.analysis.worker STUDY THREADS LOG
+"""
+
+import gc
+import importlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from dataclasses import asdict
+
+from keras_resnet.analysis.study import Job, Measurement, Study, Training
+from keras_resnet.errors import Stopped, UserError
+from keras_resnet.files import make_folder
+from keras_resnet.runs.folder import write_text
+
+
+def main() -> None:
+    """Serves jobs until the input ends."""
+    study, threads, log = sys.argv[1:]
+    answers = _apart(log)
+    jobs: queue.Queue = queue.Queue()
+    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
+    _set_up(int(threads))
+    while (line := jobs.get()) is not None:
+        print(json.dumps(_answer(from_json(study), from_json(line))), file=answers, flush=True)
+
+
+def _apart(log):
+    """The output for answers; what is printed, also by libraries, goes into the log."""
+    answers = os.fdopen(os.dup(1), "w")
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    return answers
+
+
+def _read(jobs):
+    for line in sys.stdin:
+        jobs.put(line)
+    jobs.put(None)
+    os.kill(os.getpid(), signal.SIGTERM)  # whoever asked is gone, or wants no more
+
+
+def _set_up(threads):
+    import tensorflow as tf
+
+    # A step on small images is thousands of small operations: several threads wait for each other more than they
+    # compute, and rewriting the graph takes longer than it saves.
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def _answer(study, job):
+    import keras
+
+    try:
+        print(f"{job}", flush=True)
+        if isinstance(job, Training):
+            train(study, job)
+        else:
+            measure(study, job)
+    except Stopped:
+        raise SystemExit(143) from None
+    except UserError as error:
+        return {"error": str(error), "exit_code": error.exit_code}
+    finally:
+        keras.backend.clear_session()
+        gc.collect()
+    return {"error": None, "exit_code": 0}
+
+
+def train(study: Study, training: Training) -> None:
+    """Trains a run to its end, from wherever it stands, and tests its last weights."""
+    from keras_resnet.runs.lock import locked
+    from keras_resnet.task import load_task
+    from keras_resnet.training.fit import fit
+    from keras_resnet.training.strategy import make_strategy
+
+    strategy = make_strategy("one_device")
+    task = load_task(study.config_of(training))
+    folder = study.folder(training)
+    folder.make()
+    with locked(folder, print):
+        folder.claim(task.config)
+        folder.sweep()
+        fit(task, strategy, folder)
+        write_text(study.test_file(training), json.dumps(_tested(task, strategy, folder)) + "\n")
+
+
+def _tested(task, strategy, folder):
+    """Figures of the last weights on the test images; eagerly, since a graph takes longer than it saves."""
+    from keras_resnet.data.batches import distribute
+    from keras_resnet.training.evaluation import add
+
+    model = trained_model(task, folder)
+    batch_size = task.config.eval.batch_size
+    batches = iter(distribute(strategy, lambda shard: task.eval_dataset("test", shard), batch_size))
+    sums = [task.evaluate(model, next(batches)) for _ in range(task.eval_steps("test"))]
+    return task.summarize(add(sums))
+
+
+def trained_model(task, folder):
+    """A task's network with the last weights of a finished run."""
+    from keras_resnet.weights.native import assign_tensors, named_variables
+    from keras_resnet.weights.tensors import read_tensors
+
+    model = task.build_model()
+    assign_tensors(named_variables(model), read_tensors(folder.last_weights), folder.last_weights)
+    return model
+
+
+def test_images(task, count=None):
+    """The first test images (count, H, W, C) float32 in [0, 255] as the network sees them; None: all."""
+    import numpy as np
+
+    from keras_resnet.data.pipeline import Shard
+
+    sizes = [task.config.eval.batch_size] * task.eval_steps("test")
+    batches = iter(task.eval_dataset("test", Shard(0, 1, sizes[0])))
+    parts = [(images[weights > 0]).numpy() for ((images, _), weights), _ in zip(batches, sizes, strict=False)]
+    return np.concatenate(parts)[:count]
+
+
+def measure(study: Study, measurement: Measurement) -> None:
+    """Calls the function and keeps its answer."""
+    module, _, name = measurement.function.partition(":")
+    answer = getattr(importlib.import_module(module), name)(study, **dict(measurement.arguments))
+    path = study.answer_file(measurement)
+    make_folder(os.path.dirname(path))
+    write_text(path, json.dumps(answer, indent=1) + "\n")
+
+
+def to_json(job: Job | Study) -> str:
+    """A line that `from_json` reads."""
+    return json.dumps({"kind": type(job).__name__} | asdict(job))
+
+
+def from_json(text: str):
+    """The study or job of a line."""
+    fields = json.loads(text)
+    kind = {"Study": Study, "Training": Training, "Measurement": Measurement}[fields.pop("kind")]
+    if kind is Measurement:
+        fields["trainings"] = tuple(_training(each) for each in fields["trainings"])
+        fields["arguments"] = tuple((name, value) for name, value in fields["arguments"])
+    elif kind is Training:
+        return _training(fields)
+    else:
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return kind(**fields)
+
+
+def _training(fields):
+    return Training(fields["network"], fields["seed"], tuple(fields["changes"]))
+
+
+if __name__ == "__main__":
+    main()

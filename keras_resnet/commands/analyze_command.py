@@ -1,0 +1,86 @@
+"""Reproduces findings of the paper: trains or reuses the runs, and writes a page with pictures, tables and checks.
+
+    python -m keras_resnet analyze degradation
+    python -m keras_resnet analyze all --output=docs/evidence
+    python -m keras_resnet analyze degradation --config=configs/cifar10/paper.yaml
+
+ANALYSIS is one of those below, or all, which binds them into one report. The same command again goes on where it
+was, and only writes the report where nothing is left to train. The exit code is 1 where a check does not hold.
+"""
+
+import os
+
+from absl import flags
+
+from keras_resnet.analysis.analyses import ANALYSES, load_analysis
+from keras_resnet.analysis.runner import make
+from keras_resnet.analysis.study import Study, Training
+from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.specs import CIFAR_DEPTHS
+
+__doc__ += "\n" + "\n".join(f"  {name:<12} {text}" for name, (_, text) in ANALYSES.items())
+
+DEFAULT_CONFIG = "configs/evidence/digits.yaml"
+
+CONFIG = flags.DEFINE_string(
+    "config", DEFAULT_CONFIG, "The recipe of all networks; a file beside it named after a network is that one's."
+)
+SET = flags.DEFINE_multi_string("set", [], "group.key=value on top of every run; may be given again.")
+WORKDIR = flags.DEFINE_string("workdir", "runs/evidence", "Folder of the runs, which all analyses share.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder of the pages; default report/ in the workdir.")
+DEPTHS = flags.DEFINE_list("depths", list(map(str, CIFAR_DEPTHS)), "Layers of the nets.")
+SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds of every net.")
+PROCESSES = flags.DEFINE_integer(
+    "processes", 2, "Runs side by side, each on its share of the cores; on a GPU 1.", lower_bound=1
+)
+
+
+def main(positional):
+    """Makes one analysis or all; returns 1 where a check does not hold."""
+    require_tensorflow_backend()
+    names = _names(positional)
+    study = Study(CONFIG.value, WORKDIR.value, tuple(SET.value), _depths(), _whole("seeds", SEEDS.value))
+    study.config_of(Training("cifar_resnet20"))  # what is wrong with the recipe shows now
+    analyses = {name: load_analysis(name) for name in names}
+    make(study, [job for analysis in analyses.values() for job in analysis.jobs(study)], PROCESSES.value)
+
+    from keras_resnet.analysis.page import write_page, write_report  # draws
+
+    folder = OUTPUT.value or os.path.join(WORKDIR.value, "report")
+    pages = []
+    for analysis in analyses.values():
+        pages.append(analysis.page(study))
+        path = next(path for path in write_page(pages[-1], study, folder) if path.endswith(".md"))
+        _print(pages[-1], path)
+    if positional == ["all"]:
+        print(f"\nreport  {write_report(pages, study, folder)}")
+    return int(not all(check.holds for page in pages for check in page.checks))
+
+
+def _print(page, path):
+    print(f"\n{page.title}\n  {path}")
+    for check in page.checks:
+        print(f"  {'holds         ' if check.holds else 'DOES NOT HOLD '}  {check.claim}: {check.figures}")
+
+
+def _names(positional):
+    if len(positional) != 1:
+        raise ConfigError(f"expected one analysis: {', '.join(ANALYSES)}, or all")
+    (name,) = positional
+    if name not in (*ANALYSES, "all"):
+        raise ConfigError(f'unknown analysis "{name}"; {suggest(name, (*ANALYSES, "all"))}')
+    return list(ANALYSES) if name == "all" else [name]
+
+
+def _depths():
+    depths = _whole("depths", DEPTHS.value)
+    if set(depths) - set(CIFAR_DEPTHS) or depths != tuple(sorted(depths)):
+        raise ConfigError(f"--depths={','.join(DEPTHS.value)}: expected some of {CIFAR_DEPTHS}, growing")
+    return depths
+
+
+def _whole(flag, values):
+    if not values or not all(value.isdecimal() for value in values) or len(set(values)) < len(values):
+        raise ConfigError(f"--{flag}={','.join(values)}: expected different whole numbers, such as 0,1,2")
+    return tuple(map(int, values))
