@@ -82,7 +82,10 @@ class _Crew:
                 if self.stop.signal:
                     raise self.stop.stopped("the runs have saved, and the same command goes on from there")
         finally:
-            for worker in [*self.busy, *self.idle]:
+            crew = [*self.busy, *self.idle]
+            for worker in crew:
+                worker.tell_to_end()
+            for worker in crew:
                 worker.end()
 
     def _hand_out(self, pending):
@@ -156,11 +159,15 @@ class _Worker:
             raise RuntimeError(f"a process that trains ended with {code}; {self.log} says why")
         return json.loads(line)
 
-    def end(self):
-        """Lets it save what it trains, and waits for that."""
+    def tell_to_end(self):
+        """Lets it save what it trains and leave."""
         self.process.stdin.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+
+    def end(self):
+        """Waits for it to leave."""
+        self.tell_to_end()
         self.process.wait()
 
 

@@ -81,8 +81,12 @@ class Study:
 
     def folder(self, training: Training) -> RunFolder:
         """Where a run lies. Its name ends with a digest of its configuration: another one gets another folder."""
-        name = f"{training.network}-seed{training.seed}-{self.config_of(training).digest()}"
+        name = f"{training.network}-seed{training.seed}-{self.digest(training)}"
         return RunFolder(os.path.join(self.workdir, name))
+
+    def digest(self, training: Training) -> str:
+        """Eight hexadecimal digits of what departs from the defaults, so that keys of later versions lose no run."""
+        return _digest(self.config_of(training).model_dump(mode="json", exclude_defaults=True))
 
     def test_file(self, training: Training) -> str:
         """Where the figures on the test images of a run's last weights lie."""
@@ -92,9 +96,8 @@ class Study:
         """Where a measurement's answer lies."""
         function = measurement.function.rpartition(":")[2]
         said = [measurement.function, measurement.arguments, self.config, self.assignments]
-        said.append([self.config_of(training).digest() for training in measurement.trainings])
-        digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:8]
-        return os.path.join(self.workdir, "measurements", f"{function}-{digest}.json")
+        said.append([self.digest(training) for training in measurement.trainings])
+        return os.path.join(self.workdir, "measurements", f"{function}-{_digest(said)}.json")
 
     def is_done(self, job: Job) -> bool:
         """Whether nothing is left to do of it."""
@@ -156,6 +159,10 @@ def cost(study: Study, job: Job) -> float:
 @functools.cache
 def _loaded(path, assignments):
     return load_config(path, assignments)
+
+
+def _digest(value):
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _json(path):
