@@ -1,5 +1,6 @@
 """Section 4.1 and 4.2: a bottleneck in place of a basic block at equal cost, and a net of 1202 layers."""
 
+import itertools
 import resource
 import sys
 import threading
@@ -55,7 +56,7 @@ def train_very_deep(study: Study) -> dict:
     finally:
         ended.set()
         thread.join()
-    gaps = sorted(after - before for before, after in zip(times[1:], times[2:], strict=False))
+    gaps = sorted(after - before for before, after in itertools.pairwise(times[1:]))
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return {
         "losses": study.curve(VERY_DEEP, "train/loss")[1],

@@ -48,10 +48,17 @@ def ends_alike(claim: str, first: Sequence[float], second: Sequence[float], marg
     return Check(claim, apart <= margin and _learnt(better, chance), text)
 
 
-def equals(claim: str, ours: float, published: float, digits: int, unit: str = "") -> Check:
-    """Holds where `ours`, rounded to the digits that were published, is what was published."""
-    rounded = round(ours, digits)
-    return Check(claim, rounded == published, f"{ours:.{digits + 2}f}{unit} against {published:.{digits}f}{unit}")
+def agrees(claim: str, ours: float, published: float, digits: int, unit: str = "") -> Check:
+    """Holds where `ours` differs from what was published, rounded or cut to `digits`, by less than the last digit."""
+    holds = abs(ours - published) < 10**-digits
+    return Check(claim, holds, f"{ours:.{digits + 2}f}{unit} against {published:.{digits}f}{unit}")
+
+
+def is_within(claim: str, ours: float, published: float, share: float, unit: str = "") -> Check:
+    """Holds where `ours` differs from what was published by at most a share of it."""
+    off = ours / published - 1
+    text = f"{ours:.4g}{unit} against {published:g}{unit}: {off:+.1%}, allowed {share:.0%}"
+    return Check(claim, abs(off) <= share, text)
 
 
 def _learnt(errors, chance):

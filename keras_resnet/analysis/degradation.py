@@ -15,8 +15,8 @@ Plain and residual nets of {depths} layers, option A, {seeds} seeds each, all wi
 layers warm up). *Training error* is that of the varied training images in training mode over the last 5 % of the steps,
 *test error* that of the last weights. Curves show the median over the seeds, bands the least and the greatest.
 
-A comparison holds where it does for every seed; "alike" and "no worse" allow {alike:g} points. All of this was fixed before
-the first run.
+A comparison holds where it does for every seed; "alike" and "no worse" allow {alike:g} points. All of this was fixed
+before the first run.
 """
 
 

@@ -31,9 +31,9 @@ def jobs(study: Study) -> list[Job]:
 def measure_gates(study: Study, network: str, seed: int) -> list[dict]:
     """A row per block of a trained net, see `keras_resnet.analysis.gates`."""
     from keras_resnet.analysis.gates import gates
-    from keras_resnet.analysis.worker import test_images, trained_model
+    from keras_resnet.analysis.worker import images_of_test, trained_model
     from keras_resnet.task import load_task
 
     training = Training(network, seed)
     task = load_task(study.config_of(training))
-    return gates(trained_model(task, study.folder(training)), test_images(task))
+    return gates(trained_model(task, study.folder(training)), images_of_test(task))

@@ -95,8 +95,8 @@ def write_report(pages: list[Page], study: Study, folder: str) -> str:
     lines = [
         "# The paper's evidence, reproduced",
         "",
-        'The findings of "Deep Residual Learning for Image Recognition" (He et al. 2015), each as a command, a picture and '
-        "a table. "
+        'The findings of "Deep Residual Learning for Image Recognition" (He et al. 2015), each as a command, a picture '
+        "and a table. "
         f"**{held} of {total} checks hold.** A check that does not hold is reported so, and makes the command's exit "
         "code 1.",
         "",

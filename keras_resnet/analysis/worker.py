@@ -1,7 +1,7 @@
 """A process that trains and measures for `runner`, one job after another.
 
-It reads a job a line from its input and answers with a line {"error": null or text, "exit_code": number}. Everything that
-is printed meanwhile goes into a file. When its input ends, it saves what it trains and leaves.
+It reads a job a line from its input and answers with a line {"error": null or text, "exit_code": number}. Everything
+that is printed meanwhile goes into a file. When its input ends, it saves what it trains and leaves.
 
     python -m keras_resnet.analysis.worker STUDY THREADS LOG
 """
@@ -118,16 +118,14 @@ def trained_model(task, folder):
     return model
 
 
-def test_images(task, count=None):
+def images_of_test(task, count=None):
     """The first test images (count, H, W, C) float32 in [0, 255] as the network sees them; None: all."""
     import numpy as np
 
     from keras_resnet.data.pipeline import Shard
 
-    sizes = [task.config.eval.batch_size] * task.eval_steps("test")
-    batches = iter(task.eval_dataset("test", Shard(0, 1, sizes[0])))
-    parts = [(images[weights > 0]).numpy() for ((images, _), weights), _ in zip(batches, sizes, strict=False)]
-    return np.concatenate(parts)[:count]
+    batches = task.eval_dataset("test", Shard(0, 1, task.config.eval.batch_size))
+    return np.concatenate([images.numpy()[weights.numpy() > 0] for (images, _), weights in batches])[:count]
 
 
 def measure(study: Study, measurement: Measurement) -> None:

@@ -1,0 +1,166 @@
+"""Tables 1 and 6: what every network costs, and the error that depth brings, beside the paper's figures."""
+
+from keras_resnet.analysis import complexity_of_rows, degradation
+from keras_resnet.analysis.checks import Check, agrees, is_within
+from keras_resnet.analysis.complexity import complexity
+from keras_resnet.analysis.page import Page, Picture, Table
+from keras_resnet.analysis.plots import COLORS, MARKERS, new_figure, spread
+from keras_resnet.analysis.published import PUBLISHED
+from keras_resnet.analysis.study import Study
+from keras_resnet.specs import SPECS
+
+# He et al. 2015, table 1 (1e9 multiply-adds, "FLOPs") and section 3.3
+PAPER_MULTIPLY_ADDS = {"resnet18": 1.8, "resnet34": 3.6, "resnet50": 3.8, "resnet101": 7.6, "resnet152": 11.3}
+PAPER_MULTIPLY_ADDS |= {"plain18": 1.8, "plain34": 3.6, "vgg16": 15.3, "vgg19": 19.6}
+# Millions of parameters and how many digits are given. He et al. 2015, table 6; He et al. 2016, tables 2 and 3
+PAPER_PARAMETERS = {
+    "cifar_resnet20": (0.27, 2),
+    "cifar_resnet32": (0.46, 2),
+    "cifar_resnet44": (0.66, 2),
+    "cifar_resnet56": (0.85, 2),
+    "cifar_resnet110": (1.7, 1),
+    "cifar_resnet1202": (19.4, 1),
+    "highway19": (2.3, 1),
+    "cifar_preresnet164": (1.7, 1),
+    "cifar_preresnet1001": (10.2, 1),
+}
+# 10-crop top-1 error on ImageNet, percent: He et al. 2015, tables 2 and 3 (options A, A, B, B, B)
+IMAGENET = {
+    "plain": {18: 27.94, 34: 28.54},
+    "residual": {18: 27.88, 34: 25.03, 50: 22.85, 101: 21.75, 152: 21.43},
+}
+
+VGG = (16, 19)
+
+TEXT = """
+What does one image cost? Layers are counted as the papers do (convolutions of F and the classifier), multiply-adds are
+those of convolutions and dense layers (the papers' "FLOPs"), activations the numbers that these and max pooling put
+out. Every figure of ours is read off the Keras model's graph. Nothing is trained for this page.
+
+A figure agrees where it differs by less than the last digit that is given: the papers round some and cut others.
+ResNet-18 and 34 are compared with option A, as in the paper's table 2. VGG-16 and VGG-19 are `keras.applications`';
+the paper's 15.3 and 19.6 billion leave out some of what is counted here, so that they are compared within 2 %. So is
+the pre-activation net of 1001 layers, whose 10.2 million (He et al. 2016) do not follow from that paper's description.
+"""
+
+
+def jobs(study: Study) -> list:
+    """None: the models need only be built."""
+    return []
+
+
+def page(study: Study) -> Page:
+    """Counts, and the published errors over depth."""
+    costs = complexity_of_rows.read()
+    rows = [_row(name, SPECS[name].layers, SPECS[name].image_size, cost) for name, cost in costs.items()]
+    for layers in VGG:
+        costs[f"vgg{layers}"] = count_vgg(layers)
+        rows.append(_row(f"vgg{layers}", layers, 224, costs[f"vgg{layers}"]))
+    return Page(
+        name="complexity",
+        title="What the networks cost (tables 1 and 6)",
+        text=TEXT,
+        tables=[Table("", "Every row of `keras_resnet.SPECS`, at the size of images that its paper trains on", rows)],
+        pictures=[_cost_picture(costs), _error_picture(study)],
+        checks=_checks(costs),
+    )
+
+
+def count_vgg(layers: int) -> dict[str, int]:
+    """Costs of VGG-16 or VGG-19 (Simonyan and Zisserman 2014), counted on keras.applications' model."""
+    import keras
+
+    model = {16: keras.applications.VGG16, 19: keras.applications.VGG19}[layers](weights=None)
+    cost = complexity(model)
+    return {"multiply_adds": cost.multiply_adds, "parameters": cost.parameters, "activations": cost.activations}
+
+
+def _row(name, layers, side, cost):
+    parameters = PAPER_PARAMETERS.get(name, (None,))[0]
+    return {
+        "network": name,
+        "layers": layers,
+        "image (px)": side,
+        "parameters (1e6)": cost["parameters"] / 1e6,
+        "the paper's (1e6)": parameters,
+        "multiply-adds (1e9)": round(cost["multiply_adds"] / 1e9, 4),
+        "the paper's (1e9)": PAPER_MULTIPLY_ADDS.get(name),
+        "activations (1e6)": cost["activations"] / 1e6,
+    }
+
+
+def _checks(costs):
+    checks = []
+    for name, (millions, digits) in PAPER_PARAMETERS.items():
+        ours, claim = costs[name]["parameters"] / 1e6, f"{name} has the paper's parameters"
+        if name == "cifar_preresnet1001":
+            checks.append(is_within(f"{claim}, within 2 %", ours, millions, 0.02, " M"))
+        else:
+            checks.append(agrees(claim, ours, millions, digits, " M"))
+    for name, billions in PAPER_MULTIPLY_ADDS.items():
+        ours, claim = _paper_s(costs, name), f"{name} has the paper's multiply-adds"
+        if name.startswith("vgg"):
+            checks.append(is_within(f"{claim}, within 2 %", ours, billions, 0.02, " G"))
+        else:
+            checks.append(agrees(claim, ours, billions, 1, " G"))
+    deep, vgg = _paper_s(costs, "resnet152"), [_paper_s(costs, f"vgg{layers}") for layers in VGG]
+    claim = "ResNet-152 costs less than VGG-16 and VGG-19 (section 3.4)"
+    checks.append(Check(claim, deep < min(vgg), f"{deep:.1f} G against {vgg[0]:.1f} and {vgg[1]:.1f} G"))
+    share = 100 * _paper_s(costs, "resnet34") / vgg[1]
+    return [*checks, agrees("ResNet-34 has 18 % of VGG-19's multiply-adds (section 3.3)", share, 18, 0, " %")]
+
+
+def _paper_s(costs, name):
+    """1e9 multiply-adds of the net that the paper has under this name: ResNet-18 and 34 with option A."""
+    plain = {"resnet18": "plain18", "resnet34": "plain34"}  # option A adds nothing that is counted
+    return costs[plain.get(name, name)]["multiply_adds"] / 1e9
+
+
+def _cost_picture(costs):
+    figure, ((parameters, adds),) = new_figure(2)
+    families = {
+        "residual": (("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), "ResNet"),
+        "plain": (("plain18", "plain34"), "plain"),
+        "C": (("vgg16", "vgg19"), "VGG"),
+    }
+    layers = {"vgg16": 16, "vgg19": 19} | {name: spec.layers for name, spec in SPECS.items()}
+    for color, (names, label) in families.items():
+        for axes, key, unit in ((parameters, "parameters", 1e6), (adds, "multiply_adds", 1e9)):
+            style = {"color": COLORS[color], "marker": MARKERS[color]}
+            axes.plot(
+                [layers[name] for name in names], [costs[name][key] / unit for name in names], label=label, **style
+            )
+    published = [(layers[name], value) for name, value in PAPER_MULTIPLY_ADDS.items()]
+    adds.plot(
+        *zip(*published, strict=True), "k+", markersize=9, markeredgewidth=1.2, label="the paper's", linestyle="none"
+    )
+    parameters.set(xlabel="layers", ylabel="parameters (millions)", ylim=(0, None))
+    adds.set(xlabel="layers", ylabel="multiply-adds per image (billions)", ylim=(0, None))
+    adds.legend(frameon=False)
+    caption = "What an image of 224 pixels costs: deeper residual nets, and VGG-16 and 19 for comparison."
+    return Picture("costs", caption, figure)
+
+
+def _error_picture(study):
+    figure, ((imagenet, cifar),) = new_figure(2)
+    for family, errors in IMAGENET.items():
+        style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, the paper's"}
+        imagenet.plot(list(errors), list(errors.values()), **style)
+    imagenet.set(xlabel="layers", ylabel="top-1 error, 10-crop (%)", title="ImageNet")
+    depths = (20, 32, 44, 56, 110)
+    published = [PUBLISHED[f"cifar_resnet{depth}", "cifar10"][0].error for depth in depths]
+    cifar.plot(depths, published, "k*", markersize=7, linestyle="none", label="residual on CIFAR-10, the paper's")
+    title = "CIFAR nets"
+    for family in degradation.FAMILIES:
+        runs = {depth: degradation.trainings(study, family, depth) for depth in study.depths}
+        if all(study.is_done(run) for each in runs.values() for run in each):
+            data = study.config_of(runs[study.depths[0]][0]).data.name
+            errors = [[study.test_error(run) for run in each] for each in runs.values()]
+            style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family} on {data}, ours"}
+            spread(cifar, list(runs), errors, **style)
+            title = f"CIFAR nets (ours: {data})"
+    cifar.set(xlabel="layers", ylabel="test error (%)", title=title, ylim=(0, None))
+    for axes in (imagenet, cifar):
+        axes.legend(frameon=False)
+    caption = "Error against depth, with the paper's values; ours where the runs of `analyze degradation` are there."
+    return Picture("errors", caption, figure)
