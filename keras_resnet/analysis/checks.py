@@ -66,7 +66,7 @@ def _learnt(errors, chance):
 
 
 def _note(errors, chance):
-    return "" if _learnt(errors, chance) else "; the better side learnt nothing"
+    return "" if _learnt(errors, chance) else "; nothing was learnt that could be compared"
 
 
 def _mean(errors):

@@ -4,10 +4,10 @@ from keras_resnet.analysis import complexity_of_rows, degradation
 from keras_resnet.analysis.checks import Check, agrees, is_within
 from keras_resnet.analysis.complexity import complexity
 from keras_resnet.analysis.page import Page, Picture, Table
-from keras_resnet.analysis.plots import COLORS, MARKERS, new_figure, spread
+from keras_resnet.analysis.plots import COLORS, MARKERS, label, new_figure, spread
 from keras_resnet.analysis.published import PUBLISHED
 from keras_resnet.analysis.study import Study
-from keras_resnet.specs import SPECS
+from keras_resnet.specs import CIFAR_DEPTHS, SPECS
 
 # He et al. 2015, table 1 (1e9 multiply-adds, "FLOPs") and section 3.3
 PAPER_MULTIPLY_ADDS = {"resnet18": 1.8, "resnet34": 3.6, "resnet50": 3.8, "resnet101": 7.6, "resnet152": 11.3}
@@ -124,43 +124,37 @@ def _cost_picture(costs):
         "C": (("vgg16", "vgg19"), "VGG"),
     }
     layers = {"vgg16": 16, "vgg19": 19} | {name: spec.layers for name, spec in SPECS.items()}
-    for color, (names, label) in families.items():
+    for color, (names, shown) in families.items():
         for axes, key, unit in ((parameters, "parameters", 1e6), (adds, "multiply_adds", 1e9)):
             style = {"color": COLORS[color], "marker": MARKERS[color]}
             axes.plot(
-                [layers[name] for name in names], [costs[name][key] / unit for name in names], label=label, **style
+                [layers[name] for name in names], [costs[name][key] / unit for name in names], label=shown, **style
             )
     published = [(layers[name], value) for name, value in PAPER_MULTIPLY_ADDS.items()]
     adds.plot(
         *zip(*published, strict=True), "k+", markersize=9, markeredgewidth=1.2, label="the paper's", linestyle="none"
     )
-    parameters.set(xlabel="layers", ylabel="parameters (millions)", ylim=(0, None))
-    adds.set(xlabel="layers", ylabel="multiply-adds per image (billions)", ylim=(0, None))
-    adds.legend(frameon=False)
+    label(parameters, "layers", "parameters (millions)", legend=None, ylim=(0, None))
+    label(adds, "layers", "multiply-adds per image (billions)", ylim=(0, None))
     caption = "What an image of 224 pixels costs: deeper residual nets, and VGG-16 and 19 for comparison."
     return Picture("costs", caption, figure)
 
 
 def _error_picture(study):
     figure, ((imagenet, cifar),) = new_figure(2)
-    for family, errors in IMAGENET.items():
+    for family, published in IMAGENET.items():
         style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, the paper's"}
-        imagenet.plot(list(errors), list(errors.values()), **style)
-    imagenet.set(xlabel="layers", ylabel="top-1 error, 10-crop (%)", title="ImageNet")
-    depths = (20, 32, 44, 56, 110)
-    published = [PUBLISHED[f"cifar_resnet{depth}", "cifar10"][0].error for depth in depths]
-    cifar.plot(depths, published, "k*", markersize=7, linestyle="none", label="residual on CIFAR-10, the paper's")
-    title = "CIFAR nets"
+        imagenet.plot(list(published), list(published.values()), **style)
+    label(imagenet, "layers", "top-1 error, 10-crop (%)", "ImageNet")
+    errors = [PUBLISHED[f"cifar_resnet{depth}", "cifar10"][0].error for depth in CIFAR_DEPTHS]
+    cifar.plot(CIFAR_DEPTHS, errors, "k*", markersize=7, label="residual on CIFAR-10, the paper's")
+    data = ""
     for family in degradation.FAMILIES:
         runs = {depth: degradation.trainings(study, family, depth) for depth in study.depths}
         if all(study.is_done(run) for each in runs.values() for run in each):
-            data = study.config_of(runs[study.depths[0]][0]).data.name
-            errors = [[study.test_error(run) for run in each] for each in runs.values()]
-            style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family} on {data}, ours"}
-            spread(cifar, list(runs), errors, **style)
-            title = f"CIFAR nets (ours: {data})"
-    cifar.set(xlabel="layers", ylabel="test error (%)", title=title, ylim=(0, None))
-    for axes in (imagenet, cifar):
-        axes.legend(frameon=False)
+            data = f" (ours: {study.data})"
+            ours = [[study.test_error(run) for run in each] for each in runs.values()]
+            spread(cifar, list(runs), ours, color=COLORS[family], marker=MARKERS[family], label=f"{family}, ours")
+    label(cifar, "layers", "test error (%)", f"CIFAR nets{data}", ylim=(0, None))
     caption = "Error against depth, with the paper's values; ours where the runs of `analyze degradation` are there."
     return Picture("errors", caption, figure)

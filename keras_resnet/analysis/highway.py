@@ -1,9 +1,34 @@
 """Gates beside additions: highway nets at equal depth and at equal parameters, and what their gates do."""
 
-from keras_resnet.analysis import degradation
+import numpy as np
+
+from keras_resnet.analysis import complexity_of_rows, degradation
+from keras_resnet.analysis.checks import Check, is_lower, is_no_worse
+from keras_resnet.analysis.page import Page, Picture, Table
+from keras_resnet.analysis.plots import COLORS, MARKERS, label, new_figure, shades, spread
+from keras_resnet.analysis.published import PUBLISHED
 from keras_resnet.analysis.study import Job, Measurement, Study, Training
+from keras_resnet.specs import CIFAR_DEPTHS
 
 SEEDS = 3  # of the study's; a gate makes a step half as long again
+IMAGES = 256  # that the gates are looked at with
+MARGIN = 2.0  # points that "no worse" allows
+SAME_PARAMETERS = 0.15
+FAMILIES = ("plain", "residual", "highway")
+# He et al. 2015, table 6, after Srivastava et al. 2015: millions of parameters, error on CIFAR-10
+PAPER_HIGHWAY = {"Highway-19": (2.3, 7.54), "Highway-32": (1.25, 8.80)}
+
+TEXT = """
+A highway net multiplies the two branches of a block with gates that it learns, T and 1 - T, where a residual net adds
+them. Is that better, at equal depth and at equal parameters? The paper (section 2) remarks that highway nets have shown
+no gain beyond 100 layers, and (table 6) that residual nets reach lower errors with fewer parameters.
+
+Plain, residual and highway nets of {depths} layers on {data} with one recipe (`{config}`), {seeds} seeds each. The
+highway nets are the residual ones with a 3x3 convolution as gate in every block, biased so that 0.12 of F passes at
+first; they keep the normalization, which Srivastava et al. do not have. Gates are those of the first seed's last
+weights on {images} test images; a gate is *closed* below 0.1. "No worse" allows {margin:g} points; nets are compared at
+equal parameters where there are two within {same:.0%}. All of this was fixed before the first run.
+"""
 
 
 def trainings(study: Study, depth: int) -> list[Training]:
@@ -12,7 +37,7 @@ def trainings(study: Study, depth: int) -> list[Training]:
 
 
 def gate_measurements(study: Study) -> dict[int, Measurement]:
-    """What the gates of each depth's first run do on the test images."""
+    """What the gates of each depth's first run do on test images."""
     found = {}
     for depth in study.depths:
         first = trainings(study, depth)[0]
@@ -25,7 +50,8 @@ def gate_measurements(study: Study) -> dict[int, Measurement]:
 def jobs(study: Study) -> list[Job]:
     """The highway nets, the nets they are compared with, and their gates."""
     highway = [each for depth in study.depths for each in trainings(study, depth)]
-    return [*degradation.jobs(study), *highway, *gate_measurements(study).values()]
+    others = [run for run in degradation.jobs(study) if run.seed in study.seeds[:SEEDS]]
+    return [*others, *highway, *gate_measurements(study).values()]
 
 
 def measure_gates(study: Study, network: str, seed: int) -> list[dict]:
@@ -36,4 +62,117 @@ def measure_gates(study: Study, network: str, seed: int) -> list[dict]:
 
     training = Training(network, seed)
     task = load_task(study.config_of(training))
-    return gates(trained_model(task, study.folder(training)), images_of_test(task))
+    return gates(trained_model(task, study.folder(training)), images_of_test(task, IMAGES))
+
+
+def page(study: Study) -> Page:
+    """Errors against depth and parameters, and the gates."""
+    runs = {(f, d): degradation.trainings(study, f, d)[:SEEDS] for f in FAMILIES for d in study.depths}
+    gates = {depth: study.answer(measurement) for depth, measurement in gate_measurements(study).items()}
+    text = TEXT.format(
+        depths=", ".join(map(str, study.depths)),
+        data=study.data,
+        config=study.config,
+        seeds=len(study.seeds[:SEEDS]),
+        images=IMAGES,
+        margin=MARGIN,
+        same=SAME_PARAMETERS,
+    )
+    errors = [degradation.row(study, each) for each in runs.values()]
+    blocks = [{"layers": depth} | row for depth, rows in gates.items() for row in rows]
+    return Page(
+        name="highway",
+        title="Highway, residual and plain nets, and what gates do (sections 2 and 4.2)",
+        text=text,
+        tables=[
+            Table("", "Errors: mean, least and greatest over the seeds", errors),
+            Table("gates", "Gates of every block: mean, percentiles, shares closed and open, deviations", blocks),
+        ],
+        pictures=[_errors_picture(study, runs), _gates_picture(gates)],
+        checks=_checks(study, runs),
+        seeds=study.seeds[:SEEDS],
+    )
+
+
+def _parameters(run):
+    return complexity_of_rows.read()[run.network]["parameters"]
+
+
+def _checks(study, runs):
+    train = {key: [study.train_error(run) for run in each] for key, each in runs.items()}
+    test = {key: [study.test_error(run) for run in each] for key, each in runs.items()}
+    chance, found = study.chance, []
+    for depth in study.depths[1:]:
+        claim = f"Highway-{depth} has a lower training error than plain-{depth}"
+        found.append(is_lower(claim, train["highway", depth], train["plain", depth], chance))
+    for depth in study.depths:
+        claim = f"ResNet-{depth} is no worse than Highway-{depth} (test error), which has half as many parameters again"
+        found.append(is_no_worse(claim, test["residual", depth], test["highway", depth], MARGIN, chance))
+    for depth, same in _pairs(study.depths, runs):
+        claim = f"ResNet-{same} is no worse than Highway-{depth} at equal parameters (test error)"
+        found.append(is_no_worse(claim, test["residual", same], test["highway", depth], MARGIN, chance))
+    if 110 in study.depths[1:]:
+        found.append(_no_gain(test, study.depths, chance))
+    return found
+
+
+def _pairs(depths, runs):
+    """(depth of a highway net, depth of the residual net with about as many parameters)."""
+    residual = {depth: _parameters(runs["residual", depth][0]) for depth in depths}
+    for depth in depths:
+        ours = _parameters(runs["highway", depth][0])
+        same = min(depths, key=lambda other: abs(residual[other] - ours))
+        if abs(residual[same] / ours - 1) <= SAME_PARAMETERS:
+            yield depth, same
+
+
+def _no_gain(test, depths, chance) -> Check:
+    best = min((depth for depth in depths if depth < 110), key=lambda depth: np.mean(test["highway", depth]))
+    claim = f"Highway-110 shows no gain over the best shallower one, Highway-{best} (test error)"
+    return is_no_worse(claim, test["highway", best], test["highway", 110], 0.0, chance)
+
+
+def _errors_picture(study, runs):
+    figure, ((by_depth, by_parameters),) = new_figure(2)
+    for family in FAMILIES:
+        style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, ours"}
+        each = [runs[family, depth] for depth in study.depths]
+        spread(by_depth, study.depths, [[study.train_error(run) for run in net] for net in each], **style)
+        if family != "plain":
+            millions = [_parameters(net[0]) / 1e6 for net in each]
+            spread(by_parameters, millions, [[study.test_error(run) for run in net] for net in each], **style)
+    costs = complexity_of_rows.read()
+    published = [
+        (costs[name]["parameters"] / 1e6, PUBLISHED[name, "cifar10"][0].error)
+        for name in (f"cifar_resnet{depth}" for depth in CIFAR_DEPTHS)
+    ]
+    by_parameters.plot(*zip(*published, strict=True), "k*", markersize=6, label="residual, the paper's (CIFAR-10)")
+    highway = list(zip(*PAPER_HIGHWAY.values(), strict=True))
+    by_parameters.plot(*highway, "k^", fillstyle="none", label="highway, Srivastava et al. (CIFAR-10)")
+    label(by_depth, "layers", "training error (%)", f"equal depth, {study.data}", ylim=(0, None))
+    label(by_parameters, "parameters (millions)", "test error (%)", f"equal parameters, {study.data}", ylim=(0, None))
+    return Picture(
+        "errors", "Highway nets beside residual and plain ones, at equal depth and equal parameters.", figure
+    )
+
+
+def _gates_picture(gates):
+    figure, ((mean, closed, varies),) = new_figure(3, height=2.5)
+    for (depth, rows), color in zip(gates.items(), shades(len(gates)), strict=True):
+        position = [(i + 0.5) / len(rows) for i in range(len(rows))]
+        style = {"color": color, "label": f"{depth} layers"}
+        if depth == max(gates):
+            mean.fill_between(
+                position, [r["p5"] for r in rows], [r["p95"] for r in rows], color=color, alpha=0.15, linewidth=0
+            )
+        mean.plot(position, [row["mean"] for row in rows], **style)
+        closed.plot(position, [100 * row["closed"] for row in rows], **style)
+        varies.plot(position, [row["over_images"] for row in rows], **style)
+    mean.axhline(1 / (1 + np.exp(2)), color="black", linestyle=":", linewidth=1, label="before training")
+    label(mean, "block / blocks", "gate T (mean)", "how much of F passes", ylim=(0, None))
+    label(closed, "block / blocks", "gates below 0.1 (%)", "closed", None, ylim=(0, 100))
+    label(varies, "block / blocks", "deviation over images", "depends on the image", None, ylim=(0, None))
+    caption = (
+        f"Gates from the first to the last block; the band is the 5th to 95th percentile of the {max(gates)} layers'."
+    )
+    return Picture("gates", caption, figure)

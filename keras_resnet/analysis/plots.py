@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +20,13 @@ COLORS = {
     "paper": "#000000",
 }
 MARKERS = {"plain": "s", "residual": "o", "highway": "^", "bottleneck": "D", "B": "v", "C": "P", "paper": "*"}
-_STYLE = {"font.size": 8, "axes.titlesize": 9, "legend.fontsize": 7, "lines.linewidth": 1.3, "lines.markersize": 4.5}
+_STYLE: Any = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.5,
+}
 
 
 def new_figure(columns: int = 1, rows: int = 1, height: float = 2.7, **kwargs) -> tuple[Figure, np.ndarray]:
@@ -31,6 +38,18 @@ def new_figure(columns: int = 1, rows: int = 1, height: float = 2.7, **kwargs) -
         each.spines[["top", "right"]].set_visible(False)
         each.grid(alpha=0.25, linewidth=0.6)
     return figure, axes
+
+
+def label(axes: Axes, x: str, y: str, title: str = "", legend: str | None = "best", **limits) -> None:
+    """Names the axes, with their units, and shows the legend at a place, None for none."""
+    with matplotlib.rc_context(_STYLE):
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.set(**limits)
+        if title:
+            axes.set_title(title)
+        if legend:
+            axes.legend(frameon=False, loc=legend)  # type: ignore[call-overload]
 
 
 def shades(count: int) -> list:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from typing import IO, cast
 
 from keras_resnet.analysis.board import Board
 from keras_resnet.analysis.study import Job, Measurement, Study, Training
@@ -113,14 +114,14 @@ class _Crew:
         number = next(number for number in range(self.processes) if number not in taken)
         share = max(1, (os.cpu_count() or 1) // self.processes)
         worker = _Worker(self.study, number, share)
-        self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+        self.selector.register(worker.answers, selectors.EVENT_READ, worker)
         return worker
 
     def _listen(self):
         for key, _ in self.selector.select(timeout=1.0):
             worker = key.data
             answer = worker.answer()
-            self.selector.unregister(worker.process.stdout)
+            self.selector.unregister(worker.answers)
             if worker not in self.busy:  # it was told to end
                 continue
             job = self.busy.pop(worker)
@@ -131,7 +132,7 @@ class _Crew:
             if getattr(job, "alone", False):
                 worker.end()
             else:
-                self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+                self.selector.register(worker.answers, selectors.EVENT_READ, worker)
                 self.idle.append(worker)
 
 
@@ -147,13 +148,14 @@ class _Worker:
         self.process = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True
         )
+        self.asks, self.answers = cast(IO[str], self.process.stdin), cast(IO[str], self.process.stdout)
 
     def begin(self, job):
-        self.process.stdin.write(to_json(job) + "\n")
-        self.process.stdin.flush()
+        self.asks.write(to_json(job) + "\n")
+        self.asks.flush()
 
     def answer(self):
-        line = self.process.stdout.readline()
+        line = self.answers.readline()
         if not line:
             code = self.process.wait()
             raise RuntimeError(f"a process that trains ended with {code}; {self.log} says why")
@@ -161,7 +163,7 @@ class _Worker:
 
     def tell_to_end(self):
         """Lets it save what it trains and leave."""
-        self.process.stdin.close()
+        self.asks.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
 

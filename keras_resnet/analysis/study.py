@@ -133,10 +133,15 @@ class Study:
         _, errors = self.curve(training, "train/error")
         return sum(errors) / len(errors)
 
-    def chance_error(self) -> float:
-        """Error in percent of guessing among as many classes as the networks tell apart."""
-        name = self.config_of(Training("cifar_resnet20")).data.name
-        return 99.0 if name.startswith("tfds:cifar100") else 90.0
+    @property
+    def data(self) -> str:
+        """The name of the image set."""
+        return self.config_of(Training("cifar_resnet20")).data.name
+
+    @property
+    def chance(self) -> float:
+        """Error in percent of guessing; nets that tell 10 classes apart unless the data are CIFAR-100."""
+        return 99.0 if self.data.startswith("tfds:cifar100") else 90.0
 
     @staticmethod
     def _there(path):
