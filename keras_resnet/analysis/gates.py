@@ -27,9 +27,9 @@ def gates(model: keras.Model, images: np.ndarray) -> list[dict]:
     layers = [layer for layer in model.layers if layer.name.endswith("_gate")]
     if not layers:
         raise ValueError(f"{model.name}: has no gates; expected a highway net, such as CIFARHighwayNet(20)")
-    outputs = keras.Model(model.inputs, [layer.output for layer in layers])(images, training=False)
-    values = [keras.ops.convert_to_numpy(each) for each in outputs]
-    return [_row(layer.name.removesuffix("_gate"), each) for layer, each in zip(layers, values, strict=True)]
+    probe = keras.Model(model.input, {layer.name.removesuffix("_gate"): layer.output for layer in layers})
+    values = probe(images, training=False)
+    return [_row(block, keras.ops.convert_to_numpy(values[block])) for block in probe.output]
 
 
 def _row(block, gate):

@@ -137,7 +137,7 @@ class _Crew:
 
 
 class _Worker:
-    """A process of `worker`, in a session of its own: the terminal's signals reach it by way of this one alone."""
+    """A process of `worker`, in a group of its own: the signals of a terminal reach it by way of this one alone."""
 
     def __init__(self, study, number, threads):
         self.number = number
@@ -145,9 +145,7 @@ class _Worker:
         command = [sys.executable, "-m", "keras_resnet.analysis.worker", to_json(study), str(threads), self.log]
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True
-        )
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, process_group=0)
         self.asks, self.answers = cast(IO[str], self.process.stdin), cast(IO[str], self.process.stdout)
 
     def begin(self, job):

@@ -25,6 +25,7 @@ from keras_resnet.runs.folder import write_text
 def main() -> None:
     """Serves jobs until the input ends."""
     study, threads, log = sys.argv[1:]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # outside of `fit`: locks are given back on the way
     answers = _apart(log)
     jobs: queue.Queue = queue.Queue()
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
