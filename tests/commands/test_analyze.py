@@ -1,0 +1,142 @@
+"""python -m keras_resnet analyze, on runs of a few steps."""
+
+import csv
+import json
+import re
+import shutil
+import signal
+
+import pytest
+from conftest import ROOT, cut_photographs, run
+
+from keras_resnet.analysis.study import Study, Training
+
+TINY = ("--set=train.steps=4", "--set=train.log_every=2", "--set=train.eval_every=4", "--set=train.batch_size=16")
+ORDERINGS = ("--depths=20,32", "--seeds=0", *TINY, "--set=train.learning_rate=0")
+
+
+def analyze(*arguments, **kwargs):
+    return run("-m", "keras_resnet", "analyze", *arguments, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """(folder, finished process) of an analysis that SIGTERM met while its second pair of runs began."""
+    folder = tmp_path_factory.mktemp("evidence")
+    study = Study(str(ROOT / "configs/evidence/digits.yaml"), str(folder), tuple(each[6:] for each in ORDERINGS[2:]))
+    first = study.folder(Training("cifar_plain20")).results
+    return folder, analyze("degradation", f"--workdir={folder}", *ORDERINGS, signals=[(first, 0, signal.SIGTERM)])
+
+
+@pytest.fixture(scope="module")
+def finished(stopped):
+    """(folder, process) of the same command again, which has learnt nothing: its learning rate is 0."""
+    folder, _ = stopped
+    return folder, analyze("degradation", f"--workdir={folder}", *ORDERINGS)
+
+
+def test_a_signal_stops_it_and_no_process_stays(stopped):
+    folder, process = stopped
+    assert process.returncode == 143, process.stderr
+    assert process.stderr.strip().startswith("stopped by SIGTERM; the runs have saved")
+    assert not (folder / "report").exists()
+    assert not list(folder.glob("*/.holder.json"))
+
+
+def test_with_a_learning_rate_of_0_no_ordering_holds(finished):
+    folder, process = finished
+    assert process.returncode == 1, process.stderr
+    claims = re.findall(r"^  (holds|DOES NOT HOLD) +(.*?): ", process.stdout, re.MULTILINE)
+    assert [verdict for verdict, _ in claims] == ["DOES NOT HOLD"] * 7
+    assert claims[0][1] == "plain-32 has a higher training error than plain-20"
+    assert (folder / "report/degradation.md").read_text().count("| **no** |") == 7
+
+
+def test_it_went_on_from_what_was_there(finished):
+    folder, process = finished
+    assert re.search(r"^4 runs and measurements, [123] there already", process.stdout, re.MULTILINE)
+    logs = "".join(path.read_text() for path in folder.glob("cifar_*/log.txt"))
+    assert logs.count("finished at step 4") == 4
+    with open(folder / "report/degradation.csv", encoding="utf-8", newline="") as file:
+        rows = {row["network"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["cifar_plain20", "cifar_plain32", "cifar_resnet20", "cifar_resnet32"]
+    (test,) = folder.glob("cifar_resnet20-*/test.json")
+    assert float(rows["cifar_resnet20"]["test error (%)"]) == json.loads(test.read_text())["error"]
+    assert rows["cifar_resnet20"]["the paper's, CIFAR-10 (%)"] == "8.75"
+
+
+def test_the_report_alone_needs_no_training(finished):
+    """The runs of another analysis are there too: complexity draws them beside the paper's."""
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("cifar_*/*")}
+    process = analyze("degradation", f"--workdir={folder}", f"--output={folder}/again", *ORDERINGS)
+    assert "all 4 runs and measurements are there already" in process.stdout
+    assert (folder / "again/degradation-curves.png").stat().st_size > 10_000
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("cifar_*/*")} == before
+
+
+def test_a_damaged_run_is_made_again(finished, tmp_path):
+    folder, _ = finished
+    copy = shutil.copytree(folder, tmp_path / "evidence")
+    (test,) = copy.glob("cifar_plain32-*/test.json")
+    whole = test.read_text()
+    test.write_text(whole[:9])
+    process = analyze("degradation", f"--workdir={copy}", *ORDERINGS)
+    assert "4 runs and measurements, 3 there already" in process.stdout
+    assert test.read_text() == whole
+
+
+def test_the_paper_s_protocol_on_pictures(tmp_path):
+    """The path of --config=configs/cifar10/..., for two steps on small photographs."""
+    cut_photographs(tmp_path / "pictures", 12)
+    sets = [f"data.name=folder:{tmp_path}/pictures", "data.image_size=32", "data.validation_fraction=0.25"]
+    sets += ["train.steps=2", "train.batch_size=4", "train.log_every=1", "eval.batch_size=4", "export.top_k=2"]
+    arguments = [f"--workdir={tmp_path}/runs", "--depths=20", "--seeds=1", *[f"--set={each}" for each in sets]]
+    process = analyze("degradation", f"--config={ROOT}/configs/cifar10/paper.yaml", *arguments)
+    assert process.returncode == 1, process.stderr  # two steps teach nothing
+    config = next((tmp_path / "runs").glob("cifar_plain20-seed1-*/config.yaml")).read_text()
+    assert "decay_of: all" in config
+    assert "pad_crop: 4" in config
+
+
+def test_complexity_holds(tmp_path):
+    process = analyze("complexity", f"--output={tmp_path}/out", f"--workdir={tmp_path}/runs")
+    assert process.returncode == 0, process.stderr
+    assert "DOES NOT HOLD" not in process.stdout
+    with open(tmp_path / "out/complexity.csv", encoding="utf-8", newline="") as file:
+        rows = {row["network"]: row for row in csv.DictReader(file)}
+    assert float(rows["resnet50"]["multiply-adds (1e9)"]) == pytest.approx(3.858, abs=5e-4)
+    assert rows["cifar_resnet110"]["the paper's (1e6)"] == "1.7"
+    assert rows["vgg19"]["layers"] == "19"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "error: expected one analysis: complexity, degradation"),
+        (["degredation"], 'error: unknown analysis "degredation"; did you mean "degradation"?'),
+        (["degradation", "--depths=20,21"], "error: --depths=20,21: expected some of (20, 32, 44, 56, 110), growing"),
+        (["degradation", "--depths=56,20"], "error: --depths=56,20: expected some of"),
+        (["degradation", "--seeds=1,1"], "error: --seeds=1,1: expected different whole numbers"),
+        (["degradation", "--seeds=x"], "error: --seeds=x: expected different whole numbers"),
+        (["degradation", "--config=absent.yaml"], "error: absent.yaml: "),
+        (["degradation", "--set=train.stepz=4"], "error: --set: train.stepz: unknown key"),
+        (["complexity", "--output={file}/report"], "error: --output={file}/report: cannot be written"),
+        (["degradation", "--workdir={file}/runs"], "error: --workdir={file}/runs: cannot be written"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, tmp_path):
+    (tmp_path / "file").write_text("")
+    arguments = [argument.format(file=tmp_path / "file") for argument in arguments]
+    process = analyze(*arguments)
+    assert process.returncode in (2, 5), process.stderr
+    assert process.stderr.splitlines()[-1].startswith(message.format(file=tmp_path / "file"))
+    assert "Traceback" not in process.stderr
+
+
+def test_a_run_that_cannot_train_says_which_and_why(tmp_path):
+    """The data are looked at by the process that trains: its error ends the command, with its exit code."""
+    process = analyze("degradation", f"--workdir={tmp_path}", *ORDERINGS, f"--set=data.name=folder:{tmp_path}/absent")
+    assert process.returncode == 3
+    assert re.search(r"^error: cifar_(plain|resnet)\d+ seed 0: .*absent", process.stderr, re.MULTILINE)
+    assert len(process.stderr.strip().splitlines()) == 1
