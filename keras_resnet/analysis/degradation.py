@@ -123,7 +123,7 @@ def _curves(study):
                 curves = [study.curve(run, name) for run in trainings(study, family, depth)]
                 band(axes, curves[0][0], [values for _, values in curves], color=color, label=f"{depth} layers")
             title = family if name.startswith("train") else ""
-            label(axes, "step", unit, title, "upper right" if title == "plain" else None, ylim=(0, 100))
+            label(axes, "step", unit, title, "upper right" if title == "residual" else None, ylim=(0, 100))
     caption = (
         "Errors over the steps: plain nets on the left, residual nets on the right; medians and ranges of the seeds."
     )

@@ -120,10 +120,10 @@ class _Crew:
     def _listen(self):
         for key, _ in self.selector.select(timeout=1.0):
             worker = key.data
-            answer = worker.answer()
             self.selector.unregister(worker.answers)
-            if worker not in self.busy:  # it was told to end
+            if worker not in self.busy:  # it was told to end, and its answers have ended
                 continue
+            answer = worker.answer()
             job = self.busy.pop(worker)
             if answer["error"]:
                 worker.end()
