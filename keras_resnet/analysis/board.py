@@ -23,8 +23,9 @@ class Board:
 
     def __init__(self, study: Study, wanted: list[Job], pending: list[Job]):
         self._study = study
+        self._seen: dict[Job, float] = {}
         self._costs = {job: cost(study, job) for job in pending}
-        self._began_at = {job: self._progress(job) for job in pending}
+        self._began_at = {job: self._progress(job) if isinstance(job, Training) else 0.0 for job in pending}
         self._wanted, self._done = len(wanted), len(wanted) - len(pending)
         self._finished = 0.0
         self._console = Console(highlight=False, soft_wrap=True)
@@ -78,9 +79,10 @@ class Board:
         return job.function.rpartition(":")[2]
 
     def _progress(self, job):
-        """Share of a run's steps that its metrics tell of."""
+        """Share of a run's steps that its metrics tell of; of a measurement's time, up to nearly all of it."""
         if not isinstance(job, Training):
-            return 0.0
+            seconds = time.monotonic() - self._seen.setdefault(job, time.monotonic())
+            return min(seconds / job.seconds, 0.95)
         folder = self._study.folder(job)
         lines = read_metrics(folder.metrics)
         if not lines:

@@ -39,14 +39,15 @@ def make(study: Study, jobs: Iterable[Job], processes: int) -> None:
     """
     wanted = list(dict.fromkeys(_with_needs(jobs)))
     pending = sorted((job for job in wanted if not study.is_done(job)), key=_order)
+    if pending:
+        try:
+            make_folder(study.workdir)
+        except OSError as error:
+            raise ConfigError(f"--workdir={study.workdir}: cannot be written ({error.strerror})") from None
     board = Board(study, wanted, pending)
     if not pending:
         board.nothing_to_do()
         return
-    try:
-        make_folder(study.workdir)
-    except OSError as error:
-        raise ConfigError(f"--workdir={study.workdir}: cannot be written ({error.strerror})") from None
     with StopRequest() as stop, board:
         _Crew(study, board, stop, processes).work(pending)
 
