@@ -114,6 +114,7 @@ def _checks(study, runs, losses):
     first, last = float(np.mean(losses[:5])), float(np.mean(losses[-5:]))
     holds = bool(np.isfinite(losses).all()) and last <= FALL * first
     figures = f"training loss {first:.3f} over the first five steps, {last:.3f} over the last five of {len(losses)}"
+    figures += f"; guessing has {-np.log(1 - study.chance / 100):.3f}"
     return [*found, Check("ResNet-1202 trains: its loss falls", holds, figures)]
 
 
