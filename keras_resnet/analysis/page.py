@@ -155,7 +155,7 @@ def made_by(study: Study, seeds: tuple[int, ...]) -> list[str]:
         ["git", "-C", folder, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     )
     rows = {
-        "command": f"`python -m keras_resnet analyze {shlex.join(sys.argv[1:])}`",
+        "command": f"`python -m keras_resnet {shlex.join(sys.argv[1:])}`",
         "recipe": f"`{study.config}`" + "".join(f", `--set {each}`" for each in study.assignments),
         "seeds": ", ".join(map(str, seeds)) or "none: nothing was trained",
         "code": f"{__version__}, commit {git.stdout.strip() or 'unknown'}; TensorFlow {version('tensorflow')}, "
