@@ -24,7 +24,7 @@ def stopped(tmp_path_factory):
     """(folder, finished process) of an analysis that SIGTERM met while its second pair of runs began."""
     folder = tmp_path_factory.mktemp("evidence")
     study = Study(str(ROOT / "configs/evidence/digits.yaml"), str(folder), tuple(each[6:] for each in ORDERINGS[2:]))
-    first = study.folder(Training("cifar_plain20")).results
+    first = study.test_file(Training("cifar_plain20"))
     return folder, analyze("degradation", f"--workdir={folder}", *ORDERINGS, signals=[(first, 0, signal.SIGTERM)])
 
 
