@@ -36,6 +36,9 @@ _HOMES = {
     "layers": ["BatchNormalization", "Gate", "Pad"],
     "weights.native": ["load_weights", "save_weights"],
     "analysis.complexity": ["complexity"],
+    "analysis.responses": ["responses"],
+    "analysis.norms": ["activation_norms", "gradient_norms"],
+    "analysis.batch_statistics": ["batch_statistics", "response_percentiles"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
