@@ -11,6 +11,9 @@ from keras_resnet.analysis.study import Job, Study
 ANALYSES = {
     "complexity": ("costs_of_networks", "Tables 1 and 6: layers, parameters, multiply-adds, beside the paper's."),
     "degradation": ("degradation", "Figures 1, 4, 6: deeper plain nets train worse, deeper residual nets do not."),
+    "gradients": ("gradients", "Vanishing and exploding signals: depth, initialization, normalization, shortcuts."),
+    "batchnorm": ("batchnorm", "Batch normalization: statistics, drift, 1, 5 and 30 times the rate."),
+    "responses": ("responses_by_depth", "Figure 7: how strongly layers respond."),
     "shortcuts": ("shortcuts", "Table 3: options A, B and C."),
     "highway": ("highway", "Highway, residual and plain nets; what the gates do."),
     "bottleneck": ("bottleneck", "Basic and bottleneck blocks at equal cost; 1202 layers."),

@@ -1,0 +1,245 @@
+"""Section 4.1: whether plain nets fail by vanishing signals, and what does make signals vanish or explode."""
+
+import itertools
+
+import numpy as np
+
+from keras_resnet.analysis.checks import Check
+from keras_resnet.analysis.page import Page, Picture, Row, Table
+from keras_resnet.analysis.signals import (
+    IMAGES,
+    INITIALIZATIONS,
+    PROBE_EVERY,
+    PROBED_IMAGES,
+    RATE,
+    SIDE,
+    STEPS,
+    TRAINED,
+    initial,
+    trained,
+)
+from keras_resnet.analysis.study import Job, Measurement, Study
+
+FAMILIES, NORMALIZATIONS, ACTIVATIONS = ("plain", "residual"), ("none", "batch"), ("relu", "sigmoid")
+SHALLOW = 8  # layers; the least of the family, in front of the study's depths
+TRAINED_SEEDS = 2  # of the study's, for the short trainings
+STRONG = 3.0  # decades from which a signal counts as vanished or exploded
+HEALTHY = 1.0  # decades that a signal may lose over the whole net
+ALIKE = 0.3  # decades that initializations may differ under batch normalization
+
+TEXT = """
+How strong are the signals in every layer, forward and backward? *Activation* is the root mean square of what a 3x3
+layer reads, *gradient* the Euclidean norm of the loss's gradient by its output. Their ratio between the first and the
+last 3x3 layer is given in decades (log10): negative, the signal vanishes on its way; positive, it explodes.
+
+**At initialization**: nets of {depths} layers, seed {seed}, one batch of {images} training images resized to the
+paper's {side} x {side} pixels, in training mode, with and without batch normalization, ReLU and sigmoid, and four
+initializations: He's deviation (variance 2 / fan-out), half of it (small), twice (large), Xavier's.
+**In training**: plain and residual nets of 20 and 56 layers, {steps} steps at a rate of {rate:g}, otherwise by the
+recipe (`{config}`), seeds {seeds}; measured at 0 and every {every} steps on {probed} training images. The loss is the
+mean over the first or last fifth of the steps.
+
+The paper (section 4.1) trains with batch normalization, verifies "healthy norms" of the gradients and concludes that
+neither forward nor backward signals vanish. It gives no numbers; here a signal vanishes that loses more than a factor
+of 10 over the net. For wide plain nets with batch normalization and ReLU, theory predicts gradients that grow by
+sqrt(pi / (pi - 1)) = 1.21 a layer towards the input (Yang et al. 2019): they explode rather than vanish. What float32
+cannot hold counts as 1e-45 or 1e39. Nets, seeds, steps and limits were fixed before the first run.
+"""
+
+
+def depths_of(study: Study) -> tuple[int, ...]:
+    """Layers of the nets that are measured at initialization."""
+    return (SHALLOW, *study.depths)
+
+
+def initial_jobs(study: Study) -> dict[tuple[str, str, str], Measurement]:
+    """{(family, normalization, activation): measurement}."""
+    kinds = itertools.product(FAMILIES, NORMALIZATIONS, ACTIVATIONS)
+    return {kind: initial(*kind, depths_of(study), study.seeds[0]) for kind in kinds}
+
+
+def trained_jobs(study: Study) -> dict[tuple[str, int, str, int], Measurement]:
+    """{(family, depth, normalization, seed): measurement}."""
+    kinds = itertools.product(TRAINED, NORMALIZATIONS, study.seeds[:TRAINED_SEEDS])
+    return {(*net, normalization, seed): trained(*net, normalization, seed) for net, normalization, seed in kinds}
+
+
+def jobs(study: Study) -> list[Job]:
+    """Both kinds of measurement."""
+    return [*initial_jobs(study).values(), *trained_jobs(study).values()]
+
+
+def page(study: Study) -> Page:
+    """The findings."""
+    from keras_resnet.analysis.gradients_pictures import heat_map, over_depth, while_training
+
+    depths, seeds = depths_of(study), study.seeds[:TRAINED_SEEDS]
+    fresh = {kind: study.answer(job) for kind, job in initial_jobs(study).items()}
+    runs = {kind: study.answer(job) for kind, job in trained_jobs(study).items()}
+    text = TEXT.format(
+        depths=", ".join(map(str, depths)),
+        seed=study.seeds[0],
+        seeds=", ".join(map(str, seeds)),
+        images=IMAGES,
+        side=SIDE,
+        steps=STEPS,
+        rate=RATE,
+        probed=PROBED_IMAGES,
+        every=PROBE_EVERY,
+        config=study.config,
+    )
+    pictures = [
+        Picture("depth", "Signals over the whole net against its depth, ReLU, at initialization.", over_depth(fresh)),
+        *(
+            Picture(f"map-{activation}", MAP.format(activation=NAMES[activation]), heat_map(fresh, activation))
+            for activation in ACTIVATIONS
+        ),
+        Picture("training", WHILE.format(seed=seeds[0]), while_training(runs, seeds[0])),
+    ]
+    tables = [
+        Table("initialization", "Decades of gradient from the last to the first layer", initial_rows(fresh, depths)),
+        Table("training", "The short trainings", trained_rows(runs)),
+    ]
+    checks = [*initial_checks(fresh, depths), *trained_checks(runs, seeds, study.chance_error())]
+    return Page("gradients", "Vanishing and exploding signals (section 4.1)", text, tables, pictures, checks, seeds)
+
+
+NAMES = {"relu": "ReLU", "sigmoid": "sigmoid", "none": "no normalization", "batch": "batch normalization"}
+MAP = "Gradients of every layer at initialization, {activation}; rows are nets, their first layer at the left."
+WHILE = "Gradients of every layer while nets are trained, seed {seed}; dark lines are later."
+
+
+def decades(norms: dict[str, list[float]], signal: str = "gradient") -> float:
+    """How a signal changes on its way over the net: gradients from the last layer to the first, activations back."""
+    change = norms[signal][0] - norms[signal][-1]
+    return change if signal == "gradient" else -change
+
+
+def initial_rows(fresh, depths) -> list[Row]:
+    """A row per activation, normalization and initialization."""
+    shown = sorted({depths[0], depths[len(depths) // 2], depths[-1]})
+    rows: list[Row] = []
+    for activation, normalization, name in itertools.product(ACTIVATIONS, NORMALIZATIONS, INITIALIZATIONS):
+        row: Row = {"activation": NAMES[activation], "normalization": normalization, "initialization": name}
+        for family, depth in itertools.product(FAMILIES, shown):
+            row[f"{family} {depth}"] = round(decades(fresh[family, normalization, activation][name][str(depth)]), 2)
+        rows.append(row)
+    return rows
+
+
+def trained_rows(runs) -> list[Row]:
+    """A row per run."""
+    rows: list[Row] = []
+    for (family, depth, normalization, seed), run in runs.items():
+        start, end = losses(run)
+        rows.append(
+            {
+                "net": f"{family} {depth}",
+                "normalization": normalization,
+                "seed": seed,
+                "loss of the first steps": start,
+                "loss of the last steps": end,
+                "diverged at step": run["diverged"],
+                "least gradient (decades)": round(min(map(decades, run["found"])), 2),
+                "greatest gradient (decades)": round(max(map(decades, run["found"])), 2),
+            }
+        )
+    return rows
+
+
+def losses(run) -> tuple[float, float]:
+    """Mean training loss of the first and the last fifth of the steps; infinite where it diverged before the end."""
+    _, values = run["loss"]
+    fifth = max(len(values) // 5, 1)
+    end = float(np.mean(values[-fifth:])) if values and run["diverged"] is None else float("inf")
+    return (float(np.mean(values[:fifth])) if values else float("inf")), end
+
+
+def initial_checks(fresh, depths) -> list[Check]:
+    """Statements on nets at initialization."""
+
+    def over(kind, name, signal="gradient"):
+        return [decades(fresh[kind][name][str(depth)], signal) for depth in depths]
+
+    bare, normed = ("plain", "none", "relu"), [(family, "batch", "relu") for family in FAMILIES]
+    small, large = over(bare, "small"), over(bare, "large")
+    deepest = {name: over(bare, name)[-1] for name in INITIALIZATIONS}
+    sigmoid = [over(("plain", "none", "sigmoid"), name)[-1] for name in INITIALIZATIONS]
+    alike = max(
+        np.ptp([over(kind, name) for name in INITIALIZATIONS], axis=0).max() for kind in normed
+    )  # over initializations
+    weakest = min(min(over(kind, name, signal)) for kind in normed for name in INITIALIZATIONS for signal in SIGNALS)
+    plain, residual = (over(kind, "he") for kind in normed)
+    return [
+        Check(
+            "Without normalization, half of He's deviation makes the gradients of plain ReLU nets vanish, the more the "
+            "deeper",
+            _falls(small) and small[-1] < -STRONG,
+            _listed(depths, small),
+        ),
+        Check(
+            "Twice of it makes them explode", _falls([-x for x in large]) and large[-1] > STRONG, _listed(depths, large)
+        ),
+        Check(
+            f"He's keeps them nearest to even at {depths[-1]} layers",
+            min(deepest, key=lambda name: abs(deepest[name])) == "he",
+            ", ".join(f"{name} {value:+.1f}" for name, value in deepest.items()),
+        ),
+        Check(
+            f"With sigmoids they vanish at every initialization, at {depths[-1]} layers",
+            max(sigmoid) < -STRONG,
+            ", ".join(f"{name} {value:+.1f}" for name, value in zip(INITIALIZATIONS, sigmoid, strict=True)),
+        ),
+        Check(
+            "Batch normalization makes the initialization's scale indifferent, plain and residual",
+            alike < ALIKE,
+            f"at most {alike:.2f} decades apart, allowed {ALIKE:g}",
+        ),
+        Check(
+            "With batch normalization neither forward nor backward signals vanish (section 4.1)",
+            weakest > -HEALTHY,
+            f"least {weakest:+.2f} decades over depths, initializations, plain and residual; allowed {-HEALTHY:+g}",
+        ),
+        Check(
+            "With it, the gradients of residual nets are nearer to even than those of plain nets of equal depth",
+            bool(np.less(np.abs(residual), np.abs(plain)).all()),
+            f"residual {_listed(depths, residual)}; plain {_listed(depths, plain)}",
+        ),
+    ]
+
+
+SIGNALS = ("gradient", "activation")
+
+
+def trained_checks(runs, seeds, chance_error: float) -> list[Check]:
+    """Statements on nets in training; none holds where nothing is learnt."""
+    chance = -np.log(1 - chance_error / 100)  # cross entropy of guessing
+    ends = {kind: losses(run)[1] for kind, run in runs.items()}
+    least = min(decades(found) for seed in seeds for found in runs["plain", 56, "batch", seed]["found"])
+    plain, residual = ([ends[family, 56, "batch", seed] for seed in seeds] for family in FAMILIES)
+    bare, normed = ([ends["plain", 20, each, seed] for seed in seeds] for each in NORMALIZATIONS)
+    return [
+        Check(
+            "The deep plain net learns worse than the residual one though its gradients do not vanish",
+            least > -HEALTHY and all(b < a and b < chance / 2 for a, b in zip(plain, residual, strict=True)),
+            f"loss of plain-56 {_numbers(plain)}, of ResNet-56 {_numbers(residual)}; gradient of plain-56 at least "
+            f"{least:+.2f} decades at every measurement",
+        ),
+        Check(
+            "A plain net of 20 layers learns with batch normalization and does not without, at the same rate",
+            all(a > 0.9 * chance and b < chance / 2 for a, b in zip(bare, normed, strict=True)),
+            f"loss without {_numbers(bare)}, with {_numbers(normed)}; guessing {chance:.2f}",
+        ),
+    ]
+
+
+def _falls(values):
+    return bool((np.diff(values) < 0).all())
+
+
+def _listed(depths, values):
+    return ", ".join(f"{depth} layers {value:+.1f}" for depth, value in zip(depths, values, strict=True))
+
+
+def _numbers(values):
+    return " and ".join(f"{value:.2f}" for value in values)

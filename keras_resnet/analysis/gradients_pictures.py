@@ -1,0 +1,96 @@
+"""Pictures of signals in every layer: maps over layers and depths, curves over depth, curves over training."""
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_resnet.analysis.plots import COLORS, MARKERS, new_figure, shades
+
+INITIALIZATIONS = ("small", "xavier", "he", "large")
+INITIALIZATION_COLORS = dict(zip(INITIALIZATIONS, ("#56B4E9", "#E69F00", "#0072B2", "#CC79A7"), strict=True))
+LIMIT = 8.0  # decades at which the colours of a map end
+NAMES = {"none": "no normalization", "batch": "batch norm."}
+THEORY = np.log10(np.sqrt(np.pi / (np.pi - 1)))  # decades a layer: Yang et al. 2019, ReLU, wide nets
+
+
+def over_depth(fresh) -> Figure:
+    """Decades of gradients and activations against depth; a column per normalization."""
+    figure, axes = new_figure(2, 2, height=2.3, sharex=True)
+    for column, normalization in enumerate(("none", "batch")):
+        for row, signal in enumerate(("gradient", "activation")):
+            cell = axes[row, column]
+            for family, style in (("plain", "-"), ("residual", "--")):
+                answers = fresh[family, normalization, "relu"]
+                for name in INITIALIZATIONS:
+                    depths = sorted(map(int, answers[name]))
+                    ends = [answers[name][str(depth)][signal] for depth in depths]
+                    values = [(each[0] - each[-1]) * (1 if signal == "gradient" else -1) for each in ends]
+                    cell.plot(
+                        *(depths, values, style),
+                        color=INITIALIZATION_COLORS[name],
+                        marker=MARKERS[family],
+                        label=f"{family}, {name}" if (row, column) == (0, 0) else None,
+                    )
+            cell.axhline(0, color="black", linewidth=0.6)
+            if signal == "gradient" and normalization == "batch":
+                layers = np.array([depths[0], depths[-1]])
+                cell.plot(
+                    layers, (layers - 2) * THEORY, ":", color=COLORS["paper"], label="theory, plain: x 1.21 a layer"
+                )
+                cell.legend(frameon=False, loc="upper left")
+        axes[0, column].set_title({"none": "no normalization", "batch": "batch normalization"}[normalization])
+        axes[1, column].set_xlabel("layers")
+    axes[0, 0].set_ylabel("gradient, first over\nlast layer (decades)")
+    axes[1, 0].set_ylabel("activation, last over\nfirst layer (decades)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def heat_map(fresh, activation: str) -> Figure:
+    """Gradients over layers (across) and nets of growing depth (down), relative to the last layer's."""
+    kinds = [(family, normalization) for family in ("plain", "residual") for normalization in ("none", "batch")]
+    figure, axes = new_figure(len(INITIALIZATIONS), len(kinds), height=1.25, sharex=True, sharey=True)
+    colors = matplotlib.colormaps["PuOr_r"]
+    for row, kind in enumerate(kinds):
+        for column, name in enumerate(INITIALIZATIONS):
+            cell, answers = axes[row, column], fresh[(*kind, activation)][name]
+            depths = sorted(map(int, answers))
+            relative = [np.array(answers[str(depth)]["gradient"]) for depth in depths]
+            stretched = np.array(
+                [np.interp(np.linspace(0, 1, 109), np.linspace(0, 1, len(g)), g - g[-1]) for g in relative]
+            )
+            image = cell.imshow(
+                stretched, aspect="auto", cmap=colors, vmin=-LIMIT, vmax=LIMIT, extent=(0, 1, len(depths), 0)
+            )
+            cell.set(xticks=[0, 0.5, 1], yticks=np.arange(len(depths)) + 0.5, yticklabels=depths)
+            cell.tick_params(labelsize=6)
+            cell.grid(visible=False)
+            if row == 0:
+                cell.set_title(name)
+        axes[row, 0].set_ylabel(f"{kind[0]}\n{NAMES[kind[1]]}\nlayers", fontsize=7)
+    for cell in axes[-1]:
+        cell.set_xlabel("first to last layer", fontsize=7)
+    bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.6, aspect=30)
+    bar.set_label("gradient relative to the last layer's (decades)", fontsize=7)
+    return figure
+
+
+def while_training(runs, seed: int) -> Figure:
+    """Gradients over layers, a line per measurement; a row per normalization, a column per net."""
+    nets = sorted({(depth, family) for family, depth, *_ in runs})
+    figure, axes = new_figure(len(nets), 2, height=2.0, sharey="row")
+    for row, normalization in enumerate(("batch", "none")):
+        for column, (depth, family) in enumerate(nets):
+            cell, run = axes[row, column], runs[family, depth, normalization, seed]
+            for step, found, color in zip(run["steps"], run["found"], shades(len(run["steps"])), strict=True):
+                cell.plot(range(1, len(found["gradient"]) + 1), found["gradient"], color=color, label=f"step {step}")
+            if row == 0:
+                cell.set_title(f"{family} {depth}", color=COLORS[family])
+            else:
+                cell.set_xlabel("3x3 layer")
+            if run["diverged"] is not None:
+                cell.set_title(f"diverged at step {run['diverged']}", fontsize=7)
+        axes[row, 0].set_ylabel(f"{NAMES[normalization]}\ngradient (log10)")
+    longest = max(axes.ravel(), key=lambda cell: len(cell.lines))
+    figure.legend(*longest.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    return figure

@@ -1,0 +1,57 @@
+"""Short runs through `fit` whose network is looked at again and again: at first, and at every checkpoint."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_resnet.analysis.study import Study, Training
+from keras_resnet.errors import DivergenceError
+from keras_resnet.files import read
+
+
+def short(steps: int, checkpoint_every: int, *changes: str) -> tuple[str, ...]:
+    """Assignments of a run of `steps` at one rate that keeps its checkpoints and stops where it diverges."""
+    return (
+        *("train.epochs=null", f"train.steps={steps}", "train.warmup_steps=0", "train.warmup_rate=null"),
+        *("train.schedule=constant", "train.log_every=10", f"train.eval_every={steps}", "train.reestimate_batches=0"),
+        *(f"train.checkpoint_every={checkpoint_every}", f"train.keep_checkpoints={steps}"),
+        *("recovery.on_divergence=stop", "recovery.explosion=null", *changes),
+    )
+
+
+def images_and_labels(task, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first training images as the network sees them: (images (count, H, W, C), classes (count,))."""
+    from keras_resnet.data.pipeline import Shard
+
+    (images, targets), _ = next(iter(task.train_dataset(0, Shard(0, 1, count))))
+    return images.numpy()[:count], np.argmax(targets.numpy()[:count], -1)
+
+
+def probe_run(study: Study, training: Training, probe: Callable[[Any], Any]) -> dict:
+    """Trains a run to its end, from wherever it stands, and calls `probe(model)` on what it was at every checkpoint.
+
+    Returns:
+        {"steps": of the probes, 0 first; "found": what each returned; "loss": [steps, mean training loss of the steps
+        since the one before]; "diverged": the step at which the loss was no number, or None}.
+    """
+    from keras_resnet.analysis.worker import train
+    from keras_resnet.runs.checkpoints import committed, network_arrays, read_checkpoint
+    from keras_resnet.task import load_task
+    from keras_resnet.training.learner import build_learner
+    from keras_resnet.training.strategy import make_strategy
+    from keras_resnet.weights.native import assign_tensors, named_variables
+
+    folder, diverged = study.folder(training), None
+    try:
+        train(study, training)
+    except DivergenceError:
+        diverged = json.loads(read(folder.divergences))[-1]["step"]
+    model, _ = build_learner(load_task(study.config_of(training)), make_strategy("one_device"))
+    steps, found = [0], [probe(model)]
+    for step, path in sorted(committed(folder.checkpoints)):
+        assign_tensors(named_variables(model), network_arrays(read_checkpoint(path).arrays), path)
+        steps.append(step)
+        found.append(probe(model))
+    return {"steps": steps, "found": found, "loss": study.curve(training, "train/loss"), "diverged": diverged}
