@@ -117,8 +117,8 @@ def steps_to_learn(run: dict) -> float:
 
 
 def drift(run: dict) -> float:
-    """How far medians move between measurements, in widths of the distribution; step 0 left out."""
-    percentiles = np.array([found["percentiles"] for found in run["found"][1:]])  # (measurements, C, 3)
+    """How far medians move between measurements, in widths of the distribution."""
+    percentiles = np.array([found["percentiles"] for found in run["found"]])  # (measurements, C, 3)
     low, median, high = np.moveaxis(percentiles, -1, 0)
     width = (high - low).mean(0)
     moved = np.abs(np.diff(median, axis=0)).mean(0)
@@ -138,7 +138,7 @@ def rows(runs) -> list[Row]:
                 f"steps to a loss of {LEARNT:g}": _or_never(steps_to_learn(run)),
                 "last loss": run["loss"][1][-1] if run["loss"][1] else None,
                 "diverged at step": run["diverged"],
-                "drift": round(drift(run), 4) if len(run["found"]) > 2 else None,
+                "drift": round(drift(run), 4) if len(run["found"]) > 1 else None,
                 "greatest mean": worst["mean"],
                 "greatest error of the variance": worst["variance"],
             }

@@ -6,39 +6,30 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_resnet.analysis.batchnorm import FACTORS, LEARNT, NORMALIZATIONS, RATE, STEPS, steps_to_learn
-from keras_resnet.analysis.plots import COLORS, band, new_figure
+from keras_resnet.analysis.plots import COLORS, band, label, new_figure
 
 # Ioffe and Szegedy 2015, figure 3: millions of steps until Inception reaches 72.2 %, without over with
 PUBLISHED = {1: 31.0 / 13.3, 5: 31.0 / 2.1, 30: 31.0 / 2.7}
 RATE_COLORS = dict(zip(FACTORS, ("#0072B2", "#E69F00", "#CC79A7"), strict=True))
+TITLES = {"none": "no normalization", "batch": "batch normalization"}
 
 
 def convergence_picture(runs, seeds) -> Figure:
     """Losses over steps without and with normalization, and how much sooner they are low."""
     figure, axes = new_figure(3, 1, height=2.6)
-    for cell, normalization, title in zip(
-        axes[0], NORMALIZATIONS, ("no normalization", "batch normalization"), strict=False
-    ):
+    for cell, normalization in zip(axes[0], NORMALIZATIONS, strict=False):
         for factor, style in zip(FACTORS, ("-", "--", ":"), strict=True):
             curves = [runs[normalization, factor, seed]["loss"] for seed in seeds]
             length = min(len(values) for _, values in curves)
             if length:
-                ended = " (diverged)" if any(runs[normalization, factor, seed]["diverged"] for seed in seeds) else ""
-                color = RATE_COLORS[factor]
-                label = f"{factor} x {RATE:g}{ended}"
-                band(
-                    cell,
-                    curves[0][0][:length],
-                    [values[:length] for _, values in curves],
-                    color=color,
-                    ls=style,
-                    label=label,
-                )
+                diverged = sum(runs[normalization, factor, seed]["diverged"] is not None for seed in seeds)
+                name = f"{factor} x {RATE:g}" + (f" ({diverged} diverged)" if diverged else "")
+                steps, values = curves[0][0][:length], [values[:length] for _, values in curves]
+                band(cell, steps, values, color=RATE_COLORS[factor], ls=style, label=name)
         cell.axhline(LEARNT, color="grey", linewidth=0.6)
-        cell.set(xlabel="step", title=title, yscale="log", xlim=(0, STEPS))
-        cell.legend(frameon=False)
+        cell.set(yscale="log", xlim=(0, STEPS))
+        label(cell, "step", "training loss (nats)", TITLES[normalization], "lower left")
     axes[0, 0].sharey(axes[0, 1])
-    axes[0, 0].set_ylabel("training loss (nats)")
     _speed(axes[0, 2], runs, seeds)
     return figure
 
@@ -47,18 +38,12 @@ def _speed(cell, runs, seeds):
     ours = [[steps_to_learn(runs["none", 1, s]) / steps_to_learn(runs["batch", f, s]) for s in seeds] for f in FACTORS]
     for position, values in enumerate(ours):
         there = [value for value in values if math.isfinite(value) and value > 0]
-        cell.plot(
-            [position] * len(there),
-            there,
-            "o",
-            color=RATE_COLORS[FACTORS[position]],
-            label=None if position else "ours",
-        )
-    cell.plot(range(3), PUBLISHED.values(), "*", color=COLORS["paper"], markersize=8, label="published")
+        color, name = RATE_COLORS[FACTORS[position]], None if position else "ours"
+        cell.plot([position] * len(there), there, "o", color=color, label=name)
+    cell.plot(range(3), PUBLISHED.values(), "*", color=COLORS["paper"], markersize=8, label="Ioffe, Szegedy 2015")
     cell.axhline(1, color="grey", linewidth=0.6)
-    cell.set(xticks=range(3), xticklabels=[f"{f} x" for f in FACTORS], xlim=(-0.5, 2.5), yscale="log", xlabel="rate")
-    cell.set_title("sooner, times")
-    cell.legend(frameon=False)
+    cell.set(xticks=range(3), xticklabels=[f"{f} x" for f in FACTORS], xlim=(-0.5, 2.5), yscale="log", ylim=(0.1, 40))
+    label(cell, "rate", "steps without / steps with", "sooner than without, at 1 x", "lower left")
 
 
 def percentiles_picture(runs, seed) -> Figure:
@@ -70,13 +55,12 @@ def percentiles_picture(runs, seed) -> Figure:
         for channel in range(3):
             cell = axes[row, channel]
             low, median, high = percentiles[:, channel].T
-            cell.fill_between(run["steps"], low, high, color=COLORS["B"], alpha=0.4, linewidth=0, label="15 to 85")
+            cell.fill_between(
+                run["steps"], low, high, color=COLORS["B"], alpha=0.4, linewidth=0, label="percentile 15 to 85"
+            )
             cell.plot(run["steps"], median, color=COLORS["residual"], marker=".", label="median")
             cell.axhline(0, color="grey", linewidth=0.6)
-            if not row:
-                cell.set_title(f"channel {channel}")
-            else:
-                cell.set_xlabel("step")
-        axes[row, 0].set_ylabel(("no normalization" if not row else "batch norm.") + "\nresponse")
-    axes[0, 0].legend(frameon=False)
+            units = "" if channel else f"{TITLES[normalization]}\nresponse"
+            title = "" if row else f"channel {channel}"
+            label(cell, "step" if row else "", units, title, "upper left" if row == channel == 0 else None)
     return figure

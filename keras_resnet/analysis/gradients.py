@@ -100,7 +100,7 @@ def page(study: Study) -> Page:
         Table("initialization", "Decades of gradient from the last to the first layer", initial_rows(fresh, depths)),
         Table("training", "The short trainings", trained_rows(runs)),
     ]
-    checks = [*initial_checks(fresh, depths), *trained_checks(runs, seeds, study.chance_error())]
+    checks = [*initial_checks(fresh, depths), *trained_checks(runs, seeds, study.chance)]
     return Page("gradients", "Vanishing and exploding signals (section 4.1)", text, tables, pictures, checks, seeds)
 
 

@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_resnet.analysis.plots import COLORS, MARKERS, new_figure, shades
+from keras_resnet.analysis.plots import COLORS, MARKERS, label, new_figure, shades
 
 INITIALIZATIONS = ("small", "xavier", "he", "large")
 INITIALIZATION_COLORS = dict(zip(INITIALIZATIONS, ("#56B4E9", "#E69F00", "#0072B2", "#CC79A7"), strict=True))
@@ -37,12 +37,14 @@ def over_depth(fresh) -> Figure:
                 cell.plot(
                     layers, (layers - 2) * THEORY, ":", color=COLORS["paper"], label="theory, plain: x 1.21 a layer"
                 )
-                cell.legend(frameon=False, loc="upper left")
-        axes[0, column].set_title({"none": "no normalization", "batch": "batch normalization"}[normalization])
-        axes[1, column].set_xlabel("layers")
-    axes[0, 0].set_ylabel("gradient, first over\nlast layer (decades)")
-    axes[1, 0].set_ylabel("activation, last over\nfirst layer (decades)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        title = {"none": "no normalization", "batch": "batch normalization"}[normalization]
+        gradient, activation = (
+            "gradient, first over\nlast layer (decades)",
+            "activation, last over\nfirst layer (decades)",
+        )
+        label(axes[0, column], "", "" if column else gradient, title, "upper left" if column else None)
+        label(axes[1, column], "layers", "" if column else activation, legend=None)
+    legend_below(figure, axes[0, 0], 4)
     return figure
 
 
@@ -65,11 +67,8 @@ def heat_map(fresh, activation: str) -> Figure:
             cell.set(xticks=[0, 0.5, 1], yticks=np.arange(len(depths)) + 0.5, yticklabels=depths)
             cell.tick_params(labelsize=6)
             cell.grid(visible=False)
-            if row == 0:
-                cell.set_title(name)
-        axes[row, 0].set_ylabel(f"{kind[0]}\n{NAMES[kind[1]]}\nlayers", fontsize=7)
-    for cell in axes[-1]:
-        cell.set_xlabel("first to last layer", fontsize=7)
+            units = "" if column else f"{kind[0]}\n{NAMES[kind[1]]}\nlayers"
+            label(cell, "first to last layer" if row == 3 else "", units, "" if row else name, None)
     bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.6, aspect=30)
     bar.set_label("gradient relative to the last layer's (decades)", fontsize=7)
     return figure
@@ -84,13 +83,15 @@ def while_training(runs, seed: int) -> Figure:
             cell, run = axes[row, column], runs[family, depth, normalization, seed]
             for step, found, color in zip(run["steps"], run["found"], shades(len(run["steps"])), strict=True):
                 cell.plot(range(1, len(found["gradient"]) + 1), found["gradient"], color=color, label=f"step {step}")
-            if row == 0:
-                cell.set_title(f"{family} {depth}", color=COLORS[family])
-            else:
-                cell.set_xlabel("3x3 layer")
-            if run["diverged"] is not None:
-                cell.set_title(f"diverged at step {run['diverged']}", fontsize=7)
-        axes[row, 0].set_ylabel(f"{NAMES[normalization]}\ngradient (log10)")
+            ended = "" if run["diverged"] is None else f"\ndiverged at step {run['diverged']}"
+            units = "" if column else f"{NAMES[normalization]}\ngradient (log10)"
+            label(cell, "3x3 layer" if row else "", units, ("" if row else f"{family} {depth}") + ended, None)
     longest = max(axes.ravel(), key=lambda cell: len(cell.lines))
-    figure.legend(*longest.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    legend_below(figure, longest, 6)
     return figure
+
+
+def legend_below(figure: Figure, axes, columns: int) -> None:
+    """One legend for all axes."""
+    handles = axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7)

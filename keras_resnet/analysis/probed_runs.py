@@ -1,4 +1,4 @@
-"""Short runs through `fit` whose network is looked at again and again: at first, and at every checkpoint."""
+"""Short runs through `fit` whose network is looked at again and again, at every checkpoint."""
 
 import json
 from collections.abc import Callable
@@ -32,15 +32,15 @@ def images_and_labels(task, count: int) -> tuple[np.ndarray, np.ndarray]:
 def probe_run(study: Study, training: Training, probe: Callable[[Any], Any]) -> dict:
     """Trains a run to its end, from wherever it stands, and calls `probe(model)` on what it was at every checkpoint.
 
+    The first of these is of step 0: a run saves before its first step.
+
     Returns:
-        {"steps": of the probes, 0 first; "found": what each returned; "loss": [steps, mean training loss of the steps
+        {"steps": of the probes; "found": what each returned; "loss": [steps, mean training loss of the steps
         since the one before]; "diverged": the step at which the loss was no number, or None}.
     """
     from keras_resnet.analysis.worker import train
     from keras_resnet.runs.checkpoints import committed, network_arrays, read_checkpoint
     from keras_resnet.task import load_task
-    from keras_resnet.training.learner import build_learner
-    from keras_resnet.training.strategy import make_strategy
     from keras_resnet.weights.native import assign_tensors, named_variables
 
     folder, diverged = study.folder(training), None
@@ -48,8 +48,8 @@ def probe_run(study: Study, training: Training, probe: Callable[[Any], Any]) -> 
         train(study, training)
     except DivergenceError:
         diverged = json.loads(read(folder.divergences))[-1]["step"]
-    model, _ = build_learner(load_task(study.config_of(training)), make_strategy("one_device"))
-    steps, found = [0], [probe(model)]
+    model = load_task(study.config_of(training)).build_model()
+    steps, found = [], []
     for step, path in sorted(committed(folder.checkpoints)):
         assign_tensors(named_variables(model), network_arrays(read_checkpoint(path).arrays), path)
         steps.append(step)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from keras_resnet.analysis.checks import Check
 from keras_resnet.analysis.degradation import trainings
 from keras_resnet.analysis.page import Page, Picture, Row, Table
-from keras_resnet.analysis.plots import COLORS, new_figure, shades
+from keras_resnet.analysis.plots import COLORS, label, new_figure, shades
 from keras_resnet.analysis.study import Job, Measurement, Study, Training
 
 FAMILIES = ("plain", "residual")
@@ -62,12 +62,12 @@ def jobs(study: Study) -> list[Job]:
 def trained_responses(study: Study, network: str, seed: int) -> dict[str, list]:
     """{"layer": names, "std": of their responses} of the last weights of a run."""
     from keras_resnet.analysis.responses import responses
-    from keras_resnet.analysis.worker import test_images, trained_model
+    from keras_resnet.analysis.worker import images_of_test, trained_model
     from keras_resnet.task import load_task
 
     training = Training(network, seed)
     task = load_task(study.config_of(training))
-    found = responses(trained_model(task, study.folder(training)), test_images(task, IMAGES))
+    found = responses(trained_model(task, study.folder(training)), images_of_test(task, IMAGES))
     return {"layer": found["layer"].tolist(), "std": found["std"].tolist()}
 
 
@@ -146,13 +146,12 @@ def picture(found, depths, seed) -> Figure:
             for depth, shade, style in zip(depths, shades(len(depths)), ("-", "--", ":"), strict=False):
                 std = found[family, depth, seed]
                 color = COLORS[family] if column else shade
-                label = f"{family} {depth}"
                 for row, values in enumerate((std, np.sort(std)[::-1])):
-                    axes[row, column].plot(range(1, len(std) + 1), values, style, color=color, label=label)
-        axes[0, column].set_title(("residual nets, by depth", "plain beside residual nets")[column])
-        axes[0, column].set_xlabel("layer, in the network's order")
-        axes[1, column].set_xlabel("layer, sorted by strength")
-        axes[1, column].legend(frameon=False, ncols=len(families))
-    for cell in axes[:, 0]:
-        cell.set_ylabel("std of the response")
+                    axes[row, column].plot(
+                        range(1, len(std) + 1), values, style, color=color, label=f"{family} {depth}"
+                    )
+        title = ("residual nets, by depth", "plain beside residual nets")[column]
+        units = "std of the response" if not column else ""
+        label(axes[0, column], "layer, in the network's order", units, title, None)
+        label(axes[1, column], "layer, sorted by strength", units)
     return figure

@@ -23,7 +23,7 @@ TRAINED |= {("residual", 20): "cifar_resnet20", ("residual", 56): "cifar_resnet5
 def initial(family: str, normalization: str, activation: str, depths: tuple[int, ...], seed: int) -> Measurement:
     """Norms of fresh nets of several depths, with every initialization."""
     arguments = (("family", family), ("normalization", normalization), ("activation", activation))
-    arguments += (("depths", list(depths)), ("seed", seed))  # type: ignore[assignment]
+    arguments += (("depths", depths), ("seed", seed))  # type: ignore[assignment]
     return Measurement("keras_resnet.analysis.signals:initial_norms", arguments, seconds=0.1 * sum(depths))
 
 
