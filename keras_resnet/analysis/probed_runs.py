@@ -1,6 +1,8 @@
 """Short runs through `fit` whose network is looked at again and again, at every checkpoint."""
 
+import itertools
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,11 +24,17 @@ def short(steps: int, checkpoint_every: int, *changes: str) -> tuple[str, ...]:
 
 
 def images_and_labels(task, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first training images as the network sees them: (images (count, H, W, C), classes (count,))."""
+    """The first images that the run learns from, as the network sees them: (images (count, H, W, C), classes (count,)).
+
+    Fewer, where the whole run sees fewer.
+    """
     from keras_resnet.data.pipeline import Shard
 
-    (images, targets), _ = next(iter(task.train_dataset(0, Shard(0, 1, count))))
-    return images.numpy()[:count], np.argmax(targets.numpy()[:count], -1)
+    size = task.config.train.batch_size
+    batches = itertools.islice(task.train_dataset(0, Shard(0, 1, size)), math.ceil(count / size))
+    examples = [(images.numpy(), np.argmax(targets.numpy(), -1)) for (images, targets), _ in batches]
+    images, labels = (np.concatenate(parts)[:count] for parts in zip(*examples, strict=True))
+    return images, labels
 
 
 def probe_run(study: Study, training: Training, probe: Callable[[Any], Any]) -> dict:

@@ -1,0 +1,100 @@
+"""Drift, steps and checks of the analysis of batch normalization, on runs whose figures are known."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from keras_resnet.analysis.batchnorm import FACTORS, NORMALIZATIONS, checks, drift, probed, rows, steps_to_learn
+from keras_resnet.analysis.study import Study
+
+SEEDS = (0, 1, 2)
+
+
+def run(learns_at, moved=0.1, diverged=None):
+    """Losses of 2 until `learns_at`, then 0.1; a median that moves by `moved` in a width of 2."""
+    steps = list(range(10, 301, 10))
+    found = [{"percentiles": [[-1 + x, x, 1 + x]], "mean": 1e-6, "variance": 1e-5} for x in (0.0, moved, 0.0)]
+    return {
+        "steps": [0, 150, 300],
+        "found": found,
+        "loss": [steps, [0.1 if step >= learns_at else 2.0 for step in steps]],
+        "diverged": diverged,
+    }
+
+
+@pytest.fixture
+def runs():
+    """As the claims would have it."""
+    learns_at = {("none", 1): 200, ("none", 5): math.inf, ("none", 30): math.inf}
+    learns_at |= {("batch", 1): 100, ("batch", 5): 50, ("batch", 30): 150}
+    return {
+        (normalization, factor, seed): run(learns_at[normalization, factor], 0.5 if normalization == "none" else 0.1)
+        for normalization in NORMALIZATIONS
+        for factor in FACTORS
+        for seed in SEEDS
+    }
+
+
+def test_steps_to_learn():
+    assert steps_to_learn(run(150)) == 150
+    assert steps_to_learn(run(math.inf)) == math.inf
+
+
+def test_drift_in_widths():
+    """The median goes 0, 0.5, 0 within a width of 2: a quarter of it each time."""
+    assert drift(run(150, moved=0.5)) == pytest.approx(0.25)
+    assert drift(run(150, moved=0.0)) == 0
+
+
+def test_all_hold(runs):
+    assert [check.holds for check in checks(runs, SEEDS)] == [True] * 5
+
+
+SPOILED = {  # what is changed in one seed -> the check that no longer holds
+    "variance": (0, ("batch", 5, 1), lambda run: run["found"][1].update(variance=0.01)),
+    "mean": (0, ("batch", 5, 1), lambda run: run["found"][2].update(mean=0.01)),
+    "slow": (1, ("batch", 1, 2), lambda run: run.update(loss=[[10], [2.0]])),
+    "slow at 5": (2, ("batch", 5, 2), lambda run: run.update(loss=[[10], [2.0]])),
+    "bare at 30": (3, ("none", 30, 0), lambda run: run.update(loss=[[10], [0.1]])),
+    "drift": (4, ("batch", 1, 0), lambda run: run["found"][1].update(percentiles=[[8.0, 9.0, 10.0]])),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_one_seed_spoils_a_check(runs, name):
+    number, kind, spoil = SPOILED[name]
+    runs[kind] = copy.deepcopy(runs[kind])
+    spoil(runs[kind])
+    assert [check.holds for check in checks(runs, SEEDS)] == [i != number for i in range(5)]
+
+
+def test_nothing_learnt_is_no_order(runs):
+    """A learning rate of 0: losses and percentiles stay; statistics hold all the same."""
+    still = {kind: run(math.inf, moved=0.0) for kind in runs}
+    assert [check.holds for check in checks(still, SEEDS)] == [True, False, False, False, False]
+    assert {row["steps to a loss of 0.5"] for row in rows(still)} == {"never"}
+
+
+TINY = ("train.steps=4", "train.checkpoint_every=2", "train.eval_every=4", "train.log_every=2", "train.batch_size=16")
+CONFIG = str(ROOT / "configs" / "evidence" / "digits.yaml")
+
+
+def test_a_run_that_diverges_is_a_finding(tmp_path):
+    """1e18 without normalization: the loss is no number, which ends the run and not the analysis."""
+    study = Study(CONFIG, str(tmp_path), (*TINY, "train.learning_rate=1e18"))
+    run = probed(study, "none", 30, 0)
+    assert run["diverged"] in (2, 3, 4)
+    assert run["steps"][0] == 0
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_a_real_run(tmp_path):
+    study = Study(CONFIG, str(tmp_path), (*TINY, "train.learning_rate=0.1"))
+    run = probed(study, "batch", 1, 0)
+    assert run["steps"] == [0, 2, 4]
+    assert all(found["mean"] < 1e-3 and found["variance"] < 1e-3 for found in run["found"])
+    assert np.array(run["found"][0]["percentiles"]).shape == (64, 3)
+    assert drift(run) > 0

@@ -1,0 +1,110 @@
+"""Checks of the analysis of gradients, on norms whose decades are known."""
+
+import itertools
+import math
+
+import pytest
+
+from keras_resnet.analysis.gradients import (
+    ACTIVATIONS,
+    FAMILIES,
+    NORMALIZATIONS,
+    decades,
+    initial_checks,
+    initial_rows,
+    losses,
+    trained_checks,
+    trained_rows,
+)
+from keras_resnet.analysis.signals import INITIALIZATIONS, TRAINED
+
+DEPTHS = (8, 20, 110)
+
+
+def norms(slope, layers):
+    """log10 of signals that gain `slope` decades a layer on the gradients' way back, and none forward."""
+    gradient = [-slope * i for i in range(layers)]
+    return {"activation": [0.0] * layers, "gradient": gradient, "kernel": gradient}
+
+
+@pytest.fixture
+def fresh():
+    """As the claims would have it: what a layer does to the gradient, in decades."""
+    bare = {"small": -0.3, "xavier": -0.15, "he": 0.01, "large": 0.3}
+    slopes = {("none", "relu"): bare, ("none", "sigmoid"): {name: -1 + x for name, x in bare.items()}}
+    slopes |= {("batch", each): dict.fromkeys(INITIALIZATIONS, 0.02) for each in ACTIVATIONS}
+    return {
+        (family, normalization, activation): {
+            name: {str(d): norms(slope / (1 + (family == "residual")), d - 1) for d in DEPTHS}
+            for name, slope in slopes[normalization, activation].items()
+        }
+        for family, normalization, activation in itertools.product(FAMILIES, NORMALIZATIONS, ACTIVATIONS)
+    }
+
+
+def test_decades():
+    """Gradients from the last layer to the first, activations from the first to the last."""
+    assert decades({"gradient": [-5.0, 0.0, -2.0]}) == -3
+    assert decades({"activation": [-5.0, 0.0, -2.0]}, "activation") == 3
+
+
+def test_all_hold(fresh):
+    assert [check.holds for check in initial_checks(fresh, DEPTHS)] == [True] * 7
+    assert len(initial_rows(fresh, DEPTHS)) == 16
+
+
+SPOILED = {  # (kind, initialization, depth) -> decades a layer, and the checks that no longer hold
+    "small at one depth": (("plain", "none", "relu"), "small", 20, 0.0, {0}),
+    "large": (("plain", "none", "relu"), "large", 110, 0.02, {1}),
+    "he": (("plain", "none", "relu"), "he", 110, -0.2, {2}),
+    "sigmoid": (("plain", "none", "sigmoid"), "large", 110, 0.0, {3}),
+    "scale counts": (("plain", "batch", "relu"), "small", 110, 0.03, {4}),
+    "vanishes": (("plain", "batch", "relu"), "small", 110, -0.02, {4, 5}),
+    "residual": (("residual", "batch", "relu"), "he", 20, -0.03, {4, 6}),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_one_net_spoils_a_check(fresh, name):
+    kind, initialization, depth, slope, spoiled = SPOILED[name]
+    fresh[kind][initialization][str(depth)] = norms(slope, depth - 1)
+    held = [check.holds for check in initial_checks(fresh, DEPTHS)]
+    assert {number for number, holds in enumerate(held) if not holds} == spoiled
+
+
+def trained(end, slope=0.02, layers=55):
+    return {
+        "found": [norms(slope, layers)] * 3,
+        "steps": [0, 100, 200],
+        "loss": [[], [2.3, 2.3, end, end, end]],
+        "diverged": None,
+    }
+
+
+@pytest.fixture
+def runs():
+    ends = {("plain", 56, "batch"): 1.0, ("residual", 56, "batch"): 0.1, ("plain", 20, "batch"): 0.2}
+    kinds = itertools.product(TRAINED, NORMALIZATIONS, (0, 1))
+    return {(*net, each, seed): trained(ends.get((*net, each), 2.3)) for net, each, seed in kinds}
+
+
+def test_in_training(runs):
+    assert [check.holds for check in trained_checks(runs, (0, 1), 90.0)] == [True, True]
+    assert len(trained_rows(runs)) == 16
+
+
+def test_a_gradient_that_vanishes_once(runs):
+    runs["plain", 56, "batch", 1]["found"][2] = norms(-0.02, 55)
+    assert [check.holds for check in trained_checks(runs, (0, 1), 90.0)] == [False, True]
+
+
+def test_nothing_learnt_is_no_order(runs):
+    """A learning rate of 0; also where the residual net's loss happens to be lower."""
+    still = {kind: trained(2.2 if kind[0] == "residual" else 2.3) for kind in runs}
+    assert not any(check.holds for check in trained_checks(still, (0, 1), 90.0))
+
+
+def test_a_run_that_diverged_has_no_loss(runs):
+    assert losses(trained(0.1) | {"diverged": 150}) == (2.3, math.inf)
+    runs["residual", 56, "batch", 0]["diverged"] = 150
+    assert [check.holds for check in trained_checks(runs, (0, 1), 90.0)] == [False, True]

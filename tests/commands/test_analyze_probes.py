@@ -1,0 +1,47 @@
+"""python -m keras_resnet analyze gradients | batchnorm | responses, on runs of a few steps at a learning rate of 0."""
+
+import csv
+import re
+
+import pytest
+from conftest import run
+
+TINY = ("train.steps=4", "train.log_every=2", "train.eval_every=4", "train.checkpoint_every=2", "train.batch_size=16")
+ORDERINGS = ["--depths=20", "--seeds=0", *[f"--set={each}" for each in TINY], "--set=train.learning_rate=0"]
+
+
+def verdicts(folder, name):
+    """(exit code, whether each check holds) of an analysis, whose page and pictures are there."""
+    process = run("-m", "keras_resnet", "analyze", name, f"--workdir={folder}", *ORDERINGS, timeout=1200)
+    assert "Traceback" not in process.stderr, process.stderr
+    text = (folder / "report" / f"{name}.md").read_text()
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+\.png)\)", text)
+    assert pictures
+    assert all((folder / "report" / picture).stat().st_size > 10_000 for picture in pictures)
+    found = re.findall(r"^  (holds|DOES NOT HOLD) ", process.stdout, re.MULTILINE)
+    assert text.count("| **no** |") == found.count("DOES NOT HOLD")
+    return process.returncode, [each == "holds" for each in found]
+
+
+def test_responses(tmp_path):
+    assert verdicts(tmp_path, "responses") == (1, [False])
+    with open(tmp_path / "report/responses.csv", encoding="utf-8", newline="") as file:
+        rows = {row["net"]: row for row in csv.DictReader(file)}
+    assert {row["layers"] for row in rows.values()} == {"19"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_batchnorm(tmp_path):
+    """Statistics hold without learning, nothing else does."""
+    assert verdicts(tmp_path, "batchnorm") == (1, [True, False, False, False, False])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_gradients(tmp_path):
+    """What is said of training does not hold; of fresh nets of 20 layers it may."""
+    code, found = verdicts(tmp_path, "gradients")
+    assert code == 1
+    assert len(found) == 9
+    assert found[7:] == [False, False]
