@@ -1,13 +1,16 @@
 """Drift, steps and checks of the analysis of batch normalization, on runs whose figures are known."""
 
 import copy
+import json
 import math
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
+from keras_resnet.analysis import batchnorm
 from keras_resnet.analysis.batchnorm import FACTORS, NORMALIZATIONS, checks, drift, probed, rows, steps_to_learn
+from keras_resnet.analysis.page import write_page
 from keras_resnet.analysis.study import Study
 
 SEEDS = (0, 1, 2)
@@ -76,6 +79,28 @@ def test_nothing_learnt_is_no_order(runs):
     still = {kind: run(math.inf, moved=0.0) for kind in runs}
     assert [check.holds for check in checks(still, SEEDS)] == [True, False, False, False, False]
     assert {row["steps to a loss of 0.5"] for row in rows(still)} == {"never"}
+
+
+def test_page(runs, tmp_path):
+    """Out of answers as they lie in the workdir: one run diverged, which the legend says."""
+    study = Study(CONFIG, str(tmp_path))
+    runs["none", 30, 1] = run(math.inf, diverged=66) | {"loss": [[10, 20], [2.0, 4.0]]}
+    (tmp_path / "measurements").mkdir()
+    for kind, job in batchnorm.all_jobs(study).items():
+        answer = copy.deepcopy(runs[kind])
+        for found in answer["found"]:
+            found["percentiles"] *= 3
+        (tmp_path / "measurements" / study.answer_file(job).rpartition("/")[2]).write_text(json.dumps(answer))
+    page = batchnorm.page(study)
+    assert all(check.holds for check in page.checks)
+    losses, _, sooner = page.pictures[0].figure.axes
+    assert [text.get_text() for text in losses.get_legend().texts] == ["1 x 0.01", "5 x 0.01", "30 x 0.01 (1 diverged)"]
+    assert list(sooner.lines[0].get_ydata()) == [2, 2, 2]  # steps without over with
+    files = write_page(page, study, str(tmp_path / "report"))
+    assert [path.rpartition("/")[2] for path in files if path.endswith(".png")] == [
+        "batchnorm-convergence.png",
+        "batchnorm-percentiles.png",
+    ]
 
 
 TINY = ("train.steps=4", "train.checkpoint_every=2", "train.eval_every=4", "train.log_every=2", "train.batch_size=16")

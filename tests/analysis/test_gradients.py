@@ -1,10 +1,12 @@
 """Checks of the analysis of gradients, on norms whose decades are known."""
 
 import itertools
+import json
 import math
 
 import pytest
 
+from keras_resnet.analysis import gradients
 from keras_resnet.analysis.gradients import (
     ACTIVATIONS,
     FAMILIES,
@@ -16,7 +18,9 @@ from keras_resnet.analysis.gradients import (
     trained_checks,
     trained_rows,
 )
+from keras_resnet.analysis.page import write_page
 from keras_resnet.analysis.signals import INITIALIZATIONS, TRAINED
+from keras_resnet.analysis.study import Study
 
 DEPTHS = (8, 20, 110)
 
@@ -108,3 +112,19 @@ def test_a_run_that_diverged_has_no_loss(runs):
     assert losses(trained(0.1) | {"diverged": 150}) == (2.3, math.inf)
     runs["residual", 56, "batch", 0]["diverged"] = 150
     assert [check.holds for check in trained_checks(runs, (0, 1), 90.0)] == [False, True]
+
+
+def test_page(fresh, runs, tmp_path):
+    """Out of answers as they lie in the workdir; the theory's mark gains sqrt(pi / (pi - 1)) a layer."""
+    study = Study("configs/evidence/digits.yaml", str(tmp_path), depths=DEPTHS[1:], seeds=(0, 1))
+    (tmp_path / "measurements").mkdir()
+    answers = [(fresh, gradients.initial_jobs(study)), (runs, gradients.trained_jobs(study))]
+    for found, job in [(found[kind], job) for found, jobs in answers for kind, job in jobs.items()]:
+        (tmp_path / "measurements" / study.answer_file(job).rpartition("/")[2]).write_text(json.dumps(found))
+    page = gradients.page(study)
+    assert all(check.holds for check in page.checks)
+    theory = page.pictures[0].figure.axes[1].lines[-1]
+    assert theory.get_label().startswith("theory")
+    assert theory.get_ydata()[1] - theory.get_ydata()[0] == pytest.approx(102 * math.log10(1.2112), abs=0.01)
+    files = write_page(page, study, str(tmp_path / "report"))
+    assert len([path for path in files if path.endswith(".png")]) == 4
