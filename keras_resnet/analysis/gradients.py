@@ -46,6 +46,8 @@ sqrt(pi / (pi - 1)) = 1.21 a layer towards the input (Yang et al. 2019): they ex
 cannot hold counts as 1e-45 or 1e39. Nets, seeds, steps and limits were fixed before the first run.
 """
 
+FIXED = {"images": IMAGES, "side": SIDE, "steps": STEPS, "rate": RATE, "every": PROBE_EVERY, "probed": PROBED_IMAGES}
+
 
 def depths_of(study: Study) -> tuple[int, ...]:
     """Layers of the nets that are measured at initialization."""
@@ -76,18 +78,7 @@ def page(study: Study) -> Page:
     depths, seeds = depths_of(study), study.seeds[:TRAINED_SEEDS]
     fresh = {kind: study.answer(job) for kind, job in initial_jobs(study).items()}
     runs = {kind: study.answer(job) for kind, job in trained_jobs(study).items()}
-    text = TEXT.format(
-        depths=", ".join(map(str, depths)),
-        seed=study.seeds[0],
-        seeds=", ".join(map(str, seeds)),
-        images=IMAGES,
-        side=SIDE,
-        steps=STEPS,
-        rate=RATE,
-        probed=PROBED_IMAGES,
-        every=PROBE_EVERY,
-        config=study.config,
-    )
+    here = {"depths": _series(depths), "seed": study.seeds[0], "seeds": _series(seeds), "config": study.config}
     pictures = [
         Picture("depth", "Signals over the whole net against its depth, ReLU, at initialization.", over_depth(fresh)),
         *(
@@ -101,7 +92,15 @@ def page(study: Study) -> Page:
         Table("training", "The short trainings", trained_rows(runs)),
     ]
     checks = [*initial_checks(fresh, depths), *trained_checks(runs, seeds, study.chance)]
-    return Page("gradients", "Vanishing and exploding signals (section 4.1)", text, tables, pictures, checks, seeds)
+    return Page(
+        "gradients",
+        "Vanishing and exploding signals (section 4.1)",
+        TEXT.format(**here, **FIXED),
+        tables,
+        pictures,
+        checks,
+        seeds,
+    )
 
 
 NAMES = {"relu": "ReLU", "sigmoid": "sigmoid", "none": "no normalization", "batch": "batch normalization"}
@@ -239,6 +238,10 @@ def _falls(values):
 
 def _listed(depths, values):
     return ", ".join(f"{depth} layers {value:+.1f}" for depth, value in zip(depths, values, strict=True))
+
+
+def _series(values):
+    return ", ".join(map(str, values))
 
 
 def _numbers(values):
