@@ -105,7 +105,7 @@ def page(study: Study) -> Page:
 
 NAMES = {"relu": "ReLU", "sigmoid": "sigmoid", "none": "no normalization", "batch": "batch normalization"}
 MAP = "Gradients of every layer at initialization, {activation}; rows are nets, their first layer at the left."
-WHILE = "Gradients of every layer while nets are trained, seed {seed}; dark lines are later."
+WHILE = "Gradients of every layer in training, seed {seed}; dark lines are later, and what leaves the frame below is 0."
 
 
 def decades(norms: dict[str, list[float]], signal: str = "gradient") -> float:

@@ -9,6 +9,7 @@ from keras_resnet.analysis.plots import COLORS, MARKERS, label, new_figure, shad
 INITIALIZATIONS = ("small", "xavier", "he", "large")
 INITIALIZATION_COLORS = dict(zip(INITIALIZATIONS, ("#56B4E9", "#E69F00", "#0072B2", "#CC79A7"), strict=True))
 LIMIT = 8.0  # decades at which the colours of a map end
+BOTTOM = -12.0  # of gradients that are drawn
 NAMES = {"none": "no normalization", "batch": "batch norm."}
 THEORY = np.log10(np.sqrt(np.pi / (np.pi - 1)))  # decades a layer: Yang et al. 2019, ReLU, wide nets
 
@@ -29,6 +30,7 @@ def over_depth(fresh) -> Figure:
                         *(depths, values, style),
                         color=INITIALIZATION_COLORS[name],
                         marker=MARKERS[family],
+                        markersize=3.5,
                         label=f"{family}, {name}" if (row, column) == (0, 0) else None,
                     )
             cell.axhline(0, color="black", linewidth=0.6)
@@ -44,6 +46,7 @@ def over_depth(fresh) -> Figure:
         )
         label(axes[0, column], "", "" if column else gradient, title, "upper left" if column else None)
         label(axes[1, column], "layers", "" if column else activation, legend=None)
+    axes[1, 1].set_ylim(-1, 1)
     legend_below(figure, axes[0, 0], 4)
     return figure
 
@@ -62,7 +65,13 @@ def heat_map(fresh, activation: str) -> Figure:
                 [np.interp(np.linspace(0, 1, 109), np.linspace(0, 1, len(g)), g - g[-1]) for g in relative]
             )
             image = cell.imshow(
-                stretched, aspect="auto", cmap=colors, vmin=-LIMIT, vmax=LIMIT, extent=(0, 1, len(depths), 0)
+                stretched,
+                aspect="auto",
+                interpolation="nearest",
+                cmap=colors,
+                vmin=-LIMIT,
+                vmax=LIMIT,
+                extent=(0, 1, len(depths), 0),
             )
             cell.set(xticks=[0, 0.5, 1], yticks=np.arange(len(depths)) + 0.5, yticklabels=depths)
             cell.tick_params(labelsize=6)
@@ -70,6 +79,7 @@ def heat_map(fresh, activation: str) -> Figure:
             units = "" if column else f"{kind[0]}\n{NAMES[kind[1]]}\nlayers"
             label(cell, "first to last layer" if row == 3 else "", units, "" if row else name, None)
     bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.6, aspect=30)
+    bar.ax.tick_params(labelsize=7)
     bar.set_label("gradient relative to the last layer's (decades)", fontsize=7)
     return figure
 
@@ -86,6 +96,8 @@ def while_training(runs, seed: int) -> Figure:
             ended = "" if run["diverged"] is None else f"\ndiverged at step {run['diverged']}"
             units = "" if column else f"{NAMES[normalization]}\ngradient (log10)"
             label(cell, "3x3 layer" if row else "", units, ("" if row else f"{family} {depth}") + ended, None)
+    if min(min(found["gradient"]) for run in runs.values() for found in run["found"]) < BOTTOM:
+        axes[1, 0].set_ylim(BOTTOM, 2)
     longest = max(axes.ravel(), key=lambda cell: len(cell.lines))
     legend_below(figure, longest, 6)
     return figure
