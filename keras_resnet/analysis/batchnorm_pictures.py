@@ -19,12 +19,15 @@ def convergence_picture(runs, seeds) -> Figure:
     figure, axes = new_figure(3, 1, height=2.6)
     for cell, normalization in zip(axes[0], NORMALIZATIONS, strict=False):
         for factor, style in zip(FACTORS, ("-", "--", ":"), strict=True):
-            curves = [runs[normalization, factor, seed]["loss"] for seed in seeds]
-            length = min(len(values) for _, values in curves)
+            group = [runs[normalization, factor, seed] for seed in seeds]
+            ended = [run["loss"] for run in group if run["diverged"] is None] or [run["loss"] for run in group]
+            length, diverged = (
+                min(len(values) for _, values in ended),
+                sum(run["diverged"] is not None for run in group),
+            )
             if length:
-                diverged = sum(runs[normalization, factor, seed]["diverged"] is not None for seed in seeds)
                 name = f"{factor} x {RATE:g}" + (f" ({diverged} diverged)" if diverged else "")
-                steps, values = curves[0][0][:length], [values[:length] for _, values in curves]
+                steps, values = ended[0][0][:length], [values[:length] for _, values in ended]
                 band(cell, steps, values, color=RATE_COLORS[factor], ls=style, label=name)
         cell.axhline(LEARNT, color="grey", linewidth=0.6)
         cell.set(yscale="log", xlim=(0, STEPS))
@@ -43,7 +46,7 @@ def _speed(cell, runs, seeds):
     cell.plot(range(3), PUBLISHED.values(), "*", color=COLORS["paper"], markersize=8, label="Ioffe, Szegedy 2015")
     cell.axhline(1, color="grey", linewidth=0.6)
     cell.set(xticks=range(3), xticklabels=[f"{f} x" for f in FACTORS], xlim=(-0.5, 2.5), yscale="log", ylim=(0.1, 40))
-    label(cell, "rate", "steps without / steps with", "sooner than without, at 1 x", "lower left")
+    label(cell, "rate", "steps without / steps with", "how much sooner", "lower left")
 
 
 def percentiles_picture(runs, seed) -> Figure:
