@@ -10,7 +10,7 @@ COMMANDS = {
     "list": "Show every network of the family.",
     "summary": "Show one network as the paper's table 1 does.",
     "evaluate": "Measure a run's error on a split of its images.",
-    "analyze": "Reproduce the paper's findings: complexity, degradation, shortcuts, highway, bottleneck.",
+    "analyze": "Reproduce the paper's findings: degradation, gradients, responses, highway and others.",
     "results": "Tabulate the runs of a folder.",
     "predict": "Name what is in images, with a run, weights, or an export of any kind.",
     "benchmark": "Time networks side by side, whatever they are kept as, and compare what they say.",

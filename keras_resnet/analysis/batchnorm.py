@@ -105,8 +105,8 @@ def page(study: Study) -> Page:
 
 TITLE = "Batch normalization (section 3.4)"
 CONVERGENCE = (
-    "Training loss, median over seeds that did not diverge, and range; at the right, how much sooner than without normalization at 1 times "
-    "the rate. Stars: Ioffe and Szegedy (2015), Inception on ImageNet."
+    "Training loss, median and range over the seeds that did not diverge; at the right, how much sooner it is low than "
+    "without normalization at 1 times the rate. Stars: Ioffe and Szegedy (2015), Inception on ImageNet."
 )
 DRIFT = "Percentiles of what the first three channels of {layer} give to the ReLU, at 1 times the rate, seed {seed}."
 
