@@ -51,14 +51,16 @@ def probe_run(study: Study, training: Training, probe: Callable[[Any], Any]) -> 
     from keras_resnet.task import load_task
     from keras_resnet.weights.native import assign_tensors, named_variables
 
-    folder, diverged = study.folder(training), None
+    folder, config, diverged = study.folder(training), study.config_of(training), None
     try:
         train(study, training)
     except DivergenceError:
         diverged = json.loads(read(folder.divergences))[-1]["step"]
-    model = load_task(study.config_of(training)).build_model()
+    model = load_task(config).build_model()
     steps, found = [], []
     for step, path in sorted(committed(folder.checkpoints)):
+        if step % (config.train.checkpoint_every or 1):  # a signal ended a process there
+            continue
         assign_tensors(named_variables(model), network_arrays(read_checkpoint(path).arrays), path)
         steps.append(step)
         found.append(probe(model))

@@ -1,5 +1,8 @@
 """Norms of fresh nets whose ratios are known by hand, and of nets in training."""
 
+import pathlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -7,6 +10,7 @@ from conftest import ROOT
 from keras_resnet.analysis.signals import INITIALIZATIONS, initial, initial_norms, norms_in_training
 from keras_resnet.analysis.study import Study
 from keras_resnet.analysis.worker import from_json, to_json
+from keras_resnet.runs.checkpoints import read_checkpoint, save_checkpoint
 
 CONFIG = str(ROOT / "configs" / "evidence" / "digits.yaml")
 TINY = ("train.steps=4", "train.checkpoint_every=2", "train.eval_every=4", "train.log_every=2", "train.batch_size=16")
@@ -54,6 +58,13 @@ def test_a_measurement_crosses_to_its_process(tmp_path):
     assert {job: 1}  # as the runner keeps them
 
 
+def _leave_a_checkpoint(study, step):
+    """As a process does that a signal ends."""
+    (folder,) = pathlib.Path(study.workdir).glob("cifar_plain20-*/checkpoints")
+    last = read_checkpoint(str(folder / "step-00000004"))
+    save_checkpoint(str(folder), replace(last, step=step))
+
+
 def test_in_training(tmp_path):
     """At a rate of 0 every measurement is the first; else they differ."""
     found = {}
@@ -63,6 +74,9 @@ def test_in_training(tmp_path):
         assert run["steps"] == [0, 2, 4]
         assert run["diverged"] is None
         assert run["loss"][0] == [2, 4]
+        if rate == "0":
+            _leave_a_checkpoint(study, 3)
+            assert norms_in_training(study, "plain", 20, "batch", 0) == run
         found[rate] = [np.array(each["gradient"]) for each in run["found"]]
         assert all(len(each) == 19 for each in found[rate])
     np.testing.assert_array_equal(found["0"][0], found["0"][2])
