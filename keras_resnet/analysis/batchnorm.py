@@ -63,7 +63,7 @@ def probed(study: Study, normalization: str, factor: int, seed: int) -> dict:
     from keras_resnet.analysis.batch_statistics import batch_statistics, response_percentiles
     from keras_resnet.task import load_task
 
-    # As many kept checkpoints as no run writes, another number for each rate: where --set makes the rates one, runs keep
+    # More checkpoints than a run writes, another number for each rate: where --set makes the rates one, runs keep
     # folders of their own, in which two processes do not meet.
     kept = f"train.keep_checkpoints={STEPS * factor}"
     changes = (f"model.normalization={normalization}", f"train.learning_rate={RATE * factor:g}", kept)
