@@ -74,7 +74,7 @@ class Study:
         Raises:
             ConfigError: as `load_config`.
         """
-        own = os.path.join(os.path.dirname(self.config), training.network.removeprefix("cifar_") + ".yaml")
+        own = self._own_recipe(training.network)
         path = own if os.path.isfile(own) else self.config
         network = (f"model.name={training.network}", f"train.seed={training.seed}")
         return _loaded(path, (*network, *training.changes, *self.assignments))
@@ -93,10 +93,10 @@ class Study:
         return os.path.join(self.folder(training).path, "test.json")
 
     def answer_file(self, measurement: Measurement) -> str:
-        """Where a measurement's answer lies."""
+        """Where a measurement's answer lies. As `folder`: what any of the recipes says is part of the name."""
         function = measurement.function.rpartition(":")[2]
-        said = [measurement.function, measurement.arguments, self.config, self.assignments]
-        said.append([self.digest(training) for training in measurement.trainings])
+        said = [measurement.function, measurement.arguments, self.assignments]
+        said += [[self.digest(training) for training in (*measurement.trainings, *self._recipes())]]
         return os.path.join(self.workdir, "measurements", f"{function}-{_digest(said)}.json")
 
     def is_done(self, job: Job) -> bool:
@@ -142,6 +142,14 @@ class Study:
     def chance(self) -> float:
         """Error in percent of guessing; nets that tell 10 classes apart unless the data are CIFAR-100."""
         return 99.0 if self.data.startswith("tfds:cifar100") else 90.0
+
+    def _own_recipe(self, network):
+        return os.path.join(os.path.dirname(self.config), network.removeprefix("cifar_") + ".yaml")
+
+    def _recipes(self):
+        """A run by the common recipe, and one by each that is a network's own."""
+        own = [name for name in SPECS if name.startswith("cifar_") and os.path.isfile(self._own_recipe(name))]
+        return [Training("cifar_resnet20"), *map(Training, own)]
 
     @staticmethod
     def _there(path):

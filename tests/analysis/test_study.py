@@ -5,6 +5,7 @@ import json
 import pytest
 from conftest import ROOT
 
+import keras_resnet.analysis.study as study_module
 from keras_resnet.analysis.study import Measurement, Study, Training, cost
 from keras_resnet.analysis.worker import from_json, to_json
 from keras_resnet.config import load_config
@@ -62,3 +63,24 @@ def test_deeper_and_gated_nets_take_longer(tmp_path):
     costs = [cost(study, Training(f"cifar_{name}")) for name in ("plain20", "resnet20", "highway20", "resnet110")]
     assert costs == sorted(costs)
     assert len(set(costs)) == 4
+
+
+@pytest.mark.parametrize("edited", ["common.yaml", "plain110.yaml", "base.yaml"])
+def test_a_changed_recipe_reuses_no_answer(edited, tmp_path):
+    """Neither of the common recipe, nor a network's own beside it, nor what they extend: the paths stay the same."""
+    (tmp_path / "base.yaml").write_text("train: {steps: 5}\n")
+    (tmp_path / "common.yaml").write_text("extends: base.yaml\ndata: {name: digits}\n")
+    (tmp_path / "plain110.yaml").write_text("extends: common.yaml\ntrain: {batch_size: 16}\n")
+    measurement = Measurement("module:name", (("family", "plain"), ("depth", 110)))
+
+    def answer_file():
+        study_module._loaded.cache_clear()  # as in a new process
+        return Study(str(tmp_path / "common.yaml"), str(tmp_path)).answer_file(measurement)
+
+    before = answer_file()
+    assert answer_file() == before
+    text = (tmp_path / edited).read_text()
+    (tmp_path / edited).write_text(text + "\nrecovery: {explosion: null}\n")
+    assert answer_file() != before
+    (tmp_path / edited).write_text("# a comment says nothing\n" + text)
+    assert answer_file() == before
