@@ -98,7 +98,7 @@ class _Crew:
             pending.remove(job)
             if getattr(job, "alone", False):  # a new process, whose memory and caches are this job's
                 while self.idle:
-                    self.idle.pop().end()
+                    self._dismiss(self.idle.pop())
             worker = self.idle.pop() if self.idle else self._hire(job)
             worker.begin(job)
             self.busy[worker] = job
@@ -118,22 +118,22 @@ class _Crew:
         self.selector.register(worker.answers, selectors.EVENT_READ, worker)
         return worker
 
+    def _dismiss(self, worker):
+        self.selector.unregister(worker.answers)
+        worker.end()
+
     def _listen(self):
         for key, _ in self.selector.select(timeout=1.0):
             worker = key.data
-            self.selector.unregister(worker.answers)
-            if worker not in self.busy:  # it was told to end, and its answers have ended
-                continue
             answer = worker.answer()
             job = self.busy.pop(worker)
             if answer["error"]:
-                worker.end()
+                self._dismiss(worker)
                 raise FailedJob(f"{_name(job)}: {answer['error']}", answer["exit_code"])
             self.board.finished(job)
             if getattr(job, "alone", False):
-                worker.end()
+                self._dismiss(worker)
             else:
-                self.selector.register(worker.answers, selectors.EVENT_READ, worker)
                 self.idle.append(worker)
 
 

@@ -1,0 +1,43 @@
+"""What makes runs and measurements, with real processes and measurements that cost nothing."""
+
+import pytest
+from conftest import ROOT
+
+from keras_resnet.analysis.runner import FailedJob, make
+from keras_resnet.analysis.study import Measurement, Study
+
+MODULE = '''
+import os
+from keras_resnet.errors import ConfigError
+
+def process(study, name):
+    return os.getpid()
+
+def refuse(study):
+    raise ConfigError("the file says nonsense")
+'''
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """One whose processes can import `probe`."""
+    (tmp_path / "probe.py").write_text(MODULE)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    return Study(str(ROOT / "configs/evidence/digits.yaml"), str(tmp_path / "runs"))
+
+
+def test_what_runs_alone_has_a_new_process(study):
+    """After others, which share one; and what is there already is not measured again."""
+    shared = [Measurement("probe:process", (("name", name),)) for name in "ab"]
+    alone = Measurement("probe:process", (("name", "c"),), alone=True)
+    make(study, [alone, *shared], 1)
+    found = [study.answer(each) for each in (*shared, alone)]
+    assert found[0] == found[1] != found[2]
+    make(study, [alone, *shared], 1)
+    assert [study.answer(each) for each in (*shared, alone)] == found
+
+
+def test_a_user_s_mistake_keeps_its_message_and_exit_code(study):
+    with pytest.raises(FailedJob, match=r"^refuse: the file says nonsense$") as raised:
+        make(study, [Measurement("probe:refuse")], 1)
+    assert raised.value.exit_code == 2
