@@ -4,7 +4,7 @@ from keras_resnet.analysis import complexity_of_rows, degradation
 from keras_resnet.analysis.checks import Check, agrees, is_within
 from keras_resnet.analysis.complexity import complexity
 from keras_resnet.analysis.page import Page, Picture, Table
-from keras_resnet.analysis.plots import COLORS, MARKERS, label, new_figure, spread
+from keras_resnet.analysis.plots import COLORS, MARKERS, label, legend_above, new_figure, spread
 from keras_resnet.analysis.published import PUBLISHED
 from keras_resnet.analysis.study import Study
 from keras_resnet.specs import CIFAR_DEPTHS, SPECS
@@ -145,9 +145,9 @@ def _error_picture(study):
     for family, published in IMAGENET.items():
         style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, the paper's"}
         imagenet.plot(list(published), list(published.values()), **style)
-    label(imagenet, "layers", "top-1 error, 10-crop (%)", "ImageNet")
+    label(imagenet, "layers", "top-1 error, 10-crop (%)", "ImageNet", None)
     errors = [PUBLISHED[f"cifar_resnet{depth}", "cifar10"][0].error for depth in CIFAR_DEPTHS]
-    cifar.plot(CIFAR_DEPTHS, errors, "k*", markersize=7, label="residual on CIFAR-10, the paper's")
+    cifar.plot(CIFAR_DEPTHS, errors, "k*", markersize=7, zorder=5, label="residual on CIFAR-10, the paper's")
     data = ""
     for family in degradation.FAMILIES:
         runs = {depth: degradation.trainings(study, family, depth) for depth in study.depths}
@@ -155,6 +155,7 @@ def _error_picture(study):
             data = f" (ours: {study.data})"
             ours = [[study.test_error(run) for run in each] for each in runs.values()]
             spread(cifar, list(runs), ours, color=COLORS[family], marker=MARKERS[family], label=f"{family}, ours")
-    label(cifar, "layers", "test error (%)", f"CIFAR nets{data}", ylim=(0, None))
+    label(cifar, "layers", "test error (%)", f"CIFAR nets{data}", None, ylim=(0, None))
+    legend_above(figure, 3)
     caption = "Error against depth, with the paper's values; ours where the runs of `analyze degradation` are there."
     return Picture("errors", caption, figure)

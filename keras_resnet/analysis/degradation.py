@@ -5,7 +5,7 @@ import statistics
 from keras_resnet.analysis import complexity_of_rows
 from keras_resnet.analysis.checks import Check, ends_alike, is_lower, is_no_worse
 from keras_resnet.analysis.page import Page, Picture, Row, Table
-from keras_resnet.analysis.plots import COLORS, MARKERS, band, label, new_figure, shades, spread
+from keras_resnet.analysis.plots import COLORS, MARKERS, band, label, legend_above, new_figure, shades, spread
 from keras_resnet.analysis.published import PUBLISHED
 from keras_resnet.analysis.study import Study, Training
 
@@ -123,7 +123,8 @@ def _curves(study):
                 curves = [study.curve(run, name) for run in trainings(study, family, depth)]
                 band(axes, curves[0][0], [values for _, values in curves], color=color, label=f"{depth} layers")
             title = family if name.startswith("train") else ""
-            label(axes, "step", unit, title, "upper right" if title == "residual" else None, ylim=(0, 100))
+            label(axes, "step", unit, title, None, ylim=(0, 100))
+    legend_above(figure, len(study.depths))
     caption = (
         "Errors over the steps: plain nets on the left, residual nets on the right; medians and ranges of the seeds."
     )
@@ -138,10 +139,11 @@ def _over_depth(study):
         spread(left, study.depths, [[study.train_error(run) for run in each] for each in runs], **style)
         spread(right, study.depths, [[study.test_error(run) for run in each] for each in runs], **style)
     published = [PUBLISHED[network("residual", depth), "cifar10"][0].error for depth in study.depths]
-    right.plot(study.depths, published, "k*", markersize=6, label="residual, the paper's (CIFAR-10)")
+    right.plot(study.depths, published, "k*", markersize=6, zorder=5, label="residual, the paper's (CIFAR-10)")
     if 110 in study.depths:
         right.plot([110], [60], "k^", markersize=6, fillstyle="none", label="plain-110, the paper's: above this")
-    label(left, "layers", "training error (%)", f"training, {study.data}", ylim=(0, 100))
-    label(right, "layers", "test error (%)", f"test, {study.data}", ylim=(0, 100))
+    label(left, "layers", "training error (%)", f"training, {study.data}", None, ylim=(0, 100))
+    label(right, "layers", "test error (%)", f"test, {study.data}", None, ylim=(0, 100))
+    legend_above(figure, 2)
     caption = "Error at the end against depth; marks are means, bars reach from the least to the greatest seed."
     return Picture("depth", caption, figure)

@@ -5,7 +5,7 @@ import numpy as np
 from keras_resnet.analysis import complexity_of_rows, degradation
 from keras_resnet.analysis.checks import Check, is_lower, is_no_worse
 from keras_resnet.analysis.page import Page, Picture, Table
-from keras_resnet.analysis.plots import COLORS, MARKERS, label, new_figure, shades, spread
+from keras_resnet.analysis.plots import COLORS, MARKERS, label, legend_above, new_figure, shades, spread
 from keras_resnet.analysis.published import PUBLISHED
 from keras_resnet.analysis.study import Job, Measurement, Study, Training
 from keras_resnet.specs import CIFAR_DEPTHS
@@ -149,8 +149,10 @@ def _errors_picture(study, runs):
     by_parameters.plot(*zip(*published, strict=True), "k*", markersize=6, label="residual, the paper's (CIFAR-10)")
     highway = list(zip(*PAPER_HIGHWAY.values(), strict=True))
     by_parameters.plot(*highway, "k^", fillstyle="none", label="highway, Srivastava et al. (CIFAR-10)")
-    label(by_depth, "layers", "training error (%)", f"equal depth, {study.data}", ylim=(0, None))
-    label(by_parameters, "parameters (millions)", "test error (%)", f"equal parameters, {study.data}", ylim=(0, None))
+    label(by_depth, "layers", "training error (%)", f"equal depth, {study.data}", None, ylim=(0, None))
+    title = f"equal parameters, {study.data}"
+    label(by_parameters, "parameters (millions)", "test error (%)", title, None, ylim=(0, None))
+    legend_above(figure, 3)
     return Picture(
         "errors", "Highway nets beside residual and plain ones, at equal depth and equal parameters.", figure
     )
@@ -169,9 +171,10 @@ def _gates_picture(gates):
         closed.plot(position, [100 * row["closed"] for row in rows], **style)
         varies.plot(position, [row["over_images"] for row in rows], **style)
     mean.axhline(1 / (1 + np.exp(2)), color="black", linestyle=":", linewidth=1, label="before training")
-    label(mean, "block / blocks", "gate T (mean)", "how much of F passes", ylim=(0, None))
+    label(mean, "block / blocks", "gate T (mean)", "how much of F passes", None, ylim=(0, None))
     label(closed, "block / blocks", "gates below 0.1 (%)", "closed", None, ylim=(0, 100))
     label(varies, "block / blocks", "deviation over images", "depends on the image", None, ylim=(0, None))
+    legend_above(figure, 6)
     caption = (
         f"Gates from the first to the last block; the band is the 5th to 95th percentile of the {max(gates)} layers'."
     )

@@ -154,7 +154,7 @@ def _picture(study, runs, times):
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set_xlim(-0.5, len(ticks) - 0.5)
     label(ours, "option", "error (%)", f"ours, {study.data}", ylim=(0, None))
-    label(paper, "option", "top-1 error, 10-crop (%)", "the paper's, ImageNet", None, ylim=(0, None))
+    label(paper, "option", "top-1 error, 10-crop (%)", "the paper's, ImageNet", None, ylim=(0, 32))
     label(clock, "option", "step time (A = 1)", "ours, time", None, ylim=(0, None))
     caption = "Errors of every seed beside the paper's, and step times of every round with their median."
     return Picture("options", caption, figure)

@@ -6,7 +6,7 @@ from conftest import ROOT
 from keras_resnet.analysis.runner import FailedJob, make
 from keras_resnet.analysis.study import Measurement, Study
 
-MODULE = '''
+MODULE = """
 import os
 from keras_resnet.errors import ConfigError
 
@@ -15,7 +15,7 @@ def process(study, name):
 
 def refuse(study):
     raise ConfigError("the file says nonsense")
-'''
+"""
 
 
 @pytest.fixture
