@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_resnet.analysis.batchnorm import FACTORS, LEARNT, NORMALIZATIONS, RATE, STEPS, steps_to_learn
-from keras_resnet.analysis.plots import COLORS, band, label, new_figure
+from keras_resnet.analysis.plots import COLORS, band, label, legend_above, new_figure
 
 # Ioffe and Szegedy 2015, figure 3: millions of steps until Inception reaches 72.2 %, without over with
 PUBLISHED = {1: 31.0 / 13.3, 5: 31.0 / 2.1, 30: 31.0 / 2.7}
@@ -65,5 +65,6 @@ def percentiles_picture(runs, seed) -> Figure:
             cell.axhline(0, color="grey", linewidth=0.6)
             units = "" if channel else f"{TITLES[normalization]}\nresponse"
             title = "" if row else f"channel {channel}"
-            label(cell, "step" if row else "", units, title, "upper left" if row == channel == 0 else None)
+            label(cell, "step" if row else "", units, title, None)
+    legend_above(figure, 2)
     return figure

@@ -143,8 +143,8 @@ def _cost_picture(costs):
 def _error_picture(study):
     figure, ((imagenet, cifar),) = new_figure(2)
     for family, published in IMAGENET.items():
-        style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, the paper's"}
-        imagenet.plot(list(published), list(published.values()), **style)
+        style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, the paper's (ImageNet)"}
+        imagenet.plot(list(published), list(published.values()), fillstyle="none", linestyle=":", **style)
     label(imagenet, "layers", "top-1 error, 10-crop (%)", "ImageNet", None)
     errors = [PUBLISHED[f"cifar_resnet{depth}", "cifar10"][0].error for depth in CIFAR_DEPTHS]
     cifar.plot(CIFAR_DEPTHS, errors, "k*", markersize=7, zorder=5, label="residual on CIFAR-10, the paper's")
