@@ -1,6 +1,7 @@
 """What an analysis leaves: a Markdown page, its tables as CSV, its pictures as PNG, and the report that binds pages."""
 
 import csv
+import functools
 import io
 import os
 import platform
@@ -150,19 +151,24 @@ def made_by(study: Study, seeds: tuple[int, ...]) -> list[str]:
     """Markdown lines: by which command, recipe, seeds, code and machine."""
     from keras_resnet import __version__
 
-    folder = os.path.dirname(os.path.abspath(__file__))
-    git = subprocess.run(
-        ["git", "-C", folder, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
     rows = {
         "command": f"`python -m keras_resnet {shlex.join(sys.argv[1:])}`",
         "recipe": f"`{study.config}`" + "".join(f", `--set {each}`" for each in study.assignments),
         "seeds": ", ".join(map(str, seeds)) or "none: nothing was trained",
-        "code": f"{__version__}, commit {git.stdout.strip() or 'unknown'}; TensorFlow {version('tensorflow')}, "
+        "code": f"{__version__}, commit {_commit()}; TensorFlow {version('tensorflow')}, "
         f"Keras {version('keras')}, Python {platform.python_version()}",
         "machine": f"{os.cpu_count()} CPU cores ({_processor()}), {platform.system()}",
     }
     return ["---", "", *[f"- {name}: {value}" for name, value in rows.items()], ""]
+
+
+@functools.cache  # before the first page is written, perhaps into the repository
+def _commit():
+    folder = os.path.dirname(os.path.abspath(__file__))
+    git = subprocess.run(
+        ["git", "-C", folder, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return git.stdout.strip() or "unknown"
 
 
 def _processor():

@@ -54,12 +54,12 @@ def label(axes: Axes, x: str, y: str, title: str = "", legend: str | None = "bes
 
 def legend_above(figure: Figure, columns: int) -> None:
     """One legend for all axes, above them, where no curve runs; what several axes show is named once."""
-    named = {}
+    named: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(name, handle)
     with matplotlib.rc_context(_STYLE):
-        figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=columns, frameon=False)
+        figure.legend(list(named.values()), list(named), loc="outside upper center", ncols=columns, frameon=False)
 
 
 def shades(count: int) -> list:

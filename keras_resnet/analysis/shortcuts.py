@@ -123,7 +123,8 @@ def _checks(study, runs, costs, times):
     options = [test[option] for option in OPTIONS]
     apart, from_plain = max(options) - min(options), test["plain"] - max(options)
     holds = apart <= from_plain / 2 and max(options) < study.chance / 2
-    figures = f"{apart:.2f} points apart, the plain net {from_plain:.2f} above them"
+    each = ", ".join(f"{option} {test[option]:.2f} %" for option in OPTIONS)
+    figures = f"means {each}: {apart:.2f} points apart, the plain net {from_plain:.2f} above them"
     found.append(Check("A, B and C differ little (test error)", holds, figures))
     found.append(_growing("parameters", [costs[option].parameters for option in OPTIONS]))
     found.append(_growing("multiply-adds", [costs[option].multiply_adds for option in OPTIONS]))
