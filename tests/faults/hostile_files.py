@@ -179,3 +179,30 @@ HOSTILE = {
     "safetensors, beyond its end": safetensors("beyond", {"a": entry(0, 2**40, (2**38,))}, b"\0" * 16),
     "safetensors, header nested without end": safetensors("nested", b"[" * 100_000),
 }
+
+# Why each is refused: HDF5 opens files without Python's knowledge, so that only the reason shows that it did not.
+REASONS = {
+    "keras, ": "is an archive",
+    "HDF5, external link": "is a link to somewhere else, which is never followed",
+    "HDF5, soft link": "is a link to somewhere else, which is never followed",
+    "HDF5, external storage": "keeps its numbers in another file, which is never opened",
+    "HDF5, virtual dataset": "keeps its numbers in another file, which is never opened",
+    "HDF5, an array": "declares 4,398,046,511,104 bytes of arrays",
+    "HDF5, 20 arrays": "declares 84,557,168,640 bytes of arrays",
+    "HDF5, a group": "is nested or shared",
+    "zip bomb": "is an archive",
+    "npz": "is an archive",
+    "pickle": "is PyTorch's own format, which can run code",
+    "zipped pickle": "is PyTorch's own format, which can run code",
+    "tar": "its header is said to have",
+    "safetensors, header of": "its header is said to have 104,857,601 bytes",
+    "safetensors, overlapping": "invalid offset",
+    "safetensors, a name twice": "its header names a tensor twice",
+    "safetensors, beyond": "not a complete safetensors file",
+    "safetensors, header nested": "not a complete safetensors file",
+}
+
+
+def reason(name):
+    """What the message about a hostile file says."""
+    return next(text for start, text in REASONS.items() if name.startswith(start))

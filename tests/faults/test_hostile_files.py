@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import ROOT
-from hostile_files import HOSTILE
+from hostile_files import HOSTILE, reason
 
 # Reads every file, and tells what came of it, what was opened beside it, and the most memory that it took.
 READER = """
@@ -57,6 +57,7 @@ def test_hostile_files_are_refused(tmp_path, figure):
     for name, path in paths.items():
         assert answers[path].startswith(path), (name, answers[path])
         assert "\n" not in answers[path], name
+        assert reason(name) in answers[path], name
     assert opened == []
     assert not list(tmp_path.rglob("canary"))
     assert not list(tmp_path.rglob("climbed"))
