@@ -9,7 +9,7 @@ from keras_resnet.specs import SPECS, Spec, variant
 @pytest.mark.parametrize("name", list(SPECS))
 def test_names_tell_the_layers(name):
     """ "cifar_resnet110" has 110 layers, "resnext50_32x4d" 50."""
-    assert SPECS[name].layers == int(re.search(r"(?:net|next|plain|highway)(\d+)", name)[1])
+    assert SPECS[name].layers == int(re.search(r"(?:net|next|plain|highway|bottleneck)(\d+)", name)[1])
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "cifar_resnet56"])
