@@ -8,7 +8,6 @@ from typing import Literal
 from keras_resnet.specs import Spec
 
 Interpolation = Literal["bilinear", "bicubic"]
-INTERPOLATIONS = ("bilinear", "bicubic")
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB in [0, 255]; torchvision's 0.485, 0.456, 0.406 times 255
 IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255

@@ -95,18 +95,15 @@ def open_model(name: str, weights: str | None = None, checkpoint: str = "best", 
         from keras_resnet.inference.onnx import OnnxPredictor
 
         return OnnxPredictor(name, name, threads)
-    if kind == "run" or (kind == "weights" and _is_of_run(name)):
+    if kind == "run" or (kind == "weights" and _wrote(name)):
         return _of_run(name, checkpoint)
     return _of_network(name, weights) if kind == "network" else _with_weights(name)
 
 
-def _is_of_run(path):
-    from keras_resnet.weights.tensors import read_metadata
+def _wrote(path):
+    from keras_resnet.commands.runs import is_of_a_run  # which loads TensorFlow
 
-    try:
-        return os.path.isfile(path) and "config" in read_metadata(path)
-    except ValueError:  # another format than safetensors
-        return False
+    return is_of_a_run(path)
 
 
 def _of_run(name, checkpoint):

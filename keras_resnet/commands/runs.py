@@ -52,7 +52,7 @@ def load_run(path: str, checkpoint: str = "best", assignments: tuple[str, ...] |
         ConfigError: there is no such run or checkpoint, or its weights are damaged.
     """
     try:
-        if not RunFolder(path).is_run() and not _is_of_a_run(path):
+        if not RunFolder(path).is_run() and not is_of_a_run(path):
             return _weights_alone(path, assignments)
         if is_file(path):
             config, arrays, step = _weights_file(path)
@@ -71,8 +71,12 @@ def load_run(path: str, checkpoint: str = "best", assignments: tuple[str, ...] |
     return Run(task, model, step, finished)
 
 
-def _is_of_a_run(path):
-    return is_file(path) and is_safetensors(path) and "config" in read_metadata(path)
+def is_of_a_run(path: str) -> bool:
+    """Whether a file of weights is one that a run wrote, with its configuration."""
+    try:
+        return is_file(path) and is_safetensors(path) and "config" in read_metadata(path)
+    except ValueError:  # neither that nor anything else
+        return False
 
 
 def _weights_alone(path, assignments):
