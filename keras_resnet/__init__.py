@@ -39,6 +39,8 @@ _HOMES = {
     "analysis.responses": ["responses"],
     "analysis.norms": ["activation_norms", "gradient_norms"],
     "analysis.batch_statistics": ["batch_statistics", "response_percentiles"],
+    "analysis.gates": ["gates"],
+    "analysis.grad_cam": ["grad_cam"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

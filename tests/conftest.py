@@ -152,6 +152,33 @@ def cut_photographs(folder, count, low=40, high=90, seed=0):
             part.save(folder / name / (f"{i:03d}.JPG" if i % 2 else f"no {i:03d}.jpeg"), quality=90)
 
 
+def prepare_cifar10(folder, count):
+    """Runs TensorFlow Datasets' own CIFAR-10 builder over `count` random images in each of the archive's six files.
+
+    Only the download is replaced. The prepared set lies in folder/sets.
+
+    Returns:
+        pixels (6 count, 32, 32, 3) uint8, labels (6 count,) uint8; the test images are last.
+    """
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    random = np.random.RandomState(0)
+    pixels = random.randint(0, 256, (6 * count, 3, 32, 32), np.uint8)
+    labels = (np.arange(6 * count) % 10).astype(np.uint8)
+    archive = folder / "cifar-10-batches-bin"
+    archive.mkdir(parents=True)
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    (archive / "batches.meta.txt").write_text("\n".join(names) + "\n")
+    for i, name in enumerate([f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]):
+        rows = [bytes([labels[j]]) + pixels[j].tobytes() for j in range(count * i, count * (i + 1))]
+        (archive / name).write_bytes(b"".join(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tfds.download.DownloadManager, "download_and_extract", lambda self, url: str(folder))
+        tfds.builder("cifar10", data_dir=str(folder / "sets")).download_and_prepare()
+    return pixels.transpose(0, 2, 3, 1), labels
+
+
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory):
     """A folder of two classes of 60 small JPEGs, cut from real photographs."""

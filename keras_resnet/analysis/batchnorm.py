@@ -175,7 +175,7 @@ def checks(runs, seeds) -> list[Check]:
         Check(
             "At 30 times the rate it learns, and without it never does",
             all(map(math.isfinite, thirty)) and not any(map(math.isfinite, bare_thirty)),
-            f"with {_numbers(thirty)} steps, without {_numbers(bare_thirty)}",
+            f"steps with {_numbers(thirty)}, without {_numbers(bare_thirty)}",
         ),
         Check(
             "With it, what goes into the last non-linearity of a block drifts less, at the same rate",
@@ -187,7 +187,7 @@ def checks(runs, seeds) -> list[Check]:
 
 def _sooner(claim, fast, slow):
     holds = all(a < b for a, b in zip(fast, slow, strict=True))
-    return Check(claim, holds, f"{_numbers(fast)} steps against {_numbers(slow)}")
+    return Check(claim, holds, f"steps {_numbers(fast)} against {_numbers(slow)}")
 
 
 def _or_never(steps):

@@ -10,6 +10,7 @@ from keras_resnet.analysis.study import Job, Study, Training, cost
 from keras_resnet.runs.metrics import read_metrics
 
 LINE_EVERY = 30  # seconds between plain lines
+ENOUGH = 1.0  # seconds by `cost` that have to be done before they tell how long the rest takes
 
 
 class Board:
@@ -64,8 +65,7 @@ class Board:
             return
         done = self._finished + sum(self._costs[job] * (self._progress(job) - self._began_at[job]) for job in busy)
         left = sum(cost * (1 - self._began_at[job]) for job, cost in self._costs.items()) - done
-        seconds = left * (now - self._start) / done if done else None
-        estimate = str(timedelta(seconds=round(seconds))) if seconds is not None else "?"
+        estimate = str(timedelta(seconds=round(left * (now - self._start) / done))) if done >= ENOUGH else "?"
         text = f"{self._done}/{self._wanted}  {'; '.join(map(self._status, busy))}  {estimate} left"
         if self._bar:
             self._bar.update(self._task, completed=done, description=text)
@@ -81,8 +81,8 @@ class Board:
     def _progress(self, job):
         """Share of a run's steps that its metrics tell of; of a measurement's time, up to nearly all of it."""
         if not isinstance(job, Training):
-            seconds = time.monotonic() - self._seen.setdefault(job, time.monotonic())
-            return min(seconds / job.seconds, 0.95)
+            now = time.monotonic()
+            return min((now - self._seen.setdefault(job, now)) / job.seconds, 0.95)
         folder = self._study.folder(job)
         lines = read_metrics(folder.metrics)
         if not lines:

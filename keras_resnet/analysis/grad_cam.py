@@ -1,10 +1,11 @@
 """Where in an image a network sees a class: Grad-CAM (Selvaraju et al. 2017)."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
-def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None):
+def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None) -> np.ndarray:
     """images (N, H, W, C) -> heat maps (N, h, w) float32, at least 0, in the layer's resolution.
 
     L = ReLU(sum over k of a_k A_k), where A_k is the k-th feature map of a layer and a_k the average over its places
@@ -30,7 +31,7 @@ def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None)
     derivatives = tape.gradient(of_class, maps)
     weights = tf.reduce_mean(tf.cast(derivatives, tf.float32), _places(), keepdims=True)
     channels = 1 if keras.config.image_data_format() == "channels_first" else -1
-    return tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps, tf.float32), channels))
+    return tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps, tf.float32), channels)).numpy()
 
 
 def _outputs(model, layer):

@@ -62,7 +62,8 @@ def measure_gates(study: Study, network: str, seed: int) -> list[dict]:
 
     training = Training(network, seed)
     task = load_task(study.config_of(training))
-    return gates(trained_model(task, study.folder(training)), images_of_test(task, IMAGES))
+    found = gates(trained_model(task, study.folder(training)), images_of_test(task, IMAGES))
+    return [dict(zip(found.dtype.names, row.tolist(), strict=True)) for row in found]
 
 
 def page(study: Study) -> Page:

@@ -32,7 +32,8 @@ measurement.
 
 Seen afterwards, on the digits: what leaves a normalization deviates by about its learnt scale, which is 1 at first.
 After 1,000 steps, in place of the paper's 64,000, most scales are still near 1, and large gradients have driven up
-those of the first layers of deep nets, most in the plain ones. For the paper's order nets have to be trained longer.
+those of the first layers of deep nets, most in the plain ones. After 4,000 steps one of the five comparisons holds, at
+20 layers.
 """
 
 

@@ -155,10 +155,18 @@ class _Worker:
 
     def answer(self):
         line = self.answers.readline()
-        if not line:
-            code = self.process.wait()
+        return json.loads(line) if line else self._how_it_ended()
+
+    def _how_it_ended(self):
+        """What to say of a process that is gone without an answer."""
+        code = self.process.wait()
+        if code >= 0:
             raise RuntimeError(f"a process that trains ended with {code}; {self.log} says why")
-        return json.loads(line)
+        error = (
+            f"its process was killed by signal {-code}; if memory was short, --set=train.rematerialize=true, "
+            f"a smaller --set=train.batch_size or --processes=1 need less ({self.log})"
+        )
+        return {"error": error, "exit_code": 128 - code}
 
     def tell_to_end(self):
         """Lets it save what it trains and leave."""

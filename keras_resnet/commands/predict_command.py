@@ -150,5 +150,5 @@ def _shown(predictor, path, content, prediction):
     from keras_resnet.analysis.grad_cam import grad_cam
 
     image = prepared(pixels, predictor.preparation, predictor.image_shape[0])
-    heat = grad_cam(predictor.model, image[None], [prediction.classes[0]]).numpy()[0]
+    heat = grad_cam(predictor.model, image[None], [prediction.classes[0]])[0]
     return Shown(image, title, prediction, heat)

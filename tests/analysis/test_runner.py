@@ -13,6 +13,9 @@ from keras_resnet.errors import ConfigError
 def process(study, name):
     return os.getpid()
 
+def die(study):
+    os.kill(os.getpid(), 9)
+
 def refuse(study):
     raise ConfigError("the file says nonsense")
 """
@@ -41,3 +44,11 @@ def test_a_user_s_mistake_keeps_its_message_and_exit_code(study):
     with pytest.raises(FailedJob, match=r"^refuse: the file says nonsense$") as raised:
         make(study, [Measurement("probe:refuse")], 1)
     assert raised.value.exit_code == 2
+
+
+def test_a_process_that_the_system_killed_is_named_with_what_helps(study):
+    with pytest.raises(
+        FailedJob, match=r"^die: its process was killed by signal 9; if memory was short, --set"
+    ) as raised:
+        make(study, [Measurement("probe:die")], 1)
+    assert raised.value.exit_code == 137

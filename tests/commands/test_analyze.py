@@ -7,8 +7,9 @@ import shutil
 import signal
 
 import pytest
-from conftest import ROOT, cut_photographs, run
+from conftest import ROOT, prepare_cifar10, run
 
+from keras_resnet.analysis.analyses import ANALYSES
 from keras_resnet.analysis.study import Study, Training
 
 TINY = ("--set=train.steps=4", "--set=train.log_every=2", "--set=train.eval_every=4", "--set=train.batch_size=16")
@@ -86,17 +87,36 @@ def test_a_damaged_run_is_made_again(finished, tmp_path):
     assert test.read_text() == whole
 
 
-def test_the_paper_s_protocol_on_pictures(tmp_path):
-    """The path of --config=configs/cifar10/..., for two steps on small photographs."""
-    cut_photographs(tmp_path / "pictures", 12)
-    sets = [f"data.name=folder:{tmp_path}/pictures", "data.image_size=32", "data.validation_fraction=0.25"]
-    sets += ["train.steps=2", "train.batch_size=4", "train.log_every=1", "eval.batch_size=4", "export.top_k=2"]
-    arguments = [f"--workdir={tmp_path}/runs", "--depths=20", "--seeds=1", *[f"--set={each}" for each in sets]]
-    process = analyze("degradation", f"--config={ROOT}/configs/cifar10/paper.yaml", *arguments)
+def test_the_paper_s_protocol(tmp_path):
+    """--config=configs/cifar10/paper.yaml changes nothing of it; two steps on a miniature of the real set."""
+    process = analyze("degradation", "--depths=20", *paper_s_protocol(tmp_path))
     assert process.returncode == 1, process.stderr  # two steps teach nothing
     config = next((tmp_path / "runs").glob("cifar_plain20-seed1-*/config.yaml")).read_text()
+    assert "name: tfds:cifar10" in config
     assert "decay_of: all" in config
     assert "pad_crop: 4" in config
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_analysis_by_the_paper_s_protocol(tmp_path):
+    """One report, which the same command finds complete."""
+    arguments = ("all", "--depths=20,32", *paper_s_protocol(tmp_path))
+    process = analyze(*arguments, timeout=3000)
+    assert process.returncode == 1, process.stderr
+    for name in ANALYSES:
+        assert (tmp_path / f"runs/report/{name}.md").is_file()
+    assert f"report  {tmp_path}/runs/report/README.md" in process.stdout
+    assert "are there already" in analyze(*arguments).stdout
+
+
+def paper_s_protocol(folder):
+    """Arguments for the protocol of configs/cifar10/, all but the number and size of its steps."""
+    prepare_cifar10(folder / "cifar", 24)
+    sets = [f"data.directory={folder}/cifar/sets", "train.steps=2", "train.batch_size=16", "train.log_every=1"]
+    sets += ["train.warmup_steps=0", "train.warmup_rate=null"]  # of ResNet-1202: more than there are steps
+    arguments = [f"--workdir={folder}/runs", "--seeds=1", f"--config={ROOT}/configs/cifar10/paper.yaml"]
+    return [*arguments, *(f"--set={each}" for each in sets)]
 
 
 def test_complexity_holds(tmp_path):
