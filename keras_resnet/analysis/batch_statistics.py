@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_resnet.analysis.taps import batches, doubles, response_tensors, table, unchanged
+from keras_resnet.analysis.taps import batches, channel_axis, doubles, response_tensors, table, unchanged
 
 
 def batch_statistics(model: keras.Model, images, *, training: bool = True) -> np.ndarray:
@@ -72,9 +72,8 @@ def response_percentiles(
     tensors = response_tensors(model, kernel)
     with unchanged(model) if training else contextlib.nullcontext():
         (values,) = batches(model, tensors.values(), images, len(images), training)
-    axis = 1 if keras.config.image_data_format() == "channels_first" else -1
     return {
-        name: np.percentile(_by_channel(value, axis), percentiles, axis=0).T
+        name: np.percentile(_by_channel(value, channel_axis(model.get_layer(name))), percentiles, axis=0).T
         for name, value in zip(tensors, values, strict=True)
     }
 

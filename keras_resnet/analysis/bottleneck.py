@@ -24,6 +24,7 @@ VERY_DEEP = Training(
         *("train.epochs=null", f"train.steps={VERY_DEEP_STEPS}", "train.warmup_steps=0", "train.warmup_rate=null"),
         *("train.schedule=constant", "train.learning_rate=0.01"),  # the rate that the paper warms deep nets up with
         *("train.log_every=1", f"train.eval_every={VERY_DEEP_STEPS}", f"train.checkpoint_every={VERY_DEEP_STEPS}"),
+        "recovery.explosion=null",  # its loss does, at first; going back would build 1202 layers again
     ),
 )
 
@@ -142,18 +143,20 @@ def train_very_deep(study: Study) -> dict:
     """Trains ResNet-1202 for a few steps through `fit`.
 
     Returns:
-        {"losses": of each step, "first_step_seconds": building and tracing included, "step_seconds": median of the
-        others, "peak_memory": bytes of this process}.
+        {"losses": of each step, "first_step_seconds": of those made here, building and tracing included,
+        "step_seconds": median of the others, "peak_memory": bytes of this process}. None where no step was left to
+        make, or one.
     """
     from keras_resnet.analysis.worker import train
     from keras_resnet.runs.metrics import read_metrics
 
     path, times = study.folder(VERY_DEEP).metrics, [time.monotonic()]
+    there = len(read_metrics(path))  # of a process that was stopped
     ended = threading.Event()
 
     def watch():
         while not ended.wait(0.05):
-            times.extend([time.monotonic()] * (1 + len(read_metrics(path)) - len(times)))
+            times.extend([time.monotonic()] * (1 + len(read_metrics(path)) - there - len(times)))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -166,7 +169,7 @@ def train_very_deep(study: Study) -> dict:
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return {
         "losses": study.curve(VERY_DEEP, "train/loss")[1],
-        "first_step_seconds": times[1] - times[0],
+        "first_step_seconds": times[1] - times[0] if len(times) > 1 else None,
         "step_seconds": gaps[len(gaps) // 2] if gaps else None,
         "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
     }

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from keras_resnet.analysis.taps import require_flat
+
 
 @dataclass(frozen=True)
 class Complexity:
@@ -29,8 +31,9 @@ def complexity(model: keras.Model) -> Complexity:
         model: a functional model whose input has a known height and width.
 
     Raises:
-        ValueError: a layer's output size is unknown; the message names the layer.
+        ValueError: a layer's output size is unknown, or it is a model itself; the message names the layer.
     """
+    require_flat(model)
     multiply_adds = activations = 0
     for layer in model.layers:
         if isinstance(layer, (layers.Conv2D, layers.Dense)):

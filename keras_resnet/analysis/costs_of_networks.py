@@ -35,7 +35,8 @@ VGG = (16, 19)
 TEXT = """
 What does one image cost? Layers are counted as the papers do (convolutions of F and the classifier), multiply-adds are
 those of convolutions and dense layers (the papers' "FLOPs"), activations the numbers that these and max pooling put
-out. Every figure of ours is read off the Keras model's graph. Nothing is trained for this page.
+out. Ours are read off the Keras models' graphs: those of the package's nets lie in it, and its tests count them anew.
+Nothing is trained for this page.
 
 A figure agrees where it differs by less than the last digit that is given: the papers round some and cut others.
 ResNet-18 and 34 are compared with option A, as in the paper's table 2. VGG-16 and VGG-19 are `keras.applications`';

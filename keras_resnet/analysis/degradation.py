@@ -19,10 +19,10 @@ identities? The paper's plain nets do not: from 20 to 110 layers their **trainin
 overfitting but optimization. With shortcuts the same nets do.
 
 Plain and residual nets of {depths} layers, option A, {seeds} seeds each, on {data}, all with one recipe
-(`{config}`; nets of 110 layers warm up). *Training error* is that of the varied training images in training mode over
-the last 5 % of the steps, *test error* that of the last weights on the test images, *held-out error* that on the
-validation images, which are evaluated during training. Curves show the median over the seeds, bands the least and the
-greatest.
+(`{config}`; a net that a file beside it is named after has that one, for its warm-up). *Training error* is that of the
+varied training images in training mode over the last 5 % of the steps, *test error* that of the last weights on the
+test images, *held-out error* that on the validation images, which are evaluated during training. Curves show the median
+over the seeds, bands the least and the greatest.
 
 A comparison holds where it does for every seed; "alike" and "no worse" allow {alike:g} points between means. All of
 this was fixed before the first run.
@@ -58,7 +58,10 @@ def page(study: Study) -> Page:
         name="degradation",
         title="Degradation: deeper plain nets train worse, deeper residual nets do not (figures 1, 4, 6)",
         text=text,
-        tables=[Table("", "Errors: mean, least and greatest over the seeds", rows)],
+        tables=[
+            Table("", "Errors: mean, least and greatest over the seeds", rows),
+            Table("seeds", "Every run's", [_run_row(study, run) for run in jobs(study)], listed=False),
+        ],
         pictures=[_curves(study), _over_depth(study)],
         checks=checks(study),
         seeds=study.seeds,
@@ -84,6 +87,16 @@ def row(study: Study, runs: list[Training]) -> Row:
         "the paper's, CIFAR-10 (%)": published[0].error if published else None,
         "seeds": len(runs),
         "rollbacks": sum(study.results(run)["rollbacks"] for run in runs),
+    }
+
+
+def _run_row(study, run) -> Row:
+    return {
+        "network": run.network,
+        "seed": run.seed,
+        "training error (%)": study.train_error(run),
+        "test error (%)": study.test_error(run),
+        "over all steps (%)": study.mean_train_error(run),
     }
 
 

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.analysis.taps import channel_axis
+
 
 def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None) -> np.ndarray:
     """images (N, H, W, C) -> heat maps (N, h, w) float32, at least 0, in the layer's resolution.
@@ -29,8 +31,9 @@ def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None)
         chosen = tf.argmax(scores, -1) if classes is None else tf.convert_to_tensor(classes, tf.int64)
         of_class = tf.gather(scores, chosen, batch_dims=1)
     derivatives = tape.gradient(of_class, maps)
-    weights = tf.reduce_mean(tf.cast(derivatives, tf.float32), _places(), keepdims=True)
-    channels = 1 if keras.config.image_data_format() == "channels_first" else -1
+    channels = _channel_axis(model)
+    places = (2, 3) if channels == 1 else (1, 2)
+    weights = tf.reduce_mean(tf.cast(derivatives, tf.float32), places, keepdims=True)
     return tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps, tf.float32), channels)).numpy()
 
 
@@ -50,5 +53,6 @@ def _outputs(model, layer):
     return features, logits
 
 
-def _places():
-    return (2, 3) if keras.config.image_data_format() == "channels_first" else (1, 2)
+def _channel_axis(model):
+    """Of its convolutions, which may differ from Keras's setting of now."""
+    return next((channel_axis(layer) for layer in model.layers if isinstance(layer, keras.layers.Conv2D)), -1)

@@ -41,7 +41,8 @@ def gradient_norms(
         model: a functional model with one output.
         images: as the model takes them, one batch.
         labels: classes, or whatever `loss` takes.
-        loss: (labels, outputs) -> (N,) or (); default the cross entropy of logits. Averaged over the batch.
+        loss: (labels, outputs) -> (N,) or (), averaged over the batch; default the cross entropy of the model's layer
+            "logits", where it has one, else of its outputs, taken as logits.
         training: normalize by the batch, as a training step does; the moving averages stay as they are.
 
     Returns:
@@ -56,9 +57,10 @@ def gradient_norms(
         raise ValueError(f"gradient_norms needs KERAS_BACKEND=tensorflow, got {keras.backend.backend()}")
     import tensorflow as tf
 
-    loss = loss or cross_entropy
     layers = weighted_layers(model)
-    tapped = keras.Model(model.inputs, [model.outputs[0], *(layer.output for layer in layers)])
+    result = next((each.output for each in layers if each.name == "logits" and not loss), model.outputs[0])
+    loss = loss or cross_entropy
+    tapped = keras.Model(model.inputs, [result, *(layer.output for layer in layers)])
     kernels = [layer.kernel.value for layer in layers]
     with unchanged(model), tf.GradientTape() as tape:
         tape.watch(kernels)  # frozen ones too

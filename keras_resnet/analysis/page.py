@@ -1,5 +1,6 @@
 """What an analysis leaves: a Markdown page, its tables as CSV, its pictures as PNG, and the report that binds pages."""
 
+import contextlib
 import csv
 import functools
 import io
@@ -30,11 +31,13 @@ class Table:
         name: of the CSV file, after the page's name; empty for a page's only table.
         caption: what the rows are.
         rows: None where there is no value.
+        listed: on the page too, not only in the CSV file.
     """
 
     name: str
     caption: str
     rows: list[Row]
+    listed: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,16 @@ class Page:
     seeds: tuple[int, ...] = ()
 
 
+def claim_output(folder: str) -> None:
+    """Makes the folder of the pages, before hours go into what is to be written there.
+
+    Raises:
+        DiskError: it cannot be made.
+    """
+    with _disk_errors(folder):
+        make_folder(folder)
+
+
 def write_page(page: Page, study: Study, folder: str) -> list[str]:
     """Writes a page with its tables and pictures; returns the paths.
 
@@ -83,7 +96,7 @@ def write_page(page: Page, study: Study, folder: str) -> list[str]:
     for table in page.tables:
         name = _file(page, table.name, "csv")
         files[name] = to_csv(table.rows)
-        lines += [f"{table.caption} ([CSV]({name}))", "", *markdown_table(table.rows), ""]
+        lines += [f"{table.caption} ([CSV]({name}))", "", *(markdown_table(table.rows) if table.listed else []), ""]
     lines += made_by(study, page.seeds)
     files[f"{page.name}.md"] = "\n".join(lines).encode()
     return _write(folder, files)
@@ -151,9 +164,10 @@ def made_by(study: Study, seeds: tuple[int, ...]) -> list[str]:
     """Markdown lines: by which command, recipe, seeds, code and machine."""
     from keras_resnet import __version__
 
+    over = ", also where the text above says otherwise" if study.assignments else ""
     rows = {
         "command": f"`python -m keras_resnet {shlex.join(sys.argv[1:])}`",
-        "recipe": f"`{study.config}`" + "".join(f", `--set {each}`" for each in study.assignments),
+        "recipe": f"`{study.config}`" + "".join(f", `--set {each}`" for each in study.assignments) + over,
         "seeds": ", ".join(map(str, seeds)) or "none: nothing was trained",
         "code": f"{__version__}, commit {_commit()}; TensorFlow {version('tensorflow')}, "
         f"Keras {version('keras')}, Python {platform.python_version()}",
@@ -193,10 +207,16 @@ def _file(page, name, ending):
 
 def _write(folder, files):
     paths = {os.path.join(folder, name): content for name, content in files.items()}
-    try:
+    with _disk_errors(folder):
         make_folder(folder)
         for path, content in paths.items():
             write_aside(path, content)
+    return list(paths)
+
+
+@contextlib.contextmanager
+def _disk_errors(folder):
+    try:
+        yield
     except OSError as error:
         raise DiskError(f"--output={folder}: cannot be written ({error.strerror})") from None
-    return list(paths)

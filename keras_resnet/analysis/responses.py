@@ -32,8 +32,6 @@ def responses(
     Raises:
         ValueError: there is no such layer, or no image.
     """
-    if not len(images):
-        raise ValueError("images: expected one or more, got none")
     tensors = response_tensors(model, kernel)
     counts, means, squares = (np.zeros(len(tensors)) for _ in range(3))
     with unchanged(model) if training else contextlib.nullcontext():

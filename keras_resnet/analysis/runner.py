@@ -46,7 +46,8 @@ def make(study: Study, jobs: Iterable[Job], processes: int) -> None:
             raise ConfigError(f"--workdir={study.workdir}: cannot be written ({error.strerror})") from None
     board = Board(study, wanted, pending)
     if not pending:
-        board.nothing_to_do()
+        if wanted:
+            board.nothing_to_do()
         return
     with StopRequest() as stop, board:
         _Crew(study, board, stop, processes).work(pending)

@@ -8,15 +8,27 @@ import numpy as np
 from keras import layers, ops
 
 
+def require_flat(model: keras.Model) -> None:
+    """Refuses a model in which another one is a layer: what is inside of it would be passed over.
+
+    Raises:
+        ValueError: names the inner model.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model) and layer.weights:
+            raise ValueError(f'{model.name}: its layer "{layer.name}" is a model; give model.get_layer("{layer.name}")')
+
+
 def weighted_layers(model: keras.Model) -> list:
     """Every layer with a kernel (convolutions, projections and gates too; dense layers), in the graph's order.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or one is within a model that is a layer of this one.
     """
+    require_flat(model)
     found = [layer for layer in model.layers if getattr(layer, "kernel", None) is not None]
     if not found:
-        raise ValueError(f"{model.name}: no layer of it has a kernel; of a nested model, give the inner one")
+        raise ValueError(f"{model.name}: no layer of it has a kernel")
     return found
 
 
@@ -32,8 +44,9 @@ def response_tensors(model: keras.Model, kernel: int | None = 3) -> dict:
         kernel: side of the convolutions' kernels, None for any.
 
     Raises:
-        ValueError: there is no such convolution.
+        ValueError: there is no such convolution, or one is within a model that is a layer of this one.
     """
+    require_flat(model)
     norms = {id(layer.input): layer.output for layer in model.layers if isinstance(layer, layers.BatchNormalization)}
     found = {
         layer.name: norms.get(id(layer.output), layer.output)
@@ -43,12 +56,14 @@ def response_tensors(model: keras.Model, kernel: int | None = 3) -> dict:
         and layer.activation is keras.activations.linear
     }
     if not found:
-        raise ValueError(f"{model.name}: no {kernel}x{kernel} convolution in it; of a nested model, give the inner one")
+        raise ValueError(f"{model.name}: no {kernel}x{kernel} convolution in it")
     return found
 
 
 def batches(model: keras.Model, tensors, images, batch_size: int, training: bool) -> Iterator[list]:
     """Yields the values of `tensors`, in their order, for `batch_size` images after the other."""
+    if not len(images):
+        raise ValueError("images: expected one or more, got none")
     tensors = list(tensors)
     tapped = keras.Model(
         model.inputs, {str(i): tensor for i, tensor in enumerate(tensors)}
@@ -68,6 +83,11 @@ def unchanged(model: keras.Model):
     finally:
         for variable, value in kept:
             variable.assign(value)
+
+
+def channel_axis(layer) -> int:
+    """Where the channels of a convolution's output are."""
+    return 1 if layer.data_format == "channels_first" else -1
 
 
 def table(**columns) -> np.ndarray:

@@ -36,19 +36,23 @@ PROCESSES = flags.DEFINE_integer(
 )
 
 
+OWN = {"model.name": "--depths chooses the nets", "train.seed": "--seeds chooses them"}
+
+
 def main(positional):
     """Makes one analysis or all; returns 1 where a check does not hold."""
     require_tensorflow_backend()
     names = _names(positional)
-    study = Study(CONFIG.value, WORKDIR.value, tuple(SET.value), _depths(), _whole("seeds", SEEDS.value))
+    study = Study(CONFIG.value, WORKDIR.value, _assignments(), _depths(), _whole("seeds", SEEDS.value))
     study.config_of(Training("cifar_resnet20"))  # what is wrong with the recipe shows now
     analyses = {name: load_analysis(name) for name in names}
+
+    from keras_resnet.analysis.page import claim_output, write_page, write_report  # draws
+
+    if OUTPUT.value:
+        claim_output(OUTPUT.value)
     make(study, [job for analysis in analyses.values() for job in analysis.jobs(study)], PROCESSES.value)
-
-    from keras_resnet.analysis.page import write_page, write_report  # draws
-
-    folder = OUTPUT.value or os.path.join(WORKDIR.value, "report")
-    pages = []
+    folder, pages = OUTPUT.value or os.path.join(WORKDIR.value, "report"), []
     for analysis in analyses.values():
         pages.append(analysis.page(study))
         path = next(path for path in write_page(pages[-1], study, folder) if path.endswith(".md"))
@@ -73,6 +77,14 @@ def _names(positional):
     return list(ANALYSES) if name == "all" else [name]
 
 
+def _assignments():
+    for assignment in SET.value:
+        key = assignment.partition("=")[0].strip()
+        if key in OWN:
+            raise ConfigError(f"--set={assignment}: every run has its own {key} here; {OWN[key]}")
+    return tuple(SET.value)
+
+
 def _depths():
     depths = _whole("depths", DEPTHS.value)
     if set(depths) - set(CIFAR_DEPTHS) or depths != tuple(sorted(depths)):
@@ -81,6 +93,6 @@ def _depths():
 
 
 def _whole(flag, values):
-    if not values or not all(value.isdecimal() for value in values) or len(set(values)) < len(values):
+    if not values or not all(value.isdecimal() for value in values) or len(set(map(int, values))) < len(values):
         raise ConfigError(f"--{flag}={','.join(values)}: expected different whole numbers, such as 0,1,2")
     return tuple(map(int, values))

@@ -19,7 +19,10 @@ SEEDS = (0, 1, 2)
 def run(learns_at, moved=0.1, diverged=None):
     """Losses of 2 until `learns_at`, then 0.1; a median that moves by `moved` in a width of 2."""
     steps = list(range(10, 301, 10))
-    found = [{"percentiles": [[-1 + x, x, 1 + x]], "mean": 1e-6, "variance": 1e-5} for x in (0.0, moved, 0.0)]
+    found = [
+        {"percentiles": [[-1 + x, x, 1 + x]], "mean": 1e-6, "variance": 1e-5, "least_variance": 0.999}
+        for x in (0.0, moved, 0.0)
+    ]
     return {
         "steps": [0, 150, 300],
         "found": found,
@@ -58,6 +61,7 @@ def test_all_hold(runs):
 
 SPOILED = {  # what is changed in one seed -> the check that no longer holds
     "variance": (0, ("batch", 5, 1), lambda run: run["found"][1].update(variance=0.01)),
+    "a dead channel": (0, ("batch", 5, 1), lambda run: run["found"][1].update(least_variance=0.0)),
     "mean": (0, ("batch", 5, 1), lambda run: run["found"][2].update(mean=0.01)),
     "slow": (1, ("batch", 1, 2), lambda run: run.update(loss=[[10], [2.0]])),
     "slow at 5": (2, ("batch", 5, 2), lambda run: run.update(loss=[[10], [2.0]])),

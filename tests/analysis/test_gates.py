@@ -36,19 +36,20 @@ def test_gates_of_biases_alone(images):
 
 
 def test_dependence_on_the_image():
-    """A gate that reads the pixel: sigmoid(0) on one half of the images and sigmoid(3) on the other."""
+    """Of two channels one reads the pixel, sigmoid(0) on half of the images and sigmoid(3) on the others; one is 0.5."""
     inputs = keras.Input((2, 2, 1))
-    outputs = keras.layers.Conv2D(1, 1, activation="sigmoid", use_bias=False, name="only_gate")(inputs)
+    outputs = keras.layers.Conv2D(2, 1, activation="sigmoid", use_bias=False, name="only_gate")(inputs)
     model = keras.Model(inputs, outputs)
-    model.get_layer("only_gate").set_weights([np.full((1, 1, 1, 1), 3.0)])
+    model.get_layer("only_gate").set_weights([np.array([3.0, 0.0]).reshape(1, 1, 1, 2)])
     images = np.zeros((4, 2, 2, 1), np.float32)
     images[2:] = 1
     (row,) = gates(model, images)
     low, high = 0.5, 1 / (1 + np.exp(-3))
-    assert row["mean"] == pytest.approx((low + high) / 2, rel=1e-5)
-    assert row["over_images"] == pytest.approx((high - low) / 2, rel=1e-5)
-    assert row["over_gates"] == 0
-    assert row["open"] == 0.5
+    reads = (low + high) / 2
+    assert row["mean"] == pytest.approx((reads + 0.5) / 2, rel=1e-5)
+    assert row["over_images"] == pytest.approx((high - low) / 2 / np.sqrt(2), rel=1e-5)
+    assert row["over_gates"] == pytest.approx((reads - 0.5) / 2, rel=1e-5)
+    assert row["open"] == 0.25
 
 
 def test_a_net_without_gates_is_refused(images):

@@ -16,7 +16,7 @@ def found():
 
 
 def test_all_hold(found):
-    assert [check.holds for check in checks(found, DEPTHS, SEEDS)] == [True, True, True]
+    assert [check.holds for check in checks(found, DEPTHS, SEEDS, set(MEDIANS))] == [True, True, True]
     assert rows(found)[0]["median"] == 2
 
 
@@ -25,13 +25,18 @@ def test_one_seed_spoils_a_check(found, net, spoiled):
     """2 and 1 % less is not less: fresh nets differ by that."""
     other = {0: ("plain", 20), 1: ("residual", 56), 2: ("residual", 20)}[spoiled]
     found[(*net, 1)] = found[(*other, 1)] * (1.01 if spoiled == 1 else 0.99)
-    held = [check.holds for check in checks(found, DEPTHS, SEEDS)]
+    held = [check.holds for check in checks(found, DEPTHS, SEEDS, set(MEDIANS))]
     assert not held[spoiled]
 
 
 def test_untrained_nets_are_in_no_order(found):
     still = {kind: np.full(3, 1 + 0.01 * i) for i, kind in enumerate(found)}
-    assert not any(check.holds for check in checks(still, DEPTHS, SEEDS))
+    assert not any(check.holds for check in checks(still, DEPTHS, SEEDS, set(MEDIANS)))
+
+
+def test_a_net_that_learnt_nothing_is_in_no_order(found):
+    held = [check.holds for check in checks(found, DEPTHS, SEEDS, set(MEDIANS) - {("plain", 56)})]
+    assert held == [True, False, True]
 
 
 def test_which_nets():

@@ -137,11 +137,19 @@ def test_complexity_holds(tmp_path):
         (["degredation"], 'error: unknown analysis "degredation"; did you mean "degradation"?'),
         (["degradation", "--depths=20,21"], "error: --depths=20,21: expected some of (20, 32, 44, 56, 110), growing"),
         (["degradation", "--depths=56,20"], "error: --depths=56,20: expected some of"),
-        (["degradation", "--seeds=1,1"], "error: --seeds=1,1: expected different whole numbers"),
+        (["degradation", "--seeds=1,01"], "error: --seeds=1,01: expected different whole numbers"),
         (["degradation", "--seeds=x"], "error: --seeds=x: expected different whole numbers"),
         (["degradation", "--config=absent.yaml"], "error: absent.yaml: "),
         (["degradation", "--set=train.stepz=4"], "error: --set: train.stepz: unknown key"),
-        (["complexity", "--output={file}/report"], "error: --output={file}/report: cannot be written"),
+        (
+            ["degradation", "--set=train.seed=4"],
+            "error: --set=train.seed=4: every run has its own train.seed here; --s",
+        ),
+        (
+            ["highway", "--set=model.name=resnet50"],
+            "error: --set=model.name=resnet50: every run has its own model.name",
+        ),
+        (["degradation", "--output={file}/report"], "error: --output={file}/report: cannot be written"),
         (["degradation", "--workdir={file}/runs"], "error: --workdir={file}/runs: cannot be written"),
     ],
 )
