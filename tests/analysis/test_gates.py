@@ -36,7 +36,7 @@ def test_gates_of_biases_alone(images):
 
 
 def test_dependence_on_the_image():
-    """Of two channels one reads the pixel, sigmoid(0) on half of the images and sigmoid(3) on the others; one is 0.5."""
+    """Of two channels one reads the pixel, sigmoid(0) on half of the images and sigmoid(3) on the rest; one is 0.5."""
     inputs = keras.Input((2, 2, 1))
     outputs = keras.layers.Conv2D(2, 1, activation="sigmoid", use_bias=False, name="only_gate")(inputs)
     model = keras.Model(inputs, outputs)
