@@ -28,7 +28,7 @@ signal less.
 Plain and residual nets of {depths} layers, trained by the recipe (`{config}`) as in the degradation's analysis, seeds
 {seeds}. A comparison is of medians over layers and holds where one is below {less:.0%} of the other for every seed.
 The paper's figure has curves and no numbers, so that there are no marks here. All of this was fixed before the first
-measurement. A net that errs on more than half of what guessing does is in no order.
+measurement, but that nets that learnt nothing are in no order.
 """
 
 
