@@ -27,8 +27,8 @@ Plain, residual and highway nets of {depths} layers on {data} with one recipe (`
 highway nets are the residual ones with a 3x3 convolution as gate in every block, biased so that 0.12 of F passes at
 first; they keep the normalization, which Srivastava et al. do not have. Gates are those of the first seed's last
 weights on {images} test images; a gate is *closed* below 0.1. "No worse" allows {margin:g} points; nets are compared at
-equal parameters where there are two within {same:.0%}. All of this was fixed before the first run, but that "no gain" asks for a net of 110 layers that learnt:
-one that learns nothing gains nothing either, and the first run had such a one.
+equal parameters where there are two within {same:.0%}. All of this was fixed before the first run, but that "no gain"
+asks for a net of 110 layers that learnt: one that learns nothing gains nothing either, as in the first run.
 """
 
 
