@@ -17,12 +17,14 @@ class Pretrained:
     """Weights and what they belong to.
 
     Attributes:
+        path: what the user named: a file, or a name of published weights.
         arrays: {variable's path: float32 array}.
         description: the network and how images are made ready for it.
         classes: of the classifier, None where there is none.
         assumed: what neither the tensors nor their source say.
     """
 
+    path: str
     arrays: Arrays
     description: Description
     classes: int | None
@@ -78,14 +80,11 @@ def convert(
     preparation = preparation or (said.preparation if said else convention.preparation(names))
     if epsilon is not None:
         assumed = tuple(line for line in assumed if "epsilon" not in line)
+    description = said or Description(spec=spec, preparation=preparation, source=source)
     return Pretrained(
+        path=source,
         arrays=arrays,
-        description=Description(
-            spec=spec,
-            preparation=preparation,
-            source=(said and said.source) or source,
-            labels=said.labels if said else (),
-        ),
+        description=replace(description, spec=spec, preparation=preparation, source=description.source or source),
         classes=arrays["logits/kernel"].shape[-1] if "logits/kernel" in arrays else None,
         assumed=assumed,
     )

@@ -95,7 +95,7 @@ def set_pretrained(model: keras.Model, pretrained: Pretrained, new_head: bool = 
     Raises:
         ValueError: the weights do not fit the model.
     """
-    source = pretrained.description.source
+    source = pretrained.path
     variables = named_variables(model)
     arrays = fit_to(pretrained, {path: tuple(variable.shape) for path, variable in variables.items()}, source)
     if new_head or "logits/kernel" not in arrays:
