@@ -8,7 +8,6 @@ import keras
 from keras import activations, layers
 
 from keras_resnet import builder
-from keras_resnet.description import check_units
 from keras_resnet.model import ResNetModel
 from keras_resnet.preprocessing import preprocess
 from keras_resnet.specs import SPECS, Shortcut, Spec, Version, variant
@@ -117,7 +116,6 @@ def from_weights(
     Raises:
         ValueError: the file cannot be read, or is of no network of this family.
     """
-    check_units(mean, std)
     pretrained = load_pretrained(weights, mean=mean, std=std, epsilon=epsilon)
     for line in pretrained.assumed:
         print(f"{weights}: assumed: {line}", file=sys.stderr)

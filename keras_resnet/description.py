@@ -47,6 +47,19 @@ class Preparation:
         if not self.std or min(self.std) <= 0:
             raise ValueError(f"std must be greater than 0, got {self.std}")
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of a prepared image.
+
+        Raises:
+            ValueError: size or channels are unknown.
+        """
+        if self.image_size is None or self.channels is None:
+            raise ValueError(
+                f"the size of the images is unknown: image_size={self.image_size}, channels={self.channels}"
+            )
+        return self.image_size, self.image_size, self.channels
+
 
 def check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
     """Checks that a mean and a standard deviation are in the units of images in [0, 255].

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
+import wrapt
 from absl import flags
 
 from keras_resnet.errors import ConfigError, Stopped, UserError, suggest
@@ -18,6 +19,7 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
     # TensorFlow's notices on CPU features and missing GPUs would drown what the command says; without an NVIDIA driver
     # it also calls it an error that there is none.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
+    wrapt.when_imported("keras")(_set_image_defaults)
     argv = sys.argv if argv is None else argv
     if any(argument in ("--help", "-h", "--helpfull", "--helpshort") for argument in argv[1:]):
         print(usage.strip() + "\n\n" + help_text())
@@ -44,6 +46,12 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _set_image_defaults(keras):
+    """Makes commands independent of ~/.keras/keras.json: images from files are channels last and float32."""
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
 
 
 def help_text() -> str:

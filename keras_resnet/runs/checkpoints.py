@@ -42,12 +42,14 @@ class Checkpoint:
         arrays: variables by name.
         state: what else goes on: best figures, sums not yet reported.
         config: the run's resolved configuration.
+        description: the network's, as JSON; empty in checkpoints of version 0.1.
     """
 
     step: int
     arrays: dict[str, np.ndarray]
     state: dict
     config: dict = field(default_factory=dict)
+    description: dict = field(default_factory=dict)
 
 
 def save_checkpoint(folder: str, checkpoint: Checkpoint) -> str:
@@ -84,6 +86,7 @@ def _manifest(checkpoint, contents):
         "files": files,
         "versions": _versions(),
         "config": checkpoint.config,
+        "description": checkpoint.description,
     }
     return _dump(body | {"sha256": hashlib.sha256(_dump(body)).hexdigest()})
 
@@ -147,7 +150,8 @@ def read_checkpoint(path: str) -> Checkpoint:
     manifest = _read_manifest(path)
     contents = {name: _proven(os.path.join(path, name), about) for name, about in manifest["files"].items()}
     arrays = unpack(contents[VARIABLES], os.path.join(path, VARIABLES))
-    return Checkpoint(manifest["step"], arrays, json.loads(contents[STATE]), manifest["config"])
+    state, description = json.loads(contents[STATE]), manifest.get("description", {})
+    return Checkpoint(manifest["step"], arrays, state, manifest["config"], description)
 
 
 def _read_manifest(path):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_resnet.config import Config, first_difference
+from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.files import free_bytes, is_file, sync_file
 from keras_resnet.runs.background import Background
@@ -21,7 +22,7 @@ from keras_resnet.runs.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from keras_resnet.runs.folder import RunFolder
+from keras_resnet.runs.folder import RunFolder, check_classes
 from keras_resnet.runs.state import RunState
 from keras_resnet.weights.native import (
     assign_tensors,
@@ -85,7 +86,9 @@ class Saver:
         self.saved = state.step
         if not self._writes:
             return
-        checkpoint = Checkpoint(state.step, arrays, state.to_json(), self._config.model_dump(mode="json"))
+        description = self._description.to_json() if self._description else {}
+        config = self._config.model_dump(mode="json")
+        checkpoint = Checkpoint(state.step, arrays, state.to_json(), config, description)
         self._bests.append(state.best.get("step", state.step))
         bests = set(self._bests)
         if best:
@@ -163,6 +166,10 @@ class Saver:
             self._restore_best(state, checkpoint)
         return state
 
+    @property
+    def _description(self):
+        return getattr(self._model, "description", None)
+
     def _check_steps(self, step):
         """Keras 3.15 miscounts steps where it does the counting; nothing that is out of step may be kept."""
         done = int(keras.ops.convert_to_numpy(self._optimizer.iterations))
@@ -177,6 +184,8 @@ class Saver:
         except ValueError as error:
             problems.append(str(error))
         found = "; ".join(problem for problem in problems if problem)
+        if checkpoint.description and self._description:
+            check_classes(Description.from_json(checkpoint.description), self._description, path)
         if found:
             raise ConfigError(f"{path}: a checkpoint of another run: {found}. Move it away, or name another --workdir")
 

@@ -38,7 +38,7 @@ class Pretrained:
     @property
     def channels(self) -> int:
         """Of the images that the first convolution takes."""
-        return self.arrays[_first_kernel(self.arrays)].shape[2]
+        return image_channels(self.arrays)
 
 
 def convert(
@@ -157,6 +157,11 @@ def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: s
     if first in shapes and shapes[first][2] != arrays[first].shape[2]:
         arrays[first] = adapt_channels(arrays[first], shapes[first][2], source)
     return arrays
+
+
+def image_channels(arrays: Arrays) -> int:
+    """Of the images that the first convolution takes."""
+    return arrays[_first_kernel(arrays)].shape[2]
 
 
 def _first_kernel(arrays):

@@ -1,11 +1,18 @@
 import os
+from dataclasses import replace
 
 import pytest
 
 from keras_resnet.commands.train import _started
 from keras_resnet.config import Config
-from keras_resnet.errors import ConfigError
+from keras_resnet.description import Description, Preparation
+from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.runs.folder import RunFolder
+from keras_resnet.specs import SPECS
+
+DESCRIPTION = Description(
+    spec=SPECS["cifar_resnet20"], preparation=Preparation(image_size=8, channels=1), labels=("cat", "dog")
+)
 
 
 def config(**train):
@@ -20,22 +27,30 @@ def test_default_name_tells_configuration_and_hash():
 
 def test_the_same_run_claims_its_folder_again(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config())
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
+    folder.claim(config(), DESCRIPTION)
     assert folder.read_config() == config()
 
 
 def test_another_run_is_refused_by_its_first_difference(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     with pytest.raises(ConfigError, match=r"holds another run: train.seed is 0 there and 1 here"):
-        folder.claim(config(seed=1))
+        folder.claim(config(seed=1), DESCRIPTION)
+
+
+def test_a_run_of_other_classes_is_refused(tmp_path):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config(), DESCRIPTION)
+    assert folder.read_description() == DESCRIPTION
+    with pytest.raises(DataError, match=r'are not those of the run: "cat", "hound" \(2\), not "cat", "dog" \(2\)'):
+        folder.claim(config(), replace(DESCRIPTION, labels=("cat", "hound")))
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ConfigError, match="not empty and holds no run"):
-        RunFolder(str(tmp_path)).claim(config())
+        RunFolder(str(tmp_path)).claim(config(), DESCRIPTION)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(ConfigError, match="no run lies there"):
         RunFolder(str(tmp_path)).read_config()
@@ -46,14 +61,14 @@ def test_what_is_left_of_a_claim_is_claimed(tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "environment.json").write_text("{}")
     (tmp_path / "config.yaml.tmp-7").write_text("tas")
-    RunFolder(str(tmp_path)).claim(config())
+    RunFolder(str(tmp_path)).claim(config(), DESCRIPTION)
     assert RunFolder(str(tmp_path)).read_config() == config()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[]"])
 def test_damaged_results_mean_unfinished(tmp_path, text):
     folder = RunFolder(str(tmp_path))
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     (tmp_path / "results.json").write_text(text)
     assert folder.read_results() is None
 
@@ -61,13 +76,13 @@ def test_damaged_results_mean_unfinished(tmp_path, text):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
-        RunFolder(str(tmp_path / "file" / "run")).claim(config())
+        RunFolder(str(tmp_path / "file" / "run")).claim(config(), DESCRIPTION)
 
 
 def test_latest_is_a_link(tmp_path):
     for name in ("one", "two"):
         folder = RunFolder(str(tmp_path / name))
-        folder.claim(config())
+        folder.claim(config(), DESCRIPTION)
         folder.point_latest()
     assert os.path.realpath(tmp_path / "latest") == str(tmp_path / "two")
 

@@ -21,7 +21,7 @@ def test_a_better_evaluation_while_the_last_one_is_being_written(tmp_path, monke
     monkeypatch.setattr(module, "write_tensors", slowly)
     config = Config.model_validate({"train": {"steps": 9}})
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config)
+    folder.make()
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     optimizer = keras.optimizers.SGD()
     optimizer.build(model.trainable_variables)
