@@ -82,7 +82,7 @@ def test_a_keras_file_is_saved_for_other_libraries_and_as_weights(tmp_path):
 
 def test_a_model_of_other_code_is_refused_in_one_line(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="mine")
-    with pytest.raises(ValueError, match='^to="timm": mine is no model that keras_resnet built'):
+    with pytest.raises(ValueError, match=r'^to="timm": mine is no model that keras_resnet built'):
         keras_resnet.save_weights(model, tmp_path / "x.safetensors", to="timm")
     assert not (tmp_path / "x.safetensors").exists()
 

@@ -1,22 +1,28 @@
 """Every protocol against NumPy, image by image; figures against their definitions."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_resnet.classification import protocols
 from keras_resnet.classification.figures import (
     by_class,
     confusion_matrix,
     cross_entropy,
+    measure,
     top_error,
     wilson_interval,
     worst_errors,
 )
 from keras_resnet.classification.protocols import Predictions, default_scales, ensemble, predict, ten_crops
 from keras_resnet.config import Config
+from keras_resnet.data.transforms import resized_side
 from keras_resnet.task import load_task
+from keras_resnet.training.evaluation import Evaluator
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +179,38 @@ def test_confusions_and_classes():
     ]
     assert [row["mistaken_for"] for row in rows] == ["", "x", "y"]
     assert worst_errors(SCORES, LABELS, 2).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("size", [24, 33])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("crop_fraction", [1.0, 0.875, 0.6])
+def test_evaluate_sees_the_images_of_validation(sized, crop_fraction, interpolation, size):
+    """Bit by bit; the central one of ten crops too, and what each protocol resizes by."""
+    config = {
+        "data": {"name": f"folder:{sized}", "image_size": size},
+        "train": {"steps": 1},
+        "eval": {"crop_fraction": crop_fraction, "interpolation": interpolation},
+        "export": {"top_k": 2},
+    }
+    task = load_task(Config.model_validate(config))
+    preparation = task.description.preparation
+    for index in range(3):
+        stored = task.images.split("train").read(tf.constant(index, tf.int64))
+        validation = task._prepare(*stored)[0].numpy()
+        np.testing.assert_array_equal(protocols._single(preparation)(*stored)[0][0], validation)
+        np.testing.assert_array_equal(protocols._ten_crops(preparation)(*stored)[0][4], validation)
+        whole = protocols._at_scales([resized_side(preparation)], preparation)(*stored)[0][0][0].numpy()
+        top, left = ((side - size) // 2 for side in whole.shape[:2])
+        np.testing.assert_array_equal(whole[top : top + size, left : left + size], validation)
+
+
+@pytest.mark.parametrize(("crop_fraction", "interpolation"), [(1.0, "bilinear"), (0.6, "bicubic")])
+def test_evaluate_equals_validation(sized, strategies, crop_fraction, interpolation):
+    task, model = start(sized, strategies[1])
+    preparation = replace(model.description.preparation, crop_fraction=crop_fraction, interpolation=interpolation)
+    model.description = replace(model.description, preparation=preparation)
+    task = load_task(task.config, model.description)
+    validation = Evaluator(task, model, strategies[1])("train")
+    measured = measure(predict(task, model, strategies[1], "train", "single"))
+    assert measured["error"]["percent"] == pytest.approx(validation["error"], abs=1e-12)
+    assert measured["loss"] == pytest.approx(validation["loss"], rel=1e-6)
