@@ -16,7 +16,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "specs": ["SPECS", "Spec", "variant"],
     "builder": ["build"],
+    "model": ["ResNetModel"],
+    "catalog": ["list_models", "list_weights"],
+    "features": ["FeatureInfo", "feature_info"],
     "applications": [
+        "create_model",
         "ResNet18",
         "ResNet34",
         "ResNet50",

@@ -8,16 +8,19 @@ import keras
 from keras import activations, layers
 
 from keras_resnet import builder
+from keras_resnet.errors import suggest
 from keras_resnet.model import ResNetModel
 from keras_resnet.preprocessing import preprocess
 from keras_resnet.specs import SPECS, Shortcut, Spec, Version, variant
 from keras_resnet.weights.conversion import Pretrained
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
+from keras_resnet.weights.published import entries
 
 _DOC = """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{name}`.
 
     The arguments of keras.applications, then three of the family's. Unlike there, `weights` is None unless
-    given, and images are preprocessed by the model's first layer. For every other choice, `keras_resnet.build`.
+    given, and images are preprocessed by the model's first layer. For every other choice, `keras_resnet.build`, which
+    returns logits where this returns softmax scores.
 
     Args:
         include_top: end with pooling and classifier; otherwise with the last feature map (N, H', W', C).
@@ -44,6 +47,66 @@ _DOC = """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{
     """
 
 
+def create_model(
+    name: str,
+    weights: str | None = None,
+    classes: int | None = None,
+    features_only: bool = False,
+    *,
+    include_top: bool = True,
+    input_tensor=None,
+    input_shape: tuple | None = None,
+    pooling: str | None = None,
+    classifier_activation: str | Callable | None = "softmax",
+    version: Version | None = None,
+    shortcut: Shortcut | None = None,
+    include_preprocessing: bool = True,
+    model_name: str | None = None,
+) -> ResNetModel:
+    """images (N, H, W, 3) in [0, 255] -> scores (N, classes): any network of `SPECS` by name.
+
+    `create_model("resnet50")` is `ResNet50()`: it returns softmax scores; `classifier_activation=None` returns the
+    logits, as `build` does.
+
+    Args:
+        name: see `list_models()`; or a name of published weights, see `list_weights()`, which are loaded then.
+        weights: None (random), "imagenet", a name of published weights, or what `from_weights` takes.
+        classes: number of classes; default the weights' or the paper's. Other than the weights': a new classifier.
+        features_only: return the stages' outputs, {"stage1": (N, H/4, W/4, C1), ...}; see `feature_info`.
+        include_top, input_tensor, input_shape, pooling, classifier_activation, version, shortcut,
+            include_preprocessing: as for `ResNet50`.
+        model_name: the model's name; default the network's.
+
+    Raises:
+        ValueError: there is no such network, or an argument does not fit it.
+    """
+    if name in entries():
+        if weights is not None:
+            raise ValueError(f"weights={weights!r}: {name} names weights already")
+        name, weights = entries()[name].network, name
+    if name not in SPECS:
+        raise ValueError(f"unknown network {name!r}; {suggest(name, [*SPECS, *entries()])}")
+    spec = variant(SPECS[name], version=version, shortcut=shortcut)
+    pretrained = None
+    if weights is not None:
+        pretrained = load_pretrained(weights, SPECS[name])
+        check_network(pretrained, spec, {"version": version, "shortcut": shortcut}, weights)
+        spec = pretrained.spec
+    return assemble(
+        spec,
+        pretrained,
+        include_top=include_top,
+        features_only=features_only,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=model_name or name,
+        include_preprocessing=include_preprocessing,
+    )
+
+
 def _application(row: str, title: str):
     """Makes the constructor of a row of `SPECS`."""
 
@@ -61,23 +124,19 @@ def _application(row: str, title: str):
         shortcut: Shortcut | None = None,
         include_preprocessing: bool = True,
     ) -> keras.Model:
-        spec = variant(SPECS[row], version=version, shortcut=shortcut)
-        pretrained = None
-        if weights is not None:
-            pretrained = load_pretrained(weights, SPECS[row])
-            check_network(pretrained, spec, {"version": version, "shortcut": shortcut}, weights)
-            spec = pretrained.spec
-        return assemble(
-            spec,
-            pretrained,
+        return create_model(
+            row,
+            weights,
+            classes,
             include_top=include_top,
             input_tensor=input_tensor,
             input_shape=input_shape,
             pooling=pooling,
-            classes=classes,
             classifier_activation=classifier_activation,
-            name=name,
+            version=version,
+            shortcut=shortcut,
             include_preprocessing=include_preprocessing,
+            model_name=name,
         )
 
     constructor.__name__ = constructor.__qualname__ = title
@@ -138,6 +197,7 @@ def assemble(
     pretrained: Pretrained | None = None,
     *,
     include_top: bool = True,
+    features_only: bool = False,
     input_tensor=None,
     input_shape: tuple | None = None,
     pooling: str | None = None,
@@ -145,10 +205,12 @@ def assemble(
     classifier_activation: str | Callable | None = "softmax",
     name: str | None = None,
     include_preprocessing: bool = True,
-) -> keras.Model:
+) -> ResNetModel:
     """A network with preprocessing and head as keras.applications' arguments ask for, and with weights if there are."""
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling must be None, "avg" or "max", got {pooling!r}')
+    builder.check_classes(classes, features_only)
+    include_top = include_top and not features_only
     if include_top and pretrained and not (classes or pretrained.classes):
         raise ValueError(
             f"{pretrained.path}: has no classifier; classes=N makes a new one, include_top=False does without"
@@ -168,8 +230,10 @@ def assemble(
         "include_preprocessing": include_preprocessing,
     }
     description = builder.with_images(replace(description, arguments=arguments), images)
-    _, x = builder.features(preprocess(images, description), spec)
-    if include_top:
+    stages, x = builder.features(preprocess(images, description), spec)
+    if features_only:
+        x = stages
+    elif include_top:
         x = builder.head(x, classes or (pretrained and pretrained.classes) or spec.classes, spec)
         if classifier_activation is not None:
             x = layers.Activation(classifier_activation, dtype=x.dtype, name="predictions")(x)

@@ -20,7 +20,8 @@ sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 def build(
     spec: Spec,
     *,
-    classes: int | None = -1,
+    classes: int | None = None,
+    features_only: bool = False,
     input_shape: tuple | None = None,
     input_tensor=None,
     include_preprocessing: bool = True,
@@ -29,10 +30,13 @@ def build(
 ) -> ResNetModel:
     """images (N, H, W, 3) in [0, 255] -> logits (N, classes), or a dict of the stages' outputs.
 
+    It returns logits, where `ResNet50` and `create_model` return softmax scores unless told otherwise.
+
     Args:
         spec: a row of `SPECS`, or one derived from a row.
-        classes: size of the logits; default the row's own (1000 or 10). None leaves the head off:
-            {"stage1": (N, H/4, W/4, C1), ...}, for version 2 before the network's last normalization.
+        classes: number of classes; default the row's own (1000 or 10).
+        features_only: leave the head off: {"stage1": (N, H/4, W/4, C1), ...}, for version 2 before the network's last
+            normalization; see `feature_info`.
         input_shape: (H, W, C) of one image, H and W may be None; default 224 or 32 square, RGB.
         input_tensor: Keras tensor to build upon, in place of a new input. It is treated as images:
             with `include_preprocessing` it must hold values in [0, 255].
@@ -45,16 +49,26 @@ def build(
         ValueError: `classes` is below 1, `input_shape` is not (H, W, C), or `mean` and `std` are not in the units of
             images in [0, 255].
     """
-    if classes == -1:
-        classes = spec.classes
-    if classes is not None and classes < 1:
-        raise ValueError(f"classes must be 1 or more, or None for the stages' outputs, got {classes}")
+    check_classes(classes, features_only)
     check_units(mean, std)
     inputs, images = model_input(spec, input_shape, input_tensor)
-    arguments = {"include_top": classes is not None, "include_preprocessing": include_preprocessing}
+    arguments = {"include_top": not features_only, "include_preprocessing": include_preprocessing}
     description = replace(new_description(spec, mean, std), arguments=arguments)
     stages, x = features(preprocess(images, with_images(description, images)), spec)
-    return ResNetModel(inputs, stages if classes is None else head(x, classes, spec), name=spec.name)
+    outputs = stages if features_only else head(x, classes or spec.classes, spec)
+    return ResNetModel(inputs, outputs, name=spec.name)
+
+
+def check_classes(classes: int | None, features_only: bool = False) -> None:
+    """Checks the number of classes that a caller asks for.
+
+    Raises:
+        ValueError: it is below 1, or given for a network without a head.
+    """
+    if classes is not None and (isinstance(classes, bool) or not isinstance(classes, int) or classes < 1):
+        raise ValueError(f"classes must be a whole number of 1 or more, or None for the network's own, got {classes!r}")
+    if classes is not None and features_only:
+        raise ValueError(f"classes={classes!r}: a network with features_only=True has no classifier")
 
 
 def new_description(spec: Spec, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> Description:
@@ -114,7 +128,7 @@ def features(x, spec):
     stages: dict = {}
     blocks = 0
     for i, (width, depth) in enumerate(zip(spec.widths, spec.depths, strict=True), 1):
-        halving = _halving_block(spec, i)
+        halving = halving_block(spec, i)
         if i > 1 and spec.transition == "pool":
             x = transition(x, spec, width, f"stage{i}")
         for j in range(1, depth + 1):
@@ -129,7 +143,7 @@ def features(x, spec):
     return stages, x
 
 
-def _halving_block(spec, stage):
+def halving_block(spec, stage):
     """The number of a stage's block that has stride 2, 0 for none."""
     if spec.transition == "pool":
         return 0

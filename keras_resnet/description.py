@@ -69,6 +69,7 @@ def check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> No
     Raises:
         ValueError: images in [0, 255] cannot have them; the message names the values that were probably meant.
     """
+    mean, std = ([] if values is None else [float(value) for value in values] for values in (mean, std))
     if mean and (min(mean) < 0 or max(mean) > 255 or 0 < max(mean) <= 1):
         raise ValueError(_wrong_units("mean", mean, "from 0 to 255", 0 < max(mean) <= 1))
     if std and (min(std) < 1 or max(std) > 255):

@@ -139,7 +139,7 @@ def fold_epsilon(arrays: Arrays, epsilon: float) -> None:
 
 
 def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: str) -> Arrays:
-    """The arrays that a model's variables take: without a head of other classes, the first kernel for its channels.
+    """The arrays that a model's variables take: without a head that it lacks, the first kernel for its channels.
 
     Args:
         pretrained: the weights.
@@ -153,6 +153,8 @@ def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: s
     kernel = arrays.get("logits/kernel")
     if kernel is None or kernel.shape != shapes.get("logits/kernel"):
         arrays = {path: value for path, value in arrays.items() if not path.startswith("logits/")}
+    # What follows the last stage: a network of stages alone has none of it.
+    arrays = {path: value for path, value in arrays.items() if path in shapes or not path.startswith("last_")}
     first = _first_kernel(arrays)
     if first in shapes and shapes[first][2] != arrays[first].shape[2]:
         arrays[first] = adapt_channels(arrays[first], shapes[first][2], source)

@@ -43,7 +43,7 @@ def test_outputs_are_theirs(fixture, torch_file):
     assert (model.description.spec.name, model.description.spec.version) == TORCH[fixture]
 
     pretrained = load_pretrained(path, **statistics)
-    stages = build(pretrained.spec, classes=None, input_shape=(224, 224, 3), **statistics)
+    stages = build(pretrained.spec, features_only=True, input_shape=(224, 224, 3), **statistics)
     arrays = {path: value for path, value in pretrained.arrays.items() if not path.startswith(("logits", "last_bn"))}
     set_pretrained(stages, dataclasses.replace(pretrained, arrays=arrays))
     outputs = stages.predict(seeded.images("square").astype(np.float32), verbose=0)
