@@ -144,11 +144,10 @@ def test_units_of_other_images_are_refused(values, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "values", [((0.0,) * 3, (1.0,) * 3), ((0.0,) * 3, (255.0,) * 3), ((103.9, 116.8, 123.7), (1.0,) * 3)]
-)
-def test_units_of_published_weights_pass(values):
-    check_units(*values)
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.0, 255.0), (103.9, 1.0), (127.5, 127.5)])
+def test_units_of_published_weights_pass(mean, std):
+    check_units((mean,) * 3, (std,) * 3)
+    check_units(np.full(3, mean), None)
 
 
 def test_different_classes_are_shown():
