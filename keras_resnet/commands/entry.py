@@ -46,6 +46,11 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
         sys.exit(130)
 
 
+def notify(line: str) -> None:
+    """Prints a line for the user beside what the command answers."""
+    print(line, file=sys.stderr)
+
+
 def help_text() -> str:
     """The flags of this package's commands, one a line."""
     own = [

@@ -3,7 +3,7 @@
 import glob
 import os
 
-from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands import entry
 from keras_resnet.config import check_strategy, load_config
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
@@ -30,8 +30,8 @@ def train(
     Raises:
         UserError: the configuration, the folder or the data do not allow it.
     """
-    require_tensorflow_backend()
-    config = load_config(config_path, assignments)
+    entry.require_tensorflow_backend()
+    config = load_config(config_path, assignments, notify=entry.notify)
     check_strategy(config, strategy, virtual_devices)
     if virtual_devices and strategy != "mirrored":
         raise ConfigError(f"--virtual_devices={virtual_devices}: is for --strategy=mirrored, got --strategy={strategy}")

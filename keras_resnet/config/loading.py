@@ -1,6 +1,7 @@
 """Configuration files and assignments -> `Config`, and what is wrong with them in one line."""
 
 import json
+from collections.abc import Callable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -8,21 +9,26 @@ from pydantic import BaseModel, ValidationError
 
 from keras_resnet.config.data import IMAGE_SETS
 from keras_resnet.config.groups import Config
+from keras_resnet.config.layers import stack
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.specs import SPECS
-from keras_resnet.yaml_files import Located, merge, read_yaml, read_yaml_value
+from keras_resnet.yaml_files import Located, read_layers, read_yaml_value
 
 
-def load_config(path: str, assignments: tuple[str, ...] | list[str] = ()) -> Config:
+def load_config(
+    path: str, assignments: tuple[str, ...] | list[str] = (), notify: Callable[[str], None] = lambda line: None
+) -> Config:
     """Reads a YAML file, what it extends, and "group.key=value" assignments on top, and checks the whole once.
+
+    Args:
+        path: the file.
+        assignments: each wins over the file and over those before it.
+        notify: receives a line for each key that gives way to another key, such as train.epochs to train.steps.
 
     Raises:
         ConfigError: anything is wrong; one line with file, line, key, value and what is allowed.
     """
-    located = read_yaml(path)
-    for assignment in assignments:
-        located = merge(located, _assigned(assignment))
-    return validate(located)
+    return validate(stack([*read_layers(path), *map(_assigned, assignments)], notify))
 
 
 def changed(config: Config, assignments: tuple[str, ...] | list[str]) -> Config:
@@ -31,10 +37,8 @@ def changed(config: Config, assignments: tuple[str, ...] | list[str]) -> Config:
     Raises:
         ConfigError: as `load_config`.
     """
-    located = Located(config.model_dump(mode="json"))
-    for assignment in assignments:
-        located = merge(located, _assigned(assignment))
-    return validate(located)
+    layers = [Located(config.model_dump(mode="json")), *map(_assigned, assignments)]
+    return validate(stack(layers, notify=lambda line: None))
 
 
 def _assigned(assignment):
@@ -62,10 +66,13 @@ def validate(located: Located) -> Config:
 
 def _one_line(errors, located):
     first = min(errors, key=lambda error: error["type"] == "missing")
-    path = [part for part in first["loc"] if isinstance(part, str) and part not in ("float", "int", "str")]
-    path += (first.get("ctx") or {}).get("at", [])
-    where = located.mark(path)
-    line = f"{where}: {'.'.join(path) or 'file'}: {_problem(first, path)}"
+    group = [part for part in first["loc"] if isinstance(part, str) and part not in ("float", "int", "str")]
+    context = first.get("ctx") or {}
+    path = group + context.get("at", [])
+    line = f"{located.mark(path)}: {'.'.join(path) or 'file'}: {_problem(first, path)}"
+    if "beside" in context:
+        other = group + context["beside"]
+        line += f" ({'.'.join(other)} is in {located.mark(other)})"
     return line + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
 
 
