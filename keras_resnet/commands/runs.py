@@ -136,4 +136,4 @@ def _weights(folder, checkpoint):
     if found is None:
         steps = ", ".join(there) or "none"
         raise ConfigError(f"--checkpoint={checkpoint}: {folder.path} has no such weights; steps there: {steps}")
-    return network_arrays(found.arrays), found.step
+    return network_arrays(found), found.step

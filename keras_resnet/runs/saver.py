@@ -62,6 +62,7 @@ class Saver:
         if len(named) != len(optimizer.variables):
             raise ValueError("two variables of the optimizer share a path, and cannot be told apart by name")
         self._variables = named_variables(model) | random_states(model) | named
+        self._averages = _averages(model, self._optimizer)
         self._background = Background()
         self.saved: int | None = None  # the step of the newest checkpoint that was begun
         self._owed: Checkpoint | None = None  # whose best weights are not written yet, or could not be
@@ -85,7 +86,8 @@ class Saver:
         self.saved = state.step
         if not self._writes:
             return
-        checkpoint = Checkpoint(state.step, arrays, state.to_json(), self._config.model_dump(mode="json"))
+        config = self._config.model_dump(mode="json")
+        checkpoint = Checkpoint(state.step, arrays, state.to_json(), config, self._averages)
         self._bests.append(state.best.get("step", state.step))
         bests = set(self._bests)
         if best:
@@ -188,7 +190,7 @@ class Saver:
         try:
             if best != checkpoint.step:
                 checkpoint = read_checkpoint(os.path.join(self._folder.checkpoints, f"step-{best:08d}"))
-            self._write_weights(self._folder.best_weights, network_arrays(checkpoint.arrays), best)
+            self._write_weights(self._folder.best_weights, network_arrays(checkpoint), best)
         except (ValueError, OSError) as error:
             self._warn(
                 f"the best weights, of step {best}, are lost; the next ones that are tested count as it ({error})"
@@ -204,7 +206,7 @@ class Saver:
     def _write_best(self):
         """The weights of the best evaluation, also where an earlier try failed."""
         if self._owed:
-            self._write_weights(self._folder.best_weights, network_arrays(self._owed.arrays), self._owed.step)
+            self._write_weights(self._folder.best_weights, network_arrays(self._owed), self._owed.step)
             self._owed = None
 
     def _write_weights(self, path, arrays, step):
@@ -232,6 +234,14 @@ class Saver:
 
     def _bytes(self):
         return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in self._variables.values())
+
+
+def _averages(model, optimizer):
+    """{variable of the network: array of a checkpoint} of what is averaged; Keras relates the two by name alone."""
+    if not optimizer.use_ema:
+        return {}
+    arrays = {variable.name: f"optimizer/{variable.path}" for variable in optimizer.variables}
+    return {each.path: arrays[f"{each.path.replace('/', '_')}_average"] for each in model.trainable_variables}
 
 
 def _size(count):
