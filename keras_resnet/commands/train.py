@@ -87,6 +87,8 @@ def train(
     print(f"  best         {_figures(best['validation'])} at step {best['step']:,}")
     for name, path in (("weights", folder.best_weights), ("curves", folder.curves), ("metrics", folder.metrics)):
         print(f"  {name:<11}  {path}")
+    if finished:
+        print(f"\nTo train it further: --workdir=NEW --set=model.weights={folder.last_weights}")
     print(f"\nNext: python export.py --workdir={folder.path} --output=exports/{config.model.name}")
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 from importlib.metadata import distributions
 
@@ -59,14 +60,16 @@ class RunFolder:
         return os.path.join("runs", f"{os.path.basename(folder)}-{os.path.splitext(file)[0]}-*")
 
     def claim(self, config: Config) -> None:
-        """Makes the folder this run's, or finds that it is.
+        """Makes the folder this run's, or finds that it is; keys that may change while it goes on are written anew.
 
         Raises:
             ConfigError: it holds another run or something else, or cannot be written.
         """
         if self.is_run():
-            check_same(self.read_config(), config, self.path)
-            return
+            there = self.read_config()
+            check_same(there, config, self)
+            if there == config or self.read_results() is not None:
+                return
         try:
             self.make()
             write_text(self.environment, json.dumps(_environment(), indent=1) + "\n")
@@ -152,13 +155,30 @@ def check_checkpoint_name(name: str) -> None:
         raise ConfigError(f'--checkpoint={name}: expected "best", "last" or a step, such as 1000')
 
 
-def check_same(there: Config, here: Config, path: str) -> None:
-    """Raises a `ConfigError` that names the first key in which two configurations differ."""
+def check_same(there: Config, here: Config, folder: RunFolder) -> None:
+    """Raises a `ConfigError` that names the first key in which two configurations differ, and what to do instead."""
     difference = first_difference(there.model_dump(), here.model_dump())
     if difference:
-        raise ConfigError(
-            f"--workdir={path}: holds another run: {difference}; name another folder, or leave --workdir out"
-        )
+        other = "name another folder, or leave --workdir out"
+        helps = _moved(there.data.name, here.data.name) or continuation(folder, difference)
+        raise ConfigError(f"--workdir={folder.path}: holds another run: {difference}; {other}{helps}")
+
+
+def _moved(there, here):
+    """How to resume on images whose folder is gone, if `here` may be the same one."""
+    (kind, _, path), (kind_here, _, path_here) = there.partition(":"), here.partition(":")
+    if there == here or kind != kind_here or not path or os.path.exists(path):
+        return ""
+    link = f"ln -s {shlex.quote(os.path.abspath(path_here))} {shlex.quote(path)}"
+    return f"; if {path} was moved, leave data.name as it was and link it: {link}"
+
+
+def continuation(folder: RunFolder, difference: str) -> str:
+    """The end of a refusal to resume with another recipe: how to train the run's weights with it, if it has any."""
+    weights = next((path for path in (folder.last_weights, folder.best_weights) if is_file(path)), None)
+    if weights is None or difference.startswith(("model.", "task ", "train.seed ")):
+        return ""
+    return f"; there, --set=model.weights={weights} starts from its weights"
 
 
 def write_text(path: str, text: str) -> None:

@@ -21,7 +21,7 @@ from keras_resnet.runs.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from keras_resnet.runs.folder import RunFolder
+from keras_resnet.runs.folder import RunFolder, continuation
 from keras_resnet.runs.state import RunState
 from keras_resnet.weights.native import (
     assign_tensors,
@@ -173,14 +173,17 @@ class Saver:
 
     def _check_ours(self, checkpoint):
         path = os.path.join(self._folder.checkpoints, f"step-{checkpoint.step:08d}")
-        problems = [first_difference(checkpoint.config, self._config.model_dump(mode="json"))]
+        difference = first_difference(checkpoint.config, self._config.model_dump(mode="json"))
+        problems = [difference]
         try:
             check_tensors(self._variables, checkpoint.arrays, "its variables")
         except ValueError as error:
             problems.append(str(error))
         found = "; ".join(problem for problem in problems if problem)
         if found:
-            raise ConfigError(f"{path}: a checkpoint of another run: {found}. Move it away, or name another --workdir")
+            helps = continuation(self._folder, difference) if difference else ""
+            other = f"Move it away, or name another --workdir{helps}"
+            raise ConfigError(f"{path}: a checkpoint of another run: {found}. {other}")
 
     def _restore_best(self, state, checkpoint):
         """The best weights as the checkpoint knows them: a crash may have come between the two."""

@@ -1,9 +1,10 @@
 import os
+import subprocess
 
 import pytest
 
 from keras_resnet.commands.train import _started
-from keras_resnet.config import Config
+from keras_resnet.config import Config, Model
 from keras_resnet.errors import ConfigError
 from keras_resnet.runs.folder import RunFolder
 
@@ -30,6 +31,62 @@ def test_another_run_is_refused_by_its_first_difference(tmp_path):
     folder.claim(config())
     with pytest.raises(ConfigError, match=r"holds another run: train.seed is 0 there and 1 here"):
         folder.claim(config(seed=1))
+
+
+def test_keys_that_change_no_weight_may_change(tmp_path):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config())
+    for train in ({"log_every": 7}, {"log_every": 7, "keep_checkpoints": 5}, {"wandb_project": "mine"}):
+        folder.claim(config(**train))
+        assert folder.read_config() == config(**train)
+    (tmp_path / "run" / "results.json").write_text('{"steps": 1, "validation": {}, "best": {}, "seconds": 1}')
+    folder.claim(config(log_every=9))
+    assert folder.read_config() == config(wandb_project="mine")  # as it was finished
+
+
+@pytest.mark.parametrize("train", [{"checkpoint_every": 2}, {"eval_every": 2}, {"ema_decay": 0.5}, {"patience": 2}])
+def test_keys_that_may_change_a_weight_may_not_change(tmp_path, train):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config())
+    with pytest.raises(ConfigError, match=f"holds another run: train.{next(iter(train))} is "):
+        folder.claim(config(**train))
+    assert folder.read_config() == config()
+
+
+@pytest.mark.parametrize(
+    ("there", "named"), [((), None), (("best",), "best"), (("best", "last"), "last")], ids=["none", "best", "last"]
+)
+def test_a_refusal_names_weights_that_are_there(tmp_path, there, named):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config())
+    for name in there:
+        (tmp_path / "run" / "weights" / f"{name}.safetensors").touch()
+    helps = f"; there, --set=model.weights={folder.path}/weights/{named}.safetensors starts from its weights"
+    with pytest.raises(ConfigError) as caught:
+        folder.claim(config(batch_size=64))
+    assert str(caught.value).endswith("or leave --workdir out" + (helps if named else ""))
+    for other in (config(seed=1), config().model_copy(update={"model": Model(name="resnet50")})):
+        with pytest.raises(ConfigError, match=r"or leave --workdir out$"):
+            folder.claim(other)
+
+
+def test_a_refusal_says_how_to_resume_on_a_folder_that_was_moved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def on(path):
+        return Config.model_validate({"data": {"name": f"folder:{path}"}, "train": {"steps": 1}})
+
+    os.mkdir("new photos")
+    folder = RunFolder("run")
+    folder.claim(on("photos"))
+    with pytest.raises(ConfigError) as caught:
+        folder.claim(on("new photos"))
+    refusal, _, command = str(caught.value).rpartition(": ")
+    assert refusal.endswith("; if photos was moved, leave data.name as it was and link it")
+    subprocess.run(command, shell=True, check=True)
+    assert os.path.samefile("photos", "new photos")
+    with pytest.raises(ConfigError, match=r"or leave --workdir out$"):  # it is there: another set
+        folder.claim(on("new photos"))
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path):
