@@ -1,12 +1,12 @@
 """A run's network with its weights, or a network of weights alone, ready to be evaluated or exported."""
 
+import json
 import sys
 from dataclasses import dataclass
 
 import keras
-from pydantic import ValidationError
 
-from keras_resnet.config import Config, changed
+from keras_resnet.config import Config, changed, validate
 from keras_resnet.config.data import Data
 from keras_resnet.config.groups import Eval
 from keras_resnet.config.model import Model
@@ -21,6 +21,7 @@ from keras_resnet.weights.loading import load_pretrained, set_pretrained
 from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.reading import is_safetensors
 from keras_resnet.weights.tensors import read_metadata, read_tensors
+from keras_resnet.yaml_files import Located
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,10 @@ def _weights_file(path):
     """(configuration, tensors by name, step) of a file that a run wrote."""
     metadata = read_metadata(path)
     try:
-        return Config.model_validate_json(metadata["config"]), read_tensors(path), int(metadata["step"])
-    except (KeyError, ValidationError):
+        config, step = json.loads(metadata["config"]), int(metadata["step"])
+    except (KeyError, ValueError):
         raise ConfigError(f"{path}: does not say what it belongs to; expected a file of a run's weights/") from None
+    return validate(Located(config, {(): path}), metadata.get("keras_resnet")), read_tensors(path), step
 
 
 def _weights(folder, checkpoint):

@@ -119,11 +119,19 @@ class RunFolder:
         """The resolved configuration of the run.
 
         Raises:
-            ConfigError: the folder holds no run.
+            ConfigError: the folder holds no run, or that of a version whose keys this one does not know.
         """
         if not self.is_run():
             raise ConfigError(f"--workdir={self.path}: no run lies there (there is no {self.config})")
-        return load_config(self.config)
+        return load_config(self.config, writer=self.read_environment().get("keras_resnet"))
+
+    def read_environment(self) -> dict:
+        """The versions with which the configuration was written, if the folder still tells them."""
+        try:
+            environment = json.loads(read(self.environment))
+        except (OSError, ValueError):
+            return {}
+        return environment if isinstance(environment, dict) else {}
 
     def read_results(self) -> dict | None:
         """The final figures, or None while the run is unfinished or they cannot be read."""

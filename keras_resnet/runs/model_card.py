@@ -1,9 +1,6 @@
 """A run's README.md: the model's card, in the form that model hubs read."""
 
-import json
-
 from keras_resnet.analysis.published import published
-from keras_resnet.files import read
 from keras_resnet.runs.folder import RunFolder, write_text
 
 
@@ -60,7 +57,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
 
 def figures(folder: RunFolder, task, results: dict) -> str:
     """What a finished run came to, as Markdown; arguments as for `card`."""
-    best, environment = results["best"], _environment(folder)
+    best, environment = results["best"], folder.read_environment()
     lines = [
         "| | last step | best |",
         "|---|---|---|",
@@ -85,12 +82,3 @@ def _row(name, last, best):
 
 def _figure(name, value):
     return f"{value:.2f} %" if name.endswith("error") else f"{value:.4f}"
-
-
-def _environment(folder):
-    """The versions that the run began with, if the folder still tells them."""
-    try:
-        environment = json.loads(read(folder.environment))
-    except (OSError, ValueError):
-        return {}
-    return environment if isinstance(environment, dict) else {}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_resnet import __version__
 from keras_resnet.config import Config, first_difference
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.files import free_bytes, is_file, sync_file
@@ -214,7 +215,7 @@ class Saver:
 
     def _write_weights(self, path, arrays, step):
         config = self._config.model_dump_json()
-        strings = {"network": self._config.model.name, "step": str(step), "config": config}
+        strings = {"network": self._config.model.name, "step": str(step), "config": config, "keras_resnet": __version__}
         write_tensors(arrays, path, strings | describe(self._model))
 
     def _guarded(self, act, must=False):

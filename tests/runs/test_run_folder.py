@@ -3,6 +3,7 @@ import subprocess
 
 import pytest
 
+from keras_resnet import __version__
 from keras_resnet.commands.train import _started
 from keras_resnet.config import Config, Model
 from keras_resnet.errors import ConfigError
@@ -87,6 +88,52 @@ def test_a_refusal_says_how_to_resume_on_a_folder_that_was_moved(tmp_path, monke
     assert os.path.samefile("photos", "new photos")
     with pytest.raises(ConfigError, match=r"or leave --workdir out$"):  # it is there: another set
         folder.claim(on("new photos"))
+
+
+@pytest.mark.parametrize(
+    ("there", "line"),
+    [
+        (("seed: 0", "stepz: 1"), "{path}:{n}: train.stepz: unknown key"),
+        (("schedule: step", "schedule: later"), '{path}:{n}: train.schedule: got "later"; expected one of '),
+    ],
+    ids=["key", "value"],
+)
+def test_an_unknown_key_of_another_version_is_no_mistake(tmp_path, there, line):
+    """Nobody mistyped it: no suggestion, but which version knows it."""
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config())
+    written = (tmp_path / "run" / "config.yaml").read_text().replace(*there)
+    (tmp_path / "run" / "config.yaml").write_text(written)
+    number = 1 + [each.strip() for each in written.splitlines()].index(there[1])
+    expected = line.format(path=folder.config, n=number)
+    with pytest.raises(ConfigError) as caught:
+        folder.read_config()
+    assert str(caught.value).startswith(expected)
+    assert "written by" not in str(caught.value)  # by this version: somebody changed it
+    (tmp_path / "run" / "environment.json").write_text('{"keras_resnet": "0.9.0"}')
+    with pytest.raises(ConfigError) as caught:
+        folder.read_config()
+    assert str(caught.value).startswith(expected)
+    assert str(caught.value).endswith(f"; written by keras_resnet 0.9.0; this is {__version__}")
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("environment", ["", "[]", "{}"])
+def test_a_folder_that_lost_its_versions_is_read(tmp_path, environment):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config())
+    (tmp_path / "run" / "environment.json").write_text(environment)
+    assert folder.read_config() == config()
+
+
+def test_a_configuration_that_is_written_again_says_by_which_version(tmp_path):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config())
+    (tmp_path / "run" / "environment.json").write_text('{"keras_resnet": "0.0.9"}')
+    folder.claim(config())
+    assert folder.read_environment()["keras_resnet"] == "0.0.9"
+    folder.claim(config(log_every=7))
+    assert folder.read_environment()["keras_resnet"] == __version__
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path):
