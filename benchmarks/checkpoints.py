@@ -49,7 +49,7 @@ def stall(repeats):
     rows = []
     with tempfile.TemporaryDirectory() as parent, contextlib.redirect_stdout(io.StringIO()):
         folder = RunFolder(os.path.join(parent, "run"))
-        folder.claim(task.config)
+        folder.claim(task.config, task.description)
         saver = Saver(task.config, model, optimizer, folder, True, print)
         variables = {str(i): v for i, v in enumerate([*model.variables, *optimizer.variables])}
         for i in range(repeats):

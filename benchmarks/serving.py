@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -26,7 +27,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from keras_resnet import from_weights
-from keras_resnet.classification.pretrained import PretrainedClassifier
+from keras_resnet.classification.exportable import ClassifierExport, Photographs
 from keras_resnet.config import Export
 from keras_resnet.export.graph import answers, frozen_network, plain_network
 from keras_resnet.export.litert import write_litert
@@ -121,14 +122,14 @@ def _first(path):
 def sides(folder, what, model):
     parts = answers(model)
     frozen = frozen_network(parts)
-    write_saved_model(what.signatures(frozen, False), f"{folder}/float32", what.labels)
-    write_saved_model(what.signatures(frozen_network(parts, "bfloat16"), False), f"{folder}/bfloat16", what.labels)
-    write_saved_model(what.signatures(plain_network(parts), False), f"{folder}/none", what.labels, parts)
+    write_saved_model(what.signatures(frozen, False), f"{folder}/float32", what.description)
+    write_saved_model(what.signatures(frozen_network(parts, "bfloat16"), False), f"{folder}/bfloat16", what.description)
+    write_saved_model(what.signatures(plain_network(parts), False), f"{folder}/none", what.description, parts)
     write_single(frozen, SHAPE, f"{folder}/single")
     calibration = what.example_images(32)
     for precision in ("float32", "int8"):
-        write_litert(f"{folder}/single", f"{folder}/{precision}.tflite", what.labels, precision, calibration)
-    write_onnx(frozen, SHAPE, f"{folder}/model.onnx", what.labels)
+        write_litert(f"{folder}/single", f"{folder}/{precision}.tflite", what.description, precision, calibration)
+    write_onnx(frozen, f"{folder}/model.onnx", what.description)
     found = {
         "keras.applications, model.export": keras_applications(folder),
         "SavedModel, --optimize=none": of_saved_model(f"{folder}/none"),
@@ -194,7 +195,8 @@ def main(repeats=9, examples=64):
     with tempfile.TemporaryDirectory() as folder:
         model = network(folder)
         labels = tuple(map(str, range(1000)))
-        what = PretrainedClassifier(labels, SHAPE, model.description.preparation, Export())
+        description = model.description = replace(model.description, labels=labels)
+        what = ClassifierExport(description, Export(), Photographs(description.preparation, ""))
         functions = sides(folder, what, model)
         images = what.example_images(examples)
         expected = model.predict(images, batch_size=8, verbose=0)

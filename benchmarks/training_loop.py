@@ -73,7 +73,7 @@ def fit_seconds(task, strategy):
     try:
         with tempfile.TemporaryDirectory() as parent, contextlib.redirect_stdout(io.StringIO()):
             folder = RunFolder(os.path.join(parent, "run"))
-            folder.claim(task.config)
+            folder.claim(task.config, task.description)
             fit(task, strategy, folder)
     finally:
         Reporter.step_done = step_done

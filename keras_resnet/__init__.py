@@ -46,9 +46,9 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 @wrapt.when_imported("keras")
-def _register_layers(_):
-    """Keras loads our models from `.keras` files only once it knows our layers."""
-    importlib.import_module(f"{__name__}.layers")
+def _register_classes(_):
+    """Keras loads our models from `.keras` files only once it knows our model class and layers."""
+    importlib.import_module(f"{__name__}.model")
 
 
 __all__ = list(_HOME)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import keras
-from keras import layers
+from keras import activations, layers
 
 from keras_resnet import builder
-from keras_resnet.description import Preparation
+from keras_resnet.model import ResNetModel
 from keras_resnet.preprocessing import preprocess
 from keras_resnet.specs import SPECS, Shortcut, Spec, Version, variant
 from keras_resnet.weights.conversion import Pretrained
@@ -150,29 +150,34 @@ def assemble(
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling must be None, "avg" or "max", got {pooling!r}')
     if include_top and pretrained and not (classes or pretrained.classes):
-        source = pretrained.description.source
-        raise ValueError(f"{source}: has no classifier; classes=N makes a new one, include_top=False does without")
-    preparation = pretrained.description.preparation if pretrained else Preparation()
+        raise ValueError(
+            f"{pretrained.path}: has no classifier; classes=N makes a new one, include_top=False does without"
+        )
+    description = pretrained.description if pretrained else builder.new_description(spec)
+    preparation = description.preparation
     first = keras.config.image_data_format() == "channels_first"
     if input_shape is None and input_tensor is None:
         side = (preparation.image_size or spec.image_size) if include_top else None
         channels = pretrained.channels if pretrained else 3
         input_shape = (channels, side, side) if first else (side, side, channels)
-    inputs, x = builder.model_input(spec, input_shape, input_tensor)
-    if include_preprocessing:
-        x = preprocess(x, preparation.mean, preparation.std)
-    _, x = builder.features(x, spec)
+    inputs, images = builder.model_input(spec, input_shape, input_tensor)
+    arguments = {
+        "include_top": include_top,
+        "pooling": pooling,
+        "classifier_activation": activations.serialize(activations.get(classifier_activation)),
+        "include_preprocessing": include_preprocessing,
+    }
+    description = builder.with_images(replace(description, arguments=arguments), images)
+    _, x = builder.features(preprocess(images, description), spec)
     if include_top:
         x = builder.head(x, classes or (pretrained and pretrained.classes) or spec.classes, spec)
         if classifier_activation is not None:
             x = layers.Activation(classifier_activation, dtype=x.dtype, name="predictions")(x)
     elif pooling:
         x = (layers.GlobalAveragePooling2D if pooling == "avg" else layers.GlobalMaxPooling2D)(name="pool")(x)
-    model = keras.Model(inputs, x, name=name or spec.name)
-    if not pretrained:
-        return builder.described(model, spec, preparation)
-    new_head = set_pretrained(model, pretrained)
-    model.description = replace(pretrained.description, labels=()) if new_head else pretrained.description
+    model = ResNetModel(inputs, x, name=name or spec.name)
+    if pretrained and set_pretrained(model, pretrained):
+        model.description = replace(description, labels=())  # a new classifier
     return model
 
 

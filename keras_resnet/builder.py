@@ -7,7 +7,8 @@ import keras
 from keras import initializers, layers
 
 from keras_resnet.blocks import activate, block, channel_axis, conv, norm, pad
-from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Description, Preparation
+from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Description, Preparation, check_units
+from keras_resnet.model import ResNetModel
 from keras_resnet.preprocessing import preprocess
 from keras_resnet.specs import Spec
 
@@ -25,7 +26,7 @@ def build(
     include_preprocessing: bool = True,
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
-) -> keras.Model:
+) -> ResNetModel:
     """images (N, H, W, 3) in [0, 255] -> logits (N, classes), or a dict of the stages' outputs.
 
     Args:
@@ -41,26 +42,54 @@ def build(
             grey and alpha) take the average alone.
 
     Raises:
-        ValueError: `classes` is below 1, or `input_shape` is not (H, W, C).
+        ValueError: `classes` is below 1, `input_shape` is not (H, W, C), or `mean` and `std` are not in the units of
+            images in [0, 255].
     """
     if classes == -1:
         classes = spec.classes
     if classes is not None and classes < 1:
         raise ValueError(f"classes must be 1 or more, or None for the stages' outputs, got {classes}")
+    check_units(mean, std)
     inputs, images = model_input(spec, input_shape, input_tensor)
-    stages, x = features(preprocess(images, mean, std) if include_preprocessing else images, spec)
-    outputs = stages if classes is None else head(x, classes, spec)
-    return described(keras.Model(inputs, outputs, name=spec.name), spec, Preparation(mean=mean, std=std))
+    arguments = {"include_top": classes is not None, "include_preprocessing": include_preprocessing}
+    description = replace(new_description(spec, mean, std), arguments=arguments)
+    stages, x = features(preprocess(images, with_images(description, images)), spec)
+    return ResNetModel(inputs, stages if classes is None else head(x, classes, spec), name=spec.name)
 
 
-def described(model: keras.Model, spec: Spec, preparation: Preparation) -> keras.Model:
-    """The model, with its `Description`; the size of its images, where it takes one size, goes into it."""
-    shape = model.inputs[0].shape
-    side = shape[2 if channel_axis() == 1 else 1] if len(shape) == 4 else None
-    fraction = 1.0 if spec.stem == "cifar" else preparation.crop_fraction
-    preparation = replace(preparation, image_size=side, crop_fraction=fraction)
-    model.description = Description(spec=spec, preparation=preparation)
+def new_description(spec: Spec, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> Description:
+    """The description of a network without weights, tested as its paper does: CIFAR's images are not cropped."""
+    crop_fraction = 1.0 if spec.stem == "cifar" else Preparation.crop_fraction
+    return Description(spec=spec, preparation=Preparation(mean=mean, std=std, crop_fraction=crop_fraction))
+
+
+def build_described(description: Description, image_size: int | None = None) -> ResNetModel:
+    """The network of a description: images (N, H, W, C) in [0, 255] -> logits (N, classes).
+
+    Args:
+        description: with labels, and with the size and channels of its images.
+        image_size: height and width of the images; default the description's. 0: of any size.
+    """
+    preparation = description.preparation
+    side = (preparation.image_size if image_size is None else image_size) or None
+    model = build(
+        description.spec,
+        classes=len(description.labels),
+        input_shape=(side, side, preparation.channels),
+        mean=preparation.mean,
+        std=preparation.std,
+    )
+    model.description = replace(description, arguments=model.description.arguments)
     return model
+
+
+def with_images(description: Description, images) -> Description:
+    """The description with the channels of a model's images (N, H, W, C), and their size where it is fixed."""
+    first = channel_axis() == 1
+    side = images.shape[2 if first else 1] if len(images.shape) == 4 else None
+    size = side or description.preparation.image_size
+    preparation = replace(description.preparation, image_size=size, channels=images.shape[channel_axis()])
+    return replace(description, preparation=preparation)
 
 
 def model_input(spec, input_shape=None, input_tensor=None):

@@ -1,9 +1,15 @@
-"""What a network is, beside its weights: it goes where the weights go. Imports only the standard library."""
+"""The one description of a trained model: network, preprocessing, class names, source. Standard library only.
+
+It is written with weights, checkpoints, runs, exports and Hub folders, and inside the Keras model. Whatever prepares an
+image or names a class reads it from there, never from the configuration or the data set at hand.
+"""
 
 import dataclasses
 import json
-from dataclasses import dataclass
-from typing import Literal
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from keras_resnet.specs import Spec
 
@@ -15,13 +21,14 @@ IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """How images are made ready for a network: resized, cropped from the centre, normalized.
+    """How images are prepared for a network: resized, center-cropped, normalized.
 
     Attributes:
         mean, std: per channel, RGB, in the units of images in [0, 255].
-        image_size: height and width in pixels of the crop; None where it is not known.
+        image_size: height and width in pixels of the crop; None if unknown.
         crop_fraction: the shorter side is resized to image_size / crop_fraction before the crop.
         interpolation: of that resizing.
+        channels: of the images; None if unknown.
     """
 
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -29,6 +36,7 @@ class Preparation:
     image_size: int | None = None
     crop_fraction: float = 0.875
     interpolation: Interpolation = "bilinear"
+    channels: int | None = None
 
     def __post_init__(self):
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -39,57 +47,130 @@ class Preparation:
         if not self.std or min(self.std) <= 0:
             raise ValueError(f"std must be greater than 0, got {self.std}")
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of a prepared image.
+
+        Raises:
+            ValueError: size or channels are unknown.
+        """
+        if self.image_size is None or self.channels is None:
+            raise ValueError(
+                f"the size of the images is unknown: image_size={self.image_size}, channels={self.channels}"
+            )
+        return self.image_size, self.image_size, self.channels
+
+
+def check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
+    """Checks that a mean and a standard deviation are in the units of images in [0, 255].
+
+    Values for images in [0, 1], as torchvision and timm print them, would make every score wrong without an error.
+
+    Raises:
+        ValueError: images in [0, 255] cannot have them; the message names the values that were probably meant.
+    """
+    if mean and (min(mean) < 0 or max(mean) > 255 or 0 < max(mean) <= 1):
+        raise ValueError(_wrong_units("mean", mean, "from 0 to 255", 0 < max(mean) <= 1))
+    if std and (min(std) < 1 or max(std) > 255):
+        raise ValueError(_wrong_units("std", std, "from 1 to 255", 0 < max(std) <= 1))
+
+
+def _wrong_units(name, values, expected, of_unit_range):
+    given, meant = (", ".join(f"{factor * value:g}" for value in values) for factor in (1, 255))
+    hint = f'; "{given}" for images in [0, 1] is "{meant}" here' if of_unit_range else ""
+    return f"{name}: got {given}, but images are in [0, 255]: expected numbers {expected}{hint}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """A network, how images are made ready for it, and where its weights are from.
+    """A network, how images are prepared for it, what its classes are called, and where its weights are from.
 
-    The models of this package carry it as `model.description`, their weight files as strings beside the tensors.
+    The models of this package carry it as `model.description`, their weights files as strings beside the tensors.
 
     Attributes:
         spec: which network.
-        preparation: how images are made ready.
+        preparation: how images are prepared.
         source: where the weights are from, "" for those of a new model.
-        labels: a name for each class, where they are known.
+        labels: a name for each class, empty if unknown.
+        arguments: how the network was built from its spec, as the constructors' arguments: include_top, pooling,
+            classifier_activation, include_preprocessing.
     """
 
     spec: Spec
     preparation: Preparation
     source: str = ""
     labels: tuple[str, ...] = ()
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
         """The strings to keep in a file of weights."""
-        return {
-            "spec": json.dumps(dataclasses.asdict(self.spec)),
-            "preparation": json.dumps(dataclasses.asdict(self.preparation)),
-            "source": self.source,
-            "labels": json.dumps(self.labels),
-        }
+        values = self.to_json()
+        return {name: value if name == "source" else json.dumps(value) for name, value in values.items()}
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str]) -> "Description | None":
-        """Reads what `to_metadata` wrote; None where it is not there.
+        """Reads what `to_metadata` wrote; None if it is missing.
 
         Raises:
             ValueError: it is there and cannot be read.
         """
         if "spec" not in metadata or "preparation" not in metadata:
             return None
+        names = {field.name for field in dataclasses.fields(cls)} - {"source"}
         try:
-            spec = Spec(**_fields(Spec, metadata["spec"]))
-            preparation = Preparation(**_fields(Preparation, metadata["preparation"]))
-            labels = tuple(map(str, json.loads(metadata.get("labels", "[]"))))
-        except (TypeError, json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"what it says of its network cannot be read ({error})") from None
-        return cls(spec=spec, preparation=preparation, source=metadata.get("source", ""), labels=labels)
+            values = {name: json.loads(text) for name, text in metadata.items() if name in names}
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"the description of its network cannot be read ({error})") from None
+        return cls.from_json(values | {"source": metadata.get("source", "")})
+
+    def to_json(self) -> dict:
+        """Plain values, as JSON and Keras's configurations hold them."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, values: dict) -> "Description":
+        """Reads what `to_json` returned.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        try:
+            return cls(
+                spec=Spec(**_fields(Spec, values["spec"])),
+                preparation=Preparation(**_fields(Preparation, values["preparation"])),
+                source=str(values.get("source", "")),
+                labels=tuple(map(str, values.get("labels", ()))),
+                arguments=dict(values.get("arguments", {})),
+            )
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"the description of its network cannot be read ({error})") from None
 
 
-def _fields(kind, text):
-    values = json.loads(text)
+def _fields(kind, values):
     if not isinstance(values, dict):
         raise TypeError(f"expected the fields of a {kind.__name__}")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def different_classes(labels: Sequence[str], others: Sequence[str]) -> str:
+    """How two lists of class names differ, for messages: `"cat", "dog" (2), not "cat", "hound" (2)`; "" if equal.
+
+    Names are compared in Unicode's composed form: macOS stores the names of files decomposed.
+    """
+    if [unicodedata.normalize("NFC", each) for each in labels] == [
+        unicodedata.normalize("NFC", each) for each in others
+    ]:
+        return ""
+    first = next((i for i, (one, other) in enumerate(zip(labels, others, strict=False)) if one != other), 0)
+    return f"{_shown(labels, first)}, not {_shown(others, first)}"
+
+
+def _shown(labels, first):
+    """Some names around the first that differs, and how many there are."""
+    start = max(0, min(first - 1, len(labels) - 4))
+    names = ", ".join(f'"{label}"' for label in labels[start : start + 4])
+    before, after = "... " * (start > 0), ", ..." * (start + 4 < len(labels))
+    return f"{before}{names}{after} ({len(labels)})"
 
 
 def same_network(one: Spec, other: Spec, fields: tuple[str, ...]) -> str:

@@ -31,11 +31,18 @@ class BatchNormalization(layers.BatchNormalization):
     times. Keras's own path serves everything else: other backends, inference (where converters know how
     to fold it into a convolution), float64, ranks other than 4, `synchronized=True` and masks.
 
-    With the attribute `frozen_statistics`, training too normalizes by the moving averages and keeps them, while
-    scale and shift are learnt.
+    Args:
+        frozen_statistics: normalize by the moving averages in training too and keep them, while scale and shift are
+            learned.
+        **kwargs: as for `keras.layers.BatchNormalization`.
     """
 
-    frozen_statistics = False
+    def __init__(self, *args, frozen_statistics: bool = False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.frozen_statistics = frozen_statistics
+
+    def get_config(self):
+        return super().get_config() | {"frozen_statistics": self.frozen_statistics}
 
     def call(self, inputs, training=None, mask=None):
         if self.frozen_statistics:

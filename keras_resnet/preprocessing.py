@@ -1,25 +1,52 @@
-"""The first layer of every model: images in [0, 255] to zero mean and unit deviation."""
+"""The first layer of every model: images in [0, 255] to zero mean and unit standard deviation."""
 
 import keras
 from keras import layers
 
 from keras_resnet.blocks import channel_axis
-from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD
+from keras_resnet.description import Description
 
 
-def preprocess(images, mean=IMAGENET_MEAN, std=IMAGENET_STD):
-    """images (N, H, W, C) -> the same, zero mean and unit deviation per channel.
+@keras.saving.register_keras_serializable("keras_resnet")
+class Preprocessing(layers.Normalization):
+    """images (N, H, W, C) -> the same, (images - mean) / sqrt(variance) per channel.
 
-    Runs in the variables' precision: bfloat16 has too few digits for pixels that are not whole numbers.
+    It carries the network's `Description`: what Keras copies when it saves, clones or pickles a model are its layers.
+
+    Args:
+        axis, mean, variance: as for `keras.layers.Normalization`.
+        description: a `Description`, or its plain values.
+        **kwargs: as for `keras.layers.Normalization`.
     """
-    channels = images.shape[channel_axis()]
-    mean, std = (_per_channel(values, channels) for values in (mean, std))
-    return layers.Normalization(
+
+    def __init__(self, axis=-1, mean=None, variance=None, description=None, **kwargs):
+        super().__init__(axis=axis, mean=mean, variance=variance, **kwargs)
+        self.description = Description.from_json(description) if isinstance(description, dict) else description
+
+    def get_config(self):
+        """Adds the description to the layer's arguments."""
+        return super().get_config() | {"description": self.description.to_json() if self.description else None}
+
+
+def preprocess(images, description: Description):
+    """images (N, H, W, C) -> the same, normalized by the description's mean and standard deviation.
+
+    Runs in the variables' precision: bfloat16 has too few digits for pixels that are not whole numbers. With
+    `include_preprocessing` false among the description's arguments, the layer passes images through.
+    """
+    channels, preparation = images.shape[channel_axis()], description.preparation
+    if description.arguments.get("include_preprocessing", True):
+        mean, std = (_per_channel(values, channels) for values in (preparation.mean, preparation.std))
+        name = "preprocessing"
+    else:
+        mean, std, name = [0.0] * channels, [1.0] * channels, "no_preprocessing"
+    return Preprocessing(
         axis=channel_axis(),
         mean=mean,
-        variance=[deviation**2 for deviation in std],
+        variance=[value**2 for value in std],
+        description=description,
         dtype=keras.config.dtype_policy().variable_dtype,
-        name="preprocessing",
+        name=name,
     )(images)
 
 

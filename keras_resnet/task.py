@@ -1,19 +1,20 @@
-"""What `fit` and `export` need to know of what is learnt: the `Task` protocol, and its implementations by name."""
+"""What `fit` needs to know of what is learned: the `Task` protocol, and its implementations by name."""
 
 import importlib
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from keras_resnet.config import Config, resolve
+from keras_resnet.description import Description
 
 _TASKS = {"classification": "keras_resnet.classification.task:Classification"}
 
 
 class Task(Protocol):
-    """One kind of learning. `fit` and `export` are written once against it.
+    """One kind of learning. `fit` is written once against it.
 
     Attributes:
         config: the run's configuration, its time resolved to steps.
+        description: the network, how images are prepared for it, and what its classes are called.
         labels: a name for each class.
         image_shape: (H, W, C) that the network takes.
         train_size: training images.
@@ -23,6 +24,7 @@ class Task(Protocol):
     """
 
     config: Config
+    description: Description
     labels: tuple[str, ...]
     image_shape: tuple[int, int, int]
     train_size: int
@@ -71,16 +73,6 @@ class Task(Protocol):
     def summarize(self, sums: dict[str, float]) -> dict[str, float]:
         """Sums over all images -> figures, such as the error in percent."""
 
-    @property
-    def settings(self) -> Any:
-        """The group `export` of the configuration."""
-
-    def signatures(self, network: Callable, stages: bool) -> dict[str, tuple[Callable, list]]:
-        """What an exported model answers: {name: (function, input specs)}, the default one first.
-
-        `network` takes prepared images and returns {"logits", "features"}, and {"stage1", ...} with `stages`.
-        """
-
     def example_images(self, count: int) -> Any:
         """At most `count` images (N, H, W, C) float32 in [0, 255] to compare artifacts on; real, always the same."""
 
@@ -88,13 +80,18 @@ class Task(Protocol):
         """The same of the training images, prepared as in validation: int8 chooses its ranges by them."""
 
 
-def load_task(config: Config) -> Task:
+def load_task(config: Config, description: Description | None = None) -> Task:
     """Makes the task that the configuration names, with its data set.
+
+    Args:
+        config: the run's configuration.
+        description: of a trained network; its preprocessing and its classes apply, and the data set has to have these
+            classes. None: of a new one.
 
     Raises:
         UserError: the data set cannot be had, or does not fit the network.
     """
     module, name = _TASKS[config.task].split(":")
-    task = getattr(importlib.import_module(module), name)(config)
+    task = getattr(importlib.import_module(module), name)(config, description)
     task.config = resolve(config, task.train_size)
     return task

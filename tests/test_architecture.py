@@ -19,10 +19,11 @@ ALLOWED = {
     "layers": set(),
     "blocks": {"layers"},
     "preprocessing": {"blocks", "description"},
-    "builder": {"blocks", "description", "preprocessing", "specs"},
+    "model": {"description", "preprocessing"},
+    "builder": {"blocks", "description", "model", "preprocessing", "specs"},
     "weights/tf_checkpoint": set(),
     "weights": {"description", "errors", "files", "specs", "weights/tf_checkpoint"},
-    "applications": {"builder", "description", "preprocessing", "specs", "weights"},
+    "applications": {"builder", "description", "model", "preprocessing", "specs", "weights"},
     "analysis/taps": set(),
     "analysis/complexity": {"analysis/taps"},
     "analysis/complexity_of_rows": {"analysis/complexity", "builder", "specs"},
@@ -42,10 +43,10 @@ ALLOWED = {
         "training",
         "weights",
     },
-    "task": {"config"},
+    "task": {"config", "description"},
     "analysis/published": {"config", "specs"},
-    "data": {"config", "errors"},
-    "runs": {"analysis/published", "config", "errors", "files", "specs", "weights"},
+    "data": {"config", "description", "errors"},
+    "runs": {"analysis/published", "config", "description", "errors", "files", "specs", "weights"},
     "training": {
         "analysis/complexity",
         "config",
@@ -57,8 +58,8 @@ ALLOWED = {
         "task",
         "weights",
     },
-    "export": {"config", "errors", "files", "task"},
-    "inference": {"data", "description", "errors", "files"},
+    "export": {"config", "description", "errors", "files", "model", "task"},
+    "inference": {"data", "description", "errors", "files", "model"},
     "classification": {"builder", "config", "data", "description", "errors", "specs", "weights"},
     "commands": {"*"},
     "__main__": {"*"},
@@ -74,6 +75,7 @@ WITHOUT_TENSORFLOW = {
     "task",
     "blocks",
     "preprocessing",
+    "model",
     "builder",
     "weights",
     "applications",
@@ -117,7 +119,8 @@ def test_imports(path):
         if top == "tensorflow":
             assert part not in WITHOUT_TENSORFLOW, f"{part} imports tensorflow"
         if part in STANDARD_LIBRARY_ONLY:
-            assert top in ("dataclasses", "difflib", "json", "keras_resnet", "typing"), f"{part} imports {top}"
+            allowed_here = ("collections", "dataclasses", "difflib", "json", "keras_resnet", "typing", "unicodedata")
+            assert top in allowed_here, f"{part} imports {top}"
         assert not (top == "official" and part != "data"), f"{part} imports tf-models-official"
 
 

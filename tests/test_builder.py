@@ -11,7 +11,7 @@ from conftest import GOLDEN
 from keras_resnet import complexity
 from keras_resnet.analysis import complexity_of_rows
 from keras_resnet.builder import build
-from keras_resnet.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD
 from keras_resnet.specs import SPECS, variant
 from keras_resnet.weights.native import assign_tensors, named_variables
 

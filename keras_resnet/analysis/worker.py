@@ -91,7 +91,7 @@ def train(study: Study, training: Training) -> None:
     folder = study.folder(training)
     folder.make()
     with locked(folder, print):
-        folder.claim(task.config)
+        folder.claim(task.config, task.description)
         folder.sweep()
         fit(task, strategy, folder)
         write_text(study.test_file(training), json.dumps(_tested(task, strategy, folder)) + "\n")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.builder import build
+from keras_resnet.builder import build_described
 from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.batches import distribute
 from keras_resnet.data.decode import decode
@@ -54,8 +54,9 @@ def predict(task, model, strategy, split: str, protocol: Protocol, scales: tuple
     | multi_scale | the whole image with its shorter side at each scale, and its mirror image | see `dense_scores` |
 
     Args:
-        task: a `Classification`.
-        model: its network, with logits; under a strategy of several replicas, built in its scope.
+        task: a `Classification`: the images.
+        model: a network with logits, whose description says how they are prepared; under a strategy of several
+            replicas, built in its scope.
         strategy: the devices.
         split: name of the split.
         protocol: which views.
@@ -64,15 +65,14 @@ def predict(task, model, strategy, split: str, protocol: Protocol, scales: tuple
     Raises:
         DataError: an image cannot be read.
     """
-    size, channels = task.image_shape[0], task.image_shape[2]
-    fraction = task.config.eval.crop_fraction
+    preparation = model.description.preparation
     if protocol == "multi_scale":
-        views = _at_scales(scales or default_scales(size), channels)
+        views = _at_scales(scales or default_scales(preparation.image_size), preparation)
         batch_size = strategy.num_replicas_in_sync  # images differ in shape
         with strategy.scope():
-            score = dense_scores(task, model)
+            score = dense_scores(model)
     else:
-        views = _single(size, fraction, channels) if protocol == "single" else _ten_crops(size, fraction, channels)
+        views = _single(preparation) if protocol == "single" else _ten_crops(preparation)
         batch_size, score = task.config.eval.batch_size, _mean_scores(model)
 
     @tf.function(reduce_retracing=True)
@@ -105,17 +105,19 @@ def _gathered(task, strategy, split, views, batch_size, step):
     return Predictions(scores[indices].astype(np.float64), labels[indices], indices)
 
 
-def _single(size, fraction, channels):
+def _single(preparation):
     def views(image, label):
-        return transforms.for_test(decode(image, channels), size, fraction)[None], label
+        return transforms.prepare(decode(image, preparation.channels), preparation)[None], label
 
     return views
 
 
-def _ten_crops(size, fraction, channels):
+def _ten_crops(preparation):
+    size, shorter = preparation.image_size, transforms.resized_side(preparation)
+
     def views(image, label):
-        shorter = tf.cast(tf.round(size / fraction), tf.int32)
-        return ten_crops(transforms.resize_shorter_side(decode(image, channels), shorter), size), label
+        pixels = decode(image, preparation.channels)
+        return ten_crops(transforms.resize_shorter_side(pixels, shorter, preparation.interpolation), size), label
 
     return views
 
@@ -128,10 +130,10 @@ def ten_crops(image, size):
     return tf.ensure_shape(tf.concat([crops, crops[:, :, ::-1]], 0), (10, size, size, image.shape[-1]))
 
 
-def _at_scales(scales, channels):
+def _at_scales(scales, preparation):
     def views(image, label):
-        pixels = decode(image, channels)
-        whole = [transforms.resize_shorter_side(pixels, scale) for scale in scales]
+        pixels = decode(image, preparation.channels)
+        whole = [transforms.resize_shorter_side(pixels, scale, preparation.interpolation) for scale in scales]
         return tuple(tf.stack([each, each[:, ::-1]]) for each in whole), label
 
     return views
@@ -148,16 +150,14 @@ def _mean_scores(model):
     return score
 
 
-def dense_scores(task, model):
+def dense_scores(model):
     """Returns what is called as (images (1, V, H, W, C), ...) of several sizes -> scores (1, classes).
 
     The fully convolutional form of Sermanet et al. 2014 and Simonyan and Zisserman 2014: the classifier is applied at
     every place of the feature map to the average of a window as large as the map of a training image, the map of
     logits is averaged, and the scores of mirror images and sizes are averaged.
     """
-    spec, channels = task.config.model.spec, task.image_shape[2]
-    mean, std = task.config.model.statistics
-    any_size = build(spec, classes=len(task.labels), input_shape=(None, None, channels), mean=mean, std=std)
+    any_size = build_described(model.description, image_size=0)
     assign_tensors(named_variables(any_size), to_tensors(named_variables(model)), "the model")
     features = keras.Model(any_size.input, any_size.get_layer("pool").input)
     classifier = any_size.get_layer("logits")

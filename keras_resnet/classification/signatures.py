@@ -1,61 +1,42 @@
 """What an exported classifier answers, as TensorFlow functions of fixed signatures."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import tensorflow as tf
 
 from keras_resnet.config import Export
 from keras_resnet.data import transforms, untrusted
+from keras_resnet.description import Description, Preparation
 
 
-@dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """How images become what the network takes: the test protocol of its weights.
+def prepare_batch(images, preparation: Preparation):
+    """images (N, H, W, C) -> (N, *image_shape) float32; images of that shape already stay as they are."""
+    size, _, channels = preparation.image_shape
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
 
-    Attributes:
-        image_shape: (H, W, C) that the network takes, H = W.
-        crop_fraction, interpolation: as in `transforms.for_test`.
-    """
+    def resized():
+        longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
+        message = f"images: expected sides above 0, one at most {untrusted.MAX_ASPECT} times the other"
+        fits = tf.debugging.Assert((shorter > 0) & (longer <= untrusted.MAX_ASPECT * shorter), [message])
+        with tf.control_dependencies([fits]):
+            stacked = tf.transpose(tf.cast(images, tf.float32), (1, 2, 0, 3))  # all share one size
+        prepared = transforms.prepare(tf.reshape(stacked, (height, width, -1)), preparation)
+        return tf.transpose(tf.reshape(prepared, (size, size, -1, channels)), (2, 0, 1, 3))
 
-    image_shape: tuple[int, int, int]
-    crop_fraction: float = 1.0
-    interpolation: str = "bilinear"
-
-    def prepare(self, pixels):
-        """pixels (H, W, C) -> (*image_shape) float32."""
-        return transforms.for_test(pixels, self.image_shape[0], self.crop_fraction, self.interpolation)
-
-    def prepare_batch(self, images):
-        """images (N, H, W, C) -> (N, *image_shape) float32; those that have this shape already stay as they are."""
-        size, _, channels = self.image_shape
-        height, width = tf.shape(images)[1], tf.shape(images)[2]
-
-        def resized():
-            longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
-            message = f"images: expected sides above 0, one at most {untrusted.MAX_ASPECT} times the other"
-            fits = tf.debugging.Assert((shorter > 0) & (longer <= untrusted.MAX_ASPECT * shorter), [message])
-            with tf.control_dependencies([fits]):
-                stacked = tf.transpose(tf.cast(images, tf.float32), (1, 2, 0, 3))  # all share one size
-            prepared = self.prepare(tf.reshape(stacked, (height, width, -1)))
-            prepared = tf.reshape(prepared, (size, size, -1, channels))
-            return tf.transpose(prepared, (2, 0, 1, 3))
-
-        fits = (height == size) & (width == size)
-        prepared = tf.cond(fits, lambda: tf.cast(images, tf.float32), resized)
-        return tf.ensure_shape(prepared, (None, *self.image_shape))
+    fits = (height == size) & (width == size)
+    prepared = tf.cond(fits, lambda: tf.cast(images, tf.float32), resized)
+    return tf.ensure_shape(prepared, (None, *preparation.image_shape))
 
 
 def classification_signatures(
-    network: Callable, *, labels: tuple[str, ...], protocol: Protocol, settings: Export, stages: bool = False
+    network: Callable, description: Description, settings: Export, stages: bool = False
 ) -> dict[str, tuple[Callable, list]]:
     """Functions and input specs by name, the default one first.
 
     Args:
         network: prepared images (N, H, W, C) float32 in [0, 255] -> {"logits": (N, classes), "features": (N, F),
             "stage1": (N, h, w, c), ...}, float32.
-        labels: a name for each class.
-        protocol: how images are made ready.
+        description: says how images are prepared and what the classes are called.
         settings: the group `export` of a configuration.
         stages: also return the outputs of the network's stages.
 
@@ -68,16 +49,19 @@ def classification_signatures(
         features: images as for predict_images -> features (N, F) float32, the average of the last feature map.
         stages: images as for predict_images -> stage1 (N, h, w, c) float32, ...
     """
-    names = tf.constant(labels)
-    top_k = settings.top_k or min(5, len(labels))
+    preparation, names = description.preparation, tf.constant(description.labels)
+    top_k = settings.top_k or min(5, len(description.labels))
     reasons = untrusted.reasons(settings.max_bytes, settings.max_pixels)
     limits = settings.max_bytes, settings.max_pixels
 
+    def prepare(pixels):
+        return transforms.prepare(pixels, preparation)
+
     def answers(images):
-        return network(protocol.prepare_batch(images))
+        return network(prepare_batch(images, preparation))
 
     def serving_default(image_bytes):
-        images, codes = untrusted.decode_all(image_bytes, protocol.prepare, protocol.image_shape, *limits)
+        images, codes = untrusted.decode_all(image_bytes, prepare, preparation.image_shape, *limits)
         status = tf.gather(tf.constant(reasons), codes)
         if settings.bad_images == "fail":
             with tf.control_dependencies([_all_readable(codes, status)]):
@@ -102,7 +86,7 @@ def classification_signatures(
         return {name: value for name, value in answers(images).items() if name.startswith("stage")}
 
     def images_of(dtype):
-        return [tf.TensorSpec([None, None, None, protocol.image_shape[2]], dtype, name="images")]
+        return [tf.TensorSpec([None, None, None, preparation.channels], dtype, name="images")]
 
     functions = {
         "serving_default": (serving_default, [tf.TensorSpec([None], tf.string, name="image_bytes")]),

@@ -8,9 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.builder import build
+from keras_resnet.builder import build_described
 from keras_resnet.classification.figures import TOP_5_FROM
-from keras_resnet.classification.signatures import Protocol, classification_signatures
 from keras_resnet.config import Config
 from keras_resnet.config.model import FLAVOUR
 from keras_resnet.data import pipeline, transforms
@@ -19,25 +18,38 @@ from keras_resnet.data.decode import decode
 from keras_resnet.data.faults import unreadable
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.mixing import mix_pairs
-from keras_resnet.errors import ConfigError
+from keras_resnet.description import Description, Preparation, different_classes
+from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 
 class Classification:
-    """The `Task` of naming an image's class."""
+    """The `Task` of naming an image's class.
+
+    Args:
+        config: the run's configuration.
+        description: of the network; default what the configuration and its data set say, for a new one.
+
+    Raises:
+        ConfigError, DataError: the configuration does not fit the data set, or this does not fit the description.
+    """
 
     monitor = ("error", "loss")
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")  # as tf.data's images are
         self.config = config
         self.images = load_image_set(config.data)
-        self.labels = self.images.labels
+        self._given = description
+        if description and not description.labels:  # weights of other publishers seldom name their classes
+            self._given = replace(description, labels=self.images.labels)
+        self.labels = self.description.labels
+        self._check_images()
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
-        side = config.data.image_size or self.images.image_shape[0] or config.model.spec.image_size
-        self.image_shape = (side, side, self.images.image_shape[2])
+        self.image_shape = self.description.preparation.image_shape
+        side = self.image_shape[0]
         if config.export.top_k and config.export.top_k > len(self.labels):
             raise ConfigError(
                 f"export.top_k: {config.export.top_k} is more than the {len(self.labels)} classes of {config.data.name}"
@@ -47,19 +59,24 @@ class Classification:
                 f"data.scales: a shorter side of {config.data.scales[0]} has no square of {side} pixels, the image_size"
             )
 
+    @property
+    def description(self) -> Description:
+        """The network, its preprocessing and its classes."""
+        return self._given or _new_description(self.config, self.images)
+
+    def _check_images(self):
+        """Raises a `DataError` where the classes or the channels of the images are not the description's."""
+        name, images, preparation = self.config.data.name, self.images, self.description.preparation
+        difference = different_classes(images.labels, self.labels)
+        if difference:
+            raise DataError(f"data.name: {name}: its classes are not the model's: {difference}")
+        if images.image_shape[0] and images.image_shape[2] != preparation.channels:  # others are decoded as needed
+            channels = f"{images.image_shape[2]} channels, the model takes {preparation.channels}"
+            raise DataError(f"data.name: {name}: its images have {channels}")
+
     def build_model(self) -> keras.Model:
         """images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
-        model = build(
-            self.config.model.spec,
-            classes=len(self.labels),
-            input_shape=self.image_shape,
-            mean=self.config.model.statistics[0],
-            std=self.config.model.statistics[1],
-        )
-        tested = {name: getattr(self.config.eval, name) for name in ("crop_fraction", "interpolation")}
-        preparation = replace(model.description.preparation, image_size=self.image_shape[0], **tested)
-        model.description = replace(model.description, preparation=preparation, labels=self.labels)
-        return model
+        return build_described(self.description)
 
     def start_from(self, model):
         """Sets the weights of `model.weights`, if it names some; returns what to tell of it."""
@@ -147,9 +164,7 @@ class Classification:
         return mix_pairs(images, targets, weights, shares), weights
 
     def _prepare(self, image, label):
-        image = decode(image, self.image_shape[2])
-        test = self.config.eval
-        return transforms.for_test(image, self.image_shape[0], test.crop_fraction, test.interpolation), label
+        return transforms.prepare(decode(image, self.image_shape[2]), self.description.preparation), label
 
     def loss(self, model, batch):
         """Cross entropy of each image (N,), and the sums of what is reported."""
@@ -179,21 +194,6 @@ class Classification:
             figures["top5_error"] = 100 * sums["wrong_top5"] / images
         return figures
 
-    @property
-    def settings(self):
-        """The group `export` of the configuration."""
-        return self.config.export
-
-    def signatures(self, network, stages=False):
-        """The exported functions, see `classification_signatures`."""
-        test = self.config.eval
-        protocol = Protocol(
-            image_shape=self.image_shape, crop_fraction=test.crop_fraction, interpolation=test.interpolation
-        )
-        return classification_signatures(
-            network, labels=self.labels, protocol=protocol, settings=self.settings, stages=stages
-        )
-
     def example_images(self, count):
         """The first validation images."""
         return self._prepared("validation", count)
@@ -210,6 +210,22 @@ class Classification:
             with contextlib.suppress(tf.errors.OpError):
                 images.append(self._prepare(*split.read(tf.constant(index)))[0].numpy())
         return np.stack(images) if images else np.zeros((0, *self.image_shape), np.float32)
+
+
+def _new_description(config, images) -> Description:
+    """What a new network will be."""
+    mean, std = config.model.statistics
+    weights = f", from {config.model.weights}" if config.model.weights else ""
+    preparation = Preparation(
+        mean=mean,
+        std=std,
+        image_size=config.data.image_size or images.image_shape[0] or config.model.spec.image_size,
+        crop_fraction=config.eval.crop_fraction,
+        interpolation=config.eval.interpolation,
+        channels=images.image_shape[2],
+    )
+    source = f"trained on {config.data.name}{weights}"
+    return Description(spec=config.model.spec, preparation=preparation, source=source, labels=images.labels)
 
 
 def _sums(losses, logits, labels, weights):

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 
+import wrapt
 from absl import flags
 
 from keras_resnet import __version__
@@ -17,6 +18,7 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
     # TensorFlow's notices on CPU features and missing GPUs would drown what the command says; without an NVIDIA driver
     # it also calls it an error that there is none.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
+    wrapt.when_imported("keras")(_set_image_defaults)
     argv = sys.argv if argv is None else argv
     if any(argument in ("--help", "-h", "--helpfull", "--helpshort") for argument in argv[1:]):
         print(usage.strip() + "\n\n" + help_text())
@@ -67,6 +69,12 @@ def exits() -> Iterator[None]:
 def notify(line: str) -> None:
     """Prints a line for the user beside what the command answers."""
     print(line, file=sys.stderr)
+
+
+def _set_image_defaults(keras):
+    """Makes commands independent of ~/.keras/keras.json: images from files are channels last and float32."""
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
 
 
 def help_text() -> str:

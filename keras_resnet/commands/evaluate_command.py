@@ -49,7 +49,7 @@ def main(positional):
         check_there(path)
 
     from keras_resnet.classification import figures, protocols, report
-    from keras_resnet.commands.runs import load_run
+    from keras_resnet.commands.runs import load_for_evaluation
     from keras_resnet.config import check_strategy
     from keras_resnet.training.strategy import make_strategy
 
@@ -57,20 +57,20 @@ def main(positional):
     members, names = [], []
     for path in positional:
         with strategy.scope():
-            run = load_run(path, CHECKPOINT.value, SET.value)
-        config = run.task.config
+            run, task = load_for_evaluation(path, CHECKPOINT.value, SET.value)
+        config = task.config
         check_strategy(config, STRATEGY.value, strategy.num_replicas_in_sync)
-        one_of("--split", SPLIT.value, run.task.sizes)
-        members.append(protocols.predict(run.task, run.model, strategy, SPLIT.value, PROTOCOL.value, scales))
-        names.append(f"{config.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
-        _check_same_images(members, run.task, path)
+        one_of("--split", SPLIT.value, task.sizes)
+        members.append(protocols.predict(task, run.model, strategy, SPLIT.value, PROTOCOL.value, scales))
+        names.append(f"{run.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
+        _check_same_images(members, task, path)
     together = protocols.ensemble(members)
     measured = figures.measure(together)
-    _print(names, run.task, measured)
+    _print(names, task, measured)
     if REPORT.value:
         about = {"networks": names, "data": config.data.name, "split": SPLIT.value, "protocol": PROTOCOL.value}
         try:
-            paths = report.write_report(REPORT.value, run.task, SPLIT.value, together, about | measured)
+            paths = report.write_report(REPORT.value, task, SPLIT.value, together, about | measured)
         except OSError as error:
             raise DiskError(f"--report={REPORT.value}: cannot be written ({error.strerror})") from None
         print("\n".join(f"  {path}" for path in paths))

@@ -1,7 +1,7 @@
 """What export.py does: read a run or weights, rebuild the network, export and verify."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_resnet.commands.entry import require_tensorflow_backend
@@ -41,7 +41,6 @@ def export(source: Source, output: str | None, plan: Plan, serving_kit: str | No
 
     what, model, provenance = _of_weights(source) if source.weights else _of_run(source)
     assert output  # checked above
-    provenance["preparation"] = asdict(model.description.preparation)
     report = export_model(what, model, output, plan, provenance, tell=lambda line: print(f"  {line}", flush=True))
     print(f"Exported {provenance['network']} ({_origin(provenance)}) as version {report['version']}\n")
     print(table(report))
@@ -73,10 +72,12 @@ def _check(source, output):
 
 
 def _of_run(source) -> tuple[Any, Any, dict]:
+    from keras_resnet.classification.exportable import ClassifierExport
     from keras_resnet.commands.runs import load_run
+    from keras_resnet.config import changed
 
-    run = load_run(source.workdir, source.checkpoint, source.settings)
-    config = run.task.config
+    run = load_run(source.workdir, source.checkpoint)
+    config = changed(run.config, source.settings)
     if not run.finished:
         print(f"WARNING: the run is not finished; exporting step {run.step:,} of {config.train.total_steps:,}")
     provenance = {
@@ -86,18 +87,39 @@ def _of_run(source) -> tuple[Any, Any, dict]:
         "checkpoint": source.checkpoint,
         "step": run.step,
     }
-    return run.task, run.model, provenance
+    images = _images_of_run(source.workdir, config, run.description)
+    return ClassifierExport(run.description, config.export, images), run.model, provenance
+
+
+def _images_of_run(workdir, config, description):
+    """The run's data set; without it the images that the run keeps, or photographs, and a line that says so."""
+    from keras_resnet.classification.exportable import Photographs
+    from keras_resnet.errors import UserError
+    from keras_resnet.runs.folder import RunFolder
+    from keras_resnet.runs.kept_images import KeptImages
+    from keras_resnet.task import load_task
+
+    local = config.model_copy(update={"data": config.data.model_copy(update={"download": False})})
+    try:
+        return load_task(local, description)
+    except UserError as error:
+        reason = str(error)
+    try:
+        images: Any = KeptImages(RunFolder(workdir).kept_images)
+        kind = "images that the run keeps"
+    except (OSError, ValueError):  # of version 0.1, or damaged
+        images = Photographs(description.preparation, "make the run's data set available")
+        kind = "parts of two photographs"
+    print(f"  {reason}\n  verifying on {kind} instead", flush=True)
+    return images
 
 
 def _of_weights(source) -> tuple[Any, Any, dict]:
-    import keras
-
     from keras_resnet.applications import assemble
-    from keras_resnet.classification.pretrained import PretrainedClassifier
+    from keras_resnet.classification.exportable import ClassifierExport, FolderImages, Photographs
     from keras_resnet.weights.loading import load_pretrained
 
     settings = _settings(source.settings)
-    keras.config.set_image_data_format("channels_last")
     try:
         pretrained = load_pretrained(source.weights)
         if not pretrained.classes:
@@ -112,8 +134,14 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
         text = str(error).splitlines()[0].removeprefix(f"{source.weights}: ")
         raise ConfigError(f"--weights={source.weights}: {text}") from None
     labels = _labels(source.labels, about.labels, pretrained.classes)
-    what = PretrainedClassifier(labels, shape, about.preparation, settings, source.images)
-    return what, model, {"network": about.spec.name, "weights": source.weights, "source": about.source}
+    description = model.description = replace(model.description, labels=labels)
+    images: Any = (
+        FolderImages(source.images, description.preparation)
+        if source.images
+        else Photographs(description.preparation, "--images=FOLDER")
+    )
+    provenance = {"network": about.spec.name, "weights": source.weights, "source": about.source}
+    return ClassifierExport(description, settings, images), model, provenance
 
 
 def _settings(assignments):

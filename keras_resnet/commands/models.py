@@ -113,7 +113,7 @@ def _of_run(name, checkpoint):
     run = load_run(name, checkpoint)
     if not run.finished:
         print(f"WARNING: {name}: the run is not finished; these are the weights of step {run.step:,}", file=sys.stderr)
-    return KerasPredictor(run.model, run.task.labels, run.model.description.preparation, name)
+    return KerasPredictor(run.model, run.description.labels, run.description.preparation, name)
 
 
 def _of_network(name, weights):

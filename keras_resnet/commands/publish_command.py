@@ -48,11 +48,11 @@ def _of_run(path):
     from keras_resnet.commands.runs import load_run
     from keras_resnet.runs.model_card import figures
 
-    folder, run = RunFolder(path), load_run(path)
+    run, folder = load_run(path), RunFolder(path)
     results = folder.read_results()
     if results is None:
         raise ConfigError(f"{path}: the run is not finished; its figures belong on the card")
-    return run.model, figures(folder, run.task, results), [folder.curves]
+    return run.model, figures(folder, run.config, run.description, results), [folder.curves]
 
 
 def _of_weights(path):

@@ -2,21 +2,18 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import keras
-
-from keras_resnet.config import Config, changed, validate
-from keras_resnet.config.data import Data
-from keras_resnet.config.groups import Eval
-from keras_resnet.config.model import Model
-from keras_resnet.config.train import Train
-from keras_resnet.errors import ConfigError
+from keras_resnet.builder import build_described
+from keras_resnet.config import Config, Train, changed, validate
+from keras_resnet.description import Description
+from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
+from keras_resnet.model import ResNetModel
 from keras_resnet.runs.checkpoints import committed, network_arrays, newest_checkpoint, read_checkpoint
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
-from keras_resnet.specs import SPECS
 from keras_resnet.task import Task, load_task
+from keras_resnet.weights.conversion import image_channels
 from keras_resnet.weights.loading import load_pretrained, set_pretrained
 from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.reading import is_safetensors
@@ -26,50 +23,87 @@ from keras_resnet.yaml_files import Located
 
 @dataclass(frozen=True)
 class Run:
-    """A network and what it was made for.
+    """A trained network. Its data set is not needed, and not looked at.
 
     Attributes:
-        task: what is learnt.
-        model: float32, with weights.
-        step: of the weights, None where no run of this package made them.
+        path: what the user named.
+        model: float32, with weights; its description says all that predictions depend on.
+        config: the run's configuration; of weights alone, the one that they are evaluated with.
+        step: of the weights; None of weights alone.
         finished: whether training is.
     """
 
-    task: Task
-    model: keras.Model
-    step: int | None
-    finished: bool
+    path: str
+    model: ResNetModel
+    config: Config
+    step: int | None = None
+    finished: bool = True
+
+    @property
+    def description(self) -> Description:
+        """The network's."""
+        return self.model.description
 
 
-def load_run(path: str, checkpoint: str = "best", assignments: tuple[str, ...] | list[str] = ()) -> Run:
-    """Rebuilds a run's network in float32 and sets its weights.
+def load_run(path: str, checkpoint: str = "best", **preparation) -> Run:
+    """Rebuilds a run's network in float32 from its description and sets its weights.
 
     Args:
-        path: the run's folder, one of the files that it keeps in weights/, or weights of any source.
+        path: the run's folder, or one of the files that it keeps in weights/.
         checkpoint: of a run's folder, "best", "last" or a step.
-        assignments: "group.key=value" on top of the run's configuration; of weights alone, "data.name=..." at least.
+        **preparation: fields of `Preparation` that replace the run's.
 
     Raises:
         ConfigError: there is no such run or checkpoint, or its weights are damaged.
     """
     try:
-        if not RunFolder(path).is_run() and not is_of_a_run(path):
-            return _weights_alone(path, assignments)
         if is_file(path):
-            config, arrays, step = _weights_file(path)
-            finished = True
+            stored, finished = _weights_file(path), True
         else:
             check_checkpoint_name(checkpoint)
             folder = RunFolder(path)
-            config = folder.read_config()
-            arrays, step = _weights(folder, checkpoint)
-            finished = folder.read_results() is not None
-        task = load_task(changed(config, assignments) if assignments else config)
-        model = task.build_model()
-        assign_tensors(named_variables(model), arrays, path)
+            stored, finished = _weights(folder, checkpoint), folder.read_results() is not None
+        description = _complete(stored, preparation)
+        model = build_described(description)
+        assign_tensors(named_variables(model), stored.arrays, path)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    return Run(task, model, step, finished)
+    return Run(path, model, stored.config, stored.step, finished)
+
+
+def load_for_evaluation(path: str, checkpoint: str, assignments: list[str]) -> tuple[Run, Task]:
+    """A run or weights of any source, and the images to evaluate them on.
+
+    Args:
+        path: a run's folder, a file that it keeps in weights/, or weights of any source.
+        checkpoint: of a run's folder.
+        assignments: "data.key=value" or "eval.key=value" on top of the run's configuration; of weights alone,
+            "data.name=..." at least.
+
+    Raises:
+        ConfigError: there are no such weights, or an assignment is of another group.
+        DataError: the data set's classes are not the network's.
+    """
+    for assignment in assignments:
+        if not assignment.startswith(("data.", "eval.")):
+            raise ConfigError(
+                f"--set={assignment}: expected a key of the group data or eval; the rest comes with the weights"
+            )
+    if not RunFolder(path).is_run() and not is_of_a_run(path):
+        return _weights_alone(path, assignments)
+    config = _config_of(path)
+    changes = changed(config, assignments)
+    run = load_run(path, checkpoint, **_changed_preparation(assignments, changes))
+    return run, load_task(changes, run.description)
+
+
+def _changed_preparation(assignments, config):
+    """What of the preprocessing the user changes for this evaluation."""
+    keys = {assignment.partition("=")[0] for assignment in assignments}
+    fields = {"data.image_size": "image_size", "eval.crop_fraction": "crop_fraction"}
+    fields |= {"eval.interpolation": "interpolation"}
+    values = {field: getattr(getattr(config, key.split(".")[0]), field) for key, field in fields.items() if key in keys}
+    return {field: value for field, value in values.items() if value is not None}
 
 
 def is_of_a_run(path: str) -> bool:
@@ -82,53 +116,73 @@ def is_of_a_run(path: str) -> bool:
 
 def _weights_alone(path, assignments):
     """The network of weights that no run of this package wrote, tested as their source says."""
-    pretrained = load_pretrained(path)
+    try:
+        pretrained = load_pretrained(path)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     for line in pretrained.assumed:
         print(f"{path}: assumed: {line}", file=sys.stderr)
-    about, preparation = pretrained.description, pretrained.description.preparation
-    if about.spec.name not in SPECS:
-        raise ConfigError(
-            f"{path}: its network is no row of keras_resnet.SPECS; load it with keras_resnet.from_weights"
-        )
     if not any(assignment.startswith("data.name=") for assignment in assignments):
         raise ConfigError(
             f"{path}: weights do not say on which images; add --set=data.name=folder:PATH, or another set"
         )
-    config = Config(
-        model=Model.of(about.spec, preparation),
-        data=Data(image_size=preparation.image_size),
-        train=Train(steps=1),
-        eval=Eval(crop_fraction=preparation.crop_fraction, interpolation=preparation.interpolation),
-    )
-    task = load_task(changed(config, assignments))
-    if pretrained.classes != len(task.labels) or (about.labels and about.labels != task.labels):
-        there = ", ".join(map(str, about.labels[:5])) or f"{pretrained.classes or 'no'} classes"
-        raise ConfigError(
-            f"{path}: is for other classes ({there}) than {task.config.data.name} ({', '.join(task.labels[:5])})"
+    if not pretrained.classes:
+        raise ConfigError(f"{path}: has no classifier, so it names no classes")
+    config = changed(Config(train=Train(steps=1)), assignments)
+    about = pretrained.description
+    preparation = replace(about.preparation, **_changed_preparation(assignments, config))
+    size = preparation.image_size or about.spec.image_size
+    preparation = replace(preparation, image_size=size, channels=pretrained.channels)
+    description = replace(about, preparation=preparation)
+    task = load_task(config, description)
+    if pretrained.classes != len(task.labels):
+        raise DataError(
+            f"{path}: is for {pretrained.classes} classes, {config.data.name} has {len(task.labels)} "
+            f"({', '.join(task.labels[:5])})"
         )
     model = task.build_model()
     set_pretrained(model, pretrained)
-    return Run(task, model, None, True)
+    return Run(path, model, config), task
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What a file or a checkpoint of a run holds; no description in checkpoints of version 0.1."""
+
+    arrays: dict
+    step: int
+    config: Config
+    description: Description | None
+
+
+def _complete(stored, preparation):
+    """The description with what files of version 0.1 do not say, and with what the user changes."""
+    description = stored.description or load_task(stored.config).description
+    if description.preparation.channels is None:
+        preparation = {"channels": image_channels(stored.arrays)} | preparation
+    return replace(description, preparation=replace(description.preparation, **preparation))
+
+
+def _config_of(path):
+    return _weights_file(path).config if is_file(path) else RunFolder(path).read_config()
 
 
 def _weights_file(path):
-    """(configuration, tensors by name, step) of a file that a run wrote."""
+    """What a file of weights that a run wrote holds."""
     metadata = read_metadata(path)
     try:
-        config, step = json.loads(metadata["config"]), int(metadata["step"])
+        values, step = json.loads(metadata["config"]), int(metadata["step"])
     except (KeyError, ValueError):
         raise ConfigError(f"{path}: does not say what it belongs to; expected a file of a run's weights/") from None
-    return validate(Located(config, {(): path}), metadata.get("keras_resnet")), read_tensors(path), step
+    config = validate(Located(values, {(): path}), metadata.get("keras_resnet"))
+    return _Stored(read_tensors(path), step, config, Description.from_metadata(metadata))
 
 
 def _weights(folder, checkpoint):
-    """(tensors of the network by name, step)."""
+    """What a run holds of a checkpoint."""
     path = {"best": folder.best_weights, "last": folder.last_weights}.get(checkpoint)
     if path and is_file(path):
-        step = read_metadata(path).get("step", "")
-        if not step.isdecimal():
-            raise ConfigError(f"{path}: is not a run's file: it does not say of which step its weights are")
-        return read_tensors(path), int(step)
+        return _weights_file(path)
     there = {str(step): path for step, path in committed(folder.checkpoints)}
     found = None
     if checkpoint == "last":  # of an unfinished run, the newest checkpoint is the last
@@ -138,4 +192,5 @@ def _weights(folder, checkpoint):
     if found is None:
         steps = ", ".join(there) or "none"
         raise ConfigError(f"--checkpoint={checkpoint}: {folder.path} has no such weights; steps there: {steps}")
-    return network_arrays(found), found.step
+    description = Description.from_json(found.description) if found.description else folder.read_description()
+    return _Stored(network_arrays(found), found.step, folder.read_config(), description)

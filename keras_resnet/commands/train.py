@@ -72,13 +72,13 @@ def train(
     if results is None:
         folder.make()
         with locked(folder, print):
-            folder.claim(task.config)
+            folder.claim(task.config, task.description)
             folder.sweep()
             if not workdir:
                 folder.point_latest()
             results = fit(task, devices, folder)
     else:
-        folder.claim(task.config)
+        folder.claim(task.config, task.description)
         if not workdir:
             folder.point_latest()
     best = results["best"]

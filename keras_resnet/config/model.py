@@ -1,12 +1,11 @@
 """The group `model`."""
 
-from dataclasses import fields
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from keras_resnet.config.fields import Group, one_of, problem
-from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Preparation
+from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Preparation, check_units
 from keras_resnet.specs import (
     SPECS,
     Activation,
@@ -89,6 +88,10 @@ class Model(Group):
             values = getattr(self, name)
             if values is not None and not 1 <= len(values) <= 4:
                 raise problem([name], f"expected a number per channel, got {list(values)}")
+            try:
+                check_units(**{"mean": None, "std": None, name: values})
+            except ValueError as error:
+                raise problem([name], str(error).removeprefix(f"{name}: ")) from None
         try:
             _ = self.spec
         except ValueError as error:
@@ -104,14 +107,6 @@ class Model(Group):
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """(mean, deviation) of images per channel, RGB in [0, 255]."""
         return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
-
-    @classmethod
-    def of(cls, spec: Spec, preparation: Preparation) -> "Model":
-        """What says a row's variant and how images are normalized for it."""
-        axes = set(cls.model_fields) & {field.name for field in fields(Spec)} - {"name"}
-        theirs = {axis: getattr(spec, axis) for axis in axes if getattr(spec, axis) != getattr(SPECS[spec.name], axis)}
-        version = {} if spec.version == SPECS[spec.name].version else {"version": spec.version}
-        return cls(name=spec.name, mean=preparation.mean, std=preparation.std, **theirs | version)
 
     def filled_in(self, spec: Spec, preparation: Preparation) -> "Model":
         """The same with what is null and what weights of one network differ in as these weights have it."""

@@ -3,10 +3,21 @@
 import tensorflow as tf
 
 from keras_resnet.data.decode import decode_crop
+from keras_resnet.description import Preparation
 
 # Principal components of ImageNet's colours (Krizhevsky et al. 2012, 4.1), RGB in [0, 1]; fb.resnet.torch's numbers.
 _COLOR_DEVIATIONS = (0.2175, 0.0188, 0.0045)
 _COLOR_COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
+
+
+def prepare(image, preparation: Preparation):
+    """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized and center-cropped as a network was tested."""
+    return for_test(image, preparation.image_shape[0], preparation.crop_fraction, preparation.interpolation)
+
+
+def resized_side(preparation: Preparation) -> int:
+    """Pixels of an image's shorter side before the crop."""
+    return round(preparation.image_shape[0] / preparation.crop_fraction)
 
 
 def for_test(image, size, crop_fraction=1.0, interpolation="bilinear"):
@@ -16,7 +27,7 @@ def for_test(image, size, crop_fraction=1.0, interpolation="bilinear"):
     "bilinear" or "bicubic" interpolation. Training's validation and the exported model both go through here. An image
     of the right size is kept as it is.
     """
-    image = resize_shorter_side(image, tf.cast(tf.round(size / crop_fraction), tf.int32), interpolation)
+    image = resize_shorter_side(image, round(size / crop_fraction), interpolation)
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     top, left = (height - size) // 2, (width - size) // 2
     return tf.ensure_shape(image[top : top + size, left : left + size], (size, size, image.shape[-1]))

@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from keras_resnet import __version__
 from keras_resnet.config import Export
+from keras_resnet.description import Description
 from keras_resnet.errors import CheckError, DiskError
 from keras_resnet.export.formats import Plan
 from keras_resnet.export.gates import file_sums, holds, outside, tolerances, write_report
@@ -34,19 +36,18 @@ class Exportable(Protocol):
     """What `export_model` needs to know of what was learnt.
 
     Attributes:
-        labels: a name for each class.
-        image_shape: (H, W, C) that the network takes.
+        description: the network, how images are prepared for it, its class names.
+        settings: the group `export` of a configuration.
     """
 
-    labels: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-
-    @property
-    def settings(self) -> Export:
-        """The group `export` of a configuration."""
+    description: Description
+    settings: Export
 
     def signatures(self, network: Callable, stages: bool) -> dict[str, tuple[Callable, list]]:
-        """What an exported model answers: {name: (function, input specs)}, the default one first."""
+        """What an exported model answers: {name: (function, input specs)}, the default one first.
+
+        `network` takes prepared images and returns {"logits", "features"}, and {"stage1", ...} with `stages`.
+        """
 
     def example_images(self, count: int) -> Any:
         """At most `count` real images (N, H, W, C) float32 in [0, 255], prepared as in testing, to compare on."""
@@ -103,41 +104,43 @@ def export_model(
 
 def _write(what, model, aside, plan, tell):
     """Writes all artifacts of the plan, and returns {"format", "precision", "path"} for each, the SavedModel first."""
-    parts = answers(model, plan.stages)
+    parts, description = answers(model, plan.stages), what.description
+    image_shape = description.preparation.image_shape
     path = os.path.join(aside, SAVED_MODEL)
     tell(f"writing SavedModel, {plan.saved_model}, {'as it is' if plan.optimize == 'none' else 'folded and frozen'}")
     frozen = None if plan.optimize == "none" else frozen_network(parts, plan.saved_model)
     signatures = what.signatures(frozen or plain_network(parts), plan.stages)
-    write_saved_model(signatures, path, what.labels, None if frozen else parts)
-    write_warmup(path, plan.batch_sizes, what.image_shape)
+    write_saved_model(signatures, path, description, None if frozen else parts)
+    write_warmup(path, plan.batch_sizes, image_shape)
     artifacts = [{"format": "saved_model", "precision": plan.saved_model, "path": path}]
     if plan.litert or plan.onnx:
         exact = frozen if frozen and plan.saved_model == "float32" else frozen_network(parts)
     if plan.litert:
         single = os.path.join(aside, "single")
-        write_single(exact, what.image_shape, single)
+        write_single(exact, image_shape, single)
         calibration = what.calibration_images(CALIBRATION) if "int8" in plan.litert else None
         os.makedirs(os.path.join(aside, "litert"))
     for precision in plan.litert:
         tell(f"writing LiteRT, {precision}")
         ending = "" if precision == "float32" else f"-{precision}"
         path = os.path.join(aside, "litert", f"version{ending}.tflite")
-        write_litert(single, path, what.labels, precision, calibration)
+        write_litert(single, path, description, precision, calibration)
         artifacts.append({"format": "litert", "precision": precision, "path": path})
     if plan.onnx:
         tell("writing ONNX, float32")
         os.makedirs(os.path.join(aside, "onnx"))
         path = os.path.join(aside, "onnx", "version.onnx")
-        write_onnx(exact, what.image_shape, path, what.labels)
+        write_onnx(exact, path, description)
         artifacts.append({"format": "onnx", "precision": "float32", "path": path})
     return artifacts
 
 
 def _write_examples(what, model, aside):
     """Real images and noise, with what the network says of them."""
-    size = 4 * int(np.prod(what.image_shape))
+    image_shape = what.description.preparation.image_shape
+    size = 4 * int(np.prod(image_shape))
     real = np.asarray(what.example_images(max(8, min(_EXAMPLES, _EXAMPLE_BYTES // size))), np.float32)
-    noise = np.random.RandomState(0).randint(0, 256, (NOISE, *what.image_shape)).astype(np.float32)
+    noise = np.random.RandomState(0).randint(0, 256, (NOISE, *image_shape)).astype(np.float32)
     images = np.concatenate([real, noise])
     logits = model.predict(images, batch_size=16, verbose=0)
     np.savez(os.path.join(aside, EXAMPLES), images=images, logits=logits, real=len(real))
@@ -148,8 +151,9 @@ def _publish(what, aside, output, plan, provenance, artifacts, requests):
         artifact |= file_sums(artifact["path"])
     report = provenance | {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "classes": len(what.labels),
-        "image_shape": list(what.image_shape),
+        "classes": len(what.description.labels),
+        "image_shape": list(what.description.preparation.image_shape),
+        "preparation": asdict(what.description.preparation),
         "optimize": plan.optimize,
         "settings": what.settings.model_dump(mode="json"),
         "warmup": {"requests": requests, "batch_sizes": list(plan.batch_sizes)},

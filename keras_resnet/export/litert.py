@@ -1,26 +1,28 @@
 """The network -> .tflite files of several precisions, of builtin operators alone."""
 
+import json
 import zipfile
 
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.description import Description
 from keras_resnet.export.quiet import quiet
 from keras_resnet.export.saved_model import labels_text
 
 
 def write_litert(
-    single: str, path: str, labels: tuple[str, ...], precision: str = "float32", calibration: np.ndarray | None = None
+    single: str, path: str, description: Description, precision: str = "float32", calibration: np.ndarray | None = None
 ) -> None:
-    """Converts a SavedModel of `write_single`; labels.txt is packed into the file.
+    """Converts a SavedModel of `write_single`; labels.txt and description.json are packed into the file.
 
     A `.tflite` file may end with a zip archive (the convention of LiteRT's metadata): any zip tool reads
-    the labels, and interpreters ignore them. Images and logits stay float32 whatever is in between.
+    them, and interpreters ignore them. Images and logits stay float32 whatever is in between.
 
     Args:
         single: the SavedModel, with the signature predict_images.
         path: of the file to write.
-        labels: a name for each class.
+        description: says how images are prepared and what the classes are called.
         precision: "float32"; "float16", weights; "dynamic", weights int8, sums float32; "int8", all of it.
         calibration: images (N, H, W, C) float32 by which "int8" chooses its ranges.
     """
@@ -41,4 +43,5 @@ def write_litert(
     with open(path, "wb") as file:
         file.write(content)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("labels.txt", labels_text(labels))
+        archive.writestr("labels.txt", labels_text(description.labels))
+        archive.writestr("description.json", json.dumps(description.to_json()))

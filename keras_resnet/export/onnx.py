@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.quiet import quiet
 
@@ -20,8 +21,8 @@ def check_onnx() -> None:
         raise ConfigError(f"--formats=onnx: {', '.join(missing)} not installed; pip install {' '.join(_PACKAGES)}")
 
 
-def write_onnx(network: Callable, image_shape: tuple[int, int, int], path: str, labels: tuple[str, ...]) -> None:
-    """Writes images (N, *image_shape) float32 -> logits, scores, with the labels as JSON in the file's metadata.
+def write_onnx(network: Callable, path: str, description: Description) -> None:
+    """Writes images (N, H, W, C) float32 -> logits, scores; labels and description are JSON in the file's metadata.
 
     Raises:
         onnx.checker.ValidationError: what came out is not valid ONNX.
@@ -34,11 +35,12 @@ def write_onnx(network: Callable, image_shape: tuple[int, int, int], path: str, 
             logits = network(images)["logits"]
             return {"logits": tf.identity(logits, name="logits"), "scores": tf.nn.softmax(logits, name="scores")}
 
-        specs = [tf.TensorSpec([None, *image_shape], tf.float32, name="images")]
+        specs = [tf.TensorSpec([None, *description.preparation.image_shape], tf.float32, name="images")]
         function = tf.function(predict_images, input_signature=specs, autograph=False)
         model, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
         for value in (*model.graph.input, *model.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "N"
-        onnx.helper.set_model_props(model, {"labels": json.dumps(labels)})
+        described = {"labels": description.labels, "description": description.to_json()}
+        onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in described.items()})
         onnx.checker.check_model(model, full_check=True)
         onnx.save_model(model, path)

@@ -1,4 +1,4 @@
-"""Signatures -> a SavedModel, with the labels beside the graph."""
+"""Signatures -> a SavedModel, with the description beside the graph."""
 
 import os
 from collections.abc import Callable
@@ -6,18 +6,21 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from keras_resnet.description import Description
+from keras_resnet.model import write_description
+
 EXTRA = "assets.extra"  # where TF Serving and others look for what is no part of the graph
 
 
 def write_saved_model(
-    signatures: dict[str, tuple[Callable, list]], path: str, labels: tuple[str, ...], model: keras.Model | None = None
+    signatures: dict[str, tuple[Callable, list]], path: str, description: Description, model: keras.Model | None = None
 ) -> None:
     """Writes {name: (function, input specs)}, the default one first.
 
     Args:
         signatures: what the model answers.
         path: the folder to make.
-        labels: a name for each class.
+        description: kept beside the graph, its labels also as labels.txt.
         model: whose variables the functions read; None where all is constant.
     """
     archive = keras.export.ExportArchive()
@@ -26,10 +29,9 @@ def write_saved_model(
     for name, (function, specs) in signatures.items():
         archive.add_endpoint(name, function, input_signature=specs)
     archive.write_out(path, verbose=False)
-    extra = os.path.join(path, EXTRA)
-    os.makedirs(extra, exist_ok=True)
-    with open(os.path.join(extra, "labels.txt"), "w", encoding="utf-8") as file:
-        file.write(labels_text(labels))
+    write_description(path, description)
+    with open(os.path.join(path, EXTRA, "labels.txt"), "w", encoding="utf-8") as file:
+        file.write(labels_text(description.labels))
 
 
 def write_single(network: Callable, image_shape: tuple[int, int, int], path: str) -> None:

@@ -1,4 +1,4 @@
-"""What lies with an exported artifact: its labels, and how images are made ready for it."""
+"""What an exported artifact says of itself: its labels, and how images are prepared for it."""
 
 import json
 import os
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from keras_resnet.description import Preparation
+from keras_resnet.description import Description, Preparation
+from keras_resnet.errors import ConfigError
+from keras_resnet.model import DESCRIPTION_FILE
 
 REPORT = "export_report.json"
 SMALL = 96  # pixels: up to here networks are tested on the whole image, from here on on its middle
@@ -56,14 +58,20 @@ def version_folder(path: str) -> str | None:
     return folder if version.isdecimal() and os.path.isdir(folder) else None
 
 
-def read_preparation(path: str, size: int | None = None) -> tuple[Preparation, int | None]:
-    """(how images are made ready for an artifact, their height and width where it is known), from its report.
+def read_preparation(path: str, size: int | None = None, packed: str | None = None) -> tuple[Preparation, int | None]:
+    """(how images are prepared for an artifact, their height and width where they are known).
 
     Args:
         path: of a SavedModel's folder, or of another artifact beside it.
         size: height and width that the artifact takes, where it says so itself.
+        packed: the description that is packed into the artifact, as JSON; else that of the SavedModel of the same
+            version, else the report of version 0.1.
     """
-    report = _report(version_folder(path))
+    folder = version_folder(path)
+    description = _description(packed, path) or _description(_read(folder, DESCRIPTION_FILE), path)
+    if description:
+        return description.preparation, size or description.preparation.image_size
+    report = _report(folder)
     if size is None:
         size = (report.get("image_shape") or [None])[0]
     said = report.get("preparation") or {}
@@ -75,10 +83,26 @@ def read_preparation(path: str, size: int | None = None) -> tuple[Preparation, i
     return Preparation(**assumed | known), size
 
 
+def _description(text, path):
+    if not text:
+        return None
+    try:
+        return Description.from_json(json.loads(text))
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _read(folder, name):
+    try:
+        with open(os.path.join(folder or "", name), encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def _report(folder):
     try:
-        with open(os.path.join(folder or "", REPORT), encoding="utf-8") as file:
-            report = json.load(file)
-    except (OSError, ValueError):
+        report = json.loads(_read(folder, REPORT) or "{}")
+    except ValueError:
         return {}
     return report if isinstance(report, dict) else {}

@@ -77,9 +77,8 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
 def prepared(pixels: np.ndarray, preparation: Preparation, size: int) -> np.ndarray:
     """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], by the same code as validation's images."""
     with tf.device("CPU:0"):
-        return transforms.for_test(
-            tf.constant(pixels), size, preparation.crop_fraction, preparation.interpolation
-        ).numpy()
+        image, crop_fraction = tf.constant(pixels), preparation.crop_fraction
+        return transforms.for_test(image, size, crop_fraction, preparation.interpolation).numpy()
 
 
 def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int) -> list[Answer]:

@@ -1,6 +1,5 @@
 """A .tflite file, run by LiteRT."""
 
-import io
 import zipfile
 
 import numpy as np
@@ -33,8 +32,9 @@ class LiteRTPredictor:
         self._output = self._run.get_output_details()["logits"]
         self.image_shape = tuple(int(size) for size in self._input["shape"][1:])
         classes = int(self._output["shape"][-1])
-        self.labels = labels_of(_packed_labels(path), path, classes)
-        self.preparation, _ = read_preparation(path, self.image_shape[0])
+        packed = _packed(path, "labels.txt")
+        self.labels = labels_of(lines(packed) if packed else None, path, classes)
+        self.preparation, _ = read_preparation(path, self.image_shape[0], _packed(path, "description.json"))
         self.max_top_k = len(self.labels)
 
     def logits(self, images):
@@ -46,12 +46,11 @@ class LiteRTPredictor:
         return answer_prepared(self, contents, top_k)
 
 
-def _packed_labels(path):
-    """The lines of labels.txt in the zip archive that the file ends with, None where there is none."""
-    with open(path, "rb") as file:
-        content = io.BytesIO(file.read())
+def _packed(path, name):
+    """A text in the zip archive that the file ends with, None where there is none."""
     try:
-        return lines(zipfile.ZipFile(content).read("labels.txt").decode())
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name).decode()
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
         return None
 

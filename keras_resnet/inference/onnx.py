@@ -42,9 +42,10 @@ class OnnxPredictor:
                 "images (N, H, W, C) of a fixed size and logits"
             )
         self.image_shape = tuple(shape[1:])
-        packed = self._session.get_modelmeta().custom_metadata_map.get("labels")  # a list, as JSON
-        self.labels = labels_of(json.loads(packed) if packed else None, path, outputs["logits"][-1])
-        self.preparation, _ = read_preparation(path, self.image_shape[0])
+        packed = self._session.get_modelmeta().custom_metadata_map  # JSON
+        labels = json.loads(packed["labels"]) if "labels" in packed else None
+        self.labels = labels_of(labels, path, outputs["logits"][-1])
+        self.preparation, _ = read_preparation(path, self.image_shape[0], packed.get("description"))
         self.max_top_k = len(self.labels)
 
     def logits(self, images):

@@ -42,14 +42,16 @@ class Checkpoint:
         arrays: variables by name.
         state: what else goes on: best figures, sums not yet reported.
         config: the run's resolved configuration.
-        averages: for each averaged variable of the network, the array that holds its moving average; None of a
-            checkpoint that version 0.1 wrote.
+        description: the network's, as JSON; empty in checkpoints of version 0.1.
+        averages: for each averaged variable of the network, the array that holds its moving average; None in
+            checkpoints of version 0.1.
     """
 
     step: int
     arrays: dict[str, np.ndarray]
     state: dict
     config: dict = field(default_factory=dict)
+    description: dict = field(default_factory=dict)
     averages: dict[str, str] | None = None
 
 
@@ -87,6 +89,7 @@ def _manifest(checkpoint, contents):
         "files": files,
         "versions": _versions(),
         "config": checkpoint.config,
+        "description": checkpoint.description,
         "averages": checkpoint.averages,
     }
     return _dump(body | {"sha256": hashlib.sha256(_dump(body)).hexdigest()})
@@ -151,8 +154,9 @@ def read_checkpoint(path: str) -> Checkpoint:
     manifest = _read_manifest(path)
     contents = {name: _proven(os.path.join(path, name), about) for name, about in manifest["files"].items()}
     arrays = unpack(contents[VARIABLES], os.path.join(path, VARIABLES))
-    state = json.loads(contents[STATE])
-    return Checkpoint(manifest["step"], arrays, state, manifest["config"], manifest.get("averages"))
+    state, description = json.loads(contents[STATE]), manifest.get("description", {})
+    averages = manifest.get("averages")
+    return Checkpoint(manifest["step"], arrays, state, manifest["config"], description, averages)
 
 
 def _read_manifest(path):

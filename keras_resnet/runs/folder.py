@@ -8,8 +8,10 @@ import subprocess
 from importlib.metadata import distributions
 
 from keras_resnet.config import Config, first_difference, load_config
-from keras_resnet.errors import ConfigError
+from keras_resnet.description import Description, different_classes
+from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file, is_remote, make_folder, names, read, remove, write_aside
+from keras_resnet.weights.tensors import read_metadata
 
 LOCKS = (".lock", ".holder.json")
 
@@ -26,7 +28,9 @@ class RunFolder:
     weights/best.safetensors  by validation; weights/last.safetensors at the end
     metrics.jsonl             a line per report, each step once
     tensorboard/  curves.png  the same as pictures
+    description.json          the network, how images are prepared for it, its class names
     examples.png              the first training images, as the network sees them
+    example_images.npz        a few images as validation prepares them, for exporting without the data set
     README.md                 the model's card, when the run is finished
     results.json              the final figures; there when the run is finished
     """
@@ -41,7 +45,9 @@ class RunFolder:
         self.metrics = os.path.join(path, "metrics.jsonl")
         self.tensorboard = os.path.join(path, "tensorboard")
         self.curves = os.path.join(path, "curves.png")
+        self.description = os.path.join(path, "description.json")
         self.examples = os.path.join(path, "examples.png")
+        self.kept_images = os.path.join(path, "example_images.npz")
         self.card = os.path.join(path, "README.md")
         self.results = os.path.join(path, "results.json")
         self.divergences = os.path.join(path, "divergences.json")
@@ -59,20 +65,24 @@ class RunFolder:
         folder, file = os.path.split(os.path.abspath(config_path))
         return os.path.join("runs", f"{os.path.basename(folder)}-{os.path.splitext(file)[0]}-*")
 
-    def claim(self, config: Config) -> None:
+    def claim(self, config: Config, description: Description) -> None:
         """Makes the folder this run's, or finds that it is; keys that may change while it goes on are written anew.
 
         Raises:
             ConfigError: it holds another run or something else, or cannot be written.
+            DataError: the run's classes are others.
         """
         if self.is_run():
             there = self.read_config()
             check_same(there, config, self)
+            check_classes(self.read_description(), description, self.path)
             if there == config or self.read_results() is not None:
                 return
         try:
             self.make()
             write_text(self.environment, json.dumps(_environment(), indent=1) + "\n")
+            if not self.is_run():
+                write_text(self.description, json.dumps(description.to_json(), indent=1) + "\n")
             write_text(self.config, config.to_yaml())
         except OSError as error:
             raise ConfigError(f"--workdir={self.path}: cannot be written ({error.strerror})") from None
@@ -100,7 +110,7 @@ class RunFolder:
     def check_free(self) -> None:
         """Raises a `ConfigError` where the folder holds neither a run nor what is left of one that was being made."""
         there = set(names(self.path))
-        ours = {"environment.json", "weights", "checkpoints", *LOCKS}
+        ours = {"environment.json", "description.json", "weights", "checkpoints", *LOCKS}
         if "config.yaml" not in there and [name for name in there - ours if ".tmp-" not in name]:
             raise ConfigError(f"--workdir={self.path}: the folder is not empty and holds no run; name another")
         if is_remote(self.path):  # shows when the configuration is written
@@ -132,6 +142,19 @@ class RunFolder:
         except (OSError, ValueError):
             return {}
         return environment if isinstance(environment, dict) else {}
+
+    def read_description(self) -> Description | None:
+        """The description of the run's network; None where version 0.1 wrote the run and evaluated nothing yet.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        try:
+            if is_file(self.description):
+                return Description.from_json(json.loads(read(self.description)))
+            return Description.from_metadata(read_metadata(self.best_weights)) if is_file(self.best_weights) else None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self.path}: the description of its network cannot be read ({error})") from None
 
     def read_results(self) -> dict | None:
         """The final figures, or None while the run is unfinished or they cannot be read."""
@@ -187,6 +210,13 @@ def continuation(folder: RunFolder, difference: str) -> str:
     if weights is None or difference.startswith(("model.", "task ", "train.seed ")):
         return ""
     return f"; there, --set=model.weights={weights} starts from its weights"
+
+
+def check_classes(there: Description | None, here: Description, path: str) -> None:
+    """Raises a `DataError` where the classes of a run, if it tells them, are not those of today's data set."""
+    difference = different_classes(here.labels, there.labels) if there else ""
+    if difference:
+        raise DataError(f"--workdir={path}: the classes of the data set are not those of the run: {difference}")
 
 
 def write_text(path: str, text: str) -> None:

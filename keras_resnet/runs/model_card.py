@@ -1,6 +1,8 @@
 """A run's README.md: the model's card, in the form that model hubs read."""
 
 from keras_resnet.analysis.published import published
+from keras_resnet.config import Config
+from keras_resnet.description import Description
 from keras_resnet.runs.folder import RunFolder, write_text
 
 
@@ -27,7 +29,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "---",
         f"# {network} on {data}",
         "",
-        figures(folder, task, results),
+        figures(folder, config, task.description, results),
         "",
         "## Use",
         "",
@@ -55,8 +57,16 @@ def card(folder: RunFolder, task, results: dict) -> str:
     return "\n".join(lines)
 
 
-def figures(folder: RunFolder, task, results: dict) -> str:
-    """What a finished run came to, as Markdown; arguments as for `card`."""
+def figures(folder: RunFolder, config: Config, description: Description, results: dict) -> str:
+    """The results of a finished run, as Markdown.
+
+    Args:
+        folder: says with which versions the run was made.
+        config: the run's.
+        description: of its network.
+        results: as in results.json.
+    """
+    sizes = [f"{size:,} {name}" for name, size in results.get("images", {}).items()]
     best, environment = results["best"], folder.read_environment()
     lines = [
         "| | last step | best |",
@@ -64,8 +74,8 @@ def figures(folder: RunFolder, task, results: dict) -> str:
         f"| step | {results['steps']:,} | {best['step']:,} |",
         *[_row(name, results["validation"][name], value) for name, value in best["validation"].items()],
         "",
-        *[f"Published: {each.error} % error, {each.protocol} ({each.source})." for each in published(task.config)],
-        f"Images: {', '.join(f'{size:,} {name}' for name, size in task.sizes.items())}; {len(task.labels)} classes.",
+        *[f"Published: {each.error} % error, {each.protocol} ({each.source})." for each in published(config)],
+        f"Images: {', '.join([*sizes, f'{len(description.labels)} classes'])}.",
         f"Training: {results['seconds']:,.0f} s at {results['images_per_second']:,.0f} images per second.",
         f"keras_resnet {environment.get('keras_resnet', '?')}, commit {environment.get('commit') or 'unknown'}, "
         f"TensorFlow {environment.get('tensorflow', '?')}, Keras {environment.get('keras', '?')}.",

@@ -25,6 +25,7 @@ def write_outcome(folder: RunFolder | None, task, state: RunState, seconds: floa
         "best": {"step": state.best["step"], "validation": state.best["figures"]},
         "images_per_second": round(state.step * config.train.batch_size / seconds, 1),
         "seconds": round(seconds, 1),
+        "images": task.sizes,
         "skipped": len(state.skipped),
         "rollbacks": rollbacks,
     }

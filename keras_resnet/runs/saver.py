@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_resnet import __version__
 from keras_resnet.config import Config, first_difference
+from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.files import free_bytes, is_file, sync_file
 from keras_resnet.runs.background import Background
@@ -22,7 +23,7 @@ from keras_resnet.runs.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from keras_resnet.runs.folder import RunFolder, continuation
+from keras_resnet.runs.folder import RunFolder, check_classes, continuation
 from keras_resnet.runs.state import RunState
 from keras_resnet.weights.native import (
     assign_tensors,
@@ -87,8 +88,9 @@ class Saver:
         self.saved = state.step
         if not self._writes:
             return
+        description = self._description.to_json() if self._description else {}
         config = self._config.model_dump(mode="json")
-        checkpoint = Checkpoint(state.step, arrays, state.to_json(), config, self._averages)
+        checkpoint = Checkpoint(state.step, arrays, state.to_json(), config, description, self._averages)
         self._bests.append(state.best.get("step", state.step))
         bests = set(self._bests)
         if best:
@@ -166,6 +168,10 @@ class Saver:
             self._restore_best(state, checkpoint)
         return state
 
+    @property
+    def _description(self):
+        return getattr(self._model, "description", None)
+
     def _check_steps(self, step):
         """Keras 3.15 miscounts steps where it does the counting; nothing that is out of step may be kept."""
         done = int(keras.ops.convert_to_numpy(self._optimizer.iterations))
@@ -181,6 +187,8 @@ class Saver:
         except ValueError as error:
             problems.append(str(error))
         found = "; ".join(problem for problem in problems if problem)
+        if checkpoint.description and self._description:
+            check_classes(Description.from_json(checkpoint.description), self._description, path)
         if found:
             helps = continuation(self._folder, difference) if difference else ""
             other = f"Move it away, or name another --workdir{helps}"

@@ -12,6 +12,7 @@ from keras_resnet.errors import DiskError, DivergenceError
 from keras_resnet.runs.dashboards import open_dashboards
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.journal import Journal
+from keras_resnet.runs.kept_images import keep_images
 from keras_resnet.runs.metrics import MetricsLog
 from keras_resnet.runs.outcome import write_outcome
 from keras_resnet.runs.pictures import draw_examples
@@ -94,6 +95,7 @@ class _Run:
                 log = MetricsLog(self.folder, step, open_dashboards(self.config, self.folder, step))
                 if not step:
                     self._draw_examples()
+                    keep_images(self.folder.kept_images, self.task)
             self._loop(log)
             self.reporter.stop()
             return self._finish()

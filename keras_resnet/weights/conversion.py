@@ -17,12 +17,14 @@ class Pretrained:
     """Weights and what they belong to.
 
     Attributes:
+        path: what the user named: a file, or a name of published weights.
         arrays: {variable's path: float32 array}.
         description: the network and how images are made ready for it.
         classes: of the classifier, None where there is none.
         assumed: what neither the tensors nor their source say.
     """
 
+    path: str
     arrays: Arrays
     description: Description
     classes: int | None
@@ -36,7 +38,7 @@ class Pretrained:
     @property
     def channels(self) -> int:
         """Of the images that the first convolution takes."""
-        return self.arrays[_first_kernel(self.arrays)].shape[2]
+        return image_channels(self.arrays)
 
 
 def convert(
@@ -78,14 +80,11 @@ def convert(
     preparation = preparation or (said.preparation if said else convention.preparation(names))
     if epsilon is not None:
         assumed = tuple(line for line in assumed if "epsilon" not in line)
+    description = said or Description(spec=spec, preparation=preparation, source=source)
     return Pretrained(
+        path=source,
         arrays=arrays,
-        description=Description(
-            spec=spec,
-            preparation=preparation,
-            source=(said and said.source) or source,
-            labels=said.labels if said else (),
-        ),
+        description=replace(description, spec=spec, preparation=preparation, source=description.source or source),
         classes=arrays["logits/kernel"].shape[-1] if "logits/kernel" in arrays else None,
         assumed=assumed,
     )
@@ -158,6 +157,11 @@ def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: s
     if first in shapes and shapes[first][2] != arrays[first].shape[2]:
         arrays[first] = adapt_channels(arrays[first], shapes[first][2], source)
     return arrays
+
+
+def image_channels(arrays: Arrays) -> int:
+    """Of the images that the first convolution takes."""
+    return arrays[_first_kernel(arrays)].shape[2]
 
 
 def _first_kernel(arrays):

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import keras
 
-from keras_resnet.description import same_network
+from keras_resnet.description import check_units, same_network
 from keras_resnet.specs import UNSEEN, Spec, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to
 from keras_resnet.weights.download import fetch
@@ -44,6 +44,7 @@ def load_pretrained(
     pretrained = convert(tensors, weights, metadata, preparation=preparation, epsilon=epsilon)
     if mean is None and std is None:
         return pretrained
+    check_units(mean, std)
     known = pretrained.description.preparation
     changed = replace(known, mean=known.mean if mean is None else mean, std=known.std if std is None else std)
     kept = tuple(line for line in pretrained.assumed if not line.startswith("images"))
@@ -95,7 +96,7 @@ def set_pretrained(model: keras.Model, pretrained: Pretrained, new_head: bool = 
     Raises:
         ValueError: the weights do not fit the model.
     """
-    source = pretrained.description.source
+    source = pretrained.path
     variables = named_variables(model)
     arrays = fit_to(pretrained, {path: tuple(variable.shape) for path, variable in variables.items()}, source)
     if new_head or "logits/kernel" not in arrays:

@@ -22,12 +22,17 @@ def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None 
             blocks, so that it loads the file strictly.
 
     Raises:
-        ValueError: that library has no such network.
+        ValueError: that library has no such network, or the model does not say which network it is.
     """
     arrays = to_tensors(named_variables(model))
     strings = {"model": model.name} | describe(model) | (metadata or {})
     if to != "keras":
-        arrays, strings = renamed_for(arrays, model.description.spec, to), {"format": "pt"} | strings
+        description = getattr(model, "description", None)
+        if description is None:
+            raise ValueError(
+                f'to="{to}": {model.name} is no model that keras_resnet built, so its layers have no names in {to}'
+            )
+        arrays, strings = renamed_for(arrays, description.spec, to), {"format": "pt"} | strings
     write_tensors(arrays, path, strings)
 
 

@@ -1,14 +1,22 @@
 """What an exported classifier answers: rows and their status, images of any size, strictness."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_resnet.classification.signatures import Protocol, classification_signatures
+from keras_resnet.classification.signatures import classification_signatures
 from keras_resnet.config import Export
-from keras_resnet.data.transforms import for_test
+from keras_resnet.data.transforms import for_test, prepare
+from keras_resnet.description import Description, Preparation
+from keras_resnet.specs import SPECS
 
-PROTOCOL = Protocol(image_shape=(8, 8, 3), crop_fraction=0.5)
+DESCRIPTION = Description(
+    spec=SPECS["cifar_resnet20"],
+    preparation=Preparation(image_size=8, channels=3, crop_fraction=0.5),
+    labels=("red", "green", "blue"),
+)
 
 
 def average_colour(images):
@@ -18,13 +26,7 @@ def average_colour(images):
 
 
 def signatures(**settings):
-    functions = classification_signatures(
-        average_colour,
-        labels=("red", "green", "blue"),
-        protocol=PROTOCOL,
-        settings=Export(**{"top_k": 2} | settings),
-        stages=True,
-    )
+    functions = classification_signatures(average_colour, DESCRIPTION, Export(**{"top_k": 2} | settings), stages=True)
     return {name: tf.function(function, input_signature=specs) for name, (function, specs) in functions.items()}
 
 
@@ -96,8 +98,8 @@ def test_bicubic_weights_are_served_bicubic():
     from PIL import Image
 
     pixels = np.random.RandomState(0).randint(0, 256, (5, 5, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
-    protocol = Protocol(image_shape=(16, 16, 3), crop_fraction=1.0, interpolation="bicubic")
+    bicubic = Preparation(image_size=16, channels=3, crop_fraction=1.0, interpolation="bicubic")
     expected = np.asarray(Image.fromarray(pixels).resize((16, 16), Image.Resampling.BICUBIC), np.float32)
-    assert np.abs(protocol.prepare(tf.constant(pixels)).numpy() - expected).max() < 2
-    bilinear = Protocol(image_shape=(16, 16, 3)).prepare(tf.constant(pixels)).numpy()
+    assert np.abs(prepare(tf.constant(pixels), bicubic).numpy() - expected).max() < 2
+    bilinear = prepare(tf.constant(pixels), replace(bicubic, interpolation="bilinear")).numpy()
     assert np.abs(bilinear - expected).max() > 5

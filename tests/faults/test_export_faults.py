@@ -151,16 +151,18 @@ def test_a_number_that_is_taken(finished_run, tmp_path):
 EXPORT = """
 import sys
 import tensorflow as tf
-from keras_resnet.classification.signatures import Protocol, classification_signatures
+from keras_resnet.classification.signatures import classification_signatures
 from keras_resnet.config import Export
+from keras_resnet.description import Description, Preparation
 from keras_resnet.export.saved_model import write_saved_model
+from keras_resnet.specs import SPECS
 def network(images):
     pooled = tf.reduce_mean(images, (1, 2))
     return {"logits": pooled / 50, "features": pooled}
-protocol = Protocol(image_shape=(64, 64, 3), crop_fraction=0.875)
+preparation = Preparation(image_size=64, channels=3, crop_fraction=0.875)
 labels = ("red", "green", "blue")
-signatures = classification_signatures(network, labels=labels, protocol=protocol, settings=Export())
-write_saved_model(signatures, sys.argv[1], labels)
+description = Description(spec=SPECS["cifar_resnet20"], preparation=preparation, labels=labels)
+write_saved_model(classification_signatures(network, description, Export()), sys.argv[1], description)
 """
 
 

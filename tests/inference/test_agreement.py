@@ -1,6 +1,7 @@
 """A run, its weights, and its exports answer alike, whatever they are kept as."""
 
 import shutil
+import zipfile
 from dataclasses import replace
 
 import keras
@@ -103,8 +104,20 @@ def test_artifacts_prepare_images_as_their_weights_do(cropped, artifact, toleran
     assert found.labels == tuple("abcdefghij"[c] for c in found.classes)
 
 
-def test_a_litert_file_alone_says_what_it_assumes(cropped, tmp_path, capsys):
+@pytest.mark.parametrize("artifact", ["litert/1.tflite", "onnx/1.onnx"])
+def test_a_file_alone_keeps_its_description(cropped, tmp_path, capsys, artifact):
+    path = shutil.copy(f"{cropped[1]}/{artifact}", tmp_path)
+    preparation = open_model(str(path)).preparation
+    assert (preparation.crop_fraction, preparation.interpolation) == (0.5, "bicubic")
+    assert not capsys.readouterr().err
+
+
+def test_a_litert_file_without_description_says_what_it_assumes(cropped, tmp_path, capsys):
     path = shutil.copy(f"{cropped[1]}/litert/1.tflite", tmp_path / "alone.tflite")
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"PK\x03\x04")])
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.txt", "\n".join("abcdefghij"))
     model = open_model(str(path))
     assert model.preparation.crop_fraction == 1
     assert model.labels == tuple("abcdefghij")

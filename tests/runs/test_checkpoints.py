@@ -136,10 +136,10 @@ def test_a_missing_average_is_an_error():
         network_arrays(of_0_1(0.9, "optimizer/sgd/a_kernel_momentum"))
     arrays = {"a/kernel": np.array(0)}
     with pytest.raises(ValueError, match=r"step 7: .*no average of a/kernel \(optimizer/sgd/a_kernel_average\)"):
-        network_arrays(Checkpoint(7, arrays, {}, {}, {"a/kernel": "optimizer/sgd/a_kernel_average"}))
+        network_arrays(Checkpoint(7, arrays, {}, averages={"a/kernel": "optimizer/sgd/a_kernel_average"}))
 
 
 def test_averages_come_back_from_the_disk(tmp_path):
     averages = {"a/kernel": "optimizer/mine/a_kernel_average"}
-    path = save_checkpoint(str(tmp_path), Checkpoint(7, {"a/kernel": np.array(0)}, {}, {}, averages))
+    path = save_checkpoint(str(tmp_path), Checkpoint(7, {"a/kernel": np.array(0)}, {}, averages=averages))
     assert read_checkpoint(path).averages == averages

@@ -1,13 +1,20 @@
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from keras_resnet import __version__
 from keras_resnet.commands.train import _started
 from keras_resnet.config import Config, Model
-from keras_resnet.errors import ConfigError
+from keras_resnet.description import Description, Preparation
+from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.runs.folder import RunFolder
+from keras_resnet.specs import SPECS
+
+DESCRIPTION = Description(
+    spec=SPECS["cifar_resnet20"], preparation=Preparation(image_size=8, channels=1), labels=("cat", "dog")
+)
 
 
 def config(**train):
@@ -22,35 +29,43 @@ def test_default_name_tells_configuration_and_hash():
 
 def test_the_same_run_claims_its_folder_again(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config())
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
+    folder.claim(config(), DESCRIPTION)
     assert folder.read_config() == config()
 
 
 def test_another_run_is_refused_by_its_first_difference(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     with pytest.raises(ConfigError, match=r"holds another run: train.seed is 0 there and 1 here"):
-        folder.claim(config(seed=1))
+        folder.claim(config(seed=1), DESCRIPTION)
+
+
+def test_a_run_of_other_classes_is_refused(tmp_path):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config(), DESCRIPTION)
+    assert folder.read_description() == DESCRIPTION
+    with pytest.raises(DataError, match=r'are not those of the run: "cat", "hound" \(2\), not "cat", "dog" \(2\)'):
+        folder.claim(config(), replace(DESCRIPTION, labels=("cat", "hound")))
 
 
 def test_keys_that_change_no_weight_may_change(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     for train in ({"log_every": 7}, {"log_every": 7, "keep_checkpoints": 5}, {"wandb_project": "mine"}):
-        folder.claim(config(**train))
+        folder.claim(config(**train), DESCRIPTION)
         assert folder.read_config() == config(**train)
     (tmp_path / "run" / "results.json").write_text('{"steps": 1, "validation": {}, "best": {}, "seconds": 1}')
-    folder.claim(config(log_every=9))
+    folder.claim(config(log_every=9), DESCRIPTION)
     assert folder.read_config() == config(wandb_project="mine")  # as it was finished
 
 
 @pytest.mark.parametrize("train", [{"checkpoint_every": 2}, {"eval_every": 2}, {"ema_decay": 0.5}, {"patience": 2}])
 def test_keys_that_may_change_a_weight_may_not_change(tmp_path, train):
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     with pytest.raises(ConfigError, match=f"holds another run: train.{next(iter(train))} is "):
-        folder.claim(config(**train))
+        folder.claim(config(**train), DESCRIPTION)
     assert folder.read_config() == config()
 
 
@@ -59,16 +74,16 @@ def test_keys_that_may_change_a_weight_may_not_change(tmp_path, train):
 )
 def test_a_refusal_names_weights_that_are_there(tmp_path, there, named):
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     for name in there:
         (tmp_path / "run" / "weights" / f"{name}.safetensors").touch()
     helps = f"; there, --set=model.weights={folder.path}/weights/{named}.safetensors starts from its weights"
     with pytest.raises(ConfigError) as caught:
-        folder.claim(config(batch_size=64))
+        folder.claim(config(batch_size=64), DESCRIPTION)
     assert str(caught.value).endswith("or leave --workdir out" + (helps if named else ""))
     for other in (config(seed=1), config().model_copy(update={"model": Model(name="resnet50")})):
         with pytest.raises(ConfigError, match=r"or leave --workdir out$"):
-            folder.claim(other)
+            folder.claim(other, DESCRIPTION)
 
 
 def test_a_refusal_says_how_to_resume_on_a_folder_that_was_moved(tmp_path, monkeypatch):
@@ -79,15 +94,15 @@ def test_a_refusal_says_how_to_resume_on_a_folder_that_was_moved(tmp_path, monke
 
     os.mkdir("new photos")
     folder = RunFolder("run")
-    folder.claim(on("photos"))
+    folder.claim(on("photos"), DESCRIPTION)
     with pytest.raises(ConfigError) as caught:
-        folder.claim(on("new photos"))
+        folder.claim(on("new photos"), DESCRIPTION)
     refusal, _, command = str(caught.value).rpartition(": ")
     assert refusal.endswith("; if photos was moved, leave data.name as it was and link it")
     subprocess.run(command, shell=True, check=True)
     assert os.path.samefile("photos", "new photos")
     with pytest.raises(ConfigError, match=r"or leave --workdir out$"):  # it is there: another set
-        folder.claim(on("new photos"))
+        folder.claim(on("new photos"), DESCRIPTION)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +116,7 @@ def test_a_refusal_says_how_to_resume_on_a_folder_that_was_moved(tmp_path, monke
 def test_an_unknown_key_of_another_version_is_no_mistake(tmp_path, there, line):
     """Nobody mistyped it: no suggestion, but which version knows it."""
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     written = (tmp_path / "run" / "config.yaml").read_text().replace(*there)
     (tmp_path / "run" / "config.yaml").write_text(written)
     number = 1 + [each.strip() for each in written.splitlines()].index(there[1])
@@ -121,25 +136,25 @@ def test_an_unknown_key_of_another_version_is_no_mistake(tmp_path, there, line):
 @pytest.mark.parametrize("environment", ["", "[]", "{}"])
 def test_a_folder_that_lost_its_versions_is_read(tmp_path, environment):
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     (tmp_path / "run" / "environment.json").write_text(environment)
     assert folder.read_config() == config()
 
 
 def test_a_configuration_that_is_written_again_says_by_which_version(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     (tmp_path / "run" / "environment.json").write_text('{"keras_resnet": "0.0.9"}')
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     assert folder.read_environment()["keras_resnet"] == "0.0.9"
-    folder.claim(config(log_every=7))
+    folder.claim(config(log_every=7), DESCRIPTION)
     assert folder.read_environment()["keras_resnet"] == __version__
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ConfigError, match="not empty and holds no run"):
-        RunFolder(str(tmp_path)).claim(config())
+        RunFolder(str(tmp_path)).claim(config(), DESCRIPTION)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(ConfigError, match="no run lies there"):
         RunFolder(str(tmp_path)).read_config()
@@ -150,14 +165,14 @@ def test_what_is_left_of_a_claim_is_claimed(tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "environment.json").write_text("{}")
     (tmp_path / "config.yaml.tmp-7").write_text("tas")
-    RunFolder(str(tmp_path)).claim(config())
+    RunFolder(str(tmp_path)).claim(config(), DESCRIPTION)
     assert RunFolder(str(tmp_path)).read_config() == config()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[]"])
 def test_damaged_results_mean_unfinished(tmp_path, text):
     folder = RunFolder(str(tmp_path))
-    folder.claim(config())
+    folder.claim(config(), DESCRIPTION)
     (tmp_path / "results.json").write_text(text)
     assert folder.read_results() is None
 
@@ -165,13 +180,13 @@ def test_damaged_results_mean_unfinished(tmp_path, text):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
-        RunFolder(str(tmp_path / "file" / "run")).claim(config())
+        RunFolder(str(tmp_path / "file" / "run")).claim(config(), DESCRIPTION)
 
 
 def test_latest_is_a_link(tmp_path):
     for name in ("one", "two"):
         folder = RunFolder(str(tmp_path / name))
-        folder.claim(config())
+        folder.claim(config(), DESCRIPTION)
         folder.point_latest()
     assert os.path.realpath(tmp_path / "latest") == str(tmp_path / "two")
 

@@ -27,7 +27,7 @@ def test_a_better_evaluation_while_the_last_one_is_being_written(tmp_path, monke
     monkeypatch.setattr(module, "write_tensors", slowly)
     config = Config.model_validate({"train": {"steps": 9}})
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config)
+    folder.make()
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     optimizer = keras.optimizers.SGD()
     optimizer.build(model.trainable_variables)
@@ -49,7 +49,7 @@ def test_averages_are_found_whatever_the_optimizer_is_called(tmp_path, strategie
     strategy = strategies[replicas]
     config = Config.model_validate({"train": {"steps": 9, "ema_decay": 0.75}})
     folder = RunFolder(str(tmp_path / "run"))
-    folder.claim(config)
+    folder.make()
     with strategy.scope():
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.BatchNormalization()])
         optimizer = getattr(keras.optimizers, kind)(0.5, name="mine", use_ema=True, ema_momentum=0.75)

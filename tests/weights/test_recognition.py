@@ -88,7 +88,7 @@ def test_a_file_that_says_another_network_than_its_tensors_is_refused():
     wide = replace(model.description, spec=replace(model.description.spec, widths=(16, 32, 10**6)))
     with pytest.raises(ValueError, match=r"a file: says that its network has widths=\(16, 32, 1000000\), its tensors"):
         convert(arrays, "a file", wide.to_metadata())
-    with pytest.raises(ValueError, match="what it says of its network cannot be read"):
+    with pytest.raises(ValueError, match="a file: the description of its network cannot be read"):
         convert(arrays, "a file", metadata | {"spec": "[1, 2]"})
 
 

@@ -1,0 +1,134 @@
+"""What an exported classifier answers, and the images that its artifacts are compared on."""
+
+import glob
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.classification.signatures import classification_signatures
+from keras_resnet.config import Export
+from keras_resnet.data import transforms
+from keras_resnet.data.decode import decode
+from keras_resnet.description import Description, Preparation
+from keras_resnet.errors import ConfigError, DataError
+
+_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+
+
+class ExampleImages(Protocol):
+    """Real images, prepared for a network; a `Classification` provides those of its data set."""
+
+    def example_images(self, count: int) -> np.ndarray:
+        """At most `count` images (N, H, W, C) float32 in [0, 255], on which artifacts are compared."""
+
+    def calibration_images(self, count: int) -> np.ndarray:
+        """At most `count` other images, from which int8 takes its ranges."""
+
+
+class ClassifierExport:
+    """A classifier as `export_model` takes it.
+
+    Args:
+        description: the network, how images are prepared for it, and its class names.
+        settings: the group `export` of a configuration.
+        images: what artifacts are compared on.
+
+    Raises:
+        ConfigError: `settings.top_k` is more than there are classes.
+    """
+
+    def __init__(self, description: Description, settings: Export, images: ExampleImages):
+        classes = len(description.labels)
+        if settings.top_k and settings.top_k > classes:
+            raise ConfigError(f"export.top_k: {settings.top_k} is more than the {classes} classes of the network")
+        self.description, self.settings = description, settings
+        self.example_images, self.calibration_images = images.example_images, images.calibration_images
+
+    def signatures(self, network: Callable, stages: bool = False):
+        """The exported functions, see `classification_signatures`."""
+        return classification_signatures(network, self.description, self.settings, stages)
+
+
+class FolderImages:
+    """Images anywhere in a folder.
+
+    Args:
+        folder: `--images` of the user.
+        preparation: how they are prepared.
+
+    Raises:
+        ConfigError: there is no such folder.
+        DataError: it holds no images.
+    """
+
+    def __init__(self, folder: str, preparation: Preparation):
+        self._files, self._preparation = _files_of(folder), preparation
+
+    def example_images(self, count):
+        """Every second image of the folder."""
+        return self._prepared(self._files[::2], count)
+
+    def calibration_images(self, count):
+        """The other images of the folder."""
+        return self._prepared(self._files[1::2] or self._files, count)
+
+    def _prepared(self, paths, count):
+        images = []
+        for path in paths[:count]:
+            try:
+                pixels = decode(tf.io.read_file(path), self._preparation.image_shape[2])
+            except tf.errors.OpError:
+                continue  # others are as good
+            images.append(transforms.prepare(pixels, self._preparation).numpy())
+        if not images:
+            raise DataError(f"--images: not one of {len(paths)} images can be decoded, {paths[0]} for one")
+        return np.stack(images)
+
+
+class Photographs:
+    """Parts of scikit-learn's two photographs.
+
+    Args:
+        preparation: how they are prepared.
+        how: what a user does to have better ones.
+    """
+
+    def __init__(self, preparation: Preparation, how: str):
+        self._preparation, self._how = preparation, how
+
+    def example_images(self, count):
+        """At most 64 squares from a fixed seed."""
+        from sklearn.datasets import load_sample_images
+
+        random, photographs = np.random.RandomState(0), load_sample_images().images
+        channels, parts = self._preparation.image_shape[2], []
+        for i in range(min(count, 64)):
+            photograph = photographs[i % 2]
+            side = random.randint(100, min(photograph.shape[:2]))
+            top, left = (random.randint(0, size - side) for size in photograph.shape[:2])
+            part = photograph[top : top + side, left : left + side]
+            if channels != 3:
+                part = np.repeat(part.mean(2, keepdims=True), channels, 2)
+            parts.append(transforms.prepare(tf.constant(part), self._preparation).numpy())
+        return np.stack(parts)
+
+    def calibration_images(self, count):
+        """None: two photographs are too few to take ranges from.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(f"--precision=int8: needs a hundred images or more to take ranges from: {self._how}")
+
+
+def _files_of(folder):
+    if not os.path.isdir(folder):
+        raise ConfigError(f"--images={folder}: is no folder")
+    names = sorted(glob.glob(os.path.join(glob.escape(folder), "**", "*"), recursive=True))
+    paths = [name for name in names if name.lower().endswith(_ENDINGS)]
+    if not paths:
+        raise DataError(f"--images={folder}: holds no JPEG, PNG, GIF or BMP files")
+    return paths

@@ -1,0 +1,54 @@
+"""The Keras model that `build` and the constructors return: an ordinary functional model with a description."""
+
+import json
+import os
+
+import keras
+
+from keras_resnet.description import Description
+from keras_resnet.preprocessing import Preprocessing
+
+DESCRIPTION_FILE = os.path.join("assets.extra", "description.json")  # in a SavedModel
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class ResNetModel(keras.Model):
+    """A functional `keras.Model` that knows its network, preprocessing and classes, wherever Keras copies it.
+
+    Attributes:
+        description: the `Description`; kept in the first layer, which `.keras` files, clones and pickles keep.
+    """
+
+    @property
+    def description(self) -> Description:
+        """What the model is."""
+        return self._carrier.description
+
+    @description.setter
+    def description(self, description):
+        self._carrier.description = description
+
+    @property
+    def _carrier(self):
+        for layer in self.layers:
+            if isinstance(layer, Preprocessing):
+                return layer
+        raise AttributeError(f"{self.name} has no layer that carries a description")
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
+        """Exports as `keras.Model.export` does; a SavedModel keeps the description in assets.extra/description.json."""
+        super().export(filepath, format=format, verbose=verbose, input_signature=input_signature, **kwargs)
+        if format == "tf_saved_model":
+            write_description(os.fspath(filepath), self.description)
+
+    def get_build_config(self):
+        """Adds a hint: Keras's error in a process without this package ends with what this returns."""
+        return (super().get_build_config() or {}) | {"hint": "to load this model: import keras_resnet"}
+
+
+def write_description(saved_model: str, description: Description) -> None:
+    """Writes a description into a SavedModel's folder, where `read_description` of an export finds it."""
+    path = os.path.join(saved_model, DESCRIPTION_FILE)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(description.to_json(), file, indent=1)
