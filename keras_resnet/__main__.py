@@ -39,7 +39,8 @@ def main() -> None:
             raise ConfigError(f'unknown command "{name}"; {suggest(name, COMMANDS)}')
 
         entry.main(unknown, [sys.argv[0]])
-    module = importlib.import_module(f"keras_resnet.commands.{name.replace('-', '_')}_command")
+    with entry.exits():
+        module = importlib.import_module(f"keras_resnet.commands.{name.replace('-', '_')}_command")
     entry.main(module.main, [f"{sys.argv[0]} {name}", *sys.argv[2:]], usage=module.__doc__ or "")
 
 

@@ -2,9 +2,21 @@
 
 import difflib
 
+INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: what ends a command and is no `UserError`
+
 
 class UserError(Exception):
-    """Something that the user can mend. Its message is one line: what, the value received, what is allowed."""
+    """Something that the user can mend. Its message is one line: what, the value received, what is allowed.
+
+    Attributes:
+        exit_code: of the command that it ends; every kind has its own.
+    """
+
+    exit_code: int
+
+
+class CheckError(UserError):
+    """A check that does not hold, such as an exported artifact that differs from its network."""
 
     exit_code = 1
 

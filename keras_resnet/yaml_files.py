@@ -3,6 +3,7 @@
 import io
 import os
 from dataclasses import dataclass, field
+from functools import reduce
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -30,11 +31,16 @@ class Located:
         return self.marks.get(path, "configuration")
 
 
-def read_yaml(path: str, _seen: tuple[str, ...] = ()) -> Located:
-    """Reads a file and whatever its `extends:` names, relative to it; its own keys win.
+def read_yaml(path: str) -> Located:
+    """Reads a file and whatever its `extends:` names, relative to it; its own keys win. Errors as `read_layers`."""
+    return reduce(merge, read_layers(path))
+
+
+def read_layers(path: str, _seen: tuple[str, ...] = ()) -> list[Located]:
+    """Reads a file and whatever its `extends:` names, relative to it, the lowest file first.
 
     Raises:
-        ConfigError: the file cannot be read, is not plain YAML, or extends itself.
+        ConfigError: a file cannot be read, is not plain YAML, or extends itself.
     """
     real = os.path.realpath(path)
     if real in _seen:
@@ -42,13 +48,13 @@ def read_yaml(path: str, _seen: tuple[str, ...] = ()) -> Located:
     located = _parse(_read_text(path), path)
     base = located.value.pop("extends", None)
     if base is None:
-        return located
+        return [located]
     if not isinstance(base, str):
         raise ConfigError(f"{located.mark(['extends'])}: extends: expected the name of a file, got {base!r}")
     base_path = os.path.join(os.path.dirname(path), base)
     if not os.path.isfile(base_path):
         raise ConfigError(f"{located.mark(['extends'])}: extends: no file {base_path}")
-    return merge(read_yaml(base_path, (*_seen, real)), located)
+    return [*read_layers(base_path, (*_seen, real)), located]
 
 
 def read_yaml_value(text: str, where: str):

@@ -10,7 +10,7 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from keras_resnet.config import load_config
-from keras_resnet.errors import ConfigError, DataError, DiskError, DivergenceError, LostWorkerError
+from keras_resnet.errors import INTERNAL_ERROR, ConfigError, DataError, DiskError, DivergenceError, LostWorkerError
 from keras_resnet.training.cluster import check_cluster, in_slurm
 
 
@@ -41,7 +41,9 @@ def test_kubernetes_workers_find_each_other(manifest, monkeypatch):
 
 def test_kubernetes_gives_up_where_a_restart_cannot_help(manifest):
     final = manifest[1]["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
-    assert final == [error.exit_code for error in (ConfigError, DataError, DivergenceError, DiskError)]
+    assert final == [error.exit_code for error in (ConfigError, DataError, DivergenceError, DiskError)] + [
+        INTERNAL_ERROR
+    ]
     assert LostWorkerError.exit_code not in final
 
 
@@ -57,7 +59,7 @@ def test_kubernetes_command_is_one(manifest, cli):
 CLUSTER = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
 
 
-@pytest.mark.parametrize(("code", "again"), [(0, False), (2, False), (4, False), (6, True), (143, True)])
+@pytest.mark.parametrize(("code", "again"), [(0, False), (2, False), (4, False), (6, True), (70, False), (143, True)])
 def test_slurm_queues_again_what_another_start_helps(tmp_path, code, again):
     (tmp_path / "srun").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/ran\nexit {code}\n')
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/requeued\n')

@@ -61,7 +61,7 @@ def probe_run(study: Study, training: Training, probe: Callable[[Any], Any]) -> 
     for step, path in sorted(committed(folder.checkpoints)):
         if step % (config.train.checkpoint_every or 1):  # a signal ended a process there
             continue
-        assign_tensors(named_variables(model), network_arrays(read_checkpoint(path).arrays), path)
+        assign_tensors(named_variables(model), network_arrays(read_checkpoint(path)), path)
         steps.append(step)
         found.append(probe(model))
     return {"steps": steps, "found": found, "loss": study.curve(training, "train/loss"), "diverged": diverged}

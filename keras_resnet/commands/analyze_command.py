@@ -15,7 +15,8 @@ from absl import flags
 from keras_resnet.analysis.analyses import ANALYSES, load_analysis
 from keras_resnet.analysis.runner import make
 from keras_resnet.analysis.study import Study, Training
-from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands.entry import notify, require_tensorflow_backend
+from keras_resnet.config import load_config
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.specs import CIFAR_DEPTHS
 
@@ -43,6 +44,7 @@ def main(positional):
     """Makes one analysis or all; returns 1 where a check does not hold."""
     require_tensorflow_backend()
     names = _names(positional)
+    load_config(CONFIG.value, _assignments(), notify)
     study = Study(CONFIG.value, WORKDIR.value, _assignments(), _depths(), _whole("seeds", SEEDS.value))
     study.config_of(Training("cifar_resnet20"))  # what is wrong with the recipe shows now
     analyses = {name: load_analysis(name) for name in names}

@@ -1,21 +1,20 @@
 """How every command starts and ends: absl flags in, one line per mistake of the user's, an exit code out."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 
 import wrapt
 from absl import flags
 
-from keras_resnet.errors import ConfigError, Stopped, UserError, suggest
+from keras_resnet import __version__
+from keras_resnet.errors import INTERNAL_ERROR, ConfigError, Stopped, UserError, suggest
 
 
 def main(command: Callable[[list[str]], int | None], argv: list[str] | None = None, usage: str = "") -> None:
-    """Parses flags, runs `command(positional arguments)` and exits with its code (None is 0).
-
-    A `UserError` is printed as one line, an interrupt ends with 130; anything else is a defect of this
-    package and keeps its traceback.
-    """
+    """Parses flags, runs `command(positional arguments)` and exits with its code (None is 0)."""
     # TensorFlow's notices on CPU features and missing GPUs would drown what the command says; without an NVIDIA driver
     # it also calls it an error that there is none.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
@@ -24,7 +23,7 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
     if any(argument in ("--help", "-h", "--helpfull", "--helpshort") for argument in argv[1:]):
         print(usage.strip() + "\n\n" + help_text())
         sys.exit(0)
-    try:
+    with exits():
         try:
             positional = flags.FLAGS(argv)[1:]
         except flags.Error as error:
@@ -34,6 +33,17 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
         code = command(positional)
         sys.stdout.flush()
         sys.exit(code)
+
+
+@contextlib.contextmanager
+def exits() -> Iterator[None]:
+    """Turns what ends a command into its exit code.
+
+    A `UserError` is printed as one line, an interrupt ends with 130. Anything else is an internal error: it keeps its
+    traceback, says where to report it, and ends with `INTERNAL_ERROR`.
+    """
+    try:
+        yield
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(stopped.exit_code)
@@ -46,6 +56,19 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        print(
+            f"internal error of keras_resnet {__version__}: please report it in the project's issue tracker, with the "
+            "command, the lines above, and the environment.json of the run, if there is one",
+            file=sys.stderr,
+        )
+        sys.exit(INTERNAL_ERROR)
+
+
+def notify(line: str) -> None:
+    """Prints a line for the user beside what the command answers."""
+    print(line, file=sys.stderr)
 
 
 def _set_image_defaults(keras):

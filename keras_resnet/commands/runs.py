@@ -1,10 +1,11 @@
 """A run's network with its weights, or a network of weights alone, ready to be evaluated or exported."""
 
+import json
 import sys
 from dataclasses import dataclass, replace
 
 from keras_resnet.builder import build_described
-from keras_resnet.config import Config, Train, changed
+from keras_resnet.config import Config, Train, changed, validate
 from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
@@ -17,6 +18,7 @@ from keras_resnet.weights.loading import load_pretrained, set_pretrained
 from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.reading import is_safetensors
 from keras_resnet.weights.tensors import read_metadata, read_tensors
+from keras_resnet.yaml_files import Located
 
 
 @dataclass(frozen=True)
@@ -169,9 +171,10 @@ def _weights_file(path):
     """What a file of weights that a run wrote holds."""
     metadata = read_metadata(path)
     try:
-        config, step = Config.model_validate_json(metadata["config"]), int(metadata["step"])
+        values, step = json.loads(metadata["config"]), int(metadata["step"])
     except (KeyError, ValueError):
         raise ConfigError(f"{path}: does not say what it belongs to; expected a file of a run's weights/") from None
+    config = validate(Located(values, {(): path}), metadata.get("keras_resnet"))
     return _Stored(read_tensors(path), step, config, Description.from_metadata(metadata))
 
 
@@ -190,4 +193,4 @@ def _weights(folder, checkpoint):
         steps = ", ".join(there) or "none"
         raise ConfigError(f"--checkpoint={checkpoint}: {folder.path} has no such weights; steps there: {steps}")
     description = Description.from_json(found.description) if found.description else folder.read_description()
-    return _Stored(network_arrays(found.arrays), found.step, folder.read_config(), description)
+    return _Stored(network_arrays(found), found.step, folder.read_config(), description)

@@ -3,7 +3,7 @@
 import glob
 import os
 
-from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands import entry
 from keras_resnet.config import check_strategy, load_config
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
@@ -30,8 +30,8 @@ def train(
     Raises:
         UserError: the configuration, the folder or the data do not allow it.
     """
-    require_tensorflow_backend()
-    config = load_config(config_path, assignments)
+    entry.require_tensorflow_backend()
+    config = load_config(config_path, assignments, notify=entry.notify)
     check_strategy(config, strategy, virtual_devices)
     if virtual_devices and strategy != "mirrored":
         raise ConfigError(f"--virtual_devices={virtual_devices}: is for --strategy=mirrored, got --strategy={strategy}")
@@ -87,6 +87,8 @@ def train(
     print(f"  best         {_figures(best['validation'])} at step {best['step']:,}")
     for name, path in (("weights", folder.best_weights), ("curves", folder.curves), ("metrics", folder.metrics)):
         print(f"  {name:<11}  {path}")
+    if finished:
+        print(f"\nTo train it further: --workdir=NEW --set=model.weights={folder.last_weights}")
     print(f"\nNext: python export.py --workdir={folder.path} --output=exports/{config.model.name}")
 
 

@@ -17,9 +17,10 @@ def one_of(allowed):
     return AfterValidator(check)
 
 
-def problem(at, text):
-    """What a validator raises where the keys `at`, below its group, do not fit."""
-    return PydanticCustomError("at", "{problem}", {"at": at, "problem": text})
+def problem(at, text, beside=None):
+    """What a validator raises where the keys `at`, below its group, do not fit, or not with the keys `beside`."""
+    context = {"at": at, "problem": text} | ({"beside": beside} if beside else {})
+    return PydanticCustomError("at", "{problem}", context)
 
 
 class Group(BaseModel):

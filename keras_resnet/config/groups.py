@@ -1,12 +1,11 @@
 """A whole configuration, typed, with every default."""
 
-import hashlib
-import json
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from keras_resnet.config.data import Data
+from keras_resnet.config.digests import digest
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.config.model import Model
 from keras_resnet.config.train import Recovery, Train
@@ -77,9 +76,9 @@ class Config(Group):
         return self
 
     def digest(self) -> str:
-        """Eight hexadecimal digits that differ when anything in the configuration does."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        """Eight hexadecimal digits that differ when anything in the configuration does, in every later version too."""
+        defaults = Config(train=Train(steps=1))
+        return digest(self.model_dump(mode="json"), defaults.model_dump(mode="json"))
 
     def to_yaml(self) -> str:
         """The configuration with every default written out, as `load_config` reads it."""

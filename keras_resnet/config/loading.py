@@ -1,28 +1,39 @@
 """Configuration files and assignments -> `Config`, and what is wrong with them in one line."""
 
 import json
+from collections.abc import Callable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from keras_resnet import __version__
 from keras_resnet.config.data import IMAGE_SETS
 from keras_resnet.config.groups import Config
+from keras_resnet.config.layers import stack
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.specs import SPECS
-from keras_resnet.yaml_files import Located, merge, read_yaml, read_yaml_value
+from keras_resnet.yaml_files import Located, read_layers, read_yaml_value
 
 
-def load_config(path: str, assignments: tuple[str, ...] | list[str] = ()) -> Config:
+def load_config(
+    path: str,
+    assignments: tuple[str, ...] | list[str] = (),
+    notify: Callable[[str], None] = lambda line: None,
+    writer: str | None = None,
+) -> Config:
     """Reads a YAML file, what it extends, and "group.key=value" assignments on top, and checks the whole once.
+
+    Args:
+        path: the file.
+        assignments: each wins over the file and over those before it.
+        notify: receives a line for each key that gives way to another key, such as train.epochs to train.steps.
+        writer: the version of this package that wrote the file, where one did and it is known.
 
     Raises:
         ConfigError: anything is wrong; one line with file, line, key, value and what is allowed.
     """
-    located = read_yaml(path)
-    for assignment in assignments:
-        located = merge(located, _assigned(assignment))
-    return validate(located)
+    return validate(stack([*read_layers(path), *map(_assigned, assignments)], notify), writer)
 
 
 def changed(config: Config, assignments: tuple[str, ...] | list[str]) -> Config:
@@ -31,10 +42,8 @@ def changed(config: Config, assignments: tuple[str, ...] | list[str]) -> Config:
     Raises:
         ConfigError: as `load_config`.
     """
-    located = Located(config.model_dump(mode="json"))
-    for assignment in assignments:
-        located = merge(located, _assigned(assignment))
-    return validate(located)
+    layers = [Located(config.model_dump(mode="json")), *map(_assigned, assignments)]
+    return validate(stack(layers, notify=lambda line: None))
 
 
 def _assigned(assignment):
@@ -48,8 +57,8 @@ def _assigned(assignment):
     return Located(value, {path[:i]: "--set" for i in range(1, len(path) + 1)})
 
 
-def validate(located: Located) -> Config:
-    """Turns what was read into a `Config`.
+def validate(located: Located, writer: str | None = None) -> Config:
+    """Turns what was read into a `Config`; `writer` is as for `load_config`.
 
     Raises:
         ConfigError: the first thing that is wrong, in one line.
@@ -57,15 +66,23 @@ def validate(located: Located) -> Config:
     try:
         return Config.model_validate(located.value)
     except ValidationError as error:
-        raise ConfigError(_one_line(error.errors(), located)) from None
+        other = writer if writer != __version__ else None
+        raise ConfigError(_one_line(error.errors(), located, other)) from None
 
 
-def _one_line(errors, located):
+def _one_line(errors, located, other_version):
     first = min(errors, key=lambda error: error["type"] == "missing")
-    path = [part for part in first["loc"] if isinstance(part, str) and part not in ("float", "int", "str")]
-    path += (first.get("ctx") or {}).get("at", [])
-    where = located.mark(path)
-    line = f"{where}: {'.'.join(path) or 'file'}: {_problem(first, path)}"
+    group = [part for part in first["loc"] if isinstance(part, str) and part not in ("float", "int", "str")]
+    context = first.get("ctx") or {}
+    path = group + context.get("at", [])
+    line = f"{located.mark(path)}: {'.'.join(path) or 'file'}: "
+    if other_version:  # where it is no mistake of the user's, nothing that was meant can be suggested
+        problem = "unknown key" if first["type"] == "extra_forbidden" else _problem(first, path)
+        return line + f"{problem}; written by keras_resnet {other_version}; this is {__version__}"
+    line += _problem(first, path)
+    if "beside" in context:
+        other = group + context["beside"]
+        line += f" ({'.'.join(other)} is in {located.mark(other)})"
     return line + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
 
 

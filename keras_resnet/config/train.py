@@ -93,8 +93,8 @@ class Train(Group):
     @model_validator(mode="after")
     def _length(self):
         if (self.steps is None) == (self.epochs is None):
-            given = "neither" if self.steps is None else "both"
-            raise problem(["steps"], f"give one of train.steps and train.epochs, got {given}")
+            given, beside = ("neither", None) if self.steps is None else ("both", ["epochs"])
+            raise problem(["steps"], f"give one of train.steps and train.epochs, got {given}", beside)
         if list(self.drops) != sorted(self.drops):
             raise problem(["drops"], "expected growing fractions")
         if self.warmup_rate is not None and not self.warmup_steps:

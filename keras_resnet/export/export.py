@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras_resnet import __version__
 from keras_resnet.config import Export
 from keras_resnet.description import Description
-from keras_resnet.errors import DiskError, UserError
+from keras_resnet.errors import CheckError, DiskError
 from keras_resnet.export.formats import Plan
 from keras_resnet.export.gates import file_sums, holds, outside, tolerances, write_report
 from keras_resnet.export.graph import answers, frozen_network, plain_network
@@ -81,7 +81,7 @@ def export_model(
         The report, with "version" and the path of every artifact.
 
     Raises:
-        UserError: an artifact does not agree with the model; nothing is published then.
+        CheckError: an artifact does not load or does not agree with the model; nothing is published then.
         ConfigError, DiskError: the folder cannot be written.
     """
     check_free(output, plan.version)
@@ -98,7 +98,7 @@ def export_model(
             artifact |= measured | {"tolerance": tolerance, "holds": holds(measured["parity"], tolerance)}
         wrong = [outside(artifact) for artifact in artifacts if not artifact["holds"]]
         if wrong:
-            raise UserError(f"{output}: not published, an artifact differs from the network: {'; '.join(wrong)}")
+            raise CheckError(f"{output}: not published, an artifact differs from the network: {'; '.join(wrong)}")
         return _publish(what, aside, output, plan, provenance, artifacts, found["warmup_requests"])
 
 

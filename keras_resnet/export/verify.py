@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 
 EXAMPLES = "examples.npz"  # images, logits of the network, and how many of the images are real
 BATCHES = (1, 8)  # of the measurements
@@ -26,14 +27,20 @@ def verify_in_child(folder: str, artifacts: list[dict]) -> dict:
         {"artifacts": [{"parity", "latency_ms", "images_per_second", "operators"}, ...], "warmup_requests": n}.
 
     Raises:
-        RuntimeError: an artifact does not load there, or a warm-up request fails; the message is the child's.
+        CheckError: an artifact does not load there, or a warm-up request fails.
+        RuntimeError: the child fails by a defect of its own; the message is the child's.
     """
+    from keras_resnet.errors import CheckError  # not at the top: the child has no such package
+
     job = json.dumps({"examples": os.path.join(folder, EXAMPLES), "artifacts": artifacts})
     child = subprocess.run(
         [sys.executable, "-I", os.path.abspath(__file__), job], capture_output=True, text=True, check=False
     )
+    if child.returncode == 1:
+        reason = child.stderr.strip().splitlines()[-1]
+        raise CheckError(f"not published, an artifact fails in a process without this package: {reason}")
     if child.returncode:
-        raise RuntimeError(f"the exported artifacts do not load in a process of their own:\n{child.stderr}")
+        raise RuntimeError(f"the process that verifies artifacts ended with {child.returncode}:\n{child.stderr}")
     return json.loads(child.stdout.splitlines()[-1])
 
 
@@ -47,18 +54,27 @@ def main(job):
         images, expected, real = examples["images"], examples["logits"], int(examples["real"])
     found, requests = [], 0
     for artifact in job["artifacts"]:
-        logits, operators = _LOADERS[artifact["format"]](artifact["path"])
-        actual = np.concatenate([logits(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK)])
-        found.append(
-            {
-                "parity": _parity(actual, expected, real),
-                "operators": dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
-            }
-            | _speed(logits, images)
-        )
-        if artifact["format"] == "saved_model":
-            requests = replay(artifact["path"])
+        try:
+            measured, count = _measured(artifact, images, expected, real)
+        except Exception as error:  # whatever a runtime raises for a file that it does not take
+            sys.exit(f"{artifact['path']}: {type(error).__name__}: {' '.join(str(error).split())}")
+        found.append(measured)
+        requests += count
     print(json.dumps({"artifacts": found, "warmup_requests": requests}))
+
+
+def _measured(artifact, images, expected, real):
+    """(what was found, warm-up requests that were answered) of one artifact."""
+    import numpy as np
+
+    logits, operators = _LOADERS[artifact["format"]](artifact["path"])
+    actual = np.concatenate([logits(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK)])
+    found = {
+        "parity": _parity(actual, expected, real),
+        "operators": dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
+    }
+    requests = replay(artifact["path"]) if artifact["format"] == "saved_model" else 0
+    return found | _speed(logits, images), requests
 
 
 def _parity(actual, expected, real):
@@ -165,4 +181,8 @@ def replay(path):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except Exception:
+        traceback.print_exc()
+        sys.exit(70)  # keras_resnet.errors.INTERNAL_ERROR; 1 is an artifact that fails

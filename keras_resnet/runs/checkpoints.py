@@ -43,6 +43,8 @@ class Checkpoint:
         state: what else goes on: best figures, sums not yet reported.
         config: the run's resolved configuration.
         description: the network's, as JSON; empty in checkpoints of version 0.1.
+        averages: for each averaged variable of the network, the array that holds its moving average; None in
+            checkpoints of version 0.1.
     """
 
     step: int
@@ -50,6 +52,7 @@ class Checkpoint:
     state: dict
     config: dict = field(default_factory=dict)
     description: dict = field(default_factory=dict)
+    averages: dict[str, str] | None = None
 
 
 def save_checkpoint(folder: str, checkpoint: Checkpoint) -> str:
@@ -87,6 +90,7 @@ def _manifest(checkpoint, contents):
         "versions": _versions(),
         "config": checkpoint.config,
         "description": checkpoint.description,
+        "averages": checkpoint.averages,
     }
     return _dump(body | {"sha256": hashlib.sha256(_dump(body)).hexdigest()})
 
@@ -151,7 +155,8 @@ def read_checkpoint(path: str) -> Checkpoint:
     contents = {name: _proven(os.path.join(path, name), about) for name, about in manifest["files"].items()}
     arrays = unpack(contents[VARIABLES], os.path.join(path, VARIABLES))
     state, description = json.loads(contents[STATE]), manifest.get("description", {})
-    return Checkpoint(manifest["step"], arrays, state, manifest["config"], description)
+    averages = manifest.get("averages")
+    return Checkpoint(manifest["step"], arrays, state, manifest["config"], description, averages)
 
 
 def _read_manifest(path):
@@ -202,8 +207,25 @@ def newest_checkpoint(folder: str, warn: Callable[[str], None]) -> Checkpoint | 
     return None
 
 
-def network_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Of a checkpoint's arrays, the network's as it is tested: averages in place of what is averaged."""
+def network_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """The network's arrays as it is tested: moving averages in place of what is averaged.
+
+    Raises:
+        ValueError: the run averages its weights, and the checkpoint holds no average of one.
+    """
+    arrays = checkpoint.arrays
     network = {name: value for name, value in arrays.items() if not name.startswith(("optimizer/", "random/"))}
-    averages = {name: f"optimizer/sgd/{name.replace('/', '_')}_average" for name in network}  # as Keras calls them
-    return {name: arrays.get(averages[name], value) for name, value in network.items()}
+    averages = _averages_by_name(arrays, network) if checkpoint.averages is None else checkpoint.averages
+    decay = checkpoint.config.get("train", {}).get("ema_decay", 0)
+    missing = [f"{name} ({average})" for name, average in averages.items() if average not in arrays]
+    if missing or (decay and not averages):
+        what = missing[0] if missing else "any variable"
+        raise ValueError(f"the checkpoint of step {checkpoint.step}: train.ema_decay is {decay}, no average of {what}")
+    return network | {name: arrays[average] for name, average in averages.items()}
+
+
+def _averages_by_name(arrays, network):
+    """Of a checkpoint of 0.1: Keras names an average after its variable, within the scope of the optimizer's name."""
+    held = {name.rpartition("/")[2]: name for name in arrays if name.startswith("optimizer/")}
+    found = {name: held.get(f"{name.replace('/', '_')}_average") for name in network}
+    return {name: average for name, average in found.items() if average}

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 from importlib.metadata import distributions
 
@@ -65,20 +66,23 @@ class RunFolder:
         return os.path.join("runs", f"{os.path.basename(folder)}-{os.path.splitext(file)[0]}-*")
 
     def claim(self, config: Config, description: Description) -> None:
-        """Makes the folder this run's, or finds that it is.
+        """Makes the folder this run's, or finds that it is; keys that may change while it goes on are written anew.
 
         Raises:
             ConfigError: it holds another run or something else, or cannot be written.
             DataError: the run's classes are others.
         """
         if self.is_run():
-            check_same(self.read_config(), config, self.path)
+            there = self.read_config()
+            check_same(there, config, self)
             check_classes(self.read_description(), description, self.path)
-            return
+            if there == config or self.read_results() is not None:
+                return
         try:
             self.make()
             write_text(self.environment, json.dumps(_environment(), indent=1) + "\n")
-            write_text(self.description, json.dumps(description.to_json(), indent=1) + "\n")
+            if not self.is_run():
+                write_text(self.description, json.dumps(description.to_json(), indent=1) + "\n")
             write_text(self.config, config.to_yaml())
         except OSError as error:
             raise ConfigError(f"--workdir={self.path}: cannot be written ({error.strerror})") from None
@@ -125,11 +129,19 @@ class RunFolder:
         """The resolved configuration of the run.
 
         Raises:
-            ConfigError: the folder holds no run.
+            ConfigError: the folder holds no run, or that of a version whose keys this one does not know.
         """
         if not self.is_run():
             raise ConfigError(f"--workdir={self.path}: no run lies there (there is no {self.config})")
-        return load_config(self.config)
+        return load_config(self.config, writer=self.read_environment().get("keras_resnet"))
+
+    def read_environment(self) -> dict:
+        """The versions with which the configuration was written, if the folder still tells them."""
+        try:
+            environment = json.loads(read(self.environment))
+        except (OSError, ValueError):
+            return {}
+        return environment if isinstance(environment, dict) else {}
 
     def read_description(self) -> Description | None:
         """The description of the run's network; None where version 0.1 wrote the run and evaluated nothing yet.
@@ -174,13 +186,30 @@ def check_checkpoint_name(name: str) -> None:
         raise ConfigError(f'--checkpoint={name}: expected "best", "last" or a step, such as 1000')
 
 
-def check_same(there: Config, here: Config, path: str) -> None:
-    """Raises a `ConfigError` that names the first key in which two configurations differ."""
+def check_same(there: Config, here: Config, folder: RunFolder) -> None:
+    """Raises a `ConfigError` that names the first key in which two configurations differ, and what to do instead."""
     difference = first_difference(there.model_dump(), here.model_dump())
     if difference:
-        raise ConfigError(
-            f"--workdir={path}: holds another run: {difference}; name another folder, or leave --workdir out"
-        )
+        other = "name another folder, or leave --workdir out"
+        helps = _moved(there.data.name, here.data.name) or continuation(folder, difference)
+        raise ConfigError(f"--workdir={folder.path}: holds another run: {difference}; {other}{helps}")
+
+
+def _moved(there, here):
+    """How to resume on images whose folder is gone, if `here` may be the same one."""
+    (kind, _, path), (kind_here, _, path_here) = there.partition(":"), here.partition(":")
+    if there == here or kind != kind_here or not path or os.path.exists(path):
+        return ""
+    link = f"ln -s {shlex.quote(os.path.abspath(path_here))} {shlex.quote(path)}"
+    return f"; if {path} was moved, leave data.name as it was and link it: {link}"
+
+
+def continuation(folder: RunFolder, difference: str) -> str:
+    """The end of a refusal to resume with another recipe: how to train the run's weights with it, if it has any."""
+    weights = next((path for path in (folder.last_weights, folder.best_weights) if is_file(path)), None)
+    if weights is None or difference.startswith(("model.", "task ", "train.seed ")):
+        return ""
+    return f"; there, --set=model.weights={weights} starts from its weights"
 
 
 def check_classes(there: Description | None, here: Description, path: str) -> None:

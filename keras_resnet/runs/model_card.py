@@ -1,11 +1,8 @@
 """A run's README.md: the model's card, in the form that model hubs read."""
 
-import json
-
 from keras_resnet.analysis.published import published
 from keras_resnet.config import Config
 from keras_resnet.description import Description
-from keras_resnet.files import read
 from keras_resnet.runs.folder import RunFolder, write_text
 
 
@@ -70,7 +67,7 @@ def figures(folder: RunFolder, config: Config, description: Description, results
         results: as in results.json.
     """
     sizes = [f"{size:,} {name}" for name, size in results.get("images", {}).items()]
-    best, environment = results["best"], _environment(folder)
+    best, environment = results["best"], folder.read_environment()
     lines = [
         "| | last step | best |",
         "|---|---|---|",
@@ -95,12 +92,3 @@ def _row(name, last, best):
 
 def _figure(name, value):
     return f"{value:.2f} %" if name.endswith("error") else f"{value:.4f}"
-
-
-def _environment(folder):
-    """The versions that the run began with, if the folder still tells them."""
-    try:
-        environment = json.loads(read(folder.environment))
-    except (OSError, ValueError):
-        return {}
-    return environment if isinstance(environment, dict) else {}

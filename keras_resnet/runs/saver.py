@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_resnet import __version__
 from keras_resnet.config import Config, first_difference
 from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError, DiskError
@@ -22,7 +23,7 @@ from keras_resnet.runs.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from keras_resnet.runs.folder import RunFolder, check_classes
+from keras_resnet.runs.folder import RunFolder, check_classes, continuation
 from keras_resnet.runs.state import RunState
 from keras_resnet.weights.native import (
     assign_tensors,
@@ -63,6 +64,7 @@ class Saver:
         if len(named) != len(optimizer.variables):
             raise ValueError("two variables of the optimizer share a path, and cannot be told apart by name")
         self._variables = named_variables(model) | random_states(model) | named
+        self._averages = _averages(model, self._optimizer)
         self._background = Background()
         self.saved: int | None = None  # the step of the newest checkpoint that was begun
         self._owed: Checkpoint | None = None  # whose best weights are not written yet, or could not be
@@ -88,7 +90,7 @@ class Saver:
             return
         description = self._description.to_json() if self._description else {}
         config = self._config.model_dump(mode="json")
-        checkpoint = Checkpoint(state.step, arrays, state.to_json(), config, description)
+        checkpoint = Checkpoint(state.step, arrays, state.to_json(), config, description, self._averages)
         self._bests.append(state.best.get("step", state.step))
         bests = set(self._bests)
         if best:
@@ -178,7 +180,8 @@ class Saver:
 
     def _check_ours(self, checkpoint):
         path = os.path.join(self._folder.checkpoints, f"step-{checkpoint.step:08d}")
-        problems = [first_difference(checkpoint.config, self._config.model_dump(mode="json"))]
+        difference = first_difference(checkpoint.config, self._config.model_dump(mode="json"))
+        problems = [difference]
         try:
             check_tensors(self._variables, checkpoint.arrays, "its variables")
         except ValueError as error:
@@ -187,7 +190,9 @@ class Saver:
         if checkpoint.description and self._description:
             check_classes(Description.from_json(checkpoint.description), self._description, path)
         if found:
-            raise ConfigError(f"{path}: a checkpoint of another run: {found}. Move it away, or name another --workdir")
+            helps = continuation(self._folder, difference) if difference else ""
+            other = f"Move it away, or name another --workdir{helps}"
+            raise ConfigError(f"{path}: a checkpoint of another run: {found}. {other}")
 
     def _restore_best(self, state, checkpoint):
         """The best weights as the checkpoint knows them: a crash may have come between the two."""
@@ -197,7 +202,7 @@ class Saver:
         try:
             if best != checkpoint.step:
                 checkpoint = read_checkpoint(os.path.join(self._folder.checkpoints, f"step-{best:08d}"))
-            self._write_weights(self._folder.best_weights, network_arrays(checkpoint.arrays), best)
+            self._write_weights(self._folder.best_weights, network_arrays(checkpoint), best)
         except (ValueError, OSError) as error:
             self._warn(
                 f"the best weights, of step {best}, are lost; the next ones that are tested count as it ({error})"
@@ -213,12 +218,12 @@ class Saver:
     def _write_best(self):
         """The weights of the best evaluation, also where an earlier try failed."""
         if self._owed:
-            self._write_weights(self._folder.best_weights, network_arrays(self._owed.arrays), self._owed.step)
+            self._write_weights(self._folder.best_weights, network_arrays(self._owed), self._owed.step)
             self._owed = None
 
     def _write_weights(self, path, arrays, step):
         config = self._config.model_dump_json()
-        strings = {"network": self._config.model.name, "step": str(step), "config": config}
+        strings = {"network": self._config.model.name, "step": str(step), "config": config, "keras_resnet": __version__}
         write_tensors(arrays, path, strings | describe(self._model))
 
     def _guarded(self, act, must=False):
@@ -241,6 +246,14 @@ class Saver:
 
     def _bytes(self):
         return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in self._variables.values())
+
+
+def _averages(model, optimizer):
+    """{variable of the network: array of a checkpoint} of what is averaged; Keras relates the two by name alone."""
+    if not optimizer.use_ema:
+        return {}
+    arrays = {variable.name: f"optimizer/{variable.path}" for variable in optimizer.variables}
+    return {each.path: arrays[f"{each.path.replace('/', '_')}_average"] for each in model.trainable_variables}
 
 
 def _size(count):

@@ -9,9 +9,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 
 import numpy as np
 
+from keras_resnet.errors import INTERNAL_ERROR
 from keras_resnet.weights.tensors import read_tensors
 
 OLDEST = (2, 10)  # before it, `weights_only` could be made to run code (CVE-2025-32434, CVE-2026-24747)
@@ -32,6 +34,8 @@ def read_torch_file(path: str) -> dict[str, np.ndarray]:
             child = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN)
         except subprocess.TimeoutExpired:
             raise ValueError(f"{path}: could not be read within {WITHIN} seconds") from None
+        if child.returncode == INTERNAL_ERROR:
+            raise RuntimeError(f"{path}: the process that reads it failed:\n{child.stderr}")
         if child.returncode or not os.path.exists(target):
             said = (child.stderr.strip().splitlines() or [f"the process ended with {child.returncode}"])[-1]
             raise ValueError(f"{path}: {said}")
@@ -61,4 +65,8 @@ def main(source: str, target: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except Exception:  # what the file is to blame for has ended the process by a line
+        traceback.print_exc()
+        sys.exit(INTERNAL_ERROR)

@@ -18,6 +18,9 @@ def die(study):
 
 def refuse(study):
     raise ConfigError("the file says nonsense")
+
+def break_down(study):
+    raise KeyError("nobody foresaw this")
 """
 
 
@@ -52,3 +55,11 @@ def test_a_process_that_the_system_killed_is_named_with_what_helps(study):
     ) as raised:
         make(study, [Measurement("probe:die")], 1)
     assert raised.value.exit_code == 137
+
+
+def test_a_defect_in_a_worker_is_no_mistake_of_the_user_s(study):
+    """It is raised as what it is, so that the command ends with the code of internal errors."""
+    with pytest.raises(RuntimeError, match=r"ended with \d+; .*worker-0\.log says why"):
+        make(study, [Measurement("probe:break_down")], 1)
+    with open(f"{study.workdir}/worker-0.log") as log:
+        assert "KeyError: 'nobody foresaw this'" in log.read()

@@ -282,11 +282,24 @@ def test_a_checkpoint_of_the_first_format_is_read(checkpoint, figure):
 
 
 def test_a_checkpoint_is_tested_as_its_run_tested_it(whole_run, checkpoint):
-    """Averaged weights are found by name; weights/last.safetensors took them from the network."""
+    """Averaged weights are found in the checkpoint; weights/last.safetensors took them from the network."""
     last = read_tensors(str(whole_run / "weights" / "last.safetensors"))
-    arrays = read_checkpoint(str(checkpoint)).arrays
-    found = network_arrays(arrays)
+    read = read_checkpoint(str(checkpoint))
+    arrays, found = read.arrays, network_arrays(read)
     assert set(found) == set(last)
     for name, value in last.items():
         np.testing.assert_array_equal(found[name], value)
     assert not np.array_equal(arrays["stem_conv/kernel"], last["stem_conv/kernel"])
+
+
+def test_a_checkpoint_with_loss_scaling_is_tested_as_its_run_tested_it(tmp_path):
+    flags = ("--set=train.precision=mixed_float16", "--set=train.steps=10", "--set=train.eval_every=5")
+    process = train(tmp_path / "run", "--strategy=mirrored", "--virtual_devices=2", *flags)
+    assert process.returncode == 0, process.stderr
+    last = read_tensors(str(tmp_path / "run" / "weights" / "last.safetensors"))
+    read = newest_checkpoint(str(tmp_path / "run" / "checkpoints"), pytest.fail)
+    found = network_arrays(read)
+    assert set(found) == set(last)
+    for name, value in last.items():
+        np.testing.assert_array_equal(found[name], value)
+    assert not np.array_equal(read.arrays["stem_conv/kernel"], last["stem_conv/kernel"])

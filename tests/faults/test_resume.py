@@ -12,6 +12,10 @@ import pytest
 from conftest import ROOT
 from faults_rig import LONG, differences, train
 
+from keras_resnet.config import load_config
+from keras_resnet.runs.metrics import read_metrics
+from keras_resnet.weights.tensors import read_tensors
+
 KILLS = 20 if LONG else 1
 SECONDS = 6.0  # that a run takes, about
 
@@ -92,6 +96,37 @@ def test_killed_where_it_hurts(whole_run, tmp_path, figure, window, points):
     assert process.returncode == 0, process.stderr
     assert differences(whole_run, folder) == []
     figure("R3", f"{window}: {len(points)} kills, bit-identical")
+
+
+def test_another_log_every_changes_no_weight(whole_run, tmp_path):
+    """Killed between two lines of metrics.jsonl, resumed with lines at other steps: each step counts in one line."""
+    folder = tmp_path / "run"
+    assert train(folder, fault_at="runs.metrics:MetricsLog.write:after:9:kill").returncode == -signal.SIGKILL
+    process = train(folder, "--set=train.log_every=7", "--set=train.keep_checkpoints=3")
+    assert process.returncode == 0, process.stderr
+    assert load_config(str(folder / "config.yaml")).train.log_every == 7
+    for name in ("best", "last"):  # their strings hold the configuration
+        one, other = (read_tensors(str(run / "weights" / f"{name}.safetensors")) for run in (folder, whole_run))
+        assert all(one[each].tobytes() == other[each].tobytes() for each in one.keys() | other.keys())
+    assert set(differences(whole_run, folder)) == {
+        "metrics.jsonl",
+        "weights/best.safetensors",
+        "weights/last.safetensors",
+    }
+    lines, expected = (read_metrics(str(run / "metrics.jsonl")) for run in (folder, whole_run))
+    assert validations(lines) == validations(expected)
+    assert {35, 42, 48} <= {line["step"] for line in lines if "train/loss" in line}
+    assert total(lines) == pytest.approx(total(expected), rel=1e-6)
+
+
+def validations(lines):
+    return [(line["step"], line["validation/loss"]) for line in lines if "validation/loss" in line]
+
+
+def total(lines):
+    """The training loss of all steps, from the means between lines."""
+    means = [(line["step"], line["train/loss"]) for line in lines if "train/loss" in line]
+    return sum(mean * (step - former) for (step, mean), (former, _) in zip(means, [(0, 0.0), *means], strict=False))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -7,6 +7,7 @@ from keras_resnet.errors import ConfigError
 from keras_resnet.runs.checkpoints import (
     Checkpoint,
     committed,
+    network_arrays,
     newest_checkpoint,
     prune,
     read_checkpoint,
@@ -108,3 +109,37 @@ def test_no_folder_no_checkpoint(tmp_path):
     assert newest_checkpoint(str(tmp_path / "none"), warn=pytest.fail) is None
     with pytest.raises(ValueError, match="none"):
         read_checkpoint(str(tmp_path / "none"))
+
+
+def of_0_1(decay, *names):
+    """A checkpoint that does not say where its averages are."""
+    arrays = {name: np.array(i) for i, name in enumerate(("a/kernel", "a/moving_mean", "random/0", *names))}
+    return Checkpoint(7, arrays, {}, {"train": {"ema_decay": decay}})
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "loss_scale/sgd", "another"])
+def test_averages_of_0_1_are_found_by_their_variables_name(optimizer):
+    """Whatever the optimizer is called; 0.1 knew "sgd" alone and else took the raw weights without a word."""
+    found = network_arrays(
+        of_0_1(0.9, f"optimizer/{optimizer}/a_kernel_momentum", f"optimizer/{optimizer}/a_kernel_average")
+    )
+    assert {name: int(value) for name, value in found.items()} == {"a/kernel": 4, "a/moving_mean": 1}
+
+
+def test_without_averaging_the_weights_are_taken_as_they_are():
+    found = network_arrays(of_0_1(0.0, "optimizer/sgd/a_kernel_momentum"))
+    assert {name: int(value) for name, value in found.items()} == {"a/kernel": 0, "a/moving_mean": 1}
+
+
+def test_a_missing_average_is_an_error():
+    with pytest.raises(ValueError, match=r"step 7: train.ema_decay is 0.9, no average of any variable"):
+        network_arrays(of_0_1(0.9, "optimizer/sgd/a_kernel_momentum"))
+    arrays = {"a/kernel": np.array(0)}
+    with pytest.raises(ValueError, match=r"step 7: .*no average of a/kernel \(optimizer/sgd/a_kernel_average\)"):
+        network_arrays(Checkpoint(7, arrays, {}, averages={"a/kernel": "optimizer/sgd/a_kernel_average"}))
+
+
+def test_averages_come_back_from_the_disk(tmp_path):
+    averages = {"a/kernel": "optimizer/mine/a_kernel_average"}
+    path = save_checkpoint(str(tmp_path), Checkpoint(7, {"a/kernel": np.array(0)}, {}, averages=averages))
+    assert read_checkpoint(path).averages == averages

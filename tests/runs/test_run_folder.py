@@ -1,10 +1,12 @@
 import os
+import subprocess
 from dataclasses import replace
 
 import pytest
 
+from keras_resnet import __version__
 from keras_resnet.commands.train import _started
-from keras_resnet.config import Config
+from keras_resnet.config import Config, Model
 from keras_resnet.description import Description, Preparation
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.runs.folder import RunFolder
@@ -45,6 +47,108 @@ def test_a_run_of_other_classes_is_refused(tmp_path):
     assert folder.read_description() == DESCRIPTION
     with pytest.raises(DataError, match=r'are not those of the run: "cat", "hound" \(2\), not "cat", "dog" \(2\)'):
         folder.claim(config(), replace(DESCRIPTION, labels=("cat", "hound")))
+
+
+def test_keys_that_change_no_weight_may_change(tmp_path):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config(), DESCRIPTION)
+    for train in ({"log_every": 7}, {"log_every": 7, "keep_checkpoints": 5}, {"wandb_project": "mine"}):
+        folder.claim(config(**train), DESCRIPTION)
+        assert folder.read_config() == config(**train)
+    (tmp_path / "run" / "results.json").write_text('{"steps": 1, "validation": {}, "best": {}, "seconds": 1}')
+    folder.claim(config(log_every=9), DESCRIPTION)
+    assert folder.read_config() == config(wandb_project="mine")  # as it was finished
+
+
+@pytest.mark.parametrize("train", [{"checkpoint_every": 2}, {"eval_every": 2}, {"ema_decay": 0.5}, {"patience": 2}])
+def test_keys_that_may_change_a_weight_may_not_change(tmp_path, train):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config(), DESCRIPTION)
+    with pytest.raises(ConfigError, match=f"holds another run: train.{next(iter(train))} is "):
+        folder.claim(config(**train), DESCRIPTION)
+    assert folder.read_config() == config()
+
+
+@pytest.mark.parametrize(
+    ("there", "named"), [((), None), (("best",), "best"), (("best", "last"), "last")], ids=["none", "best", "last"]
+)
+def test_a_refusal_names_weights_that_are_there(tmp_path, there, named):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config(), DESCRIPTION)
+    for name in there:
+        (tmp_path / "run" / "weights" / f"{name}.safetensors").touch()
+    helps = f"; there, --set=model.weights={folder.path}/weights/{named}.safetensors starts from its weights"
+    with pytest.raises(ConfigError) as caught:
+        folder.claim(config(batch_size=64), DESCRIPTION)
+    assert str(caught.value).endswith("or leave --workdir out" + (helps if named else ""))
+    for other in (config(seed=1), config().model_copy(update={"model": Model(name="resnet50")})):
+        with pytest.raises(ConfigError, match=r"or leave --workdir out$"):
+            folder.claim(other, DESCRIPTION)
+
+
+def test_a_refusal_says_how_to_resume_on_a_folder_that_was_moved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def on(path):
+        return Config.model_validate({"data": {"name": f"folder:{path}"}, "train": {"steps": 1}})
+
+    os.mkdir("new photos")
+    folder = RunFolder("run")
+    folder.claim(on("photos"), DESCRIPTION)
+    with pytest.raises(ConfigError) as caught:
+        folder.claim(on("new photos"), DESCRIPTION)
+    refusal, _, command = str(caught.value).rpartition(": ")
+    assert refusal.endswith("; if photos was moved, leave data.name as it was and link it")
+    subprocess.run(command, shell=True, check=True)
+    assert os.path.samefile("photos", "new photos")
+    with pytest.raises(ConfigError, match=r"or leave --workdir out$"):  # it is there: another set
+        folder.claim(on("new photos"), DESCRIPTION)
+
+
+@pytest.mark.parametrize(
+    ("there", "line"),
+    [
+        (("seed: 0", "stepz: 1"), "{path}:{n}: train.stepz: unknown key"),
+        (("schedule: step", "schedule: later"), '{path}:{n}: train.schedule: got "later"; expected one of '),
+    ],
+    ids=["key", "value"],
+)
+def test_an_unknown_key_of_another_version_is_no_mistake(tmp_path, there, line):
+    """Nobody mistyped it: no suggestion, but which version knows it."""
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config(), DESCRIPTION)
+    written = (tmp_path / "run" / "config.yaml").read_text().replace(*there)
+    (tmp_path / "run" / "config.yaml").write_text(written)
+    number = 1 + [each.strip() for each in written.splitlines()].index(there[1])
+    expected = line.format(path=folder.config, n=number)
+    with pytest.raises(ConfigError) as caught:
+        folder.read_config()
+    assert str(caught.value).startswith(expected)
+    assert "written by" not in str(caught.value)  # by this version: somebody changed it
+    (tmp_path / "run" / "environment.json").write_text('{"keras_resnet": "0.9.0"}')
+    with pytest.raises(ConfigError) as caught:
+        folder.read_config()
+    assert str(caught.value).startswith(expected)
+    assert str(caught.value).endswith(f"; written by keras_resnet 0.9.0; this is {__version__}")
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("environment", ["", "[]", "{}"])
+def test_a_folder_that_lost_its_versions_is_read(tmp_path, environment):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config(), DESCRIPTION)
+    (tmp_path / "run" / "environment.json").write_text(environment)
+    assert folder.read_config() == config()
+
+
+def test_a_configuration_that_is_written_again_says_by_which_version(tmp_path):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config(), DESCRIPTION)
+    (tmp_path / "run" / "environment.json").write_text('{"keras_resnet": "0.0.9"}')
+    folder.claim(config(), DESCRIPTION)
+    assert folder.read_environment()["keras_resnet"] == "0.0.9"
+    folder.claim(config(log_every=7), DESCRIPTION)
+    assert folder.read_environment()["keras_resnet"] == __version__
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path):

@@ -1,15 +1,21 @@
-"""What is written in the background is what was asked for last."""
+"""What is written in the background is what was asked for last, and holds averages where the run averages."""
 
 import time
 
 import keras
+import numpy as np
+import pytest
+import tensorflow as tf
 
 from keras_resnet.config import Config
 from keras_resnet.runs import saver as module
+from keras_resnet.runs.checkpoints import network_arrays, newest_checkpoint
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.saver import Saver
 from keras_resnet.runs.state import RunState
-from keras_resnet.weights.tensors import read_metadata
+from keras_resnet.training.averages import averaged_weights
+from keras_resnet.weights.native import named_variables, to_tensors
+from keras_resnet.weights.tensors import read_metadata, read_tensors
 
 
 def test_a_better_evaluation_while_the_last_one_is_being_written(tmp_path, monkeypatch):
@@ -33,3 +39,41 @@ def test_a_better_evaluation_while_the_last_one_is_being_written(tmp_path, monke
     saver.wait()
     saver.close()
     assert read_metadata(folder.best_weights)["step"] == "2"
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("scaled", [False, True], ids=["float32", "loss scaling"])
+@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+def test_averages_are_found_whatever_the_optimizer_is_called(tmp_path, strategies, kind, scaled, replicas):
+    """By the checkpoint alone, the network is what Keras makes of it for a test: averages, and not the raw weights."""
+    strategy = strategies[replicas]
+    config = Config.model_validate({"train": {"steps": 9, "ema_decay": 0.75}})
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.make()
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.BatchNormalization()])
+        optimizer = getattr(keras.optimizers, kind)(0.5, name="mine", use_ema=True, ema_momentum=0.75)
+        if scaled:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="scale")
+        optimizer.build(model.trainable_variables)
+
+    def replica_step():
+        optimizer.apply([tf.ones(variable.shape) for variable in model.trainable_variables], model.trainable_variables)
+
+    for _ in range(3):
+        tf.function(lambda: strategy.run(replica_step))()
+    saver = Saver(config, model, optimizer, folder, True, pytest.fail)
+    saver.save(RunState(step=3, best={"step": 3}), best=True)
+    saver.wait()
+    saver.close()
+    raw = to_tensors(named_variables(model))
+    with averaged_weights(model, optimizer):
+        averaged = to_tensors(named_variables(model))
+    for found in (
+        network_arrays(newest_checkpoint(folder.checkpoints, pytest.fail)),
+        read_tensors(folder.best_weights),
+    ):
+        assert set(found) == set(averaged)
+        for name, value in averaged.items():
+            np.testing.assert_array_equal(found[name], value)
+            assert np.array_equal(value, raw[name]) == ("moving_" in name)

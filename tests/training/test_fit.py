@@ -62,6 +62,35 @@ def test_a_changed_command_is_refused_there(finished_run, cli, tiny_run):
     )
 
 
+@pytest.mark.parametrize("change", ["train.steps=6", "train.batch_size=32", "data.flip=true"])
+def test_a_refused_recipe_names_the_way_that_works(finished_run, cli, tiny_run, tmp_path, change):
+    """The flag in the message, in another folder, trains the run's last weights by the new recipe."""
+    process = cli("train.py", f"--workdir={finished_run}", *tiny_run, f"--set={change}")
+    assert process.returncode == 2
+    last = process.stderr.splitlines()[-1]
+    assert f"holds another run: {change.partition('=')[0]} is " in last
+    flag = f"--set=model.weights={finished_run}/weights/last.safetensors"
+    assert last.endswith(f"; there, {flag} starts from its weights")
+    if change == "train.steps=6":
+        process = cli("train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set={change}", flag)
+        assert process.returncode == 0, process.stderr
+        first = read_tensors(str(tmp_path / "run" / "weights" / "last.safetensors"))
+        assert "Finished: 6 steps" in process.stdout
+        assert f"{finished_run}/weights/last.safetensors" in process.stdout.partition("workdir")[0]
+        assert set(first) == set(read_tensors(str(finished_run / "weights" / "last.safetensors")))
+
+
+def test_a_finished_run_takes_keys_that_change_nothing(finished_run, cli, tiny_run):
+    before = (finished_run / "config.yaml").read_bytes()
+    flags = ("--set=train.log_every=1", "--set=train.keep_checkpoints=5", "--set=export.top_k=2")
+    process = cli("train.py", "--strategy=mirrored", f"--workdir={finished_run}", *tiny_run, *flags)
+    assert process.returncode == 0, process.stderr
+    assert "Already finished: 4 steps" in process.stdout
+    further = f"To train it further: --workdir=NEW --set=model.weights={finished_run}/weights/last.safetensors"
+    assert further in process.stdout.splitlines()
+    assert (finished_run / "config.yaml").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "name", ["highway19", "cifar_highway20", pytest.param("cifar_preresnet164", marks=pytest.mark.slow)]
 )

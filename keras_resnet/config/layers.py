@@ -1,0 +1,52 @@
+"""The layers of a configuration: a file, what extends it, and each --set; a later layer wins."""
+
+from collections.abc import Callable, Iterable
+from functools import reduce
+
+from keras_resnet.yaml_files import Located, merge
+
+# Pairs of keys that exclude each other: where a later layer gives the first, the second of an earlier layer goes.
+_EXCLUSIVE: dict[tuple[str, str], Callable] = {
+    ("train.steps", "train.epochs"): lambda steps, epochs: steps is not None and epochs is not None,
+    ("train.epochs", "train.steps"): lambda epochs, steps: epochs is not None and steps is not None,
+    ("train.warmup_steps", "train.warmup_rate"): lambda steps, rate: steps == 0 and rate is not None,
+    ("model.weights", "model.new_head"): lambda weights, new_head: weights is None and new_head is True,
+    ("data.name", "data.on_error"): lambda name, on_error: name == "synthetic" and on_error == "skip",
+}
+
+
+def stack(layers: Iterable[Located], notify: Callable[[str], None]) -> Located:
+    """Merges layers, the lowest first; `notify` receives a line for each key that gives way to another key."""
+
+    def put_on(below, layer):
+        for (key, other), excludes in _EXCLUSIVE.items():
+            if _has(layer, key) and not _has(layer, other) and _has(below, other):
+                value, former = _value(layer, key), _value(below, other)
+                if excludes(value, former):
+                    notify(f"{other}: {former} of {below.mark(other.split('.'))} is replaced by {_said(layer, key)}")
+                    below = _without(below, other)
+        return merge(below, layer)
+
+    return reduce(put_on, layers)
+
+
+def _has(located, key):
+    group, name = key.split(".")
+    return isinstance(located.value.get(group), dict) and name in located.value[group]
+
+
+def _value(located, key):
+    group, name = key.split(".")
+    return located.value[group][name]
+
+
+def _said(located, key):
+    mark, value = located.mark(key.split(".")), _value(located, key)
+    value = "null" if value is None else value
+    return f"--set {key}={value}" if mark == "--set" else f"{key}: {value} of {mark}"
+
+
+def _without(located, key):
+    group, name = key.split(".")
+    left = {each: value for each, value in located.value[group].items() if each != name}
+    return Located(located.value | {group: left}, located.marks)

@@ -1,0 +1,58 @@
+"""Every way in which a command ends has an exit code of its own."""
+
+import pytest
+
+from keras_resnet import __version__
+from keras_resnet.errors import CheckError, UserError
+
+RUN = "from keras_resnet.commands import entry; from keras_resnet import errors; entry.main(command)"
+
+
+def subclasses(kind):
+    return [each for child in kind.__subclasses__() for each in (child, *subclasses(child))]
+
+
+@pytest.mark.parametrize("raised", ["KeyError('spec')", "RuntimeError('a\\nb')", "OSError(5, 'no')", "MemoryError()"])
+def test_internal_error_keeps_its_traceback_and_says_where_to_report(cli, raised):
+    process = cli("-c", f"def command(_): raise {raised}\n{RUN}")
+    assert process.returncode == 70
+    assert process.stderr.startswith("Traceback (most recent call last):")
+    last = process.stderr.splitlines()[-1]
+    assert last.startswith(
+        f"internal error of keras_resnet {__version__}: please report it in the project's issue tracker"
+    )
+    assert "environment.json" in last
+
+
+def test_internal_error_while_a_command_is_imported(cli, tmp_path):
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").write_text("raise ImportError('rich is half installed')")
+    process = cli("-m", "keras_resnet", "results", "runs", env={"PYTHONPATH": str(tmp_path)}, fresh=True)
+    assert process.returncode == 70
+    assert "rich is half installed" in process.stderr
+    assert process.stderr.splitlines()[-1].startswith("internal error of keras_resnet")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("return 1", 1),
+        ("raise errors.CheckError('differs')", 1),
+        ("raise errors.ConfigError('wrong')", 2),
+        ("raise errors.Stopped('saved', 143)", 143),
+        ("raise KeyboardInterrupt", 130),
+        ("return None", 0),
+    ],
+)
+def test_other_ends_keep_their_codes(cli, body, code):
+    process = cli("-c", f"def command(_): {body}\n{RUN}")
+    assert process.returncode == code
+    assert "Traceback" not in process.stderr
+    assert "internal error" not in process.stderr
+
+
+def test_only_a_check_that_does_not_hold_ends_with_1():
+    codes = [kind.exit_code for kind in subclasses(UserError) if hasattr(kind, "exit_code")]
+    assert len(set(codes)) == len(codes)
+    assert CheckError.exit_code == 1
+    assert not hasattr(UserError, "exit_code")

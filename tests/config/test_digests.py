@@ -1,0 +1,66 @@
+"""The digests of 0.1, which name run folders on users' disks, and what later versions may add."""
+
+import json
+
+import pytest
+from conftest import GOLDEN, ROOT
+from pydantic import Field, create_model
+
+from keras_resnet.config import Config, Train, load_config, resolve
+from keras_resnet.config import digests as module
+from keras_resnet.config.digests import digest
+
+GOLDEN_DIGESTS = json.loads((GOLDEN / "config_digests.json").read_text())
+FIRST = json.loads((ROOT / "keras_resnet/config/defaults_0_1.json").read_text())
+DEFAULT = str(ROOT / "configs/digits/resnet20.yaml")
+
+
+@pytest.mark.parametrize("path", GOLDEN_DIGESTS["files"])
+def test_digest_of_a_file_is_that_of_0_1(path):
+    config, golden = load_config(str(ROOT / path)), GOLDEN_DIGESTS["files"][path]
+    assert config.digest() == golden["file"]
+    assert resolve(config, 1_281_167).digest() == golden["resolved"]
+
+
+@pytest.mark.parametrize("assignment", GOLDEN_DIGESTS["changed"])
+def test_digest_of_a_changed_key_is_that_of_0_1(assignment):
+    assert load_config(DEFAULT, [assignment]).digest() == GOLDEN_DIGESTS["changed"][assignment]
+
+
+def later(default=0.0):
+    """`Config` with a key more, as a later version may have it."""
+    train = create_model("LaterTrain", __base__=Train, later=(float, Field(default)))
+    return create_model("LaterConfig", __base__=Config, train=(train, ...))
+
+
+def digest_of(kind, **train):
+    defaults = kind.model_validate({"train": {"steps": 1}})
+    config = kind.model_validate({"train": {"steps": 9} | train})
+    return digest(config.model_dump(mode="json"), defaults.model_dump(mode="json"))
+
+
+def test_digest_ignores_a_later_key_at_its_default():
+    former = Config.model_validate({"train": {"steps": 9}}).digest()
+    assert digest_of(later()) == digest_of(later(default=0.5)) == former
+    assert digest_of(later(), later=0.25) != former
+    assert digest_of(later(), later=0.25) != digest_of(later(), later=0.75)
+
+
+def test_digest_keeps_a_renamed_key_under_its_first_name(monkeypatch):
+    values = Config.model_validate({"train": {"steps": 9, "drops": [0.25]}}).model_dump(mode="json")
+    defaults = Config.model_validate({"train": {"steps": 1}}).model_dump(mode="json")
+    former = digest(values, defaults)
+    for each in (values, defaults):
+        each["train"]["milestones"] = each["train"].pop("drops")
+    assert digest(values, defaults) != former
+    monkeypatch.setitem(module.RENAMED, "train.drops", "train.milestones")
+    assert digest(values, defaults) == former
+
+
+def test_every_key_of_0_1_is_a_key_today():
+    """One that is gone or renamed without a row in RENAMED would no longer count."""
+    today = Config.model_validate({"train": {"steps": 1}}).model_dump(mode="json")
+    for group, keys in FIRST.items():
+        for key in keys if isinstance(keys, dict) else ():
+            new_group, _, new_key = module.RENAMED.get(f"{group}.{key}", f"{group}.{key}").partition(".")
+            assert new_key in today[new_group], f"{group}.{key}"

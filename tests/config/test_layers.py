@@ -1,0 +1,106 @@
+"""Keys that exclude each other: the later layer wins and says so; within one file it is a mistake."""
+
+import pytest
+
+from keras_resnet.config import changed, load_config
+from keras_resnet.errors import ConfigError
+
+
+def write(tmp_path, text, name="c.yaml"):
+    (tmp_path / name).write_text(text)
+    return str(tmp_path / name)
+
+
+def load(path, *assignments):
+    """(configuration, lines)."""
+    lines = []
+    return load_config(path, assignments, lines.append), lines
+
+
+def test_steps_from_the_command_line_replace_epochs(tmp_path):
+    path = write(tmp_path, "train:\n  seed: 3\n  epochs: 30\n")
+    config, lines = load(path, "train.steps=60")
+    assert (config.train.steps, config.train.epochs, config.train.seed) == (60, None, 3)
+    assert lines == [f"train.epochs: 30 of {path}:3 is replaced by --set train.steps=60"]
+
+
+def test_epochs_from_the_command_line_replace_steps(tmp_path):
+    path = write(tmp_path, "train: {steps: 60}\n")
+    config, lines = load(path, "train.epochs=0.5")
+    assert (config.train.steps, config.train.epochs) == (None, 0.5)
+    assert lines == [f"train.steps: 60 of {path}:1 is replaced by --set train.epochs=0.5"]
+
+
+def test_steps_of_a_file_replace_epochs_of_its_base(tmp_path):
+    base = write(tmp_path, "train: {epochs: 30, seed: 1}\n", "base.yaml")
+    path = write(tmp_path, "extends: base.yaml\ntrain:\n  steps: 60\n")
+    config, lines = load(path)
+    assert (config.train.steps, config.train.epochs, config.train.seed) == (60, None, 1)
+    assert lines == [f"train.epochs: 30 of {base}:1 is replaced by train.steps: 60 of {path}:3"]
+
+
+def test_the_last_of_several_assignments_wins(tmp_path):
+    config, lines = load(write(tmp_path, "train: {epochs: 30}\n"), "train.steps=60", "train.epochs=2", "train.steps=7")
+    assert (config.train.steps, config.train.epochs) == (7, None)
+    assert lines[1:] == [
+        "train.steps: 60 of --set is replaced by --set train.epochs=2",
+        "train.epochs: 2 of --set is replaced by --set train.steps=7",
+    ]
+
+
+def test_null_replaces_nothing(tmp_path):
+    path = write(tmp_path, "train: {epochs: 30}\n")
+    config, lines = load(path, "train.steps=null")
+    assert (config.train.epochs, lines) == (30, [])
+    config, lines = load(path, "train.epochs=null", "train.steps=4")
+    assert (config.train.steps, lines) == (4, [])
+
+
+def test_a_resolved_configuration_takes_epochs(tmp_path):
+    config, _ = load(write(tmp_path, "train: {steps: 60}\n"))
+    assert changed(config, ["train.epochs=2"]).train.epochs == 2
+
+
+def test_both_in_one_file_is_a_mistake_that_names_both_lines(tmp_path):
+    path = write(tmp_path, "train:\n  epochs: 30\n  seed: 1\n  steps: 60\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value) == (
+        f"{path}:4: train.steps: give one of train.steps and train.epochs, got both (train.epochs is in {path}:2)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "assignment", "dropped", "default"),
+    [
+        ("train: {steps: 9, warmup_steps: 4, warmup_rate: 0.01}", "train.warmup_steps=0", "train.warmup_rate", None),
+        ("{model: {weights: a, new_head: true}, train: {steps: 9}}", "model.weights=null", "model.new_head", False),
+        ("{data: {on_error: skip}, train: {steps: 9}}", "data.name=synthetic", "data.on_error", "fail"),
+    ],
+)
+def test_a_key_that_no_longer_applies_goes(tmp_path, text, assignment, dropped, default):
+    config, lines = load(write(tmp_path, text), assignment)
+    group, key = dropped.split(".")
+    assert getattr(getattr(config, group), key) == default
+    (line,) = lines
+    assert line.startswith(f"{dropped}: ")
+    assert line.endswith(f" is replaced by --set {assignment}")
+
+
+def test_warmup_steps_above_0_keep_the_rate(tmp_path):
+    path = write(tmp_path, "train: {steps: 9, warmup_steps: 4, warmup_rate: 0.01}")
+    config, lines = load(path, "train.warmup_steps=2")
+    assert (config.train.warmup_rate, lines) == (0.01, [])
+
+
+def test_a_group_that_is_no_group_is_still_one_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"^--set: train: expected a group of keys, got 3$"):
+        load(write(tmp_path, "train: {epochs: 30}\n"), "train=3", "train.steps=4", "train=3")
+
+
+def test_train_prints_the_line(cli, tmp_path):
+    path = write(tmp_path, "train: {epochs: 30}\n")
+    process = cli("train.py", f"--config={path}", "--set=train.steps=60", "--print_config")
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == f"train.epochs: 30 of {path}:1 is replaced by --set train.steps=60\n"
+    assert "steps: 60\n" in process.stdout
