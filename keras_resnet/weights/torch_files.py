@@ -127,7 +127,8 @@ def explain(message: str) -> str:
         name = found[1] if "." in found[1] else f"builtins.{found[1]}"
         return f"holds {one_line(name)}, which could run code and is not loaded; save the model's state_dict() alone"
     reason = re.search(r"WeightsUnpickler error: (.+)", message)
-    return f"is damaged or holds more than tensors ({one_line(reason[1] if reason else message)})"
+    said = one_line(reason[1] if reason else message) or "no reason given"
+    return f"is damaged or holds more than tensors ({said})"
 
 
 if __name__ == "__main__":
