@@ -1,6 +1,8 @@
 """Errors that are the user's to mend, and the exit code that each one ends a command with."""
 
 import difflib
+import re
+import textwrap
 
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: what ends a command and is no `UserError`
 
@@ -70,3 +72,9 @@ def suggest(value: str, allowed) -> str:
     if close:
         return "did you mean " + " or ".join(f'"{choice}"' for choice in close) + "?"
     return "expected one of " + ", ".join(f'"{choice}"' for choice in allowed)
+
+
+def one_line(error: object, width: int = 200) -> str:
+    """Returns another library's message as one line without escape codes, shortened to `width` between words."""
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(error))
+    return textwrap.shorten("".join(c if c.isprintable() else " " for c in text), width, placeholder=" ...")

@@ -21,7 +21,7 @@ ALLOWED = {
     "preprocessing": {"blocks", "description"},
     "model": {"description", "preprocessing"},
     "builder": {"blocks", "description", "model", "preprocessing", "specs"},
-    "weights/tf_checkpoint": set(),
+    "weights/tf_checkpoint": {"errors"},
     "weights": {"description", "errors", "files", "specs", "weights/tf_checkpoint"},
     "catalog": {"specs", "weights"},
     "features": {"blocks", "builder"},
@@ -86,6 +86,17 @@ WITHOUT_TENSORFLOW = {
     "analysis/complexity",
     "analysis/published",
 }
+STANDARD_LIBRARY = {
+    "keras_resnet",
+    "collections",
+    "dataclasses",
+    "difflib",
+    "json",
+    "re",
+    "textwrap",
+    "typing",
+    "unicodedata",
+}
 STANDARD_LIBRARY_ONLY = {"description", "errors", "specs"}
 
 
@@ -123,8 +134,7 @@ def test_imports(path):
         if top == "tensorflow":
             assert part not in WITHOUT_TENSORFLOW, f"{part} imports tensorflow"
         if part in STANDARD_LIBRARY_ONLY:
-            allowed_here = ("collections", "dataclasses", "difflib", "json", "keras_resnet", "typing", "unicodedata")
-            assert top in allowed_here, f"{part} imports {top}"
+            assert top in STANDARD_LIBRARY, f"{part} imports {top}"
         assert not (top == "official" and part != "data"), f"{part} imports tf-models-official"
 
 

@@ -6,6 +6,7 @@
 
 SOURCE: a file (safetensors, HDF5, PyTorch's own), a folder for the Hugging Face Hub, the beginning of a
 tf-models-official checkpoint's file names, or a name of `python -m keras_resnet list --weights`.
+A training script's checkpoint is a SOURCE too; with plain and averaged weights in it, --which=ema takes the averaged.
 TARGET: a .safetensors file; with --to=keras also a .weights.h5 file, for the network's own `load_weights`.
 """
 
@@ -20,12 +21,14 @@ from keras_resnet.commands.entry import one_of
 from keras_resnet.errors import ConfigError, DiskError
 
 NAMINGS = ("keras", "torchvision", "timm")
+WHICH_WEIGHTS = ("plain", "ema")
 NATIVE, HDF5 = ".safetensors", ".weights.h5"
 
 TO = flags.DEFINE_string("to", "keras", "Whose names the tensors get: keras, torchvision or timm.")
 MEAN = flags.DEFINE_list("mean", None, "Of images in [0, 255], per channel, where the source does not say it.")
 STD = flags.DEFINE_list("std", None, "Of images in [0, 255], per channel, where the source does not say it.")
 EPSILON = flags.DEFINE_float("epsilon", None, "Of the source's batch normalization, where another than usual.")
+WHICH = flags.DEFINE_string("which", None, "Which weights of a checkpoint with both: plain (the default) or ema.")
 OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace TARGET.")
 
 
@@ -35,6 +38,8 @@ def main(positional):
         raise ConfigError("expected SOURCE and TARGET, for example: convert-weights model.pth model.safetensors")
     source, target = positional
     one_of("--to", TO.value, NAMINGS)
+    if WHICH.value is not None:
+        one_of("--which", WHICH.value, WHICH_WEIGHTS)
     _check_target(target, HDF5 if TO.value == "keras" else NATIVE)
 
     from keras_resnet.applications import assemble
@@ -43,7 +48,7 @@ def main(positional):
 
     statistics = {"mean": _numbers("--mean", MEAN.value), "std": _numbers("--std", STD.value)}
     try:
-        pretrained = load_pretrained(source, **statistics, epsilon=EPSILON.value, torch_allowed=True)
+        pretrained = load_pretrained(source, **statistics, epsilon=EPSILON.value, torch_allowed=True, which=WHICH.value)
         model = assemble(pretrained.spec, pretrained, include_top=bool(pretrained.classes), classifier_activation=None)
         if target.endswith(HDF5):
             model.save_weights(target)

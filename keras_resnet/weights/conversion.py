@@ -8,6 +8,7 @@ from keras_resnet.description import Description, Preparation
 from keras_resnet.specs import SEEN, Spec
 from keras_resnet.weights.conventions import EPSILON, convention_of
 from keras_resnet.weights.recognition import recognize
+from keras_resnet.weights.state_dict import Which, pick_network
 
 Arrays = dict[str, np.ndarray]
 
@@ -48,6 +49,7 @@ def convert(
     *,
     preparation: Preparation | None = None,
     epsilon: float | None = None,
+    which: Which | None = None,
 ) -> Pretrained:
     """Works out whose tensors these are and what network they belong to, and puts them into this package's terms.
 
@@ -57,12 +59,14 @@ def convert(
         metadata: the strings of a file that this package wrote.
         preparation: how images are made ready, where the caller knows.
         epsilon: of the batch normalization that the weights were trained with, where the caller knows.
+        which: "plain" or "ema" where there are both; see `pick_network`.
 
     Raises:
         ValueError: the tensors are not those of a network of this family.
     """
     said = _described(metadata or {}, source)
-    names = {name.removeprefix("module.") for name in tensors}
+    tensors, picked = pick_network(tensors, source, which)
+    names = set(tensors)
     convention = convention_of(names, source)
     try:
         arrays = {path: _float32(value, path) for path, value in convention.rename(tensors).items()}
@@ -74,6 +78,7 @@ def convert(
         arrays["stem_conv/kernel"] = arrays["stem_conv/kernel"][:, :, ::-1]
     seen = recognize({path: value.shape for path, value in arrays.items()}, convention.unseen(names), source)
     spec = _agreed(said.spec, seen, source) if said else seen
+    _check_classifier(arrays, spec, source)
     assumed = () if said else convention.assumed
     if preparation:
         assumed = tuple(line for line in assumed if not line.startswith("images"))
@@ -86,7 +91,7 @@ def convert(
         arrays=arrays,
         description=replace(description, spec=spec, preparation=preparation, source=description.source or source),
         classes=arrays["logits/kernel"].shape[-1] if "logits/kernel" in arrays else None,
-        assumed=assumed,
+        assumed=picked + assumed,
     )
 
 
@@ -106,6 +111,14 @@ def _agreed(said, seen, source):
             here = f"{name}={getattr(said, name)!r}"
             raise ValueError(f"{source}: says that its network has {here}, its tensors have {getattr(seen, name)!r}")
     return said
+
+
+def _check_classifier(arrays, spec, source):
+    """A classifier of other features would otherwise pass as one of other classes, and be left out without a word."""
+    features = spec.last_width or spec.widths[-1] * (4 if spec.block == "bottleneck" else 1)
+    if "logits/kernel" in arrays and arrays["logits/kernel"].shape[0] != features:
+        taken = arrays["logits/kernel"].shape[0]
+        raise ValueError(f"{source}: its classifier takes {taken} features, its network returns {features}")
 
 
 def _float32(value, path):

@@ -30,7 +30,13 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
                 raise ValueError(
                     f"{path}: declares {declared:,} bytes of arrays in a file of {os.path.getsize(path):,}"
                 )
-            return {_name(file, parts, dataset): dataset[()] for parts, dataset in found}
+            arrays: dict[str, np.ndarray] = {}
+            for parts, dataset in found:
+                name = _name(file, parts, dataset)
+                if name in arrays:
+                    raise ValueError(f"{path}: holds two arrays for {name}")
+                arrays[name] = dataset[()]
+            return arrays
     except (OSError, RuntimeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path}: not a complete HDF5 file ({' '.join(str(error).split())})") from None
 
@@ -71,7 +77,7 @@ def _check_dataset(dataset, where, path):
 
 def _name(file, parts, dataset):
     """The layer and the variable, from a place in Keras's layouts."""
-    if parts[-2] == "vars":  # Keras 3: <anything>/<class and number>/vars/0, the layer's name as an attribute
+    if parts[-2:-1] == ("vars",):  # Keras 3: <anything>/<class and number>/vars/0, the layer's name as an attribute
         group = file["/".join(parts[:-1])]
         layer = group.attrs.get("name", parts[-3])
         variables = _NORMALIZATION if len(group) == len(_NORMALIZATION) else ("kernel", "bias")
@@ -79,4 +85,6 @@ def _name(file, parts, dataset):
         return f"{layer}/{variables[number] if number < len(variables) else parts[-1]}"
     parts = parts[1:] if parts[0] == "model_weights" else parts  # of a whole model, from which only weights are taken
     variable = parts[-1].partition(":")[0]
-    return f"{parts[0]}/{variable}" if len(parts) <= 3 else "/".join((*parts[:-1], variable))
+    if len(parts) == 3:  # the first is the layer too, or the model that it is a part of
+        return f"{parts[1]}/{variable}"
+    return "/".join((*parts[:-1], variable))

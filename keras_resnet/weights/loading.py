@@ -12,6 +12,7 @@ from keras_resnet.weights.download import fetch
 from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.published import locate
 from keras_resnet.weights.reading import read_weights
+from keras_resnet.weights.state_dict import Which
 
 # What published weights of one network differ in: these come with the weights.
 _FLAVOUR = {*UNSEEN, "order", "shortcut", "biases", "first_projection"} - {"projection"}
@@ -25,6 +26,7 @@ def load_pretrained(
     std: tuple[float, ...] | None = None,
     epsilon: float | None = None,
     torch_allowed: bool = False,
+    which: Which | None = None,
 ) -> Pretrained:
     """Reads weights by name, downloading them once, or from a file; see `from_weights`.
 
@@ -33,6 +35,7 @@ def load_pretrained(
         row: the network that "imagenet" is meant for.
         mean, std, epsilon: as for `from_weights`.
         torch_allowed: read PyTorch's own files too, in a child process.
+        which: "plain" or "ema" where a training script saved both; None takes the plain weights and tells.
 
     Raises:
         ValueError: there are no such weights, or they are of no network of this family.
@@ -41,7 +44,7 @@ def load_pretrained(
     entry = locate(weights, row)
     tensors, metadata = read_weights(fetch(entry) if entry else weights, torch_allowed)
     preparation = entry.preparation if entry else None
-    pretrained = convert(tensors, weights, metadata, preparation=preparation, epsilon=epsilon)
+    pretrained = convert(tensors, weights, metadata, preparation=preparation, epsilon=epsilon, which=which)
     if mean is None and std is None:
         return pretrained
     check_units(mean, std)

@@ -1,6 +1,7 @@
 """Files of weights, whatever their format, told by their content rather than by their name."""
 
 import os
+import re
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from keras_resnet.weights.torch_files import read_torch_file
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_CHECKPOINT_FILES = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
+_SHARDS = ".index.json"  # how the Hub's libraries call the index of weights in several files
 
 
 def read_weights(path: str, torch_allowed: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -27,13 +30,11 @@ def read_weights(path: str, torch_allowed: bool = False) -> tuple[dict[str, np.n
         ValueError: it cannot be read, or reading it could run code; the message names it.
     """
     path = os.fspath(path)
-    if os.path.isfile(path.removesuffix(".index") + ".index"):
-        return read_tf_checkpoint(path.removesuffix(".index")), {}
+    prefix = _CHECKPOINT_FILES.sub("", path)
+    if os.path.isfile(f"{prefix}.index"):
+        return read_tf_checkpoint(prefix), {}
     if os.path.isdir(path):
-        if not os.path.isfile(os.path.join(path, HUB_FILE)):
-            kind = "a SavedModel is a program" if "saved_model.pb" in os.listdir(path) else f"it holds no {HUB_FILE}"
-            raise ValueError(f"{path}: is a folder, not a file of weights ({kind})")
-        path = os.path.join(path, HUB_FILE)
+        path = _in_folder(path)
     if not is_remote(path):
         kind = _format(path)
         if kind == "HDF5":
@@ -50,16 +51,36 @@ _REFUSED = {
     "python -m keras_resnet convert-weights FILE TARGET.safetensors",
     "archive": "is an archive; of .keras and .npz files nothing is loaded here, because they can run code or swell in "
     'memory. Save its weights: model.save_weights("FILE.weights.h5")',
+    "empty": "is empty; download or save it again",
+    "lfs": "is a Git LFS pointer, not the weights it points to; fetch them with: git lfs pull",
+    "html": "is an HTML page, not weights; a download probably saved an error or a login page",
+    "shards": "is the index of weights in several files, which cannot be read yet; save them as one file",
+    "gzip": "is compressed with gzip; unpack it first",
 }
 
 
 def is_safetensors(path: str) -> bool:
-    """Whether a file is neither HDF5 nor PyTorch's nor an archive."""
+    """Whether a file has none of the formats that are told by their first bytes."""
     return is_remote(path) or not _format(path)
 
 
+def _in_folder(path):
+    """The file of weights in a folder of the Hugging Face Hub."""
+    names = os.listdir(path)
+    if HUB_FILE in names:
+        return os.path.join(path, HUB_FILE)
+    kind = f"it holds no {HUB_FILE}"
+    if "saved_model.pb" in names:
+        kind = "a SavedModel is a program"
+    elif ".metadata" in names:
+        kind = "it is a torch.distributed.checkpoint; convert it with torch.distributed.checkpoint.format_utils"
+    elif any(name.endswith(_SHARDS) for name in names):
+        kind = "its weights are in several files, which cannot be read yet; save them as one file"
+    raise ValueError(f"{path}: is a folder, not a file of weights ({kind})")
+
+
 def _format(path):
-    """ "HDF5", "torch" or "archive" by a file's first bytes, else "" for safetensors."""
+    """A format by a file's first bytes: "HDF5" or a key of `_REFUSED`, else "" for safetensors."""
     try:
         with open(path, "rb") as file:
             start = file.read(4096)
@@ -71,4 +92,20 @@ def _format(path):
         _ZIP
     ):  # a zip's first member tells a torch file: "<name>/data.pkl", or now "<name>/.format_version"
         return "torch" if b"data.pkl" in start or b".format_version" in start or b".data/" in start else "archive"
-    return "torch" if start.startswith(_PICKLES) else ""
+    if start.startswith(_PICKLES):
+        return "torch"
+    return _no_weights(start, path)
+
+
+def _no_weights(start, path):
+    """What often lies where weights should, as a key of `_REFUSED`; "" where it may be safetensors."""
+    text = start.lstrip().lower()
+    if not start:
+        return "empty"
+    if text.startswith(b"version https://git-lfs"):
+        return "lfs"
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "html"
+    if text.startswith(b"{") and (path.endswith(_SHARDS) or b'"weight_map"' in text):
+        return "shards"
+    return "gzip" if start.startswith(b"\x1f\x8b") else ""

@@ -1,4 +1,4 @@
-"""PyTorch's own files (.pth, .pt, .th), which are programs: read in a process of their own, by Torch's safe reader.
+"""PyTorch's own files (.pth, .pt, .th, .ckpt), which are programs: read in a child process, by Torch's safe reader.
 
     python -m keras_resnet.weights.torch_files SOURCE TARGET.safetensors
 
@@ -6,39 +6,82 @@ Only `convert-weights` comes here; whatever else meets such a file refuses it. N
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import traceback
+from collections import OrderedDict
 
 import numpy as np
 
-from keras_resnet.errors import INTERNAL_ERROR
+from keras_resnet.errors import INTERNAL_ERROR, one_line
+from keras_resnet.weights.state_dict import flatten
 from keras_resnet.weights.tensors import read_tensors
 
 OLDEST = (2, 10)  # before it, `weights_only` could be made to run code (CVE-2025-32434, CVE-2026-24747)
 WITHIN = 600  # seconds
-_NESTED = ("state_dict", "model", "net")  # where training scripts put a network's tensors
+_MOST_EXPANSION = 8  # bytes in memory per byte of the file; expanded tensors take no room in a file
+
+
+class StandIn:
+    """Takes the place of an object that is no tensor, so that no code of its class runs."""
+
+    def __new__(cls, *arguments):
+        """Accepts what any class takes."""
+        return super().__new__(cls)
+
+    def __init__(self, *arguments):
+        """Keeps nothing."""
+
+    def __setstate__(self, state):
+        """Keeps nothing."""
+
+
+# What training scripts save beside tensors, by the name that the file has for it. None of these is imported.
+STAND_INS: dict[str, type] = dict.fromkeys(
+    (
+        "argparse.Namespace",
+        "types.SimpleNamespace",
+        *(f"pathlib.{kind}Path" for kind in ("Posix", "PurePosix", "Windows", "PureWindows")),
+        *(f"pathlib._local.{kind}Path" for kind in ("Posix", "PurePosix", "Windows", "PureWindows")),  # Python 3.13
+        *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+        "numpy.dtype",
+        "numpy.ndarray",
+        "mmengine.logging.history_buffer.HistoryBuffer",
+    ),
+    StandIn,
+)
+# Dictionaries of settings, which Torch's reader fills item by item.
+STAND_INS |= dict.fromkeys(
+    (
+        "lightning.fabric.utilities.data.AttributeDict",
+        "lightning_fabric.utilities.data.AttributeDict",
+        "pytorch_lightning.utilities.parsing.AttributeDict",
+        "yacs.config.CfgNode",
+    ),
+    OrderedDict,
+)
 
 
 def read_torch_file(path: str) -> dict[str, np.ndarray]:
-    """Reads the tensors of a Torch file in a child process.
+    """Reads the tensors of a Torch file in a child process, {"outer.inner": array} where its dictionaries are nested.
 
     Raises:
-        ValueError: Torch is not installed or too old, or the file holds anything but tensors.
+        ValueError: Torch is not installed or too old, or the file holds what is not safe to read.
     """
     with tempfile.TemporaryDirectory() as folder:
         target = os.path.join(folder, "tensors.safetensors")
         command = [sys.executable, "-m", __name__, os.path.abspath(path), target]
         try:
-            child = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN)
+            child = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=WITHIN)
         except subprocess.TimeoutExpired:
             raise ValueError(f"{path}: could not be read within {WITHIN} seconds") from None
         if child.returncode == INTERNAL_ERROR:
             raise RuntimeError(f"{path}: the process that reads it failed:\n{child.stderr}")
         if child.returncode or not os.path.exists(target):
             said = (child.stderr.strip().splitlines() or [f"the process ended with {child.returncode}"])[-1]
-            raise ValueError(f"{path}: {said}")
+            raise ValueError(f"{path}: {one_line(said, 400)}")
         return read_tensors(target)
 
 
@@ -53,15 +96,42 @@ def main(source: str, target: str) -> None:
     from safetensors.numpy import save_file
 
     try:
-        content = torch.load(source, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(kind, name) for name, kind in STAND_INS.items()]):
+            content = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
-        sys.exit(f"holds more than tensors, or is damaged ({str(error).strip().splitlines()[0][:200]})")
-    for key in _NESTED:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(torch.is_tensor(value) for value in content.values()):
+        sys.exit(explain(str(error)))
+    try:
+        tensors = flatten(content, torch.is_tensor)
+        declared = sum(value.numel() * value.element_size() for value in tensors.values())
+    except ValueError as error:
+        sys.exit(str(error))
+    if not tensors:
         sys.exit("holds no tensors by name")
-    save_file({str(name): value.float().contiguous().numpy() for name, value in content.items()}, target)
+    if declared > _MOST_EXPANSION * os.path.getsize(source) + 2**20:
+        sys.exit(f"declares {declared:,} bytes of tensors in a file of {os.path.getsize(source):,}")
+    save_file({name: _array(name, value) for name, value in tensors.items()}, target)
+
+
+def _array(name, value):
+    """A NumPy array of a Torch tensor; half precisions, one of which NumPy lacks, as float32."""
+    try:
+        value = value.detach()
+        return (value.float() if value.is_floating_point() else value).contiguous().numpy()
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        sys.exit(f"{name} cannot be read as an array of numbers ({one_line(error)})")
+
+
+def explain(message: str) -> str:
+    """What stood in the way, in one line, from what Torch's reader said."""
+    if "TorchScript" in message:
+        return "is a TorchScript archive, which is a program; save the model's state_dict() instead"
+    found = re.search(r"GLOBAL ([^\s\x1b]+)", message)
+    if found:
+        name = found[1] if "." in found[1] else f"builtins.{found[1]}"
+        return f"holds {one_line(name)}, which could run code and is not loaded; save the model's state_dict() alone"
+    reason = re.search(r"WeightsUnpickler error: (.+)", message)
+    said = one_line(reason[1] if reason else message) or "no reason given"
+    return f"is damaged or holds more than tensors ({said})"
 
 
 if __name__ == "__main__":

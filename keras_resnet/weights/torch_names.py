@@ -35,8 +35,8 @@ _COUNTER = "num_batches_tracked"
 
 
 def matches(names: set[str]) -> bool:
-    """Whether tensors are named so; a DataParallel's prefix "module." is not counted."""
-    return bool({_plain(name) for name in names} & {"layer1.0.conv1.weight", "stages.0.blocks.0.conv1.weight"})
+    """Whether tensors are named so."""
+    return bool(names & {"layer1.0.conv1.weight", "stages.0.blocks.0.conv1.weight"})
 
 
 def unseen(names: set[str]) -> dict:
@@ -47,7 +47,6 @@ def unseen(names: set[str]) -> dict:
     """
     axes = {"stride_on": "3x3", "zero_channels": "both"}
     projections = {name[-len("0.weight") :] for name in names if re.search(r"downsample\.[01]\.weight$", name)}
-    names = {_plain(name) for name in names}
     if "stages.0.blocks.0.conv1.weight" in names:
         axes["first_shortcut"] = "raw"
     pooled = projections == {"1.weight"} or "stem.conv1.weight" in names
@@ -56,7 +55,7 @@ def unseen(names: set[str]) -> dict:
 
 def preparation(names: set[str]) -> Preparation:
     """Torchvision's and timm's default; images of 32 pixels where there are three stages."""
-    cifar = not any(_plain(name).startswith(("layer4.", "stages.3.")) for name in names)
+    cifar = not any(name.startswith(("layer4.", "stages.3.")) for name in names)
     return Preparation(image_size=32, crop_fraction=1.0) if cifar else Preparation(image_size=224)
 
 
@@ -89,7 +88,7 @@ def distinct(pairs) -> Arrays:
 
 
 def _to_ours(name, value):
-    layer, _, kind = _plain(name).rpartition(".")
+    layer, _, kind = name.rpartition(".")
     layer = _layer_to_ours(layer, name, value.ndim)
     if layer == "logits" or "_se_" in layer or "conv" in layer or layer.endswith("_proj"):
         if kind == "bias":
@@ -105,10 +104,6 @@ def _kernel_to_ours(value, dense):
     if dense and value.ndim in (2, 4):
         return value.reshape(value.shape[:2]).T
     return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
-
-
-def _plain(name):
-    return name.removeprefix("module.")
 
 
 def _layer_to_ours(layer, name, rank):

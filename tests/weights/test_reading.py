@@ -1,0 +1,70 @@
+"""What is no file of weights is called what it is."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from safetensors.numpy import save
+
+from keras_resnet.weights.reading import read_weights
+
+INDEX = {"metadata": {"total_size": 8}, "weight_map": {"conv1.weight": "model-00001-of-00002.safetensors"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.safetensors", b"", "is empty; download"),
+        (
+            "a.safetensors",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+            "is a Git LFS pointer, not the weights",
+        ),
+        ("a.safetensors", b"\n<!DOCTYPE html><html></html>", "is an HTML page, not weights"),
+        ("a.pth", b"<HTML><body>404</body></HTML>", "is an HTML page, not weights"),
+        ("model.safetensors.index.json", json.dumps(INDEX).encode(), "is the index of weights in several files"),
+        ("index.json", json.dumps(INDEX, indent=2).encode(), "is the index of weights in several files"),
+        ("a.safetensors.gz", gzip.compress(save({"a": np.ones(2, np.float32)})), "is compressed with gzip"),
+    ],
+)
+@pytest.mark.parametrize("torch_allowed", [False, True])
+def test_files_that_are_no_weights_are_named(name, content, message, torch_allowed, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^\S+{name}: {message}[^\n]+$"):
+        read_weights(path, torch_allowed)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ("saved_model.pb", "a SavedModel is a program"),
+        (".metadata", "it is a torch.distributed.checkpoint"),
+        ("model.safetensors.index.json", "its weights are in several files"),
+        ("notes.txt", "it holds no model.safetensors"),
+    ],
+)
+def test_folders_without_weights_are_named(member, message, tmp_path):
+    (tmp_path / member).write_bytes(b"{}")
+    with pytest.raises(ValueError, match=rf"is a folder, not a file of weights \({message}[^\n]*\)$"):
+        read_weights(tmp_path)
+
+
+def test_a_checkpoint_of_tensorflow_1_is_named(tmp_path):
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.compat.v1.get_variable("resnet_model/conv2d/kernel", (3, 3, 3, 4))
+        session.run(tf.compat.v1.global_variables_initializer())
+        prefix = tf.compat.v1.train.Saver().save(session, str(tmp_path / "model.ckpt"), global_step=7)
+    for name in (prefix, f"{prefix}.index", f"{prefix}.meta", f"{prefix}.data-00000-of-00001"):
+        with pytest.raises(ValueError, match=r"model\.ckpt-7: is a checkpoint of TensorFlow 1 \(its first v"):
+            read_weights(name)
+
+
+@pytest.mark.parametrize("ending", ["", ".index", ".data-00000-of-00001"])
+def test_a_checkpoint_is_read_by_any_of_its_files(ending, tmp_path):
+    prefix = tf.train.Checkpoint(x=tf.Variable([1.0, 2.0])).write(str(tmp_path / "ckpt"))
+    tensors, _ = read_weights(f"{prefix}{ending}")
+    assert {name: value.tolist() for name, value in tensors.items()} == {"x/.ATTRIBUTES/VARIABLE_VALUE": [1.0, 2.0]}
