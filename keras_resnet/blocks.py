@@ -6,12 +6,17 @@ Shapes are written channels last; with Keras's image data format set to channels
 import keras
 from keras import initializers, layers
 
-from keras_resnet.layers import BatchNormalization, Gate, Pad
+from keras_resnet.layers import BatchNormalization, ChannelsFirstConv2D, Gate, Pad
 
 
 def channel_axis() -> int:
     """The axis of a batch of images that holds the channels."""
     return 1 if keras.config.image_data_format() == "channels_first" else 3
+
+
+def conv2d(*args, **kwargs):
+    """Creates a `keras.layers.Conv2D` for Keras's image data format that runs on every processor."""
+    return (ChannelsFirstConv2D if channel_axis() == 1 else layers.Conv2D)(*args, **kwargs)
 
 
 def initializer(spec):
@@ -30,7 +35,7 @@ def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
     explicit = stride > 1 and kernel > 1 and spec.padding == "symmetric"
     if explicit:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-    return layers.Conv2D(
+    return conv2d(
         filters,
         kernel,
         strides=stride,
@@ -100,8 +105,8 @@ def squeeze_excite(x, spec, name):
     """
     channels = x.shape[channel_axis()]
     factors = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_pool")(x)
-    factors = layers.Conv2D(max(channels // spec.squeeze, 8), 1, activation="relu", name=f"{name}_se_reduce")(factors)
-    factors = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_se_expand")(factors)
+    factors = conv2d(max(channels // spec.squeeze, 8), 1, activation="relu", name=f"{name}_se_reduce")(factors)
+    factors = conv2d(channels, 1, activation="sigmoid", name=f"{name}_se_expand")(factors)
     return layers.Multiply(name=f"{name}_se")([x, factors])
 
 
@@ -132,7 +137,7 @@ def gate(x, filters, stride, name):
     """T(x) of a Highway layer, in (0, 1): 0.12 at first, so that a block begins by carrying x."""
     x = layers.ZeroPadding2D(1, name=f"{name}_gate_pad")(x)
     bias = initializers.Constant(-2.0)
-    layer = layers.Conv2D(filters, 3, strides=stride, activation="sigmoid", bias_initializer=bias, name=f"{name}_gate")
+    layer = conv2d(filters, 3, strides=stride, activation="sigmoid", bias_initializer=bias, name=f"{name}_gate")
     return layer(x)
 
 

@@ -1,4 +1,4 @@
-"""Layers that Keras lacks: batch normalization on the fused kernel, padding of any axis, Highway's gated sum."""
+"""Layers that Keras lacks: fused batch normalization, channels-first convolution on any CPU, padding, Highway gates."""
 
 import contextlib
 import contextvars
@@ -62,7 +62,7 @@ class BatchNormalization(layers.BatchNormalization):
         )
 
     def _call_fused(self, inputs):
-        import tensorflow as tf  # the one place below `data` that knows a backend, for its kernel
+        import tensorflow as tf  # this file alone, below `data`, knows a backend, for its kernels
 
         axis = self.axis % 4
         channels = inputs.shape[axis]
@@ -88,6 +88,50 @@ class BatchNormalization(layers.BatchNormalization):
             # A replica may get no image of an uneven last batch; the kernel's statistics are NaN then.
             moving.assign(updated if known else tf.where(count > 0, updated, average))
         return ops.cast(outputs, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class ChannelsFirstConv2D(layers.Conv2D):
+    """x (N, C, H, W) -> (N, filters, H', W').
+
+    Same arguments and variables as `keras.layers.Conv2D` with `data_format="channels_first"`, whose kernel TensorFlow
+    has on a CPU only with oneDNN (off by default without AVX-512). On the TensorFlow backend without a visible GPU,
+    this layer runs the channels-last kernel between two transpositions, as Keras's pooling layers do everywhere.
+    """
+
+    def __init__(self, *args, data_format="channels_first", **kwargs):
+        if data_format != "channels_first":
+            raise ValueError(f'data_format must be "channels_first", got {data_format!r}')
+        super().__init__(*args, data_format=data_format, **kwargs)
+
+    def call(self, inputs):
+        outputs = self.convolution_op(inputs, self.kernel)
+        if self.use_bias:
+            # The bias comes first because ops.add of Keras 3.15 on TensorFlow takes a bias that comes second for one
+            # of the last axis, the width, wherever that is as long.
+            outputs = ops.add(ops.reshape(self.bias, (1, self.filters, 1, 1)), outputs)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def convolution_op(self, inputs, kernel):
+        if not _lacks_channels_first_kernels():
+            return super().convolution_op(inputs, kernel)
+        outputs = ops.conv(
+            ops.transpose(inputs, (0, 2, 3, 1)),
+            kernel,
+            strides=list(self.strides),
+            padding=self.padding,
+            data_format="channels_last",
+            dilation_rate=self.dilation_rate,
+        )
+        return ops.transpose(outputs, (0, 3, 1, 2))
+
+
+def _lacks_channels_first_kernels():
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.get_visible_devices("GPU")
 
 
 @keras.saving.register_keras_serializable("keras_resnet")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_resnet.layers import BatchNormalization, Pad
+from keras_resnet.layers import BatchNormalization, ChannelsFirstConv2D, Pad
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "mixed_bfloat16": 2e-2, "mixed_float16": 2e-3}
 
@@ -104,6 +104,43 @@ def test_moving_variance_by_hand():
     layer(tf.constant([0.0, 2.0], shape=(2, 1, 1, 1)), training=True)
     np.testing.assert_allclose(layer.moving_mean.numpy(), [0.1], rtol=1e-6)
     np.testing.assert_allclose(layer.moving_variance.numpy(), [1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"kernel_size": 3},  # 6 filters, and 6 is the width: Keras's own layer adds the bias to the width
+        {"kernel_size": 3, "padding": "same", "strides": 2},
+        {"kernel_size": 1, "use_bias": False, "activation": "relu"},
+        {"kernel_size": 3, "groups": 2, "padding": "same"},
+        {"kernel_size": 3, "dilation_rate": 2},
+    ],
+)
+def test_channels_first_convolution_equals_channels_last(arguments):
+    """Of small integers, whose sums are exact in any order and kernel: outputs and gradients are equal to the bit."""
+    random = np.random.RandomState(0)
+    x = random.randint(-4, 5, (2, 7, 8, 4)).astype(np.float32)
+    results = {}
+    for cls, order in ((ChannelsFirstConv2D, (0, 3, 1, 2)), (keras.layers.Conv2D, (0, 1, 2, 3))):
+        layer = cls(6, **arguments)
+        images = tf.constant(x.transpose(order))
+        layer.build(images.shape)
+        layer.set_weights([np.random.RandomState(i).randint(-3, 4, w.shape) for i, w in enumerate(layer.weights)])
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images)
+            total = tf.reduce_sum(outputs)
+        gradients = tape.gradient(total, [images, *[variable.value for variable in layer.trainable_variables]])
+        back = np.argsort(order)
+        assert layer.compute_output_shape(images.shape) == outputs.shape
+        results[cls] = [outputs.numpy().transpose(back), gradients[0].numpy().transpose(back), *gradients[1:]]
+    for ours, theirs in zip(*results.values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_channels_first_convolution_knows_no_other_format():
+    with pytest.raises(ValueError, match="data_format must be \"channels_first\", got 'channels_last'"):
+        ChannelsFirstConv2D(1, 1, data_format="channels_last")
 
 
 def test_pad_zeros_and_edges():
