@@ -3,6 +3,7 @@
 import importlib
 import sys
 
+from keras_resnet import __version__
 from keras_resnet.commands import entry
 from keras_resnet.errors import ConfigError, suggest
 
@@ -30,6 +31,9 @@ USAGE = "python -m keras_resnet COMMAND [ARGUMENTS] [--help]\n\n" + "\n".join(
 def main() -> None:
     """Runs the command named first."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name == "--version":
+        print(f"keras_resnet {__version__}")
+        return
     if name in ("--help", "-h"):
         print(USAGE)
         return

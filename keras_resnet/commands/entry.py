@@ -23,6 +23,9 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
     if any(argument in ("--help", "-h", "--helpfull", "--helpshort") for argument in argv[1:]):
         print(usage.strip() + "\n\n" + help_text())
         sys.exit(0)
+    if "--version" in argv[1:]:
+        print(f"keras_resnet {__version__}")
+        sys.exit(0)
     with exits():
         try:
             positional = flags.FLAGS(argv)[1:]

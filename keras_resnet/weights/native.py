@@ -22,8 +22,10 @@ def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None 
             blocks, so that it loads the file strictly.
 
     Raises:
-        ValueError: that library has no such network, or the model does not say which network it is.
+        ValueError: that library has no such network, the model does not say which network it is, or its weights are
+            quantized.
     """
+    _check_not_quantized(model)
     arrays = to_tensors(named_variables(model))
     strings = {"model": model.name} | describe(model) | (metadata or {})
     if to != "keras":
@@ -34,6 +36,17 @@ def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None 
             )
         arrays, strings = renamed_for(arrays, description.spec, to), {"format": "pt"} | strings
     write_tensors(arrays, path, strings)
+
+
+def _check_not_quantized(model):
+    """Refuses what `keras.Model.quantize` leaves: integers and scales, which only Keras's own files keep."""
+    for layer in model.layers:
+        mode = getattr(layer, "quantization_mode", None)
+        if mode:
+            raise ValueError(
+                f'{model.name}: its layer "{layer.name}" is quantized ({mode}); save the weights before model.quantize, '
+                'or the whole model: model.save("FILE.keras")'
+            )
 
 
 def describe(model: keras.Model) -> dict[str, str]:

@@ -75,7 +75,8 @@ def test_softmax_does_not_matter_and_any_stage_has_a_map(version):
     ("arguments", "message"),
     [
         ({"layer": "stage9"}, 'has no layer "stage9"'),
-        ({"layer": "logits"}, "expected feature maps"),
+        ({"layer": "pool"}, "expected feature maps"),
+        ({"layer": "logits"}, 'has no layer "logits" before its head'),
     ],
 )
 def test_mistakes(arguments, message):
@@ -86,3 +87,58 @@ def test_mistakes(arguments, message):
 def test_without_head():
     with pytest.raises(ValueError, match="needs a network with its head"):
         grad_cam(ResNet50(include_top=False), np.zeros((1, 64, 64, 3)))
+
+
+def head_of(kind, features):
+    pooled = keras.layers.GlobalAveragePooling2D()(features)
+    if kind == "activated":
+        return keras.layers.Dense(2, activation="softmax", name="scores")(pooled)
+    if kind == "softmax":
+        return keras.layers.Softmax()(keras.layers.Dense(2, name="scores")(pooled))
+    hidden = keras.layers.Dense(2, use_bias=False, name="hidden")(pooled)  # the identity
+    return keras.layers.Dense(2, activation="softmax", name="scores")(keras.layers.Dropout(0.5)(hidden))
+
+
+@pytest.mark.parametrize("kind", ["activated", "softmax", "stack"])
+@pytest.mark.parametrize("nested", ["flat", "functional", "sequential", "twice"])
+def test_other_heads_and_inner_models_have_the_same_maps(kind, nested):
+    """Those of `small`, whatever the head is called and however the backbone is wrapped."""
+    backbone = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Conv2D(2, 1, name="features")], name="backbone")
+    images = keras.Input((2, 2, 1))
+    if nested == "functional":
+        features = keras.Model(backbone.inputs[0], backbone.outputs[0], name="inner")(images)
+    elif nested == "flat":
+        features = backbone.get_layer("features")(images)
+    else:
+        features = backbone(images)
+    model = keras.Model(images, head_of(kind, features))
+    if nested == "twice":
+        outer = keras.Input((2, 2, 1))
+        model = keras.Model(outer, model(outer))
+    backbone.get_layer("features").set_weights([np.array([[[[1.0, -1.0]]]]), np.array([0.0, 10.0])])
+    for layer in (model if nested != "twice" else model.layers[1]).layers:
+        if layer.name == "scores":
+            layer.set_weights([np.array([[4.0, -4.0], [0.0, 8.0]]), np.zeros(2)])
+        if layer.name == "hidden":
+            layer.set_weights([np.eye(2)])
+    for name in (None, "features"):
+        np.testing.assert_allclose(grad_cam(model, IMAGES, [0], name)[0], [[1, 2], [3, 8]])
+        np.testing.assert_allclose(grad_cam(model, IMAGES, [1], name)[0], [[17, 14], [11, 0]])
+
+
+def test_transfer_learning_on_a_backbone_of_ours():
+    """A backbone within a model gives what the same layers give without it, and the model stays as it was."""
+    keras.utils.set_random_seed(0)
+    backbone = CIFARResNet(20, include_top=False, input_shape=(16, 16, 3))
+    images = keras.Input((16, 16, 3))
+    outputs = keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalMaxPooling2D()(backbone(images)))
+    model = keras.Model(images, outputs)
+    config = model.get_config()
+    pixels = np.random.RandomState(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
+    nested = grad_cam(model, pixels, [2, 0])
+    assert nested.shape == (2, 4, 4)
+    assert nested.max() > 0
+    *_, pool, dense = model.layers
+    flat = keras.Model(backbone.inputs, dense(pool(backbone.outputs[0])))
+    np.testing.assert_allclose(grad_cam(flat, pixels, [2, 0]), nested, rtol=1e-5, atol=1e-6)
+    assert model.get_config() == config

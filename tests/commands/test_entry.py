@@ -56,3 +56,20 @@ def test_only_a_check_that_does_not_hold_ends_with_1():
     assert len(set(codes)) == len(codes)
     assert CheckError.exit_code == 1
     assert not hasattr(UserError, "exit_code")
+
+
+@pytest.mark.parametrize(
+    "command", [("-m", "keras_resnet"), ("train.py",), ("export.py",), ("-m", "keras_resnet", "list")]
+)
+def test_version_is_told_without_tensorflow(cli, command):
+    process = cli(*command, "--version", fresh=True)
+    assert (process.returncode, process.stdout) == (0, f"keras_resnet {__version__}\n")
+
+
+def test_version_loads_nothing_large(cli):
+    code = (
+        "import runpy, sys; sys.argv = ['keras_resnet', '--version']\n"
+        "try: runpy.run_module('keras_resnet', run_name='__main__')\n"
+        "finally: print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
+    )
+    assert cli("-c", code).stdout.splitlines()[-1] == "[]"

@@ -64,3 +64,14 @@ def test_damaged_files_are_named(model, tmp_path, damage):
 def test_nothing_is_left_aside(model, tmp_path):
     save_weights(model, str(tmp_path / "w.safetensors"))
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_quantized_weights_are_refused_in_one_line(tmp_path):
+    model = CIFARResNet(20, input_shape=(8, 8, 3))
+    model.quantize("int8")
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(
+        ValueError, match=r'^cifar_resnet20: its layer "logits" is quantized \(int8\); save the weights'
+    ):
+        save_weights(model, str(path))
+    assert not path.exists()
