@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet import SPECS, build, layers
-from keras_resnet.training.optimizer import SGD
+from keras_resnet.optimizers import SGD
 
 
 def make_step(batch, fused):
@@ -26,7 +26,7 @@ def make_step(batch, fused):
     if not fused:
         layers.BatchNormalization._fused_kernel_serves = lambda self, inputs: False
     model = build(SPECS["resnet50"])
-    optimizer = SGD(0.01, l2=1e-4)
+    optimizer = SGD(0.01, weight_decay=1e-4)
     optimizer.build(model.trainable_variables)
     images = tf.constant(np.random.RandomState(0).uniform(0, 255, (batch, 224, 224, 3)).astype(np.float32))
     labels = tf.range(batch)

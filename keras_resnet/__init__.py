@@ -38,6 +38,7 @@ _HOMES = {
         "decode_predictions",
     ],
     "layers": ["BatchNormalization", "Gate", "Pad"],
+    "optimizers": ["SGD"],
     "weights.native": ["load_weights", "save_weights"],
     "analysis.complexity": ["complexity"],
     "analysis.responses": ["responses"],
@@ -50,9 +51,11 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 @wrapt.when_imported("keras")
-def _register_classes(_):
-    """Keras loads our models from `.keras` files only once it knows our model class and layers."""
+def _register_classes(keras):
+    """Keras loads our models from `.keras` files only once it knows our model class, layers and optimizer."""
     importlib.import_module(f"{__name__}.model")
+    if keras.backend.backend() == "tensorflow":
+        importlib.import_module(f"{__name__}.optimizers")
 
 
 __all__ = list(_HOME)

@@ -122,14 +122,14 @@ def test_compile_and_fit(strategy, strategies):
 
     import tensorflow as tf
 
-    from keras_resnet.training.optimizer import SGD
+    from keras_resnet.optimizers import SGD
 
     scope = contextlib.nullcontext() if strategy == "one" else strategies[2].scope()
     images = np.random.RandomState(0).uniform(0, 255, (32, 8, 8, 3)).astype(np.float32)
     labels = np.arange(32) % 2
     with scope:
         model = CIFARResNet(20, input_shape=(8, 8, 3), classes=2)
-        model.compile(SGD(0.05, l2=1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile(SGD(0.05, weight_decay=1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
     data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
     losses = model.fit(data, epochs=6, verbose=0).history["loss"]
     assert losses[-1] < losses[0]

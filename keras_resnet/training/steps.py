@@ -6,8 +6,7 @@ import tensorflow as tf
 
 from keras_resnet.training.averages import share_over_replicas, statistics
 from keras_resnet.training.rematerialization import rematerialized
-
-REWRITTEN_LAYERS = 1000  # Keras layers up to which TensorFlow may rewrite the graph
+from keras_resnet.very_deep import bound_graph_rewriting
 
 
 def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False) -> Callable:
@@ -20,7 +19,7 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
     """
     batch_size, parts = task.config.train.batch_size, task.config.train.accumulate
     norm = getattr(optimizer, "inner_optimizer", optimizer).gradient_norm
-    _bound_graph_rewriting(model)
+    bound_graph_rewriting(model)
     moving = statistics(model) if strategy.num_replicas_in_sync > 1 else []
     forward = rematerialized(model) if task.config.train.rematerialize else model
 
@@ -58,16 +57,6 @@ def _accumulated(gradients, batch, parts):
         return i + 1, tf.nest.map_structure(tf.add, sums, gradients(part(i)))
 
     return tf.while_loop(lambda i, _: i < parts, add_part, (1, gradients(part(0))), parallel_iterations=1)[1]
-
-
-def _bound_graph_rewriting(model):
-    """Spares very deep nets TensorFlow's graph rewriting, for this process.
-
-    It makes steps a few percent faster on CPUs, and took 23 s of 84 before the first step of 1202 layers
-    (`benchmarks/README.md`).
-    """
-    if len(model.layers) > REWRITTEN_LAYERS:
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def make_eval_step(task, model, strategy) -> Callable:

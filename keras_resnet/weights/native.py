@@ -44,8 +44,8 @@ def _check_not_quantized(model):
         mode = getattr(layer, "quantization_mode", None)
         if mode:
             raise ValueError(
-                f'{model.name}: its layer "{layer.name}" is quantized ({mode}); save the weights before model.quantize, '
-                'or the whole model: model.save("FILE.keras")'
+                f'{model.name}: its layer "{layer.name}" is quantized ({mode}); save the weights before '
+                'model.quantize, or the whole model: model.save("FILE.keras")'
             )
 
 

@@ -12,7 +12,8 @@ from torch_names import ours
 
 from keras_resnet import SPECS, build
 from keras_resnet.config import Config
-from keras_resnet.training.optimizer import SGD, Schedule, build_optimizer
+from keras_resnet.optimizers import SGD, Schedule
+from keras_resnet.training.optimizer import build_optimizer
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import assign_tensors, named_variables
 
@@ -94,7 +95,8 @@ def test_decoupled_decay_is_another_optimizer(float64):
     """Keras's own weight_decay misses the same trajectory: the comparison can tell them apart."""
 
     def decoupled(model):
-        optimizer = SGD(0.001, 0.9, weight_decay=0.02)
+        optimizer = SGD(0.001, 0.9)
+        optimizer.weight_decay = 0.02  # what Keras's own argument sets
         optimizer.build(model.trainable_variables)
         return optimizer
 
@@ -106,7 +108,7 @@ def test_two_steps_by_hand():
     """w = 2, gradient 1, l2 0.5, rate 0.1, momentum 0.9: v = -0.2, then -0.9 * 0.2 - 0.1 * (1 + 0.5 * 1.8)."""
     kernel = keras.Variable([[2.0]])
     bias = keras.Variable([2.0])
-    optimizer = SGD(0.1, 0.9, l2=0.5)
+    optimizer = SGD(0.1, 0.9, weight_decay=0.5)
     optimizer.build([kernel, bias])
     for expected_kernel, expected_bias in ((1.8, 1.9), (1.43, 1.71)):
         optimizer.apply([tf.constant([[1.0]]), tf.constant([1.0])], [kernel, bias])
@@ -130,7 +132,7 @@ def test_schedule_by_hand(schedule, expected):
 
 def test_optimizer_is_saved_with_a_model(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(SGD(Schedule("step", 0.1, 10, drops=(0.5,)), l2=0.25), loss="mse")
+    model.compile(SGD(Schedule("step", 0.1, 10, drops=(0.5,)), weight_decay=0.25), loss="mse")
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.optimizer.l2 == 0.25

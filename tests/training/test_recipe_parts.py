@@ -7,10 +7,11 @@ import tensorflow as tf
 
 from keras_resnet.config import Config
 from keras_resnet.data.batches import training_batches
+from keras_resnet.optimizers import SGD
 from keras_resnet.task import load_task
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
 from keras_resnet.training.finetuning import part_of, prepare, rate_factors
-from keras_resnet.training.optimizer import SGD, build_optimizer
+from keras_resnet.training.optimizer import build_optimizer
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import named_variables, to_tensors
 
@@ -161,7 +162,7 @@ def test_decay_of_all_weights():
     for decay_of, expected in (("kernels", (0.9, 1.0)), ("all", (0.9, 0.9))):
         for variable in variables:
             variable.assign(tf.ones_like(variable.value))
-        optimizer = SGD(1.0, momentum=0.0, l2=0.1, decay_of=decay_of)
+        optimizer = SGD(1.0, momentum=0.0, weight_decay=0.1, decay_of=decay_of)
         optimizer.build(variables)
         optimizer.apply_gradients(zip([tf.zeros((1, 1)), tf.zeros((1,))], variables, strict=True))
         np.testing.assert_allclose([float(variables[0][0, 0]), float(variables[1][0])], expected, rtol=1e-6)

@@ -1,0 +1,30 @@
+"""What training a network of a thousand layers on TensorFlow needs; see docs/decisions/0006-very-deep-nets.md."""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+REWRITTEN_LAYERS = 1000  # Keras layers up to which TensorFlow may rewrite the graph
+
+
+def is_very_deep(model: keras.Model) -> bool:
+    """Whether a model has so many layers that TensorFlow's graph rewriting costs more than it saves."""
+    return len(model.layers) > REWRITTEN_LAYERS
+
+
+def bound_graph_rewriting(model: keras.Model) -> None:
+    """Spares very deep networks TensorFlow's graph rewriting, for this process.
+
+    It makes steps a few percent faster on CPUs, and took 23 s of 84 before the first step of 1202 layers
+    (`benchmarks/README.md`).
+    """
+    if is_very_deep(model):
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def train_function(model: keras.Model) -> Callable:
+    """Returns `fit`'s function of an iterator, as one graph: Keras's function within a function is inlined slowly."""
+    bound_graph_rewriting(model)
+    step = tf.function(model.train_step, reduce_retracing=True)
+    return lambda iterator: step(next(iterator))
