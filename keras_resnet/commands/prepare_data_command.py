@@ -43,6 +43,7 @@ def main(positional):
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")  # decoding needs none, and another run may be using it
+    from keras_resnet.data.image_set import passed_over_text
     from keras_resnet.data.prepare import prepare
     from keras_resnet.data.scan import tracked
 
@@ -60,6 +61,8 @@ def main(positional):
     print(f"{sum(prepared.images.values()):,} images ({splits}) in {time.monotonic() - began:.0f} seconds: {output}")
     if prepared.skipped:
         print(f"  left out  {prepared.skipped:,} pictures that cannot be read")
+    if prepared.passed_over:
+        print(f"  passed over  {passed_over_text(prepared.passed_over)}")
     before, after = prepared.bytes_before / 1e6, prepared.bytes_after / 1e6
     print(f"  pictures  {before:,.1f} MB")
     print(f"  records   {after:,.1f} MB in {prepared.files:,} files")

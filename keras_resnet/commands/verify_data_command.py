@@ -23,7 +23,7 @@ from keras_resnet.yaml_files import Located, merge, read_yaml_value
 
 SET = flags.DEFINE_multi_string("set", [], "data.key=value, as for training; may be given several times.")
 MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", 178_956_970, "Height x width from which on an image is too large, and not decoded.", lower_bound=1
+    "max_pixels", 50_000_000, "Height x width from which on an image is too large, and not decoded.", lower_bound=1
 )
 CSV = flags.DEFINE_string("csv", None, "Also write every finding into this file.")
 SHOWN = 50  # findings on the screen; a file holds all
@@ -42,6 +42,7 @@ def main(positional):
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")  # decoding needs none, and another run may be using it
+    from keras_resnet.data.image_set import passed_over_text
     from keras_resnet.data.scan import tracked
     from keras_resnet.data.verify import verify
 
@@ -52,6 +53,8 @@ def main(positional):
     if report.findings:
         _print_findings(console, report.findings)
     _print_splits(console, report.splits)
+    if report.passed_over:
+        print(f"passed over: {passed_over_text(report.passed_over)}")
     images = sum(split.images for split in report.splits.values())
     found = f"{len(report.findings):,} findings" if report.findings else "nothing found"
     counts = f"{images:,} images in {len(report.splits)} splits, {len(report.labels):,} classes"

@@ -1,5 +1,6 @@
 """Which image was it? TensorFlow's errors seldom name the file."""
 
+import re
 from collections.abc import Iterable
 
 import tensorflow as tf
@@ -7,6 +8,8 @@ import tensorflow as tf
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import Split
 from keras_resnet.errors import DataError
+
+_FORMATS = "is not a JPEG, PNG, BMP, GIF or WebP that TensorFlow reads; save it as PNG or JPEG"
 
 
 def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
@@ -29,8 +32,11 @@ def named(error: tf.errors.OpError, faults: list[str]) -> Exception:
 def reason(error: tf.errors.OpError) -> str:
     """What is wrong with a file, in a few words."""
     text = error.message.rpartition("}} ")[2]  # eager errors begin with the name of the operation
+    if asserted := re.search(r"assertion failed: \[([^\[\]]*)\]|Summarized data: b'([^']*)'", error.message):
+        text = asserted[1] or asserted[2]  # in a graph, or outside of one
     for part, words in (
-        ("Unknown image file format", "is not a JPEG, PNG, BMP or GIF"),
+        ("is no JPEG", _FORMATS),
+        ("Unknown image file format", _FORMATS),
         ("input image size", "has no pixels"),
         ("Input is empty", "is empty"),
         ("Invalid PNG", "is a damaged PNG"),

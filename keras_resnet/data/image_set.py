@@ -1,8 +1,8 @@
 """What a set of labelled images is, and where each kind comes from."""
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,7 @@ _LOADERS = {
     "folder": "keras_resnet.data.folder:load_folder",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
+_SHOWN = 10  # classes, and reasons, on one line
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,14 @@ class ImageSet:
         labels: a name for each class.
         image_shape: (H, W, C) of every image; H and W are None where they differ.
         splits: "train", "validation" and, unless the set has no labels for it, "test".
+        passed_over: {reason: number of files} of what the set's folder holds beside its images.
     """
 
     name: str
     labels: tuple[str, ...]
     image_shape: tuple[int | None, int | None, int]
     splits: dict[str, Split]
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     def split(self, name: str) -> Split:
         """The split of that name.
@@ -76,6 +79,24 @@ class ImageSet:
         if name not in self.splits:
             raise ConfigError(f'unknown split "{name}" of {self.name}; {suggest(name, self.splits)}')
         return self.splits[name]
+
+    def overview(self) -> dict[str, str]:
+        """{"classes": the first ten with their images in all splits, "passed over": ...} for the start of a run."""
+        known = {id(split.labels): split.labels for split in self.splits.values() if split.labels is not None}
+        counts = None
+        if len(known) == len({id(split) for split in self.splits.values()}):
+            counts = np.bincount(np.concatenate(list(known.values())), minlength=len(self.labels))
+        shown = [name if counts is None else f"{name} {counts[i]:,}" for i, name in enumerate(self.labels[:_SHOWN])]
+        more = len(self.labels) - len(shown)
+        rows = {"classes": ", ".join(shown) + (f" and {more:,} more" if more else "")}
+        return rows | ({"passed over": passed_over_text(self.passed_over)} if self.passed_over else {})
+
+
+def passed_over_text(passed_over: Mapping[str, int]) -> str:
+    """{".tif": 5, "hidden file": 1} -> ".tif: 5; hidden file: 1", the most first."""
+    ordered = sorted(passed_over.items(), key=lambda each: (-each[1], each[0]))
+    more = f" and {len(ordered) - _SHOWN} more reasons" if len(ordered) > _SHOWN else ""
+    return "; ".join(f"{reason}: {count:,}" if count else reason for reason, count in ordered[:_SHOWN]) + more
 
 
 def load_image_set(data: Data) -> ImageSet:

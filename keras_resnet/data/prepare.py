@@ -6,8 +6,8 @@ Splits, labels and held-out images are those of `data.name: folder:PATH`.
 import io
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tensorflow as tf
@@ -25,13 +25,15 @@ from keras_resnet.errors import ConfigError, DataError, DiskError
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was written: images of each split, pictures left out, bytes of the pictures and of the files, files."""
+    """What was written: images of each split, pictures left out, bytes of the pictures and of the files, files,
+    and what was passed over, as in `ImageSet`."""
 
     images: dict[str, int]
     skipped: int
     bytes_before: int
     bytes_after: int
     files: int
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
 def prepare(
@@ -87,7 +89,7 @@ def prepare(
         raise DiskError(f"{output}: cannot be written ({what}); nothing is there") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return prepared
+    return replace(prepared, passed_over=images.passed_over)
 
 
 def _check_output(root, output):

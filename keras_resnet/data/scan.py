@@ -13,9 +13,11 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from keras_resnet.data.image_header import MAX_PIXELS
 from keras_resnet.data.image_set import Split
 
-MAX_PIXELS = 178_956_970  # where Pillow takes an image for a decompression bomb: 537 MB of RGB
+__all__ = ["MAX_PIXELS", "Header", "distinct", "in_order", "read_header", "tracked"]
+
 LINE_EVERY = 5  # seconds between plain lines of progress
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type (PNG specification, section 11.2.1); 3 is a palette
 
@@ -51,8 +53,26 @@ def read_header(content: bytes) -> Header | None:
         if content.startswith(b"BM"):
             width, height = struct.unpack_from("<ii", content, 18)
             return Header("BMP", abs(height), width, 3)  # negative: the first row is the top one
+        if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+            return _webp_header(content)
     except (struct.error, tf.errors.OpError):
         pass
+    return None
+
+
+def _webp_header(content):
+    """RFC 9649, section 2: a lossy, a lossless, or an extended file, which names its canvas."""
+    kind = content[12:16]
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", content, 26)
+        return Header("WEBP", height % 2**14, width % 2**14, 3)
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", content, 21)
+        return Header("WEBP", 1 + bits // 2**14 % 2**14, 1 + bits % 2**14, 3 + bits // 2**28 % 2)
+    if kind == b"VP8X":
+        flags, low_width, high_width, low_height, high_height = struct.unpack_from("<B3xHBHB", content, 20)
+        height, width = 1 + low_height + 2**16 * high_height, 1 + low_width + 2**16 * high_width
+        return Header("WEBP", height, width, 3 + flags // 16 % 2)
     return None
 
 

@@ -1,34 +1,13 @@
-"""Bytes from anyone -> pixels or a reason, inside a TensorFlow graph: what is wrong with one image raises nothing.
-
-What a picture's header says of its size is read here before a decoder reserves memory for it. Only what the decoder
-would read first counts: the first frame header of a JPEG, the IHDR of a PNG, the first frame of a GIF, which alone is
-handed on.
-"""
+"""Bytes from anyone -> pixels or a reason, inside a TensorFlow graph: what is wrong with one image raises nothing."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_resnet.data.decode import decode
+from keras_resnet.data.decode import pixels_of
+from keras_resnet.data.image_header import DECODE, MAX_ASPECT, OK, checked, reasons
 
-MAX_ASPECT = 64  # of the longer side to the shorter: resized images stay small
-_HOPS = 1000  # markers before a JPEG's frame header; real files have a few dozen at most
-_GIF_BLOCKS = 4096  # of up to 255 bytes that are not full; nearly all are
-_OK, _EMPTY, _BYTES, _FORMAT, _HEADER, _PIXELS, _ASPECT, _DECODE = range(8)
-
-
-def reasons(max_bytes: int, max_pixels: int) -> tuple[str, ...]:
-    """What the codes of `decode_all` say; the first is "OK"."""
-    return (
-        "OK",
-        "has 0 bytes",
-        f"has more than {max_bytes:,} bytes",
-        "is no JPEG, PNG, GIF, or BMP of 24 or 32 bits a pixel",
-        "has a damaged header",
-        f"has more than {max_pixels:,} pixels",
-        f"is more than {MAX_ASPECT} times as long as it is wide",
-        "cannot be decoded",
-    )
+__all__ = ["MAX_ASPECT", "decode_all", "reasons"]
 
 
 def decode_all(contents, prepare: Callable, shape: tuple[int, int, int], max_bytes: int, max_pixels: int):
@@ -47,190 +26,15 @@ def decode_all(contents, prepare: Callable, shape: tuple[int, int, int], max_byt
     zeros = tf.zeros(shape)
 
     def row(index, content):
-        code, kind, content = _checked(content, max_bytes, max_pixels)
-        image = tf.cond(code == _OK, lambda: prepare(_pixels(content, kind, shape[2])), lambda: zeros)
+        code, kind, content, _ = checked(content, max_bytes, max_pixels)
+        image = tf.cond(code == OK, lambda: prepare(pixels_of(content, kind, shape[2])), lambda: zeros)
         return index, code, image
 
     rows = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
     rows = rows.map(row, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).ignore_errors()
-    rows = rows.concatenate(tf.data.Dataset.from_tensors((count, _OK, zeros)))  # so that there is one in any case
+    rows = rows.concatenate(tf.data.Dataset.from_tensors((count, OK, zeros)))  # so that there is one in any case
     places, codes, images = rows.batch(tf.cast(count, tf.int64) + 1).get_single_element()
     places = places[:, None]
     images = tf.scatter_nd(places, images, tf.stack([count + 1, *shape]))[:count]
-    codes = tf.tensor_scatter_nd_update(tf.fill([count + 1], _DECODE), places, codes)[:count]
+    codes = tf.tensor_scatter_nd_update(tf.fill([count + 1], DECODE), places, codes)[:count]
     return tf.ensure_shape(images, (None, *shape)), codes
-
-
-def _checked(content, max_bytes, max_pixels):
-    """content () -> (code (), kind () 0 to 3, what to decode ())."""
-    length = tf.strings.length(content)
-    head = _bytes_at(content, 0, 34)
-    kinds = [
-        _starts(head, b"\xff\xd8\xff"),
-        _starts(head, b"\x89PNG\r\n\x1a\n"),
-        _starts(head, b"GIF8"),
-        _starts(head, b"BM"),
-    ]
-    kind = tf.cast(tf.argmax(tf.cast(tf.stack(kinds), tf.int32)), tf.int32)
-    readable = tf.reduce_any(tf.stack(kinds)) & ((kind != 3) | _bmp_is_plain(head))
-    code = tf.case(
-        [
-            (length == 0, lambda: _EMPTY),
-            (length > max_bytes, lambda: _BYTES),
-            (~readable, lambda: _FORMAT),
-        ],
-        default=lambda: _OK,
-        exclusive=False,
-    )
-
-    def sized():
-        sizes = [
-            lambda: (*_jpeg_size(content), content),
-            lambda: (*_png_size(head), content),
-            lambda: _gif_first_frame(content),
-            lambda: (*_bmp_size(head), content),
-        ]
-        height, width, checked = tf.switch_case(kind, sizes)
-        longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
-        pixels = tf.cast(height, tf.float64) * tf.cast(
-            width, tf.float64
-        )  # two numbers of 32 bits: int64 would overflow
-        too = [(shorter < 1, lambda: _HEADER), (pixels > max_pixels, lambda: _PIXELS)]
-        too.append((longer > MAX_ASPECT * shorter, lambda: _ASPECT))
-        return tf.case(too, default=lambda: _OK, exclusive=False), checked
-
-    code, content = tf.cond(code == _OK, sized, lambda: (code, content))
-    return code, kind, content
-
-
-def _pixels(content, kind, channels):
-    """Checked content -> (H, W, channels) uint8."""
-
-    def bitmap():
-        return _to_channels(tf.io.decode_bmp(content)[..., :3], channels)
-
-    def animation():
-        return _to_channels(decode(content, 3), channels)
-
-    def plain():
-        return decode(content, channels)
-
-    pixels = tf.switch_case(kind, [plain, plain, animation, bitmap])
-    return tf.ensure_shape(pixels, (None, None, channels))
-
-
-def _to_channels(rgb, channels):
-    rgb = tf.ensure_shape(rgb, (None, None, 3))
-    return tf.image.rgb_to_grayscale(rgb) if channels == 1 else rgb
-
-
-def _bytes_at(content, at, count):
-    """`count` bytes from a place on, as int64; zeros after the end."""
-    part = tf.strings.substr(content, tf.minimum(at, tf.strings.length(content)), count)
-    part = tf.io.decode_raw(part + b"\0" * count, tf.uint8)[:count]
-    return tf.cast(tf.ensure_shape(part, (count,)), tf.int64)
-
-
-def _starts(head, signature):
-    return tf.reduce_all(head[: len(signature)] == tf.constant(list(signature), tf.int64))
-
-
-def _big_endian(digits):
-    return tf.reduce_sum(digits * tf.constant([256**i for i in reversed(range(digits.shape[0]))], tf.int64))
-
-
-def _little_endian(digits):
-    return tf.reduce_sum(digits * tf.constant([256**i for i in range(digits.shape[0])], tf.int64))
-
-
-def _png_size(head):
-    """(height, width), 0 where the first chunk is no header (PNG specification, section 11.2.1)."""
-    there = tf.reduce_all(head[12:16] == tf.constant(list(b"IHDR"), tf.int64))
-    there = tf.cast(there, tf.int64)
-    return _big_endian(head[20:24]) * there, _big_endian(head[16:20]) * there
-
-
-def _bmp_size(head):
-    width, height = (_little_endian(head[at : at + 4]) for at in (18, 22))
-    height = tf.where(height >= 2**31, 2**32 - height, height)  # negative: the first row is the top one
-    return height, tf.where(width >= 2**31, tf.zeros_like(width), width)
-
-
-def _bmp_is_plain(head):
-    """24 or 32 bits a pixel, no palette, not compressed: what TensorFlow's decoder reads as it is meant."""
-    bits, compression = _little_endian(head[28:30]), _little_endian(head[30:34])
-    plain = ((bits == 24) & (compression == 0)) | ((bits == 32) & ((compression == 0) | (compression == 3)))
-    return plain & (_little_endian(head[14:18]) >= 40)
-
-
-def _jpeg_size(content):
-    """(height, width) of the first frame header, found as libjpeg does; 0 where there is none (ITU T.81, annex B)."""
-
-    def hop(at, height, width, searching):
-        part = _bytes_at(content, at, 9)
-        marker = part[1]
-        frame = (marker >= 0xC0) & (marker <= 0xCF) & (marker != 0xC4) & (marker != 0xC8) & (marker != 0xCC)
-        frame &= part[0] == 0xFF
-        alone = (marker == 0x01) | (marker == 0x00) | ((marker >= 0xD0) & (marker <= 0xD7))
-        step = tf.where(alone, tf.constant(2, tf.int64), 2 + _big_endian(part[2:4]))
-        step = tf.where((part[0] != 0xFF) | (marker == 0xFF), tf.constant(1, tf.int64), step)
-        height = tf.where(frame, _big_endian(part[5:7]), height)
-        width = tf.where(frame, _big_endian(part[7:9]), width)
-        over = frame | ((part[0] == 0xFF) & ((marker == 0xDA) | (marker == 0xD9))) | (at >= length)
-        return tf.minimum(at + tf.cast(step, tf.int32), length), height, width, ~over
-
-    length, none = tf.strings.length(content), tf.constant(0, tf.int64)
-    _, height, width, searching = tf.while_loop(
-        lambda *state: state[3], hop, (tf.constant(2), none, none, True), maximum_iterations=_HOPS
-    )
-    found = tf.cast(~searching, tf.int64)
-    return height * found, width * found
-
-
-def _gif_first_frame(content):
-    """(height, width, the file up to the end of its first frame); 0 where there is none (GIF89a, section 20).
-
-    The decoder would unpack every frame to return the first.
-    """
-    raw = tf.io.decode_raw(content, tf.uint8)
-    length = tf.size(raw)
-
-    def at(place):
-        return tf.cast(raw[tf.minimum(place, length - 1)], tf.int32)
-
-    def table(flags):
-        return tf.where(flags >= 128, 3 * tf.bitwise.left_shift(2, flags % 8), 0)
-
-    def block(place, blocks):
-        """A run of full blocks, and the one after it; the place after them, or minus it after the last."""
-        full = raw[place : place + 1024 * 256 : 256]
-        run = tf.cast(tf.argmax(tf.cast(tf.concat([full, [0]], 0) != 255, tf.int32)), tf.int32)
-        place += 256 * run
-        size = at(place)
-        return place + 1 + size, blocks + 1, (run == 1024) | (size > 0)
-
-    def skip_blocks(place, blocks):
-        def body(place, blocks, more):
-            return block(place, blocks)
-
-        going = (place, blocks, True)
-        return tf.while_loop(lambda place, blocks, more: more & (place < length) & (blocks < _GIF_BLOCKS), body, going)
-
-    def extension(place, blocks, ended):
-        place, blocks, more = skip_blocks(place + 2, blocks)
-        return place, blocks, more
-
-    start = 13 + table(at(10))
-    place, blocks, broken = tf.while_loop(
-        lambda place, blocks, broken: (place < length) & (at(place) == 0x21) & ~broken,
-        extension,
-        (start, tf.constant(0), False),
-    )
-    descriptor = _bytes_at(content, place, 10)
-    screen = _bytes_at(content, 6, 4)
-    end, blocks, more = skip_blocks(place + 11 + table(tf.cast(descriptor[9], tf.int32)), blocks)
-    whole = tf.cast((descriptor[0] == 0x2C) & ~broken & ~more, tf.int64)
-    width, height = (
-        tf.maximum(_little_endian(descriptor[i : i + 2]), _little_endian(screen[i - 5 : i - 3])) for i in (5, 7)
-    )
-    return height * whole, width * whole, tf.strings.substr(content, 0, end) + b";"

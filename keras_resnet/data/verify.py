@@ -2,22 +2,30 @@
 
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
 from keras_resnet.config import Data
-from keras_resnet.data import folder, tfrecord
+from keras_resnet.data import tfrecord
 from keras_resnet.data.decode import decode
 from keras_resnet.data.faults import reason
-from keras_resnet.data.held_out import complete
+from keras_resnet.data.folder import set_of_scan
+from keras_resnet.data.folder_scan import scan_folder
 from keras_resnet.data.image_set import ImageSet, Split, load_image_set
 from keras_resnet.data.records import index_records
 from keras_resnet.data.scan import MAX_PIXELS, distinct, in_order, read_header
 from keras_resnet.errors import DataError
 
+_KINDS = {
+    "damaged": "damaged",
+    "breaks off": "damaged",
+    "pixels": "too large",
+    "times as long": "too large",
+    "near black": "too dark",
+}
 _NO_LABEL = np.iinfo(np.int64).min
 
 
@@ -45,11 +53,12 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What a scan saw."""
+    """What a scan saw; `passed_over` as in `ImageSet`."""
 
     labels: tuple[str, ...]
     splits: dict[str, SplitReport]
     findings: list[Finding]
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
 def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda looks, total: looks) -> Report:
@@ -87,9 +96,12 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
             continue
         missing = np.flatnonzero(scan.images_of_class(len(images.labels)) == 0)
         what = "has no images in this split"
-        findings += [Finding("empty class", name, f'class "{images.labels[label]}"', what) for label in missing]
+        named = {(finding.kind, finding.split, finding.source) for finding in findings}
+        empty = [Finding("empty class", name, f'class "{images.labels[label]}"', what) for label in missing]
+        findings += [each for each in empty if (each.kind, each.split, each.source) not in named]
     findings += _copies(scans, images.labels)
-    return Report(images.labels, {name: scan.report(len(images.labels)) for name, scan in scans.items()}, findings)
+    reports = {name: scan.report(len(images.labels)) for name, scan in scans.items()}
+    return Report(images.labels, reports, findings, images.passed_over)
 
 
 def _open(data) -> tuple[ImageSet, list[Finding]]:
@@ -105,26 +117,9 @@ def _open(data) -> tuple[ImageSet, list[Finding]]:
 
 def _open_folder(data):
     """What `load_folder` gives, but all that it refuses becomes findings."""
-    root, findings = data.name.partition(":")[2], []
-    files = {name: folder.class_files(path) for name, path in folder.find_splits(root).items()}
-    labels = tuple(files["train"])
-    if len(labels) < 2:
-        what = f"expected a folder for each of two or more classes, found {len(labels)}"
-        findings.append(Finding("wrong layout", "train", root, what))
-    for name, classes in files.items():
-        for label in [label for label in classes if label not in labels]:
-            what = f"train does not have this class; its {len(classes[label])} pictures were not looked at"
-            findings.append(Finding("unknown class", name, f'class "{label}"', what))
-            del classes[label]
-        for label, paths in classes.items():
-            hidden = [path for path in paths if path != path.encode(errors="replace").decode()]
-            classes[label] = [path for path in paths if path not in hidden]
-            shown = [os.fsencode(path).decode(errors="replace") for path in hidden]
-            findings += [Finding("unreadable", name, path, "its name is not UTF-8") for path in shown]
-    splits = {name: folder.split_of_classes(classes, labels) for name, classes in files.items()}
-    if splits["train"].size:
-        splits = complete(splits, data.validation_fraction, data.test_fraction)
-    return ImageSet(data.name, labels, (None, None, 3), splits), findings
+    scan = scan_folder(data.name.partition(":")[2])
+    findings = [Finding(each.kind, each.split, each.source, each.what) for each in scan.problems]
+    return set_of_scan(scan, data), findings
 
 
 def _open_tfrecord(data):
@@ -193,7 +188,7 @@ def _look(name, index, read, channels, max_pixels):
             height, width = decode(image, channels).shape[:2]
     except tf.errors.OpError as error:
         what = reason(error)
-        kind = "damaged" if "damaged" in what or "breaks off" in what else "unreadable"
+        kind = next((kind for part, kind in _KINDS.items() if part in what), "unreadable")
         return _Look(name, index, label, fault=(kind, what))
     return _Look(name, index, label, hashlib.sha256(content).digest(), (height, width))
 

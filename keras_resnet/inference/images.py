@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_resnet.data import transforms
 from keras_resnet.data.decode import decode
 from keras_resnet.data.faults import reason
-from keras_resnet.data.folder import EXTENSIONS
+from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, list_images
 from keras_resnet.data.scan import MAX_PIXELS, read_header
 from keras_resnet.description import Preparation
 from keras_resnet.errors import DataError
@@ -28,25 +28,16 @@ def find_images(names: Sequence[str]) -> list[str]:
             matches = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
             found += matches or [name]
         elif os.path.isdir(name):
-            found += _pictures(name) or [name]
+            found += list_images(name) or [name]
         else:
             found.append(name)
-    return found
-
-
-def _pictures(folder):
-    found = []
-    for inside, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        pictures = [name for name in sorted(files) if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
-        found += [os.path.join(inside, name) for name in pictures]
     return found
 
 
 def read_image(path: str) -> bytes | Fault:
     """A picture's bytes, looked at only as far as its header: what is far too large is not handed on."""
     if os.path.isdir(path):
-        return Fault(f"holds no pictures ({', '.join(EXTENSIONS)})")
+        return Fault(f"holds no images ({IMAGE_SUFFIXES})")
     try:
         with open(path, "rb") as file:
             content = file.read()

@@ -19,6 +19,7 @@ def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: i
     rows = {
         "network": f"{cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds per image",
         "images": f"{sizes}; {len(task.labels)} classes; the network sees {'x'.join(map(str, model.input_shape[1:]))}",
+        **task.images.overview(),
         "devices": f"{type(strategy).__name__}: {', '.join(devices)}; {train.precision}",
         "batch": f"{train.batch_size} = {replicas} x {train.batch_size // replicas}{parts}",
         "steps": f"{train.total_steps:,} ({epochs:.1f} epochs), {train.schedule} schedule from {train.peak_rate:g}",

@@ -44,7 +44,7 @@ def test_bad_rows_have_a_status_and_others_their_answers():
     assert answer["classes"].tolist() == [[0, 1], [-1, -1], [2, 1], [-1, -1]]
     assert answer["labels"].tolist() == [[b"red", b"green"], [b"", b""], [b"blue", b"green"], [b"", b""]]
     assert answer["status"][0] == answer["status"][2] == b"OK"
-    assert answer["status"][1] == b"is no JPEG, PNG, GIF, or BMP of 24 or 32 bits a pixel"
+    assert answer["status"][1] == b"is no JPEG, PNG, GIF, still WebP, or BMP of 24 or 32 bits a pixel or 256 grays"
     assert answer["status"][3] == b"has 0 bytes"
     e = np.exp([0.9, 0, 0])
     np.testing.assert_allclose(answer["scores"][0], [e[0] / e.sum(), e[1] / e.sum()], rtol=1e-5)

@@ -104,9 +104,9 @@ def test_what_cannot_be_used_is_named(tmp_path):
     with pytest.raises(DataError, match="a folder for each of two or more classes, found 1"):
         load(tmp_path)
     (tmp_path / "train" / "dog").mkdir()
-    with pytest.raises(DataError, match='the class "dog" has no pictures'):
+    with pytest.raises(DataError, match='train: class "dog": has no images'):
         load(tmp_path)
     save(tmp_path / "train" / "dog" / "x.png")
     save(tmp_path / "val" / "bird" / "x.png")
-    with pytest.raises(DataError, match='validation has a class "bird" that train does not have'):
+    with pytest.raises(DataError, match='validation: class "bird": train does not have this class'):
         load(tmp_path)

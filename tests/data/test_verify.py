@@ -103,7 +103,7 @@ def _empty(folder):
 
 def _text(folder):
     (folder / "test/a flower/0.jpg").write_text("<html>404 Not Found</html>")
-    return ("unreadable", "test", "0.jpg"), "is not a JPEG, PNG, BMP or GIF"
+    return ("unreadable", "test", "0.jpg"), "is not a JPEG, PNG, BMP, GIF or WebP"
 
 
 def _dangling_link(folder):

@@ -64,7 +64,7 @@ def test_decoding():
     content = tf.io.encode_png(PIXELS).numpy()
     np.testing.assert_array_equal(decoded(content, 3), PIXELS)
     assert decoded(content, 1).shape == (4, 6, 1)
-    with pytest.raises(DataError, match="is not a JPEG, PNG, BMP or GIF"):
+    with pytest.raises(DataError, match="is not a JPEG, PNG, BMP, GIF or WebP"):
         decoded(b"no image", 3)
     with pytest.raises(DataError, match="is a damaged PNG"):
         decoded(content[:60], 3)

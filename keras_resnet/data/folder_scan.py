@@ -1,0 +1,126 @@
+"""The one scan of a folder of images: splits, classes, paths, what was passed over, and what cannot be used.
+
+Training, `verify-data` and `prepare-data` all read a folder through `scan_folder`; training stops at the first problem,
+`verify-data` lists them all.
+"""
+
+import os
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
+from keras_resnet.data.folder_layout import classes_of, find_splits
+from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, Folder, name_problem, read_folder, shown
+from keras_resnet.data.image_set import passed_over_text
+from keras_resnet.errors import DataError, suggest
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that no run can use: its kind, the split, where it lies, and what it is."""
+
+    kind: str
+    split: str
+    source: str
+    what: str
+
+    def __str__(self):
+        return f"{self.split}: {self.source}: {self.what}"
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """What a folder holds.
+
+    Attributes:
+        splits: {split: {class: paths}}, all sorted. "train" is there unless the layout is not understood.
+        passed_over: {reason: number of files} of what is not data.
+        problems: what a run refuses; empty for a folder that can be used.
+    """
+
+    splits: dict[str, dict[str, list[str]]]
+    passed_over: dict[str, int]
+    problems: tuple[Problem, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of their labels."""
+        return tuple(self.splits.get("train", ()))
+
+
+def scan_folder(root: str) -> FolderScan:
+    """Reads a folder of folders of classes, or of splits that hold those.
+
+    Raises:
+        DataError: there is no such folder, or it cannot be read.
+    """
+    if not os.path.isdir(root):
+        raise DataError(f"data.name: folder:{shown(root)}: there is no such folder")
+    if what := name_problem(root):
+        raise DataError(f"data.name: folder:{shown(root)}: {what}")
+    tree = read_folder(root)
+    try:
+        folders, absent = find_splits(tree)
+    except DataError as error:
+        return FolderScan({}, dict(tree.passed_over), (Problem("wrong layout", "train", root, str(error)),))
+    passed_over = Counter(tree.passed_over)
+    problems: list[Problem] = []
+    splits = {}
+    for name, folder in folders.items():
+        if folder is not tree:
+            passed_over.update(folder.passed_over)
+        passed_over["image outside of a class folder"] += len(folder.images)
+        splits[name] = _class_files(name, folder, passed_over, problems)
+    if tree not in folders.values():
+        passed_over["image outside of a class folder"] += len(tree.images)
+    found = {reason: count for reason, count in passed_over.items() if count} | dict(absent)
+    problems = _missing_classes(root, splits, found) + problems
+    return FolderScan(splits, found, tuple(problems))
+
+
+def _class_files(split, folder: Folder, passed_over, problems) -> dict[str, list[str]]:
+    """{class: paths}; what cannot be used is left out and added to `problems`."""
+    folder_of: dict[str, Folder] = {}
+    for name, inside in (folder.folders if split == "train" else classes_of(folder)).items():
+        label = unicodedata.normalize("NFC", name)  # macOS writes names decomposed, others composed
+        if what := name_problem(name):
+            problems.append(Problem("unreadable", split, shown(inside.path), what))
+        elif label in folder_of:
+            what = (
+                f"its name is that of another folder of {split}, but for the Unicode form; expected one folder a class"
+            )
+            problems.append(Problem("wrong layout", split, inside.path, what))
+        elif same := [other for other, each in folder_of.items() if each.real == inside.real]:
+            what = f'is the same folder as the class "{same[0]}"; expected one folder a class'
+            problems.append(Problem("wrong layout", split, inside.path, what))
+        else:
+            folder_of[label] = inside
+    files = {}
+    for label in sorted(folder_of):
+        passed_here: Counter = Counter()
+        paths = sorted(folder_of[label].collect(passed_here))
+        passed_over.update(passed_here)
+        unusable = {path: what for path in paths if (what := name_problem(path))}
+        problems += [Problem("unreadable", split, shown(path), what) for path, what in unusable.items()]
+        files[label] = [path for path in paths if path not in unusable]
+        if not paths and split == "train":
+            instead = f"; passed over: {passed_over_text(passed_here)}" if passed_here else ""
+            what = f"has no images ({IMAGE_SUFFIXES}); add some, or remove its folder{instead}"
+            problems.append(Problem("empty class", split, f'class "{label}"', what))
+    return files
+
+
+def _missing_classes(root, splits, passed_over) -> list[Problem]:
+    """Too few classes, and classes that the training images lack; the latter are left out."""
+    labels, problems = splits["train"], []
+    if len(labels) < 2:
+        instead = f"; passed over: {passed_over_text(passed_over)}" if passed_over else ""
+        what = f"expected a folder for each of two or more classes, found {len(labels)}{instead}"
+        problems.append(Problem("wrong layout", "train", root, what))
+    for split, classes in splits.items():
+        for label in [label for label in classes if label not in labels]:
+            near = suggest(label, labels)
+            hint = f"; {near}" if near.startswith("did you mean") else ""
+            what = f"train does not have this class; its {len(classes.pop(label))} images cannot be used{hint}"
+            problems.append(Problem("unknown class", split, f'class "{label}"', what))
+    return problems
