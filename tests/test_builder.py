@@ -194,7 +194,7 @@ def test_mixed_precision_keeps_pixels_and_logits_precise(policy):
 
 @pytest.mark.parametrize("classes", [0, -3])
 def test_impossible_classes(classes):
-    with pytest.raises(ValueError, match="classes must be 1 or more"):
+    with pytest.raises(ValueError, match="classes must be a whole number of 1 or more"):
         build(SPECS["cifar_resnet20"], classes=classes)
 
 

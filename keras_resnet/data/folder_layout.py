@@ -126,11 +126,12 @@ def _check_classes(root):
                 f"for the second, set data.name=folder:{shown(inner.path)}"
             )
     for name, folder in classes.items():
-        inside = {split_of(each): each for each in classes_of(folder)}
-        if "train" in inside and (len(inside.keys() - {None}) > 1 or classes_of(folder.folders[inside["train"]])):
+        splits = {split_of(each): each for each in classes_of(folder)}
+        train = splits.get("train")
+        if train and (len(splits.keys() - {None}) > 1 or classes_of(folder.folders[train])):
             raise DataError(
                 f'could be read in two ways: "{shown(name)}" is a class, or a data set, because it holds '
-                f'"{shown(inside["train"])}"; for the second, set data.name=folder:{shown(folder.path)}, or move '
+                f'"{shown(train)}"; for the second, set data.name=folder:{shown(folder.path)}, or move '
                 "its splits above the classes, as train/cat"
             )
 

@@ -58,7 +58,7 @@ def test_photographs_are_told_apart(run, cli, tmp_path):
     assert {"evaluation.json", "classes.csv", "confusion.png"} <= set(os.listdir(report))
     assert (run / "examples.png").stat().st_size > 10_000
     card = (run / "README.md").read_text()
-    assert "72 train, 12 validation, 36 test; 2 classes" in card.replace("Images: ", "")
+    assert "72 train, 12 validation, 36 test, 2 classes" in card.replace("Images: ", "")
     assert "cifar_resnet20 on folder:" in card
 
 

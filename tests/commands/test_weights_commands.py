@@ -60,7 +60,10 @@ def test_convert_tells_what_it_assumes(torch_file, tmp_path, cli):
         (["{file}", "{folder}/no/x.safetensors"], "there is no folder"),
         (["resnet50.pth", "{folder}/x.safetensors"], "'resnet50.pth' is no file and no name of published weights"),
         (["{file}", "{folder}/x.safetensors", "--mean=a"], "--mean=a: expected numbers"),
-        (["{file}", "{folder}/x.safetensors", "--std=0,1,1"], "std must be greater than 0"),
+        (
+            ["{file}", "{folder}/x.safetensors", "--std=0,1,1"],
+            "std: got 0, 1, 1, but images are in [0, 255]: expected numbers from 1 to 255",
+        ),
         (["README.md", "{folder}/x.safetensors"], "README.md: not a complete safetensors file"),
     ],
 )

@@ -27,6 +27,8 @@ def test_what_a_run_leaves(finished_run):
         "metrics.jsonl",
         "tensorboard",
         "curves.png",
+        "description.json",
+        "example_images.npz",
         "examples.png",
         "README.md",
         "results.json",
