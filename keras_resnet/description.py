@@ -73,7 +73,7 @@ def check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> No
     if mean and (min(mean) < 0 or max(mean) > 255 or 0 < max(mean) <= 1):
         raise ValueError(_wrong_units("mean", mean, "from 0 to 255", 0 < max(mean) <= 1))
     if std and (min(std) < 1 or max(std) > 255):
-        raise ValueError(_wrong_units("std", std, "from 1 to 255", 0 < min(std) and max(std) <= 1))
+        raise ValueError(_wrong_units("std", std, "from 1 to 255", min(std) > 0 and max(std) <= 1))
 
 
 def _wrong_units(name, values, expected, of_unit_range):
