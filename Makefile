@@ -1,4 +1,4 @@
-# make quickstart | test | test-all | faults | lint | gpu | lock | clean
+# make quickstart | test | test-kernels | test-slow | test-all | faults | lint | gpu | lock | clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RUN := runs/latest
 OUT := exports/digits
 
-.PHONY: quickstart setup test test-all faults lint gpu lock clean
+.PHONY: quickstart setup test test-kernels test-slow test-all faults lint gpu lock clean
 
 # Trains ResNet-20 on the embedded digits, exports it, and shows what the exported model says.
 quickstart: $(READY)
@@ -35,6 +35,18 @@ $(READY): requirements.txt requirements-dev.txt requirements.lock pyproject.toml
 # Everything but what needs a GPU or a network; `make test-all` adds the slow ones.
 test: lint
 	$(PYTHON) -m pytest -m "not slow and not gpu and not network"
+
+# What depends on TensorFlow's kernels, once more with oneDNN off where it is on by default, or on where it is off.
+KERNEL_TESTS := tests/test_layers.py tests/test_blocks.py tests/test_channels_first.py tests/analysis/test_taps.py \
+	tests/analysis/test_norms.py tests/training/test_recipe_parts.py tests/training/test_steps.py \
+	tests/training/test_evaluation.py tests/classification/test_protocols.py tests/weights/test_parity.py \
+	tests/export/test_folding.py tests/inference/test_agreement.py
+test-kernels: $(READY)
+	TF_ENABLE_ONEDNN_OPTS=$$((1 - $$($(PYTHON) tools/onednn.py))) $(PYTHON) -m pytest \
+		-m "not slow and not gpu and not network" $(KERNEL_TESTS)
+
+test-slow: $(READY)
+	$(PYTHON) -m pytest -m "slow and not gpu and not network"
 
 test-all: lint
 	$(PYTHON) -m pytest -m "not gpu and not network"

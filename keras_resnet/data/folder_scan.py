@@ -74,7 +74,7 @@ def scan_folder(root: str) -> FolderScan:
     if tree not in folders.values():
         passed_over["image outside of a class folder"] += len(tree.images)
     found = {reason: count for reason, count in passed_over.items() if count} | dict(absent)
-    problems = _missing_classes(root, splits, found) + problems
+    problems += _missing_classes(root, splits, found)  # last: too few classes may be what the others come to
     return FolderScan(splits, found, tuple(problems))
 
 
