@@ -74,7 +74,10 @@ def scan_folder(root: str) -> FolderScan:
     if tree not in folders.values():
         passed_over["image outside of a class folder"] += len(tree.images)
     found = {reason: count for reason, count in passed_over.items() if count} | dict(absent)
-    problems += _missing_classes(root, splits, found)  # last: too few classes may be what the others come to
+    # Names that cannot be read come first: they may be why there are too few classes.
+    problems.sort(key=lambda problem: problem.kind != "unreadable")
+    unreadable = sum(problem.kind == "unreadable" for problem in problems)
+    problems[unreadable:unreadable] = _missing_classes(root, splits, found)
     return FolderScan(splits, found, tuple(problems))
 
 

@@ -105,7 +105,7 @@ def test_splits_classes_and_what_is_passed_over(tmp_path, name):
     if expected is None:
         assert {len(paths) for classes in scan.splits.values() for paths in classes.values()} == {3}
         assert [list(classes) for classes in scan.splits.values()] == [["cat", "dog"]] * 2
-        assert list(scan.splits)[0] == "train"
+        assert next(iter(scan.splits)) == "train"
     else:
         assert counts(scan) == expected
     assert scan.passed_over == passed_over
@@ -215,10 +215,7 @@ def table():
         "transparent png": (saved(rgba, "PNG"), pixels),
         "palette with transparency": (saved(palette, "PNG", transparency=3), np.asarray(palette.convert("RGB"))),
         "one bit": (saved(rgb.convert("1"), "PNG"), np.asarray(rgb.convert("1").convert("RGB"))),
-        "gray with alpha": (
-            saved(rgba.convert("LA"), "PNG"),
-            np.asarray(rgba.convert("LA").convert("L").convert("RGB")),
-        ),
+        "gray with alpha": (saved(rgba.convert("LA"), "PNG"), np.asarray(rgba.convert("L").convert("RGB"))),
         "16 bits": (saved(Image.fromarray(deep), "PNG"), np.repeat((deep // 256)[..., None], 3, -1).astype(np.uint8)),
         "12 bits in 16": (saved(Image.fromarray(deep % 4096), "PNG"), "uses only 0 to 4080 of 65535"),
         "lossless webp": (saved(rgb, "WEBP", lossless=True), pixels),
