@@ -55,6 +55,8 @@ def main(positional):
     _print_splits(console, report.splits)
     if report.passed_over:
         print(f"passed over: {passed_over_text(report.passed_over)}")
+    for note, sources in report.notes.items():
+        print(f"note: {len(sources):,} with {note}; the first is {sources[0]}")
     images = sum(split.images for split in report.splits.values())
     found = f"{len(report.findings):,} findings" if report.findings else "nothing found"
     counts = f"{images:,} images in {len(report.splits)} splits, {len(report.labels):,} classes"

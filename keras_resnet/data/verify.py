@@ -15,6 +15,7 @@ from keras_resnet.data.faults import reason
 from keras_resnet.data.folder import set_of_scan
 from keras_resnet.data.folder_scan import scan_folder
 from keras_resnet.data.image_set import ImageSet, Split, load_image_set
+from keras_resnet.data.oddities import oddity
 from keras_resnet.data.records import index_records
 from keras_resnet.data.scan import MAX_PIXELS, distinct, in_order, read_header
 from keras_resnet.errors import DataError
@@ -53,12 +54,13 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What a scan saw; `passed_over` as in `ImageSet`."""
+    """What a scan saw; `passed_over` as in `ImageSet`; `notes` {oddity: the images that have it}, no findings."""
 
     labels: tuple[str, ...]
     splits: dict[str, SplitReport]
     findings: list[Finding]
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda looks, total: looks) -> Report:
@@ -83,9 +85,12 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
         return _look(name, index, reads[name], images.image_shape[2], max_pixels)
 
     jobs = ((name, index) for name, split in splits.items() for index in range(split.size))
+    notes: dict[str, list[str]] = {}
     for seen in track(in_order(look, jobs), sum(split.size for split in splits.values())):
         scans[seen.split].add(seen)
         source = splits[seen.split].source
+        if seen.note:
+            notes.setdefault(seen.note, []).append(source(seen.index))
         if seen.fault:
             findings.append(Finding(seen.fault[0], seen.split, source(seen.index), seen.fault[1]))
         if seen.label != _NO_LABEL and not 0 <= seen.label < len(images.labels):
@@ -101,7 +106,7 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
         findings += [each for each in empty if (each.kind, each.split, each.source) not in named]
     findings += _copies(scans, images.labels)
     reports = {name: scan.report(len(images.labels)) for name, scan in scans.items()}
-    return Report(images.labels, reports, findings, images.passed_over)
+    return Report(images.labels, reports, findings, images.passed_over, notes)
 
 
 def _open(data) -> tuple[ImageSet, list[Finding]]:
@@ -155,6 +160,7 @@ class _Look:
     digest: bytes = b""
     size: tuple[int, int] = (0, 0)
     fault: tuple[str, str] | None = None
+    note: str = ""
 
 
 def _reader(split):
@@ -190,7 +196,8 @@ def _look(name, index, read, channels, max_pixels):
         what = reason(error)
         kind = next((kind for part, kind in _KINDS.items() if part in what), "unreadable")
         return _Look(name, index, label, fault=(kind, what))
-    return _Look(name, index, label, hashlib.sha256(content).digest(), (height, width))
+    note = oddity(content) if stored else ""
+    return _Look(name, index, label, hashlib.sha256(content).digest(), (height, width), note=note)
 
 
 class _Scan:

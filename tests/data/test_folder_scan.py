@@ -248,3 +248,23 @@ def test_training_and_exports_read_and_refuse_the_same_files(name):
     pixels = decode(tf.constant(content), 3).numpy()
     assert np.abs(pixels.astype(int) - expected).max() <= 1
     np.testing.assert_array_equal(served[0].numpy(), pixels)
+
+
+def test_verify_tells_what_is_read_otherwise_than_it_looks(tmp_path):
+    """Only what is really transparent or rotated; such files are no findings, since runs read them."""
+    rotated, upright = Image.Exif(), Image.Exif()
+    rotated[0x112], upright[0x112] = 6, 1
+    stream = {name: io.BytesIO() for name in ("rotated", "upright", "opaque")}
+    square = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    square.save(stream["rotated"], "JPEG", exif=rotated)
+    square.save(stream["upright"], "JPEG", exif=upright)
+    square.convert("RGBA").save(stream["opaque"], "PNG")
+    files = {f"cat/{name}.x.{'png' if name == 'opaque' else 'jpg'}": each.getvalue() for name, each in stream.items()}
+    files |= {"dog/alpha.png": TABLE["transparent png"][0], "dog/palette.png": TABLE["palette with transparency"][0]}
+    report = verify(Data(name=f"folder:{make(tmp_path, files | images('dog', 'cat'))}", validation_fraction=0))
+    assert report.findings == []
+    found = {note.split(",")[0]: [os.path.basename(path) for path in paths] for note, paths in report.notes.items()}
+    assert {note: sorted(names) for note, names in found.items()} == {
+        "an EXIF orientation": ["rotated.x.jpg"],
+        "transparency": ["alpha.png", "palette.png"],
+    }
