@@ -39,7 +39,8 @@ def seeds():
             ("RGB", "BMP", {}),
         ]:
             stream = io.BytesIO()
-            converted = image.convert("L").convert("I").convert("I;16") if mode == "I;16" else image.convert(mode)
+            deep = np.asarray(image.convert("L"), np.uint16) * 257  # of the whole range: near black is refused
+            converted = Image.fromarray(deep) if mode == "I;16" else image.convert(mode)
             converted.save(stream, kind, **options)
             found.append(stream.getvalue())
     return found
