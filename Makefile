@@ -38,7 +38,7 @@ test: lint
 
 # What depends on TensorFlow's kernels, once more with oneDNN off where it is on by default, or on where it is off.
 KERNEL_TESTS := tests/test_layers.py tests/test_blocks.py tests/test_channels_first.py tests/analysis/test_taps.py \
-	tests/analysis/test_norms.py tests/training/test_recipe_parts.py tests/training/test_steps.py \
+	tests/training/test_recipe_parts.py tests/training/test_steps.py \
 	tests/training/test_evaluation.py tests/classification/test_protocols.py tests/weights/test_parity.py \
 	tests/export/test_folding.py tests/inference/test_agreement.py
 test-kernels: $(READY)
