@@ -27,4 +27,29 @@ def train_function(model: keras.Model) -> Callable:
     """Returns `fit`'s function of an iterator, as one graph: Keras's function within a function is inlined slowly."""
     bound_graph_rewriting(model)
     step = tf.function(model.train_step, reduce_retracing=True)
-    return lambda iterator: step(next(iterator))
+    created = False
+
+    def train(iterator):
+        nonlocal created
+        batch = next(iterator)
+        if not created:
+            _create_variables(model, batch)
+            created = True
+        return step(batch)
+
+    return train
+
+
+def _create_variables(model, batch):
+    """Creates the optimizer's and the metrics' variables: TensorFlow traces twice what creates variables."""
+    if model.optimizer is not None and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
+
+    @tf.function
+    def metrics():
+        size = tf.shape(tf.nest.flatten(images)[0])[0]
+        outputs = keras.tree.map_structure(lambda x: tf.zeros([size, *(n or 1 for n in x.shape[1:])]), model.output)
+        return model.compute_metrics(images, labels, outputs, weights)
+
+    metrics.get_concrete_function()  # traced, not run
