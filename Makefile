@@ -38,13 +38,14 @@ test: lint
 
 # What depends on TensorFlow's kernels, once more with oneDNN off where it is on by default, or on where it is off.
 KERNEL_TESTS := tests/test_layers.py tests/test_blocks.py tests/test_channels_first.py tests/analysis/test_taps.py \
-	tests/training/test_recipe_parts.py tests/training/test_steps.py \
+	tests/analysis/test_norms.py tests/training/test_recipe_parts.py tests/training/test_steps.py \
 	tests/training/test_evaluation.py tests/classification/test_protocols.py tests/weights/test_parity.py \
 	tests/export/test_folding.py tests/inference/test_agreement.py
 test-kernels: $(READY)
 	TF_ENABLE_ONEDNN_OPTS=$$((1 - $$($(PYTHON) tools/onednn.py))) $(PYTHON) -m pytest \
 		-m "not slow and not gpu and not network" $(KERNEL_TESTS)
 
+# SLOW_MINUTES=30 skips the slow tests that would begin later.
 test-slow: $(READY)
 	$(PYTHON) -m pytest -m "slow and not gpu and not network"
 

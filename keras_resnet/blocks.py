@@ -32,6 +32,10 @@ def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
 
     Keras's "same" pads only right and bottom at stride 2, which is neither Caffe's nor Torch's alignment.
     """
+    if kernel == 1 and stride > 1 and x.shape[channel_axis()] < 16:
+        # oneDNN's gradient of a strided 1x1 kernel is silently wrong for so few channels: by a factor of 1000 on AVX2
+        # with TF_ENABLE_ONEDNN_OPTS=1 (uxlfoundation/oneDNN#6035).
+        x, stride = subsample(x, stride, f"{name}_subsample"), 1
     explicit = stride > 1 and kernel > 1 and spec.padding == "symmetric"
     if explicit:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,6 +26,16 @@ tf.config.set_logical_device_configuration(
 
 # Tests trace much and run little: without TensorFlow's rewriting of graphs they take half the time.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+BEGAN = time.monotonic()
+
+
+def pytest_runtest_setup(item):
+    """Skips slow tests that would begin after $SLOW_MINUTES, where a machine has no more time for them."""
+    minutes = os.environ.get("SLOW_MINUTES")
+    if minutes and item.get_closest_marker("slow") and time.monotonic() - BEGAN > 60 * float(minutes):
+        pytest.skip(f"begins later than SLOW_MINUTES={minutes}")
 
 
 @pytest.fixture(scope="session")

@@ -189,3 +189,19 @@ def test_strided_convolution_is_aligned_as_in_torch():
     model.get_layer("c").kernel.assign(kernel)
     y = model.predict(np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1), verbose=0)
     np.testing.assert_array_equal(y[0, :, :, 0], [[0, 2], [8, 10]])
+
+
+@pytest.mark.parametrize("channels", [3, 8, 16])
+def test_gradient_of_a_strided_projection(channels):
+    """The kernel's: sum over pixels of input times output gradient. oneDNN's is wrong for few channels."""
+    import tensorflow as tf
+
+    random = np.random.RandomState(0)
+    x = random.normal(size=(6, 8, 8, channels)).astype(np.float32)
+    above = random.normal(size=(6, 4, 4, 8)).astype(np.float32)
+    inputs = keras.Input(x.shape[1:])
+    model = keras.Model(inputs, conv(inputs, TINY, 1, 8, 2, "proj"))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(model(x) * above)
+    gradient = tape.gradient(total, model.get_layer("proj").kernel.value)[0, 0]
+    np.testing.assert_allclose(gradient, np.einsum("nhwi,nhwo->io", x[:, ::2, ::2], above), rtol=1e-4, atol=1e-4)
