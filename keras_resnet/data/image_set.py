@@ -51,6 +51,24 @@ class Split:
             labels=None if self.labels is None else self.labels[indices],
         )
 
+    def with_labels_below(self, classes: int, first: int = 0) -> "Split":
+        """The same images, whose `read` fails where a label is none of the classes: it would be learnt as no class.
+
+        `first` is how the set itself counts, for the message.
+        """
+
+        def read(index):
+            image, label = self.read(index)
+
+            def fail():
+                stored, allowed = tf.strings.as_string(label + first), f"; expected {first} to {first + classes - 1}"
+                tf.debugging.Assert(False, [tf.strings.join(["its label is ", stored, allowed])])
+                return label
+
+            return image, tf.cond((label >= 0) & (label < classes), lambda: label, fail)
+
+        return replace(self, read=read)
+
 
 @dataclass(frozen=True)
 class ImageSet:

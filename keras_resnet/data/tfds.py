@@ -42,6 +42,7 @@ def load_tfds(data: Data) -> ImageSet:
     if "train" not in splits:
         raise ConfigError(f"data.name: {data.name}: has no split named train, only {', '.join(builder.info.splits)}")
     splits = {split: each for split, each in splits.items() if split == "train" or _is_labelled(each)}
+    splits = {split: each.with_labels_below(label.num_classes) for split, each in splits.items()}
     splits = complete(splits, data.validation_fraction, data.test_fraction)
     return ImageSet(data.name, tuple(label.names), (height, width, channels), splits)
 

@@ -29,21 +29,32 @@ def load_tfrecord(data: Data) -> ImageSet:
         DataError: the folder holds no such files, or one is damaged.
     """
     folder = data.name.partition(":")[2]
+    files = files_of_splits(folder)
+    labels = read_labels(folder, data)
+    splits = {name: split_of_records(index_records(paths), len(labels)) for name, paths in files.items() if paths}
+    for name, split in splits.items():
+        if not split.size:
+            raise DataError(f"data.name: {data.name}: the {name} files hold no records")
+    splits = complete(splits, data.validation_fraction, data.test_fraction)
+    return ImageSet(data.name, labels, (None, None, 3), splits)
+
+
+def files_of_splits(folder: str) -> dict[str, list[str]]:
+    """{split: its files, sorted}; there is always a "train".
+
+    Raises:
+        DataError: the folder holds no training files.
+    """
     files = {
         name: sorted(tf.io.gfile.glob(os.path.join(folder, f"{name}*-of-*")))
         for name in ("train", "validation", "test")
     }
     if not files["train"]:
-        raise DataError(f"data.name: {data.name}: no files {os.path.join(folder, 'train-*-of-*')}")
-    splits = {name: split_of_records(index_records(paths)) for name, paths in files.items() if paths}
-    for name, split in splits.items():
-        if not split.size:
-            raise DataError(f"data.name: {data.name}: the {name} files hold no records")
-    splits = complete(splits, data.validation_fraction, data.test_fraction)
-    return ImageSet(data.name, read_labels(folder, data), (None, None, 3), splits)
+        raise DataError(f"data.name: tfrecord:{folder}: no files {os.path.join(folder, 'train-*-of-*')}")
+    return files
 
 
-def split_of_records(records: Records) -> Split:
+def split_of_records(records: Records, classes: int) -> Split:
     """Records of the ImageNet layout -> a split."""
     record = reader(records)
 
@@ -51,19 +62,34 @@ def split_of_records(records: Records) -> Split:
         features = tf.io.parse_single_example(record(index), FEATURES)
         return features["image/encoded"], tf.cast(features["image/class/label"], tf.int32) - 1
 
-    return Split(len(records), read, records.source)
+    return Split(len(records), read, records.source).with_labels_below(classes, first=1)
 
 
 def read_labels(folder: str, data: Data) -> tuple[str, ...]:
     """The names in labels.txt, or numbers where `data.classes` says how many.
 
     Raises:
-        ConfigError: neither is there.
+        ConfigError: neither is there, or they differ in number.
+        DataError: labels.txt is not the name of a class on every line.
     """
     path = os.path.join(folder, LABELS)
-    if tf.io.gfile.exists(path):
+    if not tf.io.gfile.exists(path):
+        if not data.classes:
+            raise ConfigError(f"data.classes: is needed, because there is no {path}; ImageNet has 1000")
+        return tuple(str(i) for i in range(data.classes))
+    try:
         with tf.io.gfile.GFile(path) as file:
-            return tuple(file.read().splitlines())
-    if not data.classes:
-        raise ConfigError(f"data.classes: is needed, because there is no {path}; ImageNet has 1000")
-    return tuple(str(i) for i in range(data.classes))
+            labels = tuple(file.read().removesuffix("\n").split("\n"))
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: is not UTF-8 text; expected the name of a class on every line") from None
+    labels = tuple(label.removesuffix("\r") for label in labels)
+    # Two classes may have one name: ImageNet has two cranes and two maillots.
+    if empty := [number for number, label in enumerate(labels, 1) if not label.strip()]:
+        raise DataError(f"{path}: line {empty[0]} is empty; expected the name of a class on every line")
+    if len(labels) < 2:
+        raise DataError(f"{path}: names one class; expected two or more")
+    if data.classes and data.classes != len(labels):
+        raise ConfigError(
+            f"data.classes: {data.classes}, but {path} names {len(labels)} classes; leave data.classes out"
+        )
+    return labels

@@ -1,7 +1,6 @@
 """Looks at every image of a data set before a long run does, with the code that a run reads with."""
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +25,7 @@ _KINDS = {
     "pixels": "too large",
     "times as long": "too large",
     "near black": "too dark",
+    "its label is": "wrong label",
 }
 _NO_LABEL = np.iinfo(np.int64).min
 
@@ -78,7 +78,6 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
     splits = distinct(images.splits)
     scans = {name: _Scan(split) for name, split in splits.items()}
     reads = {name: _reader(split) for name, split in splits.items()}
-    hint = ", one more in the file" if data.name.startswith("tfrecord:") else ""
 
     def look(job):
         name, index = job
@@ -93,9 +92,6 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
             notes.setdefault(seen.note, []).append(source(seen.index))
         if seen.fault:
             findings.append(Finding(seen.fault[0], seen.split, source(seen.index), seen.fault[1]))
-        if seen.label != _NO_LABEL and not 0 <= seen.label < len(images.labels):
-            what = f"its label is {seen.label}{hint}; expected 0 to {len(images.labels) - 1}"
-            findings.append(Finding("wrong label", seen.split, source(seen.index), what))
     for name, scan in scans.items():
         if splits[name].held_out:  # a small class may have no image there, and need not
             continue
@@ -130,17 +126,17 @@ def _open_folder(data):
 def _open_tfrecord(data):
     """What `load_tfrecord` gives, without the files that are broken; those become findings."""
     root, findings = data.name.partition(":")[2], []
-    splits = {}
-    for name in ("train", "validation", "test"):
-        paths = sorted(tf.io.gfile.glob(os.path.join(root, f"{name}*-of-*")))
+    files = tfrecord.files_of_splits(root)
+    labels, splits = tfrecord.read_labels(root, data), {}
+    for name, paths in files.items():
         faults = dict(zip(paths, in_order(_fault_of_records, paths), strict=True))
         findings += [Finding(fault[0], name, path, fault[1]) for path, fault in faults.items() if fault]
         whole = [path for path, fault in faults.items() if not fault]
         if whole:
-            splits[name] = tfrecord.split_of_records(index_records(whole))
+            splits[name] = tfrecord.split_of_records(index_records(whole), len(labels))
     if not findings:
         return tfrecord.load_tfrecord(data), []
-    return ImageSet(data.name, tfrecord.read_labels(root, data), (None, None, 3), splits), findings
+    return ImageSet(data.name, labels, (None, None, 3), splits), findings
 
 
 def _fault_of_records(path):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_resnet.config import Data
+from keras_resnet.data.faults import reason
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.records import index_records, reader
 from keras_resnet.errors import ConfigError, DataError
@@ -91,3 +92,49 @@ def test_a_folder_without_records(tmp_path):
         load_image_set(Data(name=f"tfrecord:{tmp_path / 'empty'}", classes=2))
     with pytest.raises(DataError, match=r"no files .*train-\*-of-\*"):
         load_image_set(Data(name=f"tfrecord:{tmp_path}"))
+
+
+@pytest.fixture
+def labelled_records(tmp_path):
+    write(tmp_path / "train-00000-of-00001", [example(b"", 1)])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cat\ndog\n\n", "labels.txt: line 3 is empty"),
+        ("cat\n \ndog", "labels.txt: line 2 is empty"),
+        ("cat\n", "labels.txt: names one class"),
+        ("", "labels.txt: line 1 is empty"),
+        (b"c\xe4t\ndog\n", "labels.txt: is not UTF-8 text"),
+    ],
+)
+def test_names_of_classes_that_cannot_be_meant(labelled_records, text, said):
+    (labelled_records / "labels.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=said):
+        load_image_set(Data(name=f"tfrecord:{labelled_records}"))
+
+
+def test_names_of_classes_as_editors_write_them(labelled_records):
+    (labelled_records / "labels.txt").write_bytes("crane\r\ncrane\r\nLöwe\u2028x".encode())
+    data = Data(name=f"tfrecord:{labelled_records}", classes=3)
+    assert load_image_set(data).labels == ("crane", "crane", "Löwe\u2028x")
+    with pytest.raises(ConfigError, match=r"data\.classes: 4, but .*labels\.txt names 3"):
+        load_image_set(data.model_copy(update={"classes": 4}))
+
+
+def test_a_label_of_no_class_ends_a_run(labelled_records):
+    """As a one-hot code it would be zeros, and nothing would be learnt from the image."""
+    (labelled_records / "labels.txt").write_text("cat\ndog\n")
+    write(labelled_records / "train-00000-of-00001", [example(b"", label) for label in (1, 0, 2, 3)])
+    read = load_image_set(Data(name=f"tfrecord:{labelled_records}", validation_fraction=0, test_fraction=0))
+    split = read.split("train")
+    found = []
+    for index in range(4):
+        try:
+            one = tf.data.Dataset.from_tensors(tf.constant(index, tf.int64)).map(split.read)
+            found.append(int(one.get_single_element()[1]))
+        except tf.errors.InvalidArgumentError as error:
+            found.append(reason(error))
+    assert found == [0, "its label is 0; expected 1 to 2", 1, "its label is 3; expected 1 to 2"]
