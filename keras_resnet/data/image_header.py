@@ -25,7 +25,7 @@ def reasons(max_bytes: int, max_pixels: int) -> tuple[str, ...]:
         "has a damaged header",
         f"has more than {max_pixels:,} pixels",
         f"is more than {MAX_ASPECT} times as long as it is wide",
-        "cannot be decoded",
+        "cannot be decoded: it is damaged, or a PNG of 16 bits that uses the lowest 12 alone",
     )
 
 

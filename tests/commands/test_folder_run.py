@@ -86,6 +86,21 @@ def test_it_is_exported(run, photographs, cli, tmp_path):
     assert "china" in process.stdout
 
 
+def test_the_summary_counts_classes_and_what_is_passed_over(photographs, cli, tmp_path):
+    folder = tmp_path / "images"
+    shutil.copytree(photographs, folder)
+    hidden = folder / "china" / ".ipynb_checkpoints"
+    hidden.mkdir()
+    copied = [shutil.copy(file, hidden) for file in sorted((folder / "china").glob("no*"))[:5]]
+    (folder / "a flower" / "list.txt").write_text("x")
+    process = cli("train.py", *flags(folder, "train.steps=1", "train.eval_every=1"), f"--workdir={tmp_path / 'run'}")
+    assert process.returncode == 0, process.stderr
+    lines = {line.split()[0]: line.split(maxsplit=1)[-1] for line in process.stdout.splitlines() if line.split()}
+    assert len(copied) == 5
+    assert lines["classes"] == "a flower 60, china 60"
+    assert "hidden folder .ipynb_checkpoints: 5; .txt: 1" in process.stdout
+
+
 @pytest.fixture
 def damaged(photographs, tmp_path):
     """The folder with one JPEG that breaks off."""
