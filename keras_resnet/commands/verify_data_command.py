@@ -88,7 +88,7 @@ def _print_findings(console, findings):
     console.print(table)
     print()
     for finding in findings[:SHOWN]:
-        console.print(str(finding), markup=False)
+        console.print(f"{finding.kind}  {finding}", markup=False)
     if len(findings) > SHOWN:
         where = f"{CSV.value} holds all" if CSV.value else "--csv=FILE writes all"
         print(f"... and {len(findings) - SHOWN:,} more; {where}")

@@ -16,8 +16,8 @@ from keras_resnet.errors import DataError, suggest
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Something that no run can use: its kind, the split, where it lies, and what it is."""
+class Finding:
+    """Something wrong: its kind, the split, where it lies, and what it is."""
 
     kind: str
     split: str
@@ -35,12 +35,12 @@ class FolderScan:
     Attributes:
         splits: {split: {class: paths}}, all sorted. "train" is there unless the layout is not understood.
         passed_over: {reason: number of files} of what is not data.
-        problems: what a run refuses; empty for a folder that can be used.
+        problems: what no run can use; empty for a folder that can be used.
     """
 
     splits: dict[str, dict[str, list[str]]]
     passed_over: dict[str, int]
-    problems: tuple[Problem, ...]
+    problems: tuple[Finding, ...]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -62,9 +62,9 @@ def scan_folder(root: str) -> FolderScan:
     try:
         folders, absent = find_splits(tree)
     except DataError as error:
-        return FolderScan({}, dict(tree.passed_over), (Problem("wrong layout", "train", root, str(error)),))
+        return FolderScan({}, dict(tree.passed_over), (Finding("wrong layout", "train", root, str(error)),))
     passed_over = Counter(tree.passed_over)
-    problems: list[Problem] = []
+    problems: list[Finding] = []
     splits = {}
     for name, folder in folders.items():
         if folder is not tree:
@@ -87,15 +87,15 @@ def _class_files(split, folder: Folder, passed_over, problems) -> dict[str, list
     for name, inside in (folder.folders if split == "train" else classes_of(folder)).items():
         label = unicodedata.normalize("NFC", name)  # macOS writes names decomposed, others composed
         if what := name_problem(name):
-            problems.append(Problem("unreadable", split, shown(inside.path), what))
+            problems.append(Finding("unreadable", split, shown(inside.path), what))
         elif label in folder_of:
             what = (
                 f"its name is that of another folder of {split}, but for the Unicode form; expected one folder a class"
             )
-            problems.append(Problem("wrong layout", split, inside.path, what))
+            problems.append(Finding("wrong layout", split, inside.path, what))
         elif same := [other for other, each in folder_of.items() if each.real == inside.real]:
             what = f'is the same folder as the class "{same[0]}"; expected one folder a class'
-            problems.append(Problem("wrong layout", split, inside.path, what))
+            problems.append(Finding("wrong layout", split, inside.path, what))
         else:
             folder_of[label] = inside
     files = {}
@@ -104,26 +104,26 @@ def _class_files(split, folder: Folder, passed_over, problems) -> dict[str, list
         paths = sorted(folder_of[label].collect(passed_here))
         passed_over.update(passed_here)
         unusable = {path: what for path in paths if (what := name_problem(path))}
-        problems += [Problem("unreadable", split, shown(path), what) for path, what in unusable.items()]
+        problems += [Finding("unreadable", split, shown(path), what) for path, what in unusable.items()]
         files[label] = [path for path in paths if path not in unusable]
         if not paths and split == "train":
             instead = f"; passed over: {passed_over_text(passed_here)}" if passed_here else ""
             what = f"has no images ({IMAGE_SUFFIXES}); add some, or remove its folder{instead}"
-            problems.append(Problem("empty class", split, f'class "{label}"', what))
+            problems.append(Finding("empty class", split, f'class "{label}"', what))
     return files
 
 
-def _missing_classes(root, splits, passed_over) -> list[Problem]:
+def _missing_classes(root, splits, passed_over) -> list[Finding]:
     """Too few classes, and classes that the training images lack; the latter are left out."""
     labels, problems = splits["train"], []
     if len(labels) < 2:
         instead = f"; passed over: {passed_over_text(passed_over)}" if passed_over else ""
         what = f"expected a folder for each of two or more classes, found {len(labels)}{instead}"
-        problems.append(Problem("wrong layout", "train", root, what))
+        problems.append(Finding("wrong layout", "train", root, what))
     for split, classes in splits.items():
         for label in [label for label in classes if label not in labels]:
             near = suggest(label, labels)
             hint = f"; {near}" if near.startswith("did you mean") else ""
             what = f"train does not have this class; its {len(classes.pop(label))} images cannot be used{hint}"
-            problems.append(Problem("unknown class", split, f'class "{label}"', what))
+            problems.append(Finding("unknown class", split, f'class "{label}"', what))
     return problems

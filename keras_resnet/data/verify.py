@@ -12,7 +12,7 @@ from keras_resnet.data import tfrecord
 from keras_resnet.data.decode import decode
 from keras_resnet.data.faults import reason
 from keras_resnet.data.folder import set_of_scan
-from keras_resnet.data.folder_scan import scan_folder
+from keras_resnet.data.folder_scan import Finding, scan_folder
 from keras_resnet.data.image_set import ImageSet, Split, load_image_set
 from keras_resnet.data.oddities import oddity
 from keras_resnet.data.records import index_records
@@ -28,19 +28,6 @@ _KINDS = {
     "its label is": "wrong label",
 }
 _NO_LABEL = np.iinfo(np.int64).min
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong: its kind, the split, where it lies, and what it is."""
-
-    kind: str
-    split: str
-    source: str
-    what: str
-
-    def __str__(self):
-        return f"{self.kind}  {self.split}  {self.source}: {self.what}"
 
 
 @dataclass(frozen=True)
@@ -119,8 +106,7 @@ def _open(data) -> tuple[ImageSet, list[Finding]]:
 def _open_folder(data):
     """What `load_folder` gives, but all that it refuses becomes findings."""
     scan = scan_folder(data.name.partition(":")[2])
-    findings = [Finding(each.kind, each.split, each.source, each.what) for each in scan.problems]
-    return set_of_scan(scan, data), findings
+    return set_of_scan(scan, data), list(scan.problems)
 
 
 def _open_tfrecord(data):

@@ -62,7 +62,7 @@ def test_findings_end_with_3(cli, photos, tmp_path):
     assert process.stderr == ""
     assert re.search(r"^empty +60$", process.stdout, re.M)
     assert re.search(r"^damaged +1$", process.stdout, re.M)
-    assert f"empty  train  {folder}/flower/[red]1.jpg: has 0 bytes\n" in process.stdout
+    assert f"empty  train: {folder}/flower/[red]1.jpg: has 0 bytes\n" in process.stdout
     assert process.stdout.count("has 0 bytes") == 50
     assert "... and 11 more" in process.stdout
     assert re.search(r"^80 images in 1 splits, 2 classes, \d+ seconds: 61 findings$", process.stdout, re.M)
