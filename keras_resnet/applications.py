@@ -8,6 +8,7 @@ import keras
 from keras import activations, layers
 
 from keras_resnet import builder
+from keras_resnet.description import Interpolation
 from keras_resnet.errors import suggest
 from keras_resnet.model import ResNetModel
 from keras_resnet.preprocessing import preprocess
@@ -150,6 +151,9 @@ def from_weights(
     std: tuple[float, ...] | None = None,
     classifier_activation="softmax",
     *,
+    image_size: int | None = None,
+    crop_pct: float | None = None,
+    interpolation: Interpolation | None = None,
     epsilon: float | None = None,
     include_top: bool = True,
     input_tensor=None,
@@ -165,9 +169,13 @@ def from_weights(
     what it came to.
 
     Args:
-        weights: a file (safetensors, or HDF5 as Keras writes it), a folder for the Hugging Face Hub, the beginning of a
-            tf-models-official checkpoint's file names, or a name of `python -m keras_resnet list --weights`.
+        weights: a file (safetensors, or HDF5 as Keras writes it), a folder as the Hugging Face Hub keeps models of
+            timm, transformers or this package, with its config.json, the beginning of a tf-models-official checkpoint's
+            file names, or a name of `python -m keras_resnet list --weights`.
         mean, std: per channel, RGB, in the units of images in [0, 255], where the caller knows them.
+        image_size: height and width in pixels that the weights were trained or tested at, where the caller knows it.
+        crop_pct: the shorter side is resized to image_size / crop_pct before the center is cropped.
+        interpolation: of that resizing, "bilinear" or "bicubic".
         epsilon: of the batch normalization that the weights were trained with, where the caller knows it.
         classifier_activation, include_top, input_tensor, input_shape, pooling, classes, name, include_preprocessing:
             as for `ResNet50`; `classes` other than the file's gets a new classifier.
@@ -175,7 +183,15 @@ def from_weights(
     Raises:
         ValueError: the file cannot be read, or is of no network of this family.
     """
-    pretrained = load_pretrained(weights, mean=mean, std=std, epsilon=epsilon)
+    pretrained = load_pretrained(
+        weights,
+        mean=mean,
+        std=std,
+        image_size=image_size,
+        crop_pct=crop_pct,
+        interpolation=interpolation,
+        epsilon=epsilon,
+    )
     for line in pretrained.assumed:
         print(f"{weights}: assumed: {line}", file=sys.stderr)
     return assemble(

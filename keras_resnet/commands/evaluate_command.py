@@ -19,7 +19,7 @@ from keras_resnet.commands.entry import one_of, require_tensorflow_backend
 from keras_resnet.config.resolving import STRATEGIES
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
-from keras_resnet.weights.published import HUB_FILE, locate
+from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, locate
 
 PROTOCOLS = ("single", "ten_crop", "multi_scale")
 
@@ -78,7 +78,7 @@ def main(positional):
 
 def check_there(path: str) -> None:
     """Raises a `ConfigError` unless a run or weights are there, by name or on the disk."""
-    if os.path.isdir(path) and not os.path.isfile(os.path.join(path, HUB_FILE)):
+    if os.path.isdir(path) and not any(os.path.isfile(os.path.join(path, name)) for name in (HUB_FILE, HUB_INDEX)):
         RunFolder(path).read_config()
         return
     try:

@@ -4,6 +4,7 @@
 |---|---|---|
 | native | this package's | here |
 | torch | torchvision's, timm's, and nets for CIFAR in their style | torch_names.py |
+| transformers | transformers' | transformers_names.py |
 | keras_applications | keras.applications' | keras_names.py |
 | tf2cv | tf2cv's nets for CIFAR | keras_names.py |
 | official | tf-models-official's checkpoints | official_names.py |
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keras_resnet.description import Preparation
-from keras_resnet.weights import keras_names, official_names, torch_names
+from keras_resnet.weights import keras_names, official_names, torch_names, transformers_names
 
 Arrays = dict[str, np.ndarray]
 EPSILON = 1e-5  # of this package's batch normalization
@@ -33,7 +34,8 @@ class Convention:
         preparation: how images are made ready unless someone knows better.
         epsilon: of their batch normalization.
         bgr: whether their first convolution takes blue, green, red.
-        assumed: what a user has to be told where nothing but tensors is at hand.
+        known: fields of `preparation` that are so for all weights of this convention.
+        assumed: what else a user has to be told where nothing but tensors is at hand.
     """
 
     name: str
@@ -43,10 +45,10 @@ class Convention:
     preparation: Callable[[set[str]], Preparation] = field(default=lambda names: Preparation())
     epsilon: float = EPSILON
     bgr: bool = False
+    known: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
 
 
-_IMAGENET = "images are normalized by ImageNet's mean and deviation"
 _KERAS_V1 = Preparation(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0), image_size=224, crop_fraction=1.0)
 _KERAS_V2 = Preparation(mean=(127.5,) * 3, std=(127.5,) * 3, image_size=224, crop_fraction=1.0)
 
@@ -56,7 +58,7 @@ CONVENTIONS = (
         matches=lambda names: any(name.startswith("stage1_block1_conv1/") for name in names),
         rename=lambda arrays: arrays,
         unseen=lambda names: {"stride_on": "3x3"} if "stage1_block1_preact_bn/gamma" in names else {},
-        assumed=("what tensors do not show (strides, pooled projections) is as in the row of that shape", _IMAGENET),
+        assumed=("what tensors do not show (strides, pooled projections) is as in the row of that shape",),
     ),
     Convention(
         name="torch",
@@ -64,7 +66,13 @@ CONVENTIONS = (
         rename=torch_names.rename,
         unseen=torch_names.unseen,
         preparation=torch_names.preparation,
-        assumed=(_IMAGENET,),
+    ),
+    Convention(
+        name="transformers",
+        matches=transformers_names.matches,
+        rename=transformers_names.rename,
+        unseen=lambda names: {"stride_on": "3x3", "projection": "conv"},
+        preparation=lambda names: Preparation(image_size=224, interpolation="bicubic"),
     ),
     Convention(
         name="keras_applications v1",
@@ -72,6 +80,7 @@ CONVENTIONS = (
         rename=keras_names.rename,
         unseen=lambda names: {},
         preparation=lambda names: _KERAS_V1,
+        known=("mean", "std"),
         epsilon=1.001e-5,
         bgr=True,
     ),
@@ -81,6 +90,7 @@ CONVENTIONS = (
         rename=keras_names.rename,
         unseen=lambda names: {"stride_on": "3x3", "stride_at": "last", "pool_border": "zero"},
         preparation=lambda names: _KERAS_V2,
+        known=("mean", "std"),
         epsilon=1.001e-5,
     ),
     Convention(
@@ -88,7 +98,6 @@ CONVENTIONS = (
         matches=keras_names.matches_tf2cv,
         rename=keras_names.rename_tf2cv,
         unseen=lambda names: {"stride_on": "3x3"},
-        assumed=(_IMAGENET,),
     ),
     Convention(
         name="official",
@@ -96,7 +105,7 @@ CONVENTIONS = (
         rename=official_names.rename,
         unseen=lambda names: {"stride_on": "3x3", "padding": "same"},
         epsilon=1e-3,
-        assumed=(_IMAGENET, "batch normalization's epsilon is 1e-3, the default of its networks"),
+        assumed=("batch normalization's epsilon is 1e-3, the default of its networks",),
     ),
 )
 

@@ -1,12 +1,14 @@
 """Other people's tensors -> this package's network and weights, exactly: nothing is rounded but to float32."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
 from keras_resnet.description import Description, Preparation
 from keras_resnet.specs import SEEN, Spec
 from keras_resnet.weights.conventions import EPSILON, convention_of
+from keras_resnet.weights.model_config import ModelConfig
 from keras_resnet.weights.recognition import recognize
 from keras_resnet.weights.state_dict import Which, pick_network
 
@@ -48,6 +50,8 @@ def convert(
     metadata: dict[str, str] | None = None,
     *,
     preparation: Preparation | None = None,
+    config: ModelConfig | None = None,
+    given: dict[str, Any] | None = None,
     epsilon: float | None = None,
     which: Which | None = None,
 ) -> Pretrained:
@@ -57,7 +61,9 @@ def convert(
         tensors: by their own names, in any order.
         source: named in messages and in the description.
         metadata: the strings of a file that this package wrote.
-        preparation: how images are made ready, where the caller knows.
+        preparation: how images are made ready, where the publisher says it elsewhere.
+        config: what files beside the weights say.
+        given: fields of `Preparation` that the user knows better.
         epsilon: of the batch normalization that the weights were trained with, where the caller knows.
         which: "plain" or "ema" where there are both; see `pick_network`.
 
@@ -76,23 +82,52 @@ def convert(
     fold_epsilon(arrays, convention.epsilon if epsilon is None else epsilon)
     if convention.bgr:
         arrays["stem_conv/kernel"] = arrays["stem_conv/kernel"][:, :, ::-1]
-    seen = recognize({path: value.shape for path, value in arrays.items()}, convention.unseen(names), source)
+    config, given = config or ModelConfig(source), given or {}
+    unseen = convention.unseen(names) | config.unseen
+    seen = recognize({path: value.shape for path, value in arrays.items()}, unseen, source)
     spec = _agreed(said.spec, seen, source) if said else seen
     _check_classifier(arrays, spec, source)
-    assumed = () if said else convention.assumed
-    if preparation:
-        assumed = tuple(line for line in assumed if not line.startswith("images"))
+    classes = arrays["logits/kernel"].shape[-1] if "logits/kernel" in arrays else None
+    if said or preparation:
+        known = {each.name for each in fields(Preparation)}
+    else:
+        known = {*config.preparation, *convention.known}
     preparation = preparation or (said.preparation if said else convention.preparation(names))
-    if epsilon is not None:
-        assumed = tuple(line for line in assumed if "epsilon" not in line)
-    description = said or Description(spec=spec, preparation=preparation, source=source)
+    preparation = replace(preparation, **(config.preparation if not said else {}) | given)
+    told = _told(preparation, spec, known | {*given})
+    if not said:
+        told += tuple(line for line in convention.assumed if epsilon is None or "epsilon" not in line)
+    description = said or Description(spec=spec, preparation=preparation, labels=_labels(config, classes))
     return Pretrained(
         path=source,
         arrays=arrays,
         description=replace(description, spec=spec, preparation=preparation, source=description.source or source),
-        classes=arrays["logits/kernel"].shape[-1] if "logits/kernel" in arrays else None,
-        assumed=picked + assumed,
+        classes=classes,
+        assumed=picked + told,
     )
+
+
+def _told(preparation, spec, known):
+    """What of the preprocessing nobody says, with the values that are taken and the arguments that change them."""
+    told: tuple[str, ...] = ()
+    if not {"mean", "std"} <= known:
+        values = (", ".join(f"{value:g}" for value in each) for each in (preparation.mean, preparation.std))
+        told += ("images are normalized by ImageNet's mean {} and std {}".format(*values),)
+    taken = {
+        "image_size": f"image_size {preparation.image_size or spec.image_size}",
+        "crop_fraction": f"crop_pct {preparation.crop_fraction:g}",
+        "interpolation": f"interpolation {preparation.interpolation}",
+    }
+    if missing := ", ".join(text for name, text in taken.items() if name not in known):
+        told += (f"images are resized and cropped by {missing}, the default of such networks",)
+    return told
+
+
+def _labels(config, classes):
+    """The class names that a file beside the weights has for the classifier."""
+    if config.labels and classes and len(config.labels) != classes:
+        raise ValueError(f"{config.path}: names {len(config.labels)} classes, the weights have {classes}")
+    return config.labels if classes else ()
 
 
 def _described(metadata, source):

@@ -3,7 +3,7 @@
 | variable | |
 |---|---|
 | KERAS_HOME | where the cache lies, ~/.keras by default |
-| KERAS_RESNET_OFFLINE=1, HF_HUB_OFFLINE=1 | use what is there, fetch nothing |
+| KERAS_RESNET_OFFLINE=1, HF_HUB_OFFLINE=1 | use what is there, fetch nothing; `--offline` of the commands |
 | HF_ENDPOINT | a mirror of https://huggingface.co |
 """
 
@@ -30,6 +30,16 @@ def cache_folder() -> str:
     return os.path.join(os.environ.get("KERAS_HOME") or keras.config.keras_home(), "keras_resnet")
 
 
+def is_offline() -> bool:
+    """Whether nothing may be fetched."""
+    return any(os.environ.get(variable, "0") not in ("", "0") for variable in OFFLINE)
+
+
+def hub_endpoint() -> str:
+    """Where the Hugging Face Hub, or a mirror of it, answers."""
+    return os.environ.get("HF_ENDPOINT", HUB_URL).rstrip("/")
+
+
 def fetch(entry: Entry) -> str:
     """The path of a published file, downloaded if it is not there yet.
 
@@ -43,9 +53,9 @@ def fetch(entry: Entry) -> str:
     path = os.path.join(folder, name)
     if os.path.isfile(path):
         return path
-    if any(os.environ.get(variable, "0") not in ("", "0") for variable in OFFLINE):
+    if is_offline():
         raise ValueError(f"{entry.name}: is not in {cache_folder()}, and {' or '.join(OFFLINE)} forbids to fetch it")
-    url = entry.url.replace(HUB_URL, os.environ.get("HF_ENDPOINT", HUB_URL).rstrip("/"))
+    url = entry.url.replace(HUB_URL, hub_endpoint())
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as aside:
         os.replace(_download(url, name, entry, aside), path)

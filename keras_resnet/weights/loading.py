@@ -2,15 +2,19 @@
 
 import os
 from dataclasses import fields, replace
+from typing import Any, get_args
 
 import keras
 
-from keras_resnet.description import check_units, same_network
+from keras_resnet.description import Interpolation, check_units, same_network
+from keras_resnet.files import is_remote
 from keras_resnet.specs import UNSEEN, Spec, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to
 from keras_resnet.weights.download import fetch
+from keras_resnet.weights.hub import fetch_repository
+from keras_resnet.weights.model_config import read_model_config
 from keras_resnet.weights.native import assign_tensors, named_variables
-from keras_resnet.weights.published import locate
+from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, HUB_SCHEME, locate
 from keras_resnet.weights.reading import read_weights
 from keras_resnet.weights.state_dict import Which
 
@@ -24,6 +28,9 @@ def load_pretrained(
     *,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    image_size: int | None = None,
+    crop_pct: float | None = None,
+    interpolation: Interpolation | None = None,
     epsilon: float | None = None,
     torch_allowed: bool = False,
     which: Which | None = None,
@@ -33,7 +40,7 @@ def load_pretrained(
     Args:
         weights: "imagenet", a name of the table of published weights, or a path.
         row: the network that "imagenet" is meant for.
-        mean, std, epsilon: as for `from_weights`.
+        mean, std, image_size, crop_pct, interpolation, epsilon: as for `from_weights`.
         torch_allowed: read PyTorch's own files too, in a child process.
         which: "plain" or "ema" where a training script saved both; None takes the plain weights and tells.
 
@@ -41,17 +48,43 @@ def load_pretrained(
         ValueError: there are no such weights, or they are of no network of this family.
     """
     weights = os.fspath(weights)
-    entry = locate(weights, row)
-    tensors, metadata = read_weights(fetch(entry) if entry else weights, torch_allowed)
-    preparation = entry.preparation if entry else None
-    pretrained = convert(tensors, weights, metadata, preparation=preparation, epsilon=epsilon, which=which)
-    if mean is None and std is None:
-        return pretrained
     check_units(mean, std)
-    known = pretrained.description.preparation
-    changed = replace(known, mean=known.mean if mean is None else mean, std=known.std if std is None else std)
-    kept = tuple(line for line in pretrained.assumed if not line.startswith("images"))
-    return replace(pretrained, assumed=kept, description=replace(pretrained.description, preparation=changed))
+    given: dict[str, Any] = {"mean": mean, "std": std, "image_size": image_size, "crop_fraction": crop_pct}
+    given = {name: value for name, value in (given | {"interpolation": interpolation}).items() if value is not None}
+    _check_given(given)
+    entry = locate(weights, row)
+    path = fetch(entry) if entry else fetch_repository(weights) if weights.startswith(HUB_SCHEME) else weights
+    tensors, metadata = read_weights(path, torch_allowed)
+    return convert(
+        tensors,
+        weights,
+        metadata,
+        preparation=entry.preparation if entry else None,
+        config=_config_beside(path),
+        given=given,
+        epsilon=epsilon,
+        which=which,
+    )
+
+
+def _check_given(given):
+    size, crop = given.get("image_size", 1), given.get("crop_fraction", 1.0)
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"image_size: got {size!r}, expected a number of pixels")
+    if not 0 < crop <= 1:
+        raise ValueError(f"crop_pct: got {crop!r}, expected a number above 0 and at most 1")
+    if given.get("interpolation", "bilinear") not in get_args(Interpolation):
+        allowed = " or ".join(get_args(Interpolation))
+        raise ValueError(f"interpolation: got {given['interpolation']!r}, expected {allowed}")
+
+
+def _config_beside(path):
+    """What a model's folder says of its weights; nothing is read beside a file of another name."""
+    if is_remote(path):
+        return None
+    if os.path.isdir(path):
+        return read_model_config(path)
+    return read_model_config(os.path.dirname(path)) if os.path.basename(path) in (HUB_FILE, HUB_INDEX) else None
 
 
 def check_network(pretrained: Pretrained, spec: Spec, asked: dict, source: str) -> None:

@@ -14,7 +14,9 @@ from keras_resnet.specs import Spec
 FILE = pathlib.Path(__file__).with_suffix(".json")
 HUB_URL = "https://huggingface.co"
 HUB_FILE = "model.safetensors"  # what a repository of the Hub calls its weights
+HUB_INDEX = f"{HUB_FILE}.index.json"  # of weights in several files
 HUB_SCHEME = "hf://"
+_HUB_NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w.][\w./-]*))?")
 _IMAGENET = "imagenet"  # keras.applications' name for its own weights
 
 
@@ -62,11 +64,11 @@ def _entry(name, row, sources):
 
 
 def locate(weights: str, row: Spec | None = None) -> Entry | None:
-    """Finds weights by name: the entry to download, or None for what lies on a disk.
+    """Finds weights by name: the entry to download, or None for what lies on a disk or on the Hugging Face Hub.
 
     Args:
         weights: "imagenet" (keras.applications' own of the network `row`), a name of the table, "hf://OWNER/NAME" for a
-            repository of the Hugging Face Hub, a path, or the beginning of a checkpoint's file names.
+            repository of the Hub, a path, or the beginning of a checkpoint's file names.
         row: the network that "imagenet" is meant for.
 
     Raises:
@@ -77,18 +79,23 @@ def locate(weights: str, row: Spec | None = None) -> Entry | None:
     if weights in entries():
         return entries()[weights]
     if weights.startswith(HUB_SCHEME):
-        return _of_hub(weights)
+        parse_hub_name(weights)
+        return None
     if not ("://" in weights or os.path.exists(weights) or os.path.exists(f"{weights}.index")):
         raise ValueError(f"{weights!r} is no file and no name of published weights; {_suggestion(weights)}")
     return None
 
 
-def _of_hub(weights):
-    repository = weights.removeprefix(HUB_SCHEME)
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository):
-        raise ValueError(f"{weights!r}: expected {HUB_SCHEME}OWNER/NAME")
-    url = f"{HUB_URL}/{repository}/resolve/main/{HUB_FILE}"
-    return Entry(name=f"hub/{repository}", url=url)
+def parse_hub_name(name: str) -> tuple[str, str]:
+    """hf://OWNER/NAME@REVISION -> ("OWNER/NAME", "REVISION"); without one, "main".
+
+    Raises:
+        ValueError: it is no such name.
+    """
+    found = _HUB_NAME.fullmatch(name.removeprefix(HUB_SCHEME))
+    if not found or ".." in name:
+        raise ValueError(f"{name!r}: expected {HUB_SCHEME}OWNER/NAME or {HUB_SCHEME}OWNER/NAME@REVISION")
+    return found["repository"], found["revision"] or "main"
 
 
 def _of_keras(row):

@@ -7,7 +7,8 @@ import numpy as np
 
 from keras_resnet.files import is_remote
 from keras_resnet.weights.hdf5 import read_hdf5
-from keras_resnet.weights.published import HUB_FILE
+from keras_resnet.weights.published import HUB_FILE, HUB_INDEX
+from keras_resnet.weights.shards import ENDING, read_shards
 from keras_resnet.weights.tensors import read_metadata, read_tensors
 from keras_resnet.weights.tf_checkpoint import read_tf_checkpoint
 from keras_resnet.weights.torch_files import read_torch_file
@@ -16,14 +17,14 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _CHECKPOINT_FILES = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
-_SHARDS = ".index.json"  # how the Hub's libraries call the index of weights in several files
 
 
 def read_weights(path: str, torch_allowed: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Reads (tensors by their own names, strings that are kept with them).
 
     Args:
-        path: safetensors, HDF5, the beginning of a TensorFlow checkpoint's names, or a folder with model.safetensors.
+        path: safetensors, the index of several, HDF5, the beginning of a TensorFlow checkpoint's names, or a folder
+            with model.safetensors or its index.
         torch_allowed: read PyTorch's own files too, in a child process.
 
     Raises:
@@ -39,6 +40,8 @@ def read_weights(path: str, torch_allowed: bool = False) -> tuple[dict[str, np.n
         kind = _format(path)
         if kind == "HDF5":
             return read_hdf5(path), {}
+        if kind == "shards":
+            return read_shards(path), {}
         if kind == "torch" and torch_allowed:
             return read_torch_file(path), {}
         if kind:
@@ -54,7 +57,6 @@ _REFUSED = {
     "empty": "is empty; download or save it again",
     "lfs": "is a Git LFS pointer, not the weights it points to; fetch them with: git lfs pull",
     "html": "is an HTML page, not weights; a download probably saved an error or a login page",
-    "shards": "is the index of weights in several files, which cannot be read yet; save them as one file",
     "gzip": "is compressed with gzip; unpack it first",
 }
 
@@ -67,20 +69,22 @@ def is_safetensors(path: str) -> bool:
 def _in_folder(path):
     """The file of weights in a folder of the Hugging Face Hub."""
     names = os.listdir(path)
-    if HUB_FILE in names:
-        return os.path.join(path, HUB_FILE)
+    for name in (HUB_FILE, HUB_INDEX):
+        if name in names:
+            return os.path.join(path, name)
     kind = f"it holds no {HUB_FILE}"
     if "saved_model.pb" in names:
         kind = "a SavedModel is a program"
     elif ".metadata" in names:
         kind = "it is a torch.distributed.checkpoint; convert it with torch.distributed.checkpoint.format_utils"
-    elif any(name.endswith(_SHARDS) for name in names):
-        kind = "its weights are in several files, which cannot be read yet; save them as one file"
+    elif found := [name for name in sorted(names) if name.endswith((".bin", ".pth", ".pt", ".ckpt"))]:
+        file = os.path.join(path, found[0])
+        kind = f"convert {found[0]}: python -m keras_resnet convert-weights {file} TARGET.safetensors"
     raise ValueError(f"{path}: is a folder, not a file of weights ({kind})")
 
 
 def _format(path):
-    """A format by a file's first bytes: "HDF5" or a key of `_REFUSED`, else "" for safetensors."""
+    """A format by a file's first bytes: "HDF5", "shards" or a key of `_REFUSED`, else "" for safetensors."""
     try:
         with open(path, "rb") as file:
             start = file.read(4096)
@@ -106,6 +110,6 @@ def _no_weights(start, path):
         return "lfs"
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "html"
-    if text.startswith(b"{") and (path.endswith(_SHARDS) or b'"weight_map"' in text):
+    if text.startswith(b"{") and (path.endswith(ENDING) or b'"weight_map"' in text):
         return "shards"
     return "gzip" if start.startswith(b"\x1f\x8b") else ""

@@ -20,6 +20,7 @@ WHICH: dict[str, str] = {"plain": "plain", "ema": "averaged"}  # value: its name
 _ANCHORS = (
     "layer1.0.conv1.weight",
     "stages.0.blocks.0.conv1.weight",
+    "encoder.stages.0.layers.0.layer.0.convolution.weight",
     "stage1_block1_conv1/kernel",
     "conv2_block1_1_conv/kernel",
 )

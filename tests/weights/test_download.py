@@ -108,20 +108,23 @@ def test_another_file_is_refused_at_once(server):
     assert (server.asked, kept()) == (["GET"], [])
 
 
+def on_the_hub(name):
+    return Entry(name=f"timm/{name}", url=f"https://huggingface.co/timm/{name}/resolve/main/model.safetensors")
+
+
 def test_the_hub_states_the_checksum(server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", f"{server.url}/hub")
-    hub = locate("hf://owner/name")
-    assert pathlib.Path(download.fetch(hub)).read_bytes() == CONTENT
-    assert server.asked == ["HEAD /hub/owner/name/resolve/main/model.safetensors", "GET"]
+    assert pathlib.Path(download.fetch(on_the_hub("name"))).read_bytes() == CONTENT
+    assert server.asked == ["HEAD /hub/timm/name/resolve/main/model.safetensors", "GET"]
     server.etag = f'"{"0" * 64}"'
     with pytest.raises(ValueError, match=f"has not the checksum {'0' * 64}"):
-        download.fetch(locate("hf://owner/other"))
+        download.fetch(on_the_hub("other"))
 
 
 def test_a_server_that_states_none_is_told(server, monkeypatch, capsys):
     monkeypatch.setenv("HF_ENDPOINT", f"{server.url}/hub")
     server.etag = '"abc"'
-    download.fetch(locate("hf://owner/name"))
+    download.fetch(on_the_hub("name"))
     assert "states no checksum, so that none is checked" in capsys.readouterr().err
 
 
@@ -158,5 +161,6 @@ def test_the_table_is_whole():
         assert name.startswith(("keras/", "torchvision/", "timm/")), name
     with pytest.raises(ValueError, match=r"did you mean .torchvision/resnet50"):
         locate("torchvision/resnet50.IMAGENET1K_V2x")
-    with pytest.raises(ValueError, match="expected hf://OWNER/NAME"):
-        locate("hf://../../etc/passwd")
+    for name in ("hf://../../etc/passwd", "hf://owner", "hf://owner/name@../x", "hf://owner/name@"):
+        with pytest.raises(ValueError, match="expected hf://OWNER/NAME or hf://OWNER/NAME@REVISION"):
+            locate(name)

@@ -24,9 +24,12 @@ INDEX = {"metadata": {"total_size": 8}, "weight_map": {"conv1.weight": "model-00
         ),
         ("a.safetensors", b"\n<!DOCTYPE html><html></html>", "is an HTML page, not weights"),
         ("a.pth", b"<HTML><body>404</body></HTML>", "is an HTML page, not weights"),
-        ("model.safetensors.index.json", json.dumps(INDEX).encode(), "is the index of weights in several files"),
-        ("index.json", json.dumps(INDEX, indent=2).encode(), "is the index of weights in several files"),
-        ("a.safetensors.gz", gzip.compress(save({"a": np.ones(2, np.float32)})), "is compressed with gzip"),
+        ("model.safetensors.index.json", json.dumps(INDEX).encode(), "model-00001-of-00002.safetensors is not beside"),
+        ("index.json", b'{"weight_map": {"a": "../b.safetensors"}}', "'../b.safetensors' is no name of a file beside"),
+        ("index.json", b'{"weight_map": {"a": "b.bin"}}', "b.bin is not safetensors; save the weights with"),
+        ("a.index.json", b'{"weight_map": 3}', "is no index of weights; expected"),
+        ("a.index.json", b"{}", "is no index of weights; expected"),
+        ("a.safetensors.gz", gzip.compress(save({"a": np.ones(2, np.float32)}), mtime=0), "is compressed with gzip"),
     ],
 )
 @pytest.mark.parametrize("torch_allowed", [False, True])
@@ -43,13 +46,29 @@ def test_files_that_are_no_weights_are_named(name, content, message, torch_allow
     [
         ("saved_model.pb", "a SavedModel is a program"),
         (".metadata", "it is a torch.distributed.checkpoint"),
-        ("model.safetensors.index.json", "its weights are in several files"),
+        ("pytorch_model.bin", "convert pytorch_model.bin: python -m keras_resnet convert-weights "),
         ("notes.txt", "it holds no model.safetensors"),
     ],
 )
 def test_folders_without_weights_are_named(member, message, tmp_path):
     (tmp_path / member).write_bytes(b"{}")
     with pytest.raises(ValueError, match=rf"is a folder, not a file of weights \({message}[^\n]*\)$"):
+        read_weights(tmp_path)
+
+
+def test_weights_in_several_files_are_read(tmp_path):
+    """Only what the index says is taken: a file may hold more."""
+    arrays = {name: np.full(2, i, np.float32) for i, name in enumerate("abc")}
+    (tmp_path / "model-1.safetensors").write_bytes(save({"a": arrays["a"], "b": arrays["b"], "c": arrays["a"]}))
+    (tmp_path / "model-2.safetensors").write_bytes(save({"c": arrays["c"]}))
+    where = {"a": "model-1.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 24}, "weight_map": where}))
+    for path in (tmp_path, index):
+        tensors, strings = read_weights(path)
+        assert ({name: value[0] for name, value in tensors.items()}, strings) == ({"a": 0, "b": 1, "c": 2}, {})
+    index.write_text(json.dumps({"weight_map": where | {"d": "model-2.safetensors"}}))
+    with pytest.raises(ValueError, match=r"index\.json: d is not in model-2\.safetensors, where it should be"):
         read_weights(tmp_path)
 
 
