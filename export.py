@@ -12,6 +12,7 @@ from absl import flags
 
 from keras_resnet.commands import entry
 from keras_resnet.commands.export import Source, export
+from keras_resnet.commands.weights_flags import preprocessing
 from keras_resnet.export.formats import plan
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder, as train.py made it.")
@@ -41,6 +42,7 @@ def main(positional):
         labels=LABELS.value,
         images=IMAGES.value,
         settings=tuple(SET.value),
+        preprocessing=preprocessing(),
     )
     what = plan(FORMATS.value, PRECISION.value, OPTIMIZE.value, stages=STAGES.value, version=VERSION.value)
     export(source, OUTPUT.value, what, SERVING_KIT.value)

@@ -18,6 +18,7 @@ import sys
 from absl import flags
 
 from keras_resnet.commands.entry import one_of
+from keras_resnet.commands.weights_flags import preprocessing
 from keras_resnet.errors import ConfigError, DiskError
 
 NAMINGS = ("keras", "torchvision", "timm")
@@ -25,8 +26,6 @@ WHICH_WEIGHTS = ("plain", "ema")
 NATIVE, HDF5 = ".safetensors", ".weights.h5"
 
 TO = flags.DEFINE_string("to", "keras", "Whose names the tensors get: keras, torchvision or timm.")
-MEAN = flags.DEFINE_list("mean", None, "Of images in [0, 255], per channel, where the source does not say it.")
-STD = flags.DEFINE_list("std", None, "Of images in [0, 255], per channel, where the source does not say it.")
 EPSILON = flags.DEFINE_float("epsilon", None, "Of the source's batch normalization, where another than usual.")
 WHICH = flags.DEFINE_string("which", None, "Which weights of a checkpoint with both: plain (the default) or ema.")
 OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace TARGET.")
@@ -41,14 +40,14 @@ def main(positional):
     if WHICH.value is not None:
         one_of("--which", WHICH.value, WHICH_WEIGHTS)
     _check_target(target, HDF5 if TO.value == "keras" else NATIVE)
+    given = preprocessing()
 
     from keras_resnet.applications import assemble
     from keras_resnet.weights.loading import load_pretrained
     from keras_resnet.weights.native import save_weights
 
-    statistics = {"mean": _numbers("--mean", MEAN.value), "std": _numbers("--std", STD.value)}
     try:
-        pretrained = load_pretrained(source, **statistics, epsilon=EPSILON.value, torch_allowed=True, which=WHICH.value)
+        pretrained = load_pretrained(source, **given, epsilon=EPSILON.value, torch_allowed=True, which=WHICH.value)
         model = assemble(pretrained.spec, pretrained, include_top=bool(pretrained.classes), classifier_activation=None)
         if target.endswith(HDF5):
             model.save_weights(target)
@@ -71,13 +70,6 @@ def _check_target(target, other):
         raise ConfigError(f"{target}: is there already; name another, or add --overwrite")
     if not os.path.isdir(os.path.dirname(target) or "."):
         raise ConfigError(f"{target}: there is no folder {os.path.dirname(target)}")
-
-
-def _numbers(flag, values):
-    try:
-        return values and tuple(map(float, values))
-    except ValueError:
-        raise ConfigError(f"{flag}={','.join(values)}: expected numbers, such as 123.675,116.28,103.53") from None
 
 
 def _tell(pretrained, model, target):

@@ -16,6 +16,7 @@ import os
 from absl import flags
 
 from keras_resnet.commands.entry import one_of, require_tensorflow_backend
+from keras_resnet.commands.weights_flags import preprocessing
 from keras_resnet.config.resolving import STRATEGIES
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
@@ -45,6 +46,7 @@ def main(positional):
     scales = _scales()
 
     check_checkpoint_name(CHECKPOINT.value)
+    given = preprocessing()
     for path in positional:  # before TensorFlow, which takes seconds to load
         check_there(path)
 
@@ -57,7 +59,7 @@ def main(positional):
     members, names = [], []
     for path in positional:
         with strategy.scope():
-            run, task = load_for_evaluation(path, CHECKPOINT.value, SET.value)
+            run, task = load_for_evaluation(path, CHECKPOINT.value, SET.value, given)
         config = task.config
         check_strategy(config, STRATEGY.value, strategy.num_replicas_in_sync)
         one_of("--split", SPLIT.value, task.sizes)

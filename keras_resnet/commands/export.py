@@ -1,10 +1,11 @@
 """What export.py does: read a run or weights, rebuild the network, export and verify."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands.weights_flags import refuse
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.formats import Plan
 from keras_resnet.export.serving_kit import write_serving_kit
@@ -22,6 +23,7 @@ class Source:
     labels: str | None = None
     images: str | None = None
     settings: tuple[str, ...] = ()
+    preprocessing: dict = field(default_factory=dict)
 
 
 def export(source: Source, output: str | None, plan: Plan, serving_kit: str | None = None) -> None:
@@ -66,6 +68,8 @@ def _check(source, output):
         raise ConfigError(f"{where}: no run lies there (there is no config.yaml); train.py makes one")
     if source.workdir and (source.labels or source.images):
         raise ConfigError("--labels, --images: are for --weights; a run has its own")
+    if source.workdir:
+        refuse(source.preprocessing, "is for --weights; a run has its own")
     for assignment in source.settings:
         if not assignment.startswith("export."):
             raise ConfigError(f"--set={assignment}: only keys of the group export can be changed here")
@@ -121,7 +125,7 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
 
     settings = _settings(source.settings)
     try:
-        pretrained = load_pretrained(source.weights)
+        pretrained = load_pretrained(source.weights, **source.preprocessing)
         if not pretrained.classes:
             raise ValueError("has no classifier; there is nothing to answer")
         for line in pretrained.assumed:

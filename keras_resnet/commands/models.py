@@ -3,6 +3,7 @@
 import os
 import sys
 
+from keras_resnet.commands.weights_flags import refuse
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
 from keras_resnet.specs import SPECS
@@ -50,7 +51,13 @@ def versions(folder: str) -> list[str]:
     return sorted(there, key=int, reverse=True)
 
 
-def check_model(name: str, weights: str | None = None, checkpoint: str = "best", random_weights: bool = False) -> str:
+def check_model(
+    name: str,
+    weights: str | None = None,
+    checkpoint: str = "best",
+    random_weights: bool = False,
+    preprocessing: dict | None = None,
+) -> str:
     """`kind_of`, and what can be told to be wrong before TensorFlow is loaded.
 
     Raises:
@@ -64,12 +71,20 @@ def check_model(name: str, weights: str | None = None, checkpoint: str = "best",
         known = [entry for entry, about in published.entries().items() if about.network == name]
         example = f"--weights={known[0] if known else 'FILE.safetensors'}"
         raise ConfigError(f"{name}: is a network without weights; name some, for example {example}")
+    if kind in ("export", "saved_model", "litert", "onnx"):
+        refuse(preprocessing or {}, f"{name} has its preprocessing inside; export the weights again with this flag")
     if weights and kind != "network":
         raise ConfigError(f"--weights={weights}: is for the name of a network, such as resnet50, not for {name}")
     return kind
 
 
-def open_model(name: str, weights: str | None = None, checkpoint: str = "best", threads: int | None = None):
+def open_model(
+    name: str,
+    weights: str | None = None,
+    checkpoint: str = "best",
+    threads: int | None = None,
+    preprocessing: dict | None = None,
+):
     """A `Predictor` of what a user named.
 
     Args:
@@ -77,6 +92,7 @@ def open_model(name: str, weights: str | None = None, checkpoint: str = "best", 
         weights: for the name of a network: a file or a name of published weights; None draws them at random.
         checkpoint: of a run, "best", "last" or a step.
         threads: for LiteRT and ONNX; default LiteRT's one, onnxruntime's all.
+        preprocessing: of weights and runs, what replaces their own; see `load_pretrained`.
 
     Raises:
         ConfigError: it cannot be opened; the message is one line.
@@ -96,8 +112,9 @@ def open_model(name: str, weights: str | None = None, checkpoint: str = "best", 
 
         return OnnxPredictor(name, name, threads)
     if kind == "run" or (kind == "weights" and _wrote(name)):
-        return _of_run(name, checkpoint)
-    return _of_network(name, weights) if kind == "network" else _with_weights(name)
+        return _of_run(name, checkpoint, preprocessing or {})
+    given = preprocessing or {}
+    return _of_network(name, weights, given) if kind == "network" else _with_weights(name, given)
 
 
 def _wrote(path):
@@ -106,17 +123,20 @@ def _wrote(path):
     return is_of_a_run(path)
 
 
-def _of_run(name, checkpoint):
+def _of_run(name, checkpoint, given):
     from keras_resnet.commands.runs import load_run
     from keras_resnet.inference.keras_model import KerasPredictor
 
-    run = load_run(name, checkpoint)
+    refuse({key: value for key, value in given.items() if key in ("mean", "std")}, "a run has its own")
+    run = load_run(
+        name, checkpoint, **{"crop_fraction" if key == "crop_pct" else key: value for key, value in given.items()}
+    )
     if not run.finished:
         print(f"WARNING: {name}: the run is not finished; these are the weights of step {run.step:,}", file=sys.stderr)
     return KerasPredictor(run.model, run.description.labels, run.description.preparation, name)
 
 
-def _of_network(name, weights):
+def _of_network(name, weights, given):
     """A row of the table, with weights or drawn at random."""
     from keras_resnet.builder import build
     from keras_resnet.inference.keras_model import KerasPredictor
@@ -126,18 +146,18 @@ def _of_network(name, weights):
         model = build(SPECS[name])
         return KerasPredictor(model, _labels(model, False), model.description.preparation, name)
     try:
-        pretrained = load_pretrained(weights, SPECS[name])
+        pretrained = load_pretrained(weights, SPECS[name], **given)
         check_network(pretrained, SPECS[name], {}, weights)
     except ValueError as error:
         raise ConfigError(f"--weights: {error}") from None
     return _assembled(pretrained, weights, f"{name} ({weights})")
 
 
-def _with_weights(name):
+def _with_weights(name, given):
     from keras_resnet.weights.loading import load_pretrained
 
     try:
-        pretrained = load_pretrained(name)
+        pretrained = load_pretrained(name, **given)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return _assembled(pretrained, name, name)

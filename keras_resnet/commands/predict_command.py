@@ -19,6 +19,7 @@ from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.commands.models import check_model
+from keras_resnet.commands.weights_flags import preprocessing
 from keras_resnet.errors import ConfigError, DataError, DiskError, suggest
 from keras_resnet.inference.answers import FORMATS
 
@@ -39,7 +40,8 @@ def main(positional):
             "expected a model and images, for example: python -m keras_resnet predict exports/digits a.png"
         )
     model, *names = positional
-    kind = check_model(model, WEIGHTS.value, CHECKPOINT.value)
+    given = preprocessing()
+    kind = check_model(model, WEIGHTS.value, CHECKPOINT.value, preprocessing=given)
     _check_flags(kind)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # libjpeg's remarks would come between the lines
     from keras_resnet.commands.models import open_model
@@ -47,7 +49,7 @@ def main(positional):
     from keras_resnet.inference.predictor import check_top_k
 
     paths = find_images(names)
-    predictor = open_model(model, WEIGHTS.value, CHECKPOINT.value)
+    predictor = open_model(model, WEIGHTS.value, CHECKPOINT.value, preprocessing=given)
     top_k = check_top_k(predictor, TOP_K.value)
     failed, kept = _answer_all(predictor, paths, top_k)
     if PICTURE.value:

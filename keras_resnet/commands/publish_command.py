@@ -13,6 +13,7 @@ from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.commands.evaluate_command import check_there
+from keras_resnet.commands.weights_flags import preprocessing, refuse
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.runs.folder import RunFolder
 
@@ -32,7 +33,12 @@ def main(positional):
 
     from keras_resnet.weights.hub_folder import write_hub_folder
 
-    model, text, pictures = _of_run(source) if RunFolder(source).is_run() else _of_weights(source)
+    given = preprocessing()
+    if RunFolder(source).is_run():
+        refuse(given, "a run has its own")
+        model, text, pictures = _of_run(source)
+    else:
+        model, text, pictures = _of_weights(source, given)
     try:
         write_hub_folder(target, model, text, LICENCE.value, pictures)
     except OSError as error:
@@ -55,11 +61,11 @@ def _of_run(path):
     return run.model, figures(folder, run.config, run.description, results), [folder.curves]
 
 
-def _of_weights(path):
+def _of_weights(path, given):
     from keras_resnet.applications import from_weights
 
     try:
-        model = from_weights(path, classifier_activation=None)
+        model = from_weights(path, classifier_activation=None, **given)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return model, f"Weights of {path}.", []

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, replace
 
 from keras_resnet.builder import build_described
+from keras_resnet.commands.weights_flags import refuse
 from keras_resnet.config import Config, Train, changed, validate
 from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError, DataError
@@ -71,7 +72,9 @@ def load_run(path: str, checkpoint: str = "best", **preparation) -> Run:
     return Run(path, model, stored.config, stored.step, finished)
 
 
-def load_for_evaluation(path: str, checkpoint: str, assignments: list[str]) -> tuple[Run, Task]:
+def load_for_evaluation(
+    path: str, checkpoint: str, assignments: list[str], preprocessing: dict | None = None
+) -> tuple[Run, Task]:
     """A run or weights of any source, and the images to evaluate them on.
 
     Args:
@@ -79,6 +82,7 @@ def load_for_evaluation(path: str, checkpoint: str, assignments: list[str]) -> t
         checkpoint: of a run's folder.
         assignments: "data.key=value" or "eval.key=value" on top of the run's configuration; of weights alone,
             "data.name=..." at least.
+        preprocessing: what replaces the weights' own; see `load_pretrained`.
 
     Raises:
         ConfigError: there are no such weights, or an assignment is of another group.
@@ -89,12 +93,19 @@ def load_for_evaluation(path: str, checkpoint: str, assignments: list[str]) -> t
             raise ConfigError(
                 f"--set={assignment}: expected a key of the group data or eval; the rest comes with the weights"
             )
+    given = preprocessing or {}
+    assignments = [*assignments, *(f"{_KEYS[name]}={given[name]}" for name in _KEYS if name in given)]
     if not RunFolder(path).is_run() and not is_of_a_run(path):
-        return _weights_alone(path, assignments)
+        return _weights_alone(path, assignments, given)
+    refuse({name: value for name, value in given.items() if name not in _KEYS}, "a run has its own")
     config = _config_of(path)
     changes = changed(config, assignments)
     run = load_run(path, checkpoint, **_changed_preparation(assignments, changes))
     return run, load_task(changes, run.description)
+
+
+# arguments of `load_pretrained`: keys of the configuration
+_KEYS = {"image_size": "data.image_size", "crop_pct": "eval.crop_fraction", "interpolation": "eval.interpolation"}
 
 
 def _changed_preparation(assignments, config):
@@ -114,10 +125,10 @@ def is_of_a_run(path: str) -> bool:
         return False
 
 
-def _weights_alone(path, assignments):
+def _weights_alone(path, assignments, given):
     """The network of weights that no run of this package wrote, tested as their source says."""
     try:
-        pretrained = load_pretrained(path)
+        pretrained = load_pretrained(path, **given)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     for line in pretrained.assumed:

@@ -23,7 +23,8 @@ def torch_file(tmp_path_factory):
 
 def test_convert_there_and_back(torch_file, tmp_path, cli):
     ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
-    process = cli(*COMMAND, "convert-weights", torch_file, ours, "--mean=1,2,3")
+    flags = ("--mean=1,2,3", "--std=4,5,6", "--image_size=96", "--crop_pct=0.8", "--interpolation=bicubic")
+    process = cli(*COMMAND, "convert-weights", torch_file, ours, *flags)
     assert process.returncode == 0, process.stderr
     assert "resnet18, version 1.5, shortcut B, 1000 classes" in process.stdout
     assert "11,689,512" in process.stdout
@@ -35,13 +36,15 @@ def test_convert_there_and_back(torch_file, tmp_path, cli):
         if not name.endswith("num_batches_tracked"):
             np.testing.assert_array_equal(load_file(theirs)[name], value)
     again = from_weights(str(theirs))
-    assert again.description.preparation.mean == (1, 2, 3)  # which went along
+    about = again.description.preparation  # which went along
+    assert (about.mean, about.std, about.image_size) == ((1, 2, 3), (4, 5, 6), 96)
+    assert (about.crop_fraction, about.interpolation) == (0.8, "bicubic")
 
 
 def test_convert_tells_what_it_assumes(torch_file, tmp_path, cli):
     process = cli(*COMMAND, "convert-weights", torch_file, tmp_path / "x.weights.h5")
     assert process.returncode == 0, process.stderr
-    assert "assumed: images are normalized by ImageNet's mean and deviation" in process.stderr
+    assert "assumed: images are normalized by ImageNet's mean 123.675, 116.28, 103.53 and std" in process.stderr
     model = from_weights(str(torch_file))
     before = model.get_weights()
     model.set_weights([0 * each for each in before])
