@@ -29,6 +29,7 @@ PRECISION = flags.DEFINE_list(
 OPTIMIZE = flags.DEFINE_string("optimize", "fold", "fold: normalization in the convolutions, frozen; none: as it is.")
 STAGES = flags.DEFINE_bool("stages", False, "Also a signature for the outputs of the network's stages.")
 SERVING_KIT = flags.DEFINE_string("serving_kit", None, "Also a folder with TF Serving's settings, clients and a test.")
+MODEL_NAME = flags.DEFINE_string("model_name", None, "Under which clients ask; default the output folder's name.")
 SET = flags.DEFINE_multi_string("set", [], "export.key=value, such as export.top_k=3; repeat for more.")
 
 
@@ -45,7 +46,7 @@ def main(positional):
         preprocessing=preprocessing(),
     )
     what = plan(FORMATS.value, PRECISION.value, OPTIMIZE.value, stages=STAGES.value, version=VERSION.value)
-    export(source, OUTPUT.value, what, SERVING_KIT.value)
+    export(source, OUTPUT.value, what, SERVING_KIT.value, MODEL_NAME.value)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.commands.weights_flags import refuse
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.formats import Plan
-from keras_resnet.export.serving_kit import write_serving_kit
+from keras_resnet.export.serving_kit import check_model_name, write_serving_kit
 
 _EXAMPLE = "python export.py --workdir=runs/latest --output=exports/digits"
 
@@ -26,14 +26,21 @@ class Source:
     preprocessing: dict = field(default_factory=dict)
 
 
-def export(source: Source, output: str | None, plan: Plan, serving_kit: str | None = None) -> None:
+def export(
+    source: Source, output: str | None, plan: Plan, serving_kit: str | None = None, model_name: str | None = None
+) -> None:
     """Exports the weights of a run's folder, or weights alone, and writes what serving them needs if asked.
+
+    `model_name`, under which clients ask the server, is by default the name of the output's folder.
 
     Raises:
         UserError: there is no run, not these weights, or the artifacts do not agree.
     """
     require_tensorflow_backend()
     _check(source, output)
+    assert output  # checked above
+    if serving_kit or model_name:
+        check_model_name(model_name or _name_of(output))
     if plan.onnx:
         from keras_resnet.export.onnx import check_onnx
 
@@ -42,18 +49,22 @@ def export(source: Source, output: str | None, plan: Plan, serving_kit: str | No
     from keras_resnet.export.gates import table
 
     what, model, provenance = _of_weights(source) if source.weights else _of_run(source)
-    assert output  # checked above
+    model_name = model_name or _name_of(output)
     report = export_model(what, model, output, plan, provenance, tell=lambda line: print(f"  {line}", flush=True))
     print(f"Exported {provenance['network']} ({_origin(provenance)}) as version {report['version']}\n")
     print(table(report))
     for artifact in report["artifacts"]:
         print(f"  {artifact['path']}")
     if serving_kit:
-        for path in write_serving_kit(output, serving_kit, provenance["network"]):
+        for path in write_serving_kit(output, serving_kit, model_name):
             print(f"  {path}")
-    serving = f"--model_name={provenance['network']} --model_base_path={os.path.abspath(output)}"
+    serving = f"--model_name={model_name} --model_base_path={os.path.abspath(output)}"
     print(f"\nNext: python -m keras_resnet predict {output} IMAGE...")
     print(f"      tensorflow_model_server --rest_api_port=8501 {serving}")
+
+
+def _name_of(output):
+    return os.path.basename(os.path.abspath(output))
 
 
 def _check(source, output):
@@ -163,7 +174,7 @@ def _labels(path, known, classes):
         print(f"  --labels=FILE names the {classes} classes; without it they are numbers")
         return tuple(map(str, range(classes)))
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # editors on Windows begin a file with a byte order mark
             labels = tuple(line.strip() for line in file)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--labels={path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None

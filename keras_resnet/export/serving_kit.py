@@ -28,8 +28,7 @@ def write_serving_kit(export_dir: str, directory: str, model_name: str) -> list[
         ConfigError: a name that TF Serving's addresses cannot hold, or a file is there and differs; nothing is written.
         DiskError: it cannot be written.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model_name):
-        raise ConfigError(f'the model\'s name "{model_name}": expected letters, digits, ".", "_" and "-" alone')
+    check_model_name(model_name)
     batch_sizes = _warmed_up(export_dir)
     values = {
         "MODEL_NAME": model_name,
@@ -52,6 +51,12 @@ def write_serving_kit(export_dir: str, directory: str, model_name: str) -> list[
         return [_write(os.path.join(directory, name), content) for name, content in contents.items()]
     except OSError as error:
         raise DiskError(f"--serving_kit={directory}: cannot be written ({error.strerror})") from None
+
+
+def check_model_name(name: str) -> None:
+    """Raises a `ConfigError` where TF Serving's addresses cannot hold a name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ConfigError(f'--model_name: "{name}": expected letters, digits, ".", "_" and "-" alone')
 
 
 def _warmed_up(export_dir):

@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import ROOT, run
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from PIL import Image
 from ruamel.yaml import YAML
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -148,9 +150,11 @@ def test_what_was_changed_by_hand_is_never_replaced(kit, finished_export):
 
 
 @pytest.fixture(scope="module")
-def served(finished_export):
+def served(kit, finished_export):
     """{"grpc": port, "rest": port} of a process without this package that answers for the export."""
-    command = [sys.executable, ROOT / "tests" / "export" / "serving_stand_in.py", finished_export / "1", "digits"]
+    limit = re.search(r"max_batch_size { value: (\d+) }", (kit / "batching_parameters.txt").read_text())[1]
+    stand_in = ROOT / "tests" / "export" / "serving_stand_in.py"
+    command = [sys.executable, stand_in, finished_export / "1", "digits", limit]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
     yield json.loads(process.stdout.readline())
@@ -160,13 +164,22 @@ def served(finished_export):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Two digits."""
+    """Digits, and a photograph that is too long for a command line; more than go into one request."""
     folder = tmp_path_factory.mktemp("pictures")
-    return run("-m", "keras_resnet", "examples", "digits", "--count=2", f"--output={folder}").stdout.split()
+    names = run("-m", "keras_resnet", "examples", "digits", "--count=16", f"--output={folder}").stdout.split()
+    noise = np.random.RandomState(0).randint(0, 256, (300, 300, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(folder / "large.png")
+    assert (folder / "large.png").stat().st_size > 200_000
+    return [*names, str(folder / "large.png")]
 
 
 def answers(text):
-    return [json.loads(line) for line in text.splitlines()]
+    """JSON documents, one after the other."""
+    found, text = [], text.lstrip()
+    while text:
+        document, end = json.JSONDecoder().raw_decode(text)
+        found, text = [*found, document], text[end:].lstrip()
+    return found
 
 
 def test_clients_get_the_answers_that_predict_gives(kit, served, finished_export, pictures):
@@ -182,9 +195,10 @@ def test_clients_get_the_answers_that_predict_gives(kit, served, finished_export
     process = subprocess.run(
         [kit / "predict.sh", *pictures], capture_output=True, text=True, check=True, env=environment
     )
-    found["predict.sh"] = json.loads(process.stdout)["predictions"]
+    found["predict.sh"] = [row for document in answers(process.stdout) for row in document["predictions"]]
+    assert len(answers(process.stdout)) == 3  # requests of 8 at most
     for client, rows in found.items():
-        assert len(rows) == len(expected) == 2, client
+        assert len(rows) == len(expected) == 17, client
         for row, entry in zip(rows, expected, strict=True):
             assert row["labels"] == [each["label"] for each in entry["predictions"]], client
             assert row["classes"] == [each["class"] for each in entry["predictions"]], client

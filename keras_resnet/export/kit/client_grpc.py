@@ -12,6 +12,8 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+BATCH = int("@MAX_BATCH_SIZE@")  # images of one request: the server refuses more
+
 
 def build_request(contents: list[bytes], model: str, label: str | None = None) -> predict_pb2.PredictRequest:
     """The bytes of N pictures -> a request for the signature serving_default."""
@@ -57,16 +59,18 @@ def main() -> int:
     parser.add_argument("--label", help="of a version, as models.config names it, such as stable")
     arguments = parser.parse_args()
     try:
-        contents = [open(path, "rb").read() for path in arguments.images]  # noqa: SIM115
-        answers = predict(arguments.host, build_request(contents, arguments.model, arguments.label))
+        for start in range(0, len(arguments.images), BATCH):
+            paths = arguments.images[start : start + BATCH]
+            contents = [open(path, "rb").read() for path in paths]  # noqa: SIM115
+            answers = predict(arguments.host, build_request(contents, arguments.model, arguments.label))
+            for path, answer in zip(paths, answers, strict=True):
+                print(json.dumps({"image": path} | answer))
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except grpc.RpcError as error:
         print(f"error: {error.code().name}: {error.details()}", file=sys.stderr)
         return 1
-    for path, answer in zip(arguments.images, answers, strict=True):
-        print(json.dumps({"image": path} | answer))
     return 0
 
 

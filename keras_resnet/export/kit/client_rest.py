@@ -10,6 +10,8 @@ import sys
 import urllib.error
 import urllib.request
 
+BATCH = int("@MAX_BATCH_SIZE@")  # images of one request: the server refuses more
+
 
 def build_body(contents: list[bytes]) -> bytes:
     """The bytes of N pictures -> a request for the signature serving_default."""
@@ -18,7 +20,7 @@ def build_body(contents: list[bytes]) -> bytes:
 
 
 def predict(host: str, model: str, contents: list[bytes], timeout: float = 60.0) -> list[dict]:
-    """The answers to N pictures: {"classes", "labels", "scores"}, best first, and "status" where the model has it.
+    """The answers to at most `BATCH` pictures: {"classes", "labels", "scores"}, best first, and "status".
 
     Raises:
         RuntimeError: the server refuses, with its own words.
@@ -41,13 +43,15 @@ def main() -> int:
     parser.add_argument("--model", default="@MODEL_NAME@", help="NAME, NAME/versions/N or NAME/labels/LABEL")
     arguments = parser.parse_args()
     try:
-        contents = [open(path, "rb").read() for path in arguments.images]  # noqa: SIM115
-        answers = predict(arguments.host, arguments.model, contents)
+        for start in range(0, len(arguments.images), BATCH):
+            paths = arguments.images[start : start + BATCH]
+            contents = [open(path, "rb").read() for path in paths]  # noqa: SIM115
+            answers = predict(arguments.host, arguments.model, contents)
+            for path, answer in zip(paths, answers, strict=True):
+                print(json.dumps({"image": path} | answer))
     except (OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for path, answer in zip(arguments.images, answers, strict=True):
-        print(json.dumps({"image": path} | answer))
     return 0
 
 
