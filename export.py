@@ -19,7 +19,9 @@ WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder, as train.py ma
 CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of the run: best (by validation), last, or a step.")
 WEIGHTS = flags.DEFINE_string("weights", None, "Instead of a run: a file of weights, or a name of published ones.")
 LABELS = flags.DEFINE_string("labels", None, "With --weights: a file with a class's name a line.")
-IMAGES = flags.DEFINE_string("images", None, "With --weights: a folder of images to compare on, and to calibrate int8.")
+IMAGES = flags.DEFINE_string(
+    "images", None, "A folder of images to compare on, and to calibrate int8; default a run's own, else photographs."
+)
 OUTPUT = flags.DEFINE_string("output", None, "The folder that TF Serving is pointed at; versions lie inside.")
 VERSION = flags.DEFINE_integer("version", None, "A number that is free; default the next.", lower_bound=1)
 FORMATS = flags.DEFINE_list("formats", ["saved_model", "litert"], "Of saved_model, litert, onnx.")

@@ -77,8 +77,8 @@ def _check(source, output):
     if source.workdir and not os.path.isfile(os.path.join(source.workdir, "config.yaml")):
         where = f"--workdir={source.workdir}"
         raise ConfigError(f"{where}: no run lies there (there is no config.yaml); train.py makes one")
-    if source.workdir and (source.labels or source.images):
-        raise ConfigError("--labels, --images: are for --weights; a run has its own")
+    if source.workdir and source.labels:
+        raise ConfigError("--labels: is for --weights; a run has its own")
     if source.workdir:
         refuse(source.preprocessing, "is for --weights; a run has its own")
     for assignment in source.settings:
@@ -87,7 +87,7 @@ def _check(source, output):
 
 
 def _of_run(source) -> tuple[Any, Any, dict]:
-    from keras_resnet.classification.exportable import ClassifierExport
+    from keras_resnet.classification.exportable import ClassifierExport, FolderImages
     from keras_resnet.commands.runs import load_run
     from keras_resnet.config import changed
 
@@ -102,7 +102,10 @@ def _of_run(source) -> tuple[Any, Any, dict]:
         "checkpoint": source.checkpoint,
         "step": run.step,
     }
-    images = _images_of_run(source.workdir, config, run.description)
+    if source.images:
+        images: Any = FolderImages(source.images, run.description.preparation)
+    else:
+        images = _images_of_run(source.workdir, config, run.description)
     return ClassifierExport(run.description, config.export, images), run.model, provenance
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras_resnet import __version__
 from keras_resnet.config import Export
 from keras_resnet.description import Description
-from keras_resnet.errors import CheckError, DiskError
+from keras_resnet.errors import CheckError, ConfigError, DiskError
 from keras_resnet.export.formats import Plan
 from keras_resnet.export.gates import file_sums, holds, outside, tolerances, write_report
 from keras_resnet.export.graph import answers, frozen_network, plain_network
@@ -30,6 +30,7 @@ REPORT = "export_report.json"
 NOISE = 4  # images of random pixels, beside the real ones
 CALIBRATION = 200  # images
 _EXAMPLE_BYTES, _EXAMPLES = 64_000_000, 1000  # at most
+_FEWEST = 100  # images by which int8 is judged: of two, both may agree where 3.5 % of a thousand do not
 
 
 class Exportable(Protocol):
@@ -85,13 +86,14 @@ def export_model(
         ConfigError, DiskError: the folder cannot be written.
     """
     check_free(output, plan.version)
+    real = _real_images(what, plan)
     with writing_aside(output) as aside:
         try:
             artifacts = _write(what, model, aside, plan, tell)
         except tf.errors.OpError as error:
             raise DiskError(f"{output}: cannot be written ({_first_line(error)}); nothing was published") from None
         tell("verifying in a process without this package")
-        _write_examples(what, model, aside)
+        _write_examples(real, model, aside)
         found = verify_in_child(aside, artifacts)
         for artifact, measured in zip(artifacts, found["artifacts"], strict=True):
             tolerance = tolerances(artifact["format"], artifact["precision"], what.settings.agreement)
@@ -135,12 +137,25 @@ def _write(what, model, aside, plan, tell):
     return artifacts
 
 
-def _write_examples(what, model, aside):
+def _real_images(what, plan):
+    """The images that artifacts are compared on.
+
+    Raises:
+        ConfigError: they are too few to tell whether int8 is good enough.
+    """
+    size = 4 * int(np.prod(what.description.preparation.image_shape))
+    real = np.asarray(what.example_images(max(_FEWEST, min(_EXAMPLES, _EXAMPLE_BYTES // size))), np.float32)
+    if "int8" in plan.litert and len(real) < _FEWEST:
+        raise ConfigError(
+            f"--precision=int8: needs {_FEWEST} images or more to be compared on, there are {len(real)}: "
+            f"--images=FOLDER names {2 * _FEWEST} or more, one half for comparing and the other for choosing ranges"
+        )
+    return real
+
+
+def _write_examples(real, model, aside):
     """Real images and noise, with what the network says of them."""
-    image_shape = what.description.preparation.image_shape
-    size = 4 * int(np.prod(image_shape))
-    real = np.asarray(what.example_images(max(8, min(_EXAMPLES, _EXAMPLE_BYTES // size))), np.float32)
-    noise = np.random.RandomState(0).randint(0, 256, (NOISE, *image_shape)).astype(np.float32)
+    noise = np.random.RandomState(0).randint(0, 256, (NOISE, *real.shape[1:])).astype(np.float32)
     images = np.concatenate([real, noise])
     logits = model.predict(images, batch_size=16, verbose=0)
     np.savez(os.path.join(aside, EXAMPLES), images=images, logits=logits, real=len(real))

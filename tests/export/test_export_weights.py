@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import TINY_RUN, run
+from conftest import TINY_RUN, cut_photographs, run
 
 
 def report_of(output):
@@ -12,7 +12,15 @@ def report_of(output):
 
 
 @pytest.fixture(scope="module")
-def from_file(tmp_path_factory, photographs):
+def images(tmp_path_factory):
+    """200 small JPEGs."""
+    folder = tmp_path_factory.mktemp("images")
+    cut_photographs(folder, 100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def from_file(tmp_path_factory, images):
     """(the network, the folder of an export of its weights' file)."""
     import keras
 
@@ -28,7 +36,7 @@ def from_file(tmp_path_factory, photographs):
         f"--weights={folder / 'three.safetensors'}",
         f"--output={folder / 'out'}",
         f"--labels={folder / 'labels.txt'}",
-        f"--images={photographs}",
+        f"--images={images}",
         "--precision=bfloat16,int8",
         "--stages",
         "--version=5",
@@ -51,7 +59,7 @@ def test_weights_alone_are_served_as_they_were_tested(from_file, photographs):
     assert (report["version"], report["network"], report["settings"]["bad_images"]) == (5, "cifar_resnet20", "fail")
     kinds = [(artifact["format"], artifact["precision"]) for artifact in report["artifacts"]]
     assert kinds == [("saved_model", "bfloat16"), ("litert", "int8")]
-    assert report["artifacts"][0]["parity"]["real_images"] == 60  # every second; the others calibrate
+    assert report["artifacts"][0]["parity"]["real_images"] == 100  # every second; the others calibrate
     loaded = tf.saved_model.load(str(output / "5"))
     content = next(photographs.rglob("*.jpeg")).read_bytes()
     image = for_test(tf.io.decode_jpeg(content, 3), 32).numpy()
@@ -78,7 +86,9 @@ def test_int8_needs_images(tmp_path, from_file):
     weights = from_file[1].parent / "three.safetensors"
     process = run("export.py", f"--weights={weights}", f"--output={tmp_path / 'out'}", "--precision=int8")
     assert process.returncode == 2, process.stderr
-    assert process.stderr.splitlines()[-1].startswith("error: --precision=int8: needs a hundred images or more")
+    assert process.stderr.splitlines()[-1].startswith(
+        "error: --precision=int8: needs 100 images or more to be compared on, there are 64: --images=FOLDER names 200"
+    )
     (tmp_path / "labels.txt").write_text("one\n")
     process = run(
         "export.py", f"--weights={weights}", f"--output={tmp_path / 'out'}", f"--labels={tmp_path}/labels.txt"
