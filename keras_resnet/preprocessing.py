@@ -1,7 +1,8 @@
 """The first layer of every model: images in [0, 255] to zero mean and unit standard deviation."""
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
 from keras_resnet.blocks import channel_axis
 from keras_resnet.description import Description
@@ -22,6 +23,24 @@ class Preprocessing(layers.Normalization):
     def __init__(self, axis=-1, mean=None, variance=None, description=None, **kwargs):
         super().__init__(axis=axis, mean=mean, variance=variance, **kwargs)
         self.description = Description.from_json(description) if isinstance(description, dict) else description
+
+    def call(self, inputs):
+        """images (N, H, W, C) -> the same.
+
+        The statistics are constants of whatever graph this is called in. Keras's layer keeps them as tensors, which
+        every traced function captures, and `model.export(format="onnx")` takes captured tensors for inputs.
+        """
+        if self.input_mean is None or self.invert:
+            return super().call(inputs)
+        shape = [inputs.shape[axis] for axis in self._keep_axis]
+        mean, variance = (
+            np.broadcast_to(np.asarray(values, np.float32), shape).reshape(self._broadcast_shape)
+            for values in (self.input_mean, self.input_variance)
+        )
+        deviation = np.maximum(np.sqrt(variance), np.float32(keras.config.epsilon()))
+        inputs = ops.convert_to_tensor(inputs, self.compute_dtype)
+        mean, deviation = (ops.convert_to_tensor(each, self.compute_dtype) for each in (mean, deviation))
+        return ops.divide(ops.subtract(inputs, mean), deviation)
 
     def get_config(self):
         """Adds the description to the layer's arguments."""

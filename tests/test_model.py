@@ -157,3 +157,15 @@ def test_different_classes_are_shown():
     assert different_classes(many, other) == (
         '... "499", "501", "502", "503", ... (999), not ... "499", "500", "501", "502", ... (999)'
     )
+
+
+def test_onnx_by_keras_has_one_input(model, tmp_path):
+    """Keras takes tensors that a graph captures for inputs, such as its own preprocessing layer's mean."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    images = np.random.RandomState(0).uniform(0, 255, (3, 12, 12, 1)).astype(np.float32)
+    expected = model.predict(images, verbose=0)
+    path = str(tmp_path / "model.onnx")
+    model.export(path, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(path)
+    assert [each.name for each in session.get_inputs()] == ["images"]
+    np.testing.assert_allclose(session.run(None, {"images": images})[0], expected, rtol=1e-4, atol=1e-5)

@@ -47,6 +47,8 @@ def classification_signatures(
         predict_images, predict_images_uint8: images (N, H, W, C) float32 or uint8 in [0, 255], of any size ->
             logits and scores (N, classes) float32. Images of the network's size are taken as they are.
         features: images as for predict_images -> features (N, F) float32, the average of the last feature map.
+        network: images (N, *image_shape) float32 in [0, 255], prepared -> logits and scores (N, classes) float32; no
+            resizing, so that XLA, TensorRT and converters to other formats take it.
         stages: images as for predict_images -> stage1 (N, h, w, c) float32, ...
     """
     preparation, names = description.preparation, tf.constant(description.labels)
@@ -76,7 +78,10 @@ def classification_signatures(
         }
 
     def predict_images(images):
-        logits = answers(images)["logits"]
+        return alone(prepare_batch(images, preparation))
+
+    def alone(images):
+        logits = network(images)["logits"]
         return {"logits": logits, "scores": tf.nn.softmax(logits)}
 
     def features(images):
@@ -93,6 +98,7 @@ def classification_signatures(
         "predict_images": (predict_images, images_of(tf.float32)),
         "predict_images_uint8": (predict_images, images_of(tf.uint8)),
         "features": (features, images_of(tf.float32)),
+        "network": (alone, [tf.TensorSpec([None, *preparation.image_shape], tf.float32, name="images")]),
     }
     return functions | ({"stages": (stage_outputs, images_of(tf.float32))} if stages else {})
 

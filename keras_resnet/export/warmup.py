@@ -9,10 +9,11 @@ from keras_resnet.export.saved_model import EXTRA
 
 FILE = os.path.join(EXTRA, "tf_serving_warmup_requests")
 MAX_RECORDS = 1000  # TF Serving refuses more
+_FOR_TOOLS = {"network"}  # read by converters; a server that ran it would hold its weights once more
 
 
 def write_warmup(saved_model: str, batch_sizes: tuple[int, ...], image_shape: tuple[int, int, int]) -> int:
-    """Writes a request for every signature and batch size into the SavedModel; returns how many.
+    """Writes a request for every signature that clients call and batch size into the SavedModel; returns how many.
 
     The images are grey: what is computed does not depend on them, and a constant tensor takes a few bytes.
 
@@ -23,7 +24,7 @@ def write_warmup(saved_model: str, batch_sizes: tuple[int, ...], image_shape: tu
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-    names = sorted(tf.saved_model.load(saved_model).signatures)
+    names = sorted(tf.saved_model.load(saved_model).signatures.keys() - _FOR_TOOLS)
     height, width, channels = image_shape
     encoded = tf.io.encode_jpeg(np.full((height, width, channels), 128, np.uint8)).numpy()
     inputs = {

@@ -141,6 +141,33 @@ def test_warmup_requests_are_for_every_signature_and_batch(exported, report):
     assert report["warmup"]["requests"] == len(requests)
 
 
+def test_the_network_alone_is_what_compilers_and_converters_take(exported, tmp_path):
+    """XLA, LiteRT's converter and tf2onnx, from the published SavedModel, at a batch size of the caller's."""
+    import onnxruntime
+    import tensorflow as tf
+
+    path = str(exported[0] / "1")
+    network = tf.saved_model.load(path).signatures["network"]
+    images = np.random.RandomState(0).uniform(0, 255, (3, 8, 8, 1)).astype(np.float32)
+    expected = network(images=tf.constant(images))["logits"].numpy()
+
+    compiled = tf.function(lambda x: network(images=x)["logits"], jit_compile=True)
+    np.testing.assert_allclose(compiled(tf.constant(images)), expected, rtol=1e-4, atol=1e-4)
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(path, signature_keys=["network"])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    lite = tf.lite.Interpreter(model_content=converter.convert()).get_signature_runner("network")
+    np.testing.assert_allclose(lite(images=images)["logits"], expected, rtol=1e-4, atol=1e-4)
+
+    target = tmp_path / "network.onnx"
+    command = [sys.executable, "-m", "tf2onnx.convert", "--opset=17", "--signature_def=network"]
+    command += [f"--saved-model={path}", f"--output={target}"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    session = onnxruntime.InferenceSession(str(target))
+    np.testing.assert_allclose(session.run(["logits"], {"images": images})[0], expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_process_without_our_code_gets_answers(exported, pictures, tmp_path):
     script = tmp_path / "others.py"
     script.write_text(OTHERS)
@@ -152,7 +179,8 @@ def test_a_process_without_our_code_gets_answers(exported, pictures, tmp_path):
     )
     assert process.returncode == 0, process.stderr
     reply = json.loads(process.stdout)
-    assert reply["signatures"] == ["features", "predict_images", "predict_images_uint8", "serving_default"]
+    names = ["features", "network", "predict_images", "predict_images_uint8", "serving_default"]
+    assert reply["signatures"] == names
     assert reply["images"] == {"logits": [3, 10], "scores": [3, 10]}
     answer = reply["answer"]
     assert np.shape(answer["classes"]) == np.shape(answer["labels"]) == np.shape(answer["scores"]) == (3, 3)
