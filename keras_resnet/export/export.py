@@ -112,7 +112,7 @@ def _write(what, model, aside, plan, tell):
     tell(f"writing SavedModel, {plan.saved_model}, {'as it is' if plan.optimize == 'none' else 'folded and frozen'}")
     frozen = None if plan.optimize == "none" else frozen_network(parts, plan.saved_model)
     signatures = what.signatures(frozen or plain_network(parts), plan.stages)
-    write_saved_model(signatures, path, description, None if frozen else parts)
+    write_saved_model(signatures, path, description)
     write_warmup(path, plan.batch_sizes, image_shape)
     artifacts = [{"format": "saved_model", "precision": plan.saved_model, "path": path}]
     if plan.litert or plan.onnx:

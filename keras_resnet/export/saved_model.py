@@ -12,20 +12,16 @@ from keras_resnet.model import write_description
 EXTRA = "assets.extra"  # where TF Serving and others look for what is no part of the graph
 
 
-def write_saved_model(
-    signatures: dict[str, tuple[Callable, list]], path: str, description: Description, model: keras.Model | None = None
-) -> None:
+def write_saved_model(signatures: dict[str, tuple[Callable, list]], path: str, description: Description) -> None:
     """Writes {name: (function, input specs)}, the default one first.
 
     Args:
         signatures: what the model answers.
         path: the folder to make.
         description: kept beside the graph, its labels also as labels.txt.
-        model: whose variables the functions read; None where all is constant.
     """
+    # The archive finds the variables that functions read; a model that is tracked too has all its weights stored twice.
     archive = keras.export.ExportArchive()
-    if model is not None:
-        archive.track(model)
     for name, (function, specs) in signatures.items():
         archive.add_endpoint(name, function, input_signature=specs)
     archive.write_out(path, verbose=False)
