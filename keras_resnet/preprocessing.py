@@ -33,11 +33,12 @@ class Preprocessing(layers.Normalization):
         if self.input_mean is None or self.invert:
             return super().call(inputs)
         shape = [inputs.shape[axis] for axis in self._keep_axis]
+        dtype = np.float64 if self.compute_dtype == "float64" else np.float32
         mean, variance = (
-            np.broadcast_to(np.asarray(values, np.float32), shape).reshape(self._broadcast_shape)
+            np.broadcast_to(np.asarray(values, np.float32), shape).reshape(self._broadcast_shape).astype(dtype)
             for values in (self.input_mean, self.input_variance)
         )
-        deviation = np.maximum(np.sqrt(variance), np.float32(keras.config.epsilon()))
+        deviation = np.maximum(np.sqrt(variance), dtype(keras.config.epsilon()))
         inputs = ops.convert_to_tensor(inputs, self.compute_dtype)
         mean, deviation = (ops.convert_to_tensor(each, self.compute_dtype) for each in (mean, deviation))
         return ops.divide(ops.subtract(inputs, mean), deviation)
