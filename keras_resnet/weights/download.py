@@ -3,7 +3,7 @@
 | variable | |
 |---|---|
 | KERAS_HOME | where the cache lies, ~/.keras by default |
-| KERAS_RESNET_OFFLINE=1, HF_HUB_OFFLINE=1 | use what is there, fetch nothing; `--offline` of the commands |
+| KERAS_RESNET_OFFLINE=1, HF_HUB_OFFLINE=1 | use what is there, fetch nothing, as `--offline` does |
 | HF_ENDPOINT | a mirror of https://huggingface.co |
 """
 

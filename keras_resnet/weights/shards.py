@@ -20,7 +20,7 @@ def read_shards(index: str) -> dict[str, np.ndarray]:
     """
     file_of = _file_of(index)
     tensors: dict[str, np.ndarray] = {}
-    for name in files_of(index):
+    for name in sorted({*file_of.values()}):
         path = os.path.join(os.path.dirname(index), name)
         if not os.path.isfile(path):
             raise ValueError(f"{index}: {name} is not beside it; all files of the weights are needed")
