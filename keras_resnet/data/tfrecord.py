@@ -79,10 +79,10 @@ def read_labels(folder: str, data: Data) -> tuple[str, ...]:
         return tuple(str(i) for i in range(data.classes))
     try:
         with tf.io.gfile.GFile(path) as file:
-            labels = tuple(file.read().removesuffix("\n").split("\n"))
+            text = file.read().removeprefix("\ufeff")  # with which editors on Windows begin a file
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not UTF-8 text; expected the name of a class on every line") from None
-    labels = tuple(label.removesuffix("\r") for label in labels)
+    labels = tuple(label.removesuffix("\r") for label in text.removesuffix("\n").split("\n"))
     # Two classes may have one name: ImageNet has two cranes and two maillots.
     if empty := [number for number, label in enumerate(labels, 1) if not label.strip()]:
         raise DataError(f"{path}: line {empty[0]} is empty; expected the name of a class on every line")

@@ -143,9 +143,10 @@ def _real_images(what, plan):
     Raises:
         ConfigError: they are too few to tell whether int8 is good enough.
     """
-    size = 4 * int(np.prod(what.description.preparation.image_shape))
-    real = np.asarray(what.example_images(max(_FEWEST, min(_EXAMPLES, _EXAMPLE_BYTES // size))), np.float32)
-    if "int8" in plan.litert and len(real) < _FEWEST:
+    size, rounded = 4 * int(np.prod(what.description.preparation.image_shape)), "int8" in plan.litert
+    fewest = _FEWEST if rounded else 8  # large images take much memory
+    real = np.asarray(what.example_images(max(fewest, min(_EXAMPLES, _EXAMPLE_BYTES // size))), np.float32)
+    if rounded and len(real) < _FEWEST:
         raise ConfigError(
             f"--precision=int8: needs {_FEWEST} images or more to be compared on, there are {len(real)}: "
             f"--images=FOLDER names {2 * _FEWEST} or more, one half for comparing and the other for choosing ranges"

@@ -117,7 +117,7 @@ def test_names_of_classes_that_cannot_be_meant(labelled_records, text, said):
 
 
 def test_names_of_classes_as_editors_write_them(labelled_records):
-    (labelled_records / "labels.txt").write_bytes("crane\r\ncrane\r\nLöwe\u2028x".encode())
+    (labelled_records / "labels.txt").write_bytes("\ufeffcrane\r\ncrane\r\nLöwe\u2028x".encode())
     data = Data(name=f"tfrecord:{labelled_records}", classes=3)
     assert load_image_set(data).labels == ("crane", "crane", "Löwe\u2028x")
     with pytest.raises(ConfigError, match=r"data\.classes: 4, but .*labels\.txt names 3"):
