@@ -28,7 +28,7 @@ FORMATS = flags.DEFINE_list("formats", ["saved_model", "litert"], "Of saved_mode
 PRECISION = flags.DEFINE_list(
     "precision", ["float32"], "Of float32, bfloat16 (SavedModel), float16, dynamic, int8 (LiteRT)."
 )
-OPTIMIZE = flags.DEFINE_string("optimize", "fold", "fold: normalization in the convolutions, frozen; none: as it is.")
+OPTIMIZE = flags.DEFINE_string("optimize", "fold", "fold: normalization in the convolutions; none: as it is.")
 STAGES = flags.DEFINE_bool("stages", False, "Also a signature for the outputs of the network's stages.")
 SERVING_KIT = flags.DEFINE_string("serving_kit", None, "Also a folder with TF Serving's settings, clients and a test.")
 MODEL_NAME = flags.DEFINE_string("model_name", None, "Under which clients ask; default the output folder's name.")

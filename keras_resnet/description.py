@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from keras_resnet.specs import Spec
 
+DESCRIPTION_FILE = "assets.extra/description.json"  # in a SavedModel
 Interpolation = Literal["bilinear", "bicubic"]
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB in [0, 255]; torchvision's 0.485, 0.456, 0.406 times 255

@@ -5,10 +5,8 @@ import os
 
 import keras
 
-from keras_resnet.description import Description
+from keras_resnet.description import DESCRIPTION_FILE, Description
 from keras_resnet.preprocessing import Preprocessing
-
-DESCRIPTION_FILE = os.path.join("assets.extra", "description.json")  # in a SavedModel
 
 
 @keras.saving.register_keras_serializable("keras_resnet")

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "keras_resnet"
 ALLOWED = {
     "errors": set(),
     "files": set(),
+    "processor": set(),
     "specs": set(),
     "description": {"specs"},
     "yaml_files": {"errors", "files"},
@@ -50,7 +51,7 @@ ALLOWED = {
     "task": {"config", "description"},
     "analysis/published": {"config", "specs"},
     "data": {"config", "description", "errors"},
-    "runs": {"analysis/published", "config", "description", "errors", "files", "specs", "weights"},
+    "runs": {"analysis/published", "config", "description", "errors", "files", "processor", "specs", "weights"},
     "training": {
         "analysis/complexity",
         "config",
@@ -59,13 +60,14 @@ ALLOWED = {
         "files",
         "layers",
         "optimizers",
+        "processor",
         "runs",
         "task",
         "very_deep",
         "weights",
     },
-    "export": {"config", "description", "errors", "files", "model", "task"},
-    "inference": {"data", "description", "errors", "files", "model"},
+    "export": {"config", "description", "errors", "files", "model", "processor", "task"},
+    "inference": {"data", "description", "errors", "files"},
     "classification": {"builder", "config", "data", "description", "errors", "specs", "weights"},
     "commands": {"*"},
     "__main__": {"*"},
@@ -74,6 +76,7 @@ ALLOWED = {
 # Parts that know of no TensorFlow: instant configuration errors, and networks on every Keras backend.
 WITHOUT_TENSORFLOW = {
     "errors",
+    "processor",
     "specs",
     "description",
     "yaml_files",

@@ -50,14 +50,13 @@ def main(positional):
     sizes = _batch_sizes()
     if FORMAT.value not in _WRITERS:
         raise ConfigError(f"--format={FORMAT.value}: {suggest(FORMAT.value, _WRITERS)}")
-    for name in positional:
-        check_model(name, WEIGHTS.value, CHECKPOINT.value, random_weights=True)
-
+    kinds = {check_model(name, WEIGHTS.value, CHECKPOINT.value, random_weights=True) for name in positional}
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    import tensorflow as tf
-
     threads = THREADS.value or os.cpu_count() or 1
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    if kinds - {"litert", "onnx"}:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
     from keras_resnet.commands.models import open_model
     from keras_resnet.inference.benchmark import benchmark, examples
 

@@ -11,6 +11,7 @@ from absl import flags
 
 from keras_resnet import __version__
 from keras_resnet.errors import INTERNAL_ERROR, ConfigError, Stopped, UserError, suggest
+from keras_resnet.processor import choose_kernels
 
 
 def main(command: Callable[[list[str]], int | None], argv: list[str] | None = None, usage: str = "") -> None:
@@ -18,6 +19,7 @@ def main(command: Callable[[list[str]], int | None], argv: list[str] | None = No
     # TensorFlow's notices on CPU features and missing GPUs would drown what the command says; without an NVIDIA driver
     # it also calls it an error that there is none.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
+    choose_kernels()
     wrapt.when_imported("keras")(_set_image_defaults)
     argv = sys.argv if argv is None else argv
     if any(argument in ("--help", "-h", "--helpfull", "--helpshort") for argument in argv[1:]):

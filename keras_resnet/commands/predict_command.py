@@ -22,6 +22,7 @@ from keras_resnet.commands.models import check_model
 from keras_resnet.commands.weights_flags import preprocessing
 from keras_resnet.errors import ConfigError, DataError, DiskError, suggest
 from keras_resnet.inference.answers import FORMATS
+from keras_resnet.processor import SERVING
 
 TOP_K = flags.DEFINE_integer("top_k", None, "Classes to show; default 5, or all of fewer.", lower_bound=1)
 FORMAT = flags.DEFINE_string("format", "table", f"{', '.join(FORMATS)}; written to the standard output.")
@@ -44,6 +45,9 @@ def main(positional):
     kind = check_model(model, WEIGHTS.value, CHECKPOINT.value, preprocessing=given)
     _check_flags(kind)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # libjpeg's remarks would come between the lines
+    if kind in ("saved_model", "export"):
+        for name, value in SERVING.items():
+            os.environ.setdefault(name, value)
     from keras_resnet.commands.models import open_model
     from keras_resnet.inference.images import find_images
     from keras_resnet.inference.predictor import check_top_k
@@ -89,15 +93,19 @@ def _answer_all(predictor, paths, top_k):
     """Writes answers as they come; returns how many failed, and for the picture the first (path, bytes, prediction)."""
     from rich.console import Console
 
-    from keras_resnet.data.scan import tracked
+    from keras_resnet.data.progress import tracked
     from keras_resnet.inference.answers import writer_of
-    from keras_resnet.inference.picture import MAX_SHOWN
     from keras_resnet.inference.predictor import Fault
 
     writer, console = writer_of(FORMAT.value, paths), Console(stderr=True)
     answers = _answers(predictor, paths, top_k)
     if console.is_terminal and not sys.stdout.isatty() and len(paths) > BATCH_SIZE.value:
         answers = tracked(answers, len(paths), console, "answered")  # a bar, where it cannot run into the lines
+    shown = 0
+    if PICTURE.value:
+        from keras_resnet.inference.picture import MAX_SHOWN
+
+        shown = MAX_SHOWN
     failed = 0
     kept: list[tuple] = []
     sys.stdout.write(writer.begin())
@@ -106,7 +114,7 @@ def _answer_all(predictor, paths, top_k):
         sys.stdout.flush()
         if isinstance(answer, Fault):
             failed += 1
-        elif PICTURE.value and len(kept) < MAX_SHOWN:
+        elif len(kept) < shown:
             kept.append((path, content, answer))
     sys.stdout.write(writer.end())
     sys.stdout.flush()

@@ -45,7 +45,7 @@ def main(positional):
     tf.config.set_visible_devices([], "GPU")  # decoding needs none, and another run may be using it
     from keras_resnet.data.image_set import passed_over_text
     from keras_resnet.data.prepare import prepare
-    from keras_resnet.data.scan import tracked
+    from keras_resnet.data.progress import tracked
 
     console, began = Console(highlight=False, soft_wrap=True), time.monotonic()
     prepared = prepare(

@@ -7,8 +7,8 @@ alone is handed on.
 
 import tensorflow as tf
 
-MAX_ASPECT = 64  # of the longer side to the shorter: resized images stay small
-MAX_PIXELS = 50_000_000  # 150 MB of RGB; `export.max_pixels` by default
+from keras_resnet.data.header import MAX_ASPECT
+
 _HOPS = 1000  # markers before a JPEG's frame header; real files have a few dozen at most
 _GIF_BLOCKS = 4096  # of up to 255 bytes that are not full; nearly all are
 OK, EMPTY, BYTES, FORMAT, HEADER, PIXELS, ASPECT, DECODE = range(8)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_resnet.data.decode import pixels_of
-from keras_resnet.data.image_header import DECODE, MAX_ASPECT, OK, checked, reasons
+from keras_resnet.data.header import MAX_ASPECT
+from keras_resnet.data.image_header import DECODE, OK, checked, reasons
 
 __all__ = ["MAX_ASPECT", "decode_all", "reasons"]
 

@@ -13,10 +13,11 @@ from keras_resnet.data.decode import decode
 from keras_resnet.data.faults import reason
 from keras_resnet.data.folder import set_of_scan
 from keras_resnet.data.folder_scan import Finding, scan_folder
+from keras_resnet.data.header import MAX_PIXELS, read_header
 from keras_resnet.data.image_set import ImageSet, Split, load_image_set
 from keras_resnet.data.oddities import oddity
 from keras_resnet.data.records import index_records
-from keras_resnet.data.scan import MAX_PIXELS, distinct, in_order, read_header
+from keras_resnet.data.scan import distinct, in_order
 from keras_resnet.errors import DataError
 
 _KINDS = {

@@ -18,13 +18,15 @@ from keras_resnet.description import Description
 from keras_resnet.errors import CheckError, ConfigError, DiskError
 from keras_resnet.export.formats import Plan
 from keras_resnet.export.gates import file_sums, holds, outside, tolerances, write_report
-from keras_resnet.export.graph import answers, frozen_network, plain_network
+from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
 from keras_resnet.export.litert import write_litert
+from keras_resnet.export.memory import measure_memory
 from keras_resnet.export.onnx import write_onnx
 from keras_resnet.export.publishing import SAVED_MODEL, check_free, publish, writing_aside
 from keras_resnet.export.saved_model import write_saved_model, write_single
 from keras_resnet.export.verify import EXAMPLES, verify_in_child
 from keras_resnet.export.warmup import write_warmup
+from keras_resnet.processor import emulates_bfloat16
 
 REPORT = "export_report.json"
 NOISE = 4  # images of random pixels, beside the real ones
@@ -101,7 +103,10 @@ def export_model(
         wrong = [outside(artifact) for artifact in artifacts if not artifact["holds"]]
         if wrong:
             raise CheckError(f"{output}: not published, an artifact differs from the network: {'; '.join(wrong)}")
-        return _publish(what, aside, output, plan, provenance, artifacts, found["warmup_requests"])
+        tell("measuring the memory that a server takes, with one version and with two")
+        image_shape = what.description.preparation.image_shape
+        memory = measure_memory(artifacts[0]["path"], image_shape, plan.batch_sizes)
+        return _publish(what, aside, output, plan, provenance, artifacts, found["warmup_requests"], memory)
 
 
 def _write(what, model, aside, plan, tell):
@@ -109,14 +114,16 @@ def _write(what, model, aside, plan, tell):
     parts, description = answers(model, plan.stages), what.description
     image_shape = description.preparation.image_shape
     path = os.path.join(aside, SAVED_MODEL)
-    tell(f"writing SavedModel, {plan.saved_model}, {'as it is' if plan.optimize == 'none' else 'folded and frozen'}")
-    frozen = None if plan.optimize == "none" else frozen_network(parts, plan.saved_model)
-    signatures = what.signatures(frozen or plain_network(parts), plan.stages)
-    write_saved_model(signatures, path, description)
+    if plan.saved_model == "bfloat16" and emulates_bfloat16():
+        tell("note: this processor emulates bfloat16, where float32 is faster")
+    as_it_is = plan.optimize == "none"
+    tell(f"writing SavedModel, {plan.saved_model}, {'as it is' if as_it_is else 'folded'}")
+    network = plain_network(parts) if as_it_is else folded_network(parts, plan.saved_model)
+    write_saved_model(what.signatures(network, plan.stages), path, description)
     write_warmup(path, plan.batch_sizes, image_shape)
     artifacts = [{"format": "saved_model", "precision": plan.saved_model, "path": path}]
     if plan.litert or plan.onnx:
-        exact = frozen if frozen and plan.saved_model == "float32" else frozen_network(parts)
+        exact = frozen_network(parts)
     if plan.litert:
         single = os.path.join(aside, "single")
         write_single(exact, image_shape, single)
@@ -162,7 +169,7 @@ def _write_examples(real, model, aside):
     np.savez(os.path.join(aside, EXAMPLES), images=images, logits=logits, real=len(real))
 
 
-def _publish(what, aside, output, plan, provenance, artifacts, requests):
+def _publish(what, aside, output, plan, provenance, artifacts, requests, memory):
     for artifact in artifacts:
         artifact |= file_sums(artifact["path"])
     report = provenance | {
@@ -173,6 +180,7 @@ def _publish(what, aside, output, plan, provenance, artifacts, requests):
         "optimize": plan.optimize,
         "settings": what.settings.model_dump(mode="json"),
         "warmup": {"requests": requests, "batch_sizes": list(plan.batch_sizes)},
+        "memory": memory,
         "versions": {
             "keras_resnet": __version__,
             "python": platform.python_version(),

@@ -22,7 +22,7 @@ class Plan:
         saved_model: precision of the SavedModel.
         litert: precisions of the .tflite files.
         onnx: whether an .onnx file is written.
-        optimize: "fold": normalization in the convolutions, weights frozen; "none": layers and variables as they are.
+        optimize: "fold": normalization in the convolutions; "none": layers and variables as they are.
         stages: a signature for the outputs of the network's stages.
         version: the number that is asked for; None for the next.
         batch_sizes: of the warm-up requests.

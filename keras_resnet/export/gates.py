@@ -75,6 +75,13 @@ def table(report: dict) -> str:
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*lines, *_memory(report)])
+
+
+def _memory(report):
+    """What serving the SavedModel takes, a line, or none where it was not measured."""
+    memory = report.get("memory")
+    if memory:
+        one, two = (f"{memory[name] / 1e9:.2f} GB" for name in ("peak", "swapping_peak"))
+        yield f"memory: a server takes {one} for one version, {two} while two are swapped"

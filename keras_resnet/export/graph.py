@@ -1,4 +1,4 @@
-"""A network's answers as one TensorFlow function: as it is, or folded and frozen."""
+"""A network's answers as one TensorFlow function: as it is, folded, or folded and frozen."""
 
 from collections.abc import Callable
 
@@ -37,16 +37,26 @@ def plain_network(model: keras.Model) -> Callable:
     return network
 
 
-def frozen_network(model: keras.Model, precision: str = "float32") -> Callable:
-    """The same answers with normalization folded into the convolutions, and all weights constants of the graph.
+def folded_network(model: keras.Model, precision: str = "float32") -> Callable:
+    """The same answers with normalization folded into the convolutions; the weights are variables.
+
+    However many functions call it, a server holds the weights once. Constants it would hold once for each signature.
 
     Args:
         model: images -> answers, see `answers`.
         precision: "float32" or "bfloat16", see `fold`.
     """
-    smaller = fold(model, precision)
+    return plain_network(fold(model, precision))
+
+
+def frozen_network(model: keras.Model) -> Callable:
+    """The same answers, folded, with all weights constants of the graph, as converters to other formats take them.
+
+    Args:
+        model: images -> answers, see `answers`.
+    """
     images = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="images")
-    function = tf.function(plain_network(smaller), autograph=False).get_concrete_function(images)
+    function = tf.function(folded_network(model), autograph=False).get_concrete_function(images)
     with quiet():  # TensorFlow tells of sessions that it starts
         frozen = convert_variables_to_constants_v2(function)
     names = sorted(function.structured_outputs)  # how TensorFlow orders a dictionary

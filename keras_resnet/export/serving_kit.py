@@ -9,12 +9,16 @@ from keras_resnet.errors import ConfigError, DiskError
 
 TEMPLATES = pathlib.Path(__file__).with_name("kit")
 BATCH_SIZES = (1, 2, 4, 8)  # where no report says for which the model is warmed up
+_MIB = 1 << 20
+_MEMORY_STEP = 256 * _MIB
+_MEMORY_FACTOR = 1.5  # requests that are decoded and answered at once, and the server itself
 
 
 def write_serving_kit(export_dir: str, directory: str, model_name: str) -> list[str]:
     """Writes configuration, clients and smoke test for TF Serving.
 
-    The server fills batches up to the sizes for which the newest version is warmed up.
+    The server fills batches up to the sizes for which the newest version is warmed up, and may take the memory that
+    swapping two versions takes by its report, and half as much again.
 
     Args:
         export_dir: the folder that the versions lie in; mounted by its absolute path.
@@ -29,12 +33,16 @@ def write_serving_kit(export_dir: str, directory: str, model_name: str) -> list[
         DiskError: it cannot be written.
     """
     check_model_name(model_name)
-    batch_sizes = _warmed_up(export_dir)
+    report = _newest_report(export_dir)
+    batch_sizes = _batch_sizes(report)
+    memory, reason = _memory_limit(report)
     values = {
         "MODEL_NAME": model_name,
         # A string of JSON is one of YAML; compose takes $ for the beginning of a variable.
         "EXPORT_DIR": json.dumps(os.path.abspath(export_dir), ensure_ascii=False).replace("$", "$$"),
         "MAX_BATCH_SIZE": str(batch_sizes[-1]),
+        "MEMORY": memory,
+        "MEMORY_REASON": reason,
         "ALLOWED_BATCH_SIZES": "\n".join(f"allowed_batch_sizes: {size}" for size in batch_sizes),
     }
     contents = {
@@ -59,15 +67,34 @@ def check_model_name(name: str) -> None:
         raise ConfigError(f'--model_name: "{name}": expected letters, digits, ".", "_" and "-" alone')
 
 
-def _warmed_up(export_dir):
-    """The batch sizes of the newest version's warm-up requests, rising."""
+def _newest_report(export_dir):
+    """The report of the newest version, empty where none can be read."""
     reports = pathlib.Path(export_dir).glob("[0-9]*/export_report.json")
     newest = max(reports, key=lambda path: int(path.parent.name), default=None)
     try:
-        sizes = json.loads(newest.read_text())["warmup"]["batch_sizes"] if newest else BATCH_SIZES
-        return sorted(int(size) for size in sizes) or BATCH_SIZES
-    except (OSError, ValueError, KeyError, TypeError):
+        report = json.loads(newest.read_text()) if newest else {}
+        return report if isinstance(report, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _batch_sizes(report):
+    """The batch sizes of the warm-up requests, rising."""
+    try:
+        return sorted(int(size) for size in report["warmup"]["batch_sizes"]) or BATCH_SIZES
+    except (ValueError, KeyError, TypeError):
         return BATCH_SIZES
+
+
+def _memory_limit(report):
+    """(the limit as compose takes it, why)."""
+    try:
+        peak = int(report["memory"]["swapping_peak"])
+    except (ValueError, KeyError, TypeError):
+        return "4g", "Not derived: no report says how much memory the model takes."
+    limit = -int(-_MEMORY_FACTOR * peak // _MEMORY_STEP) * _MEMORY_STEP
+    reason = f"{_MEMORY_FACTOR} times the {peak // _MIB:,} MiB that swapping two versions takes (export_report.json)."
+    return f"{limit // _MIB}m", reason
 
 
 def _filled(text, values):

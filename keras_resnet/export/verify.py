@@ -31,10 +31,15 @@ def verify_in_child(folder: str, artifacts: list[dict]) -> dict:
         RuntimeError: the child fails by a defect of its own; the message is the child's.
     """
     from keras_resnet.errors import CheckError  # not at the top: the child has no such package
+    from keras_resnet.processor import SERVING
 
     job = json.dumps({"examples": os.path.join(folder, EXAMPLES), "artifacts": artifacts})
     child = subprocess.run(
-        [sys.executable, "-I", os.path.abspath(__file__), job], capture_output=True, text=True, check=False
+        [sys.executable, "-I", os.path.abspath(__file__), job],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=SERVING | os.environ,
     )
     if child.returncode == 1:
         reason = child.stderr.strip().splitlines()[-1]

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from keras_resnet.description import Description, Preparation
+from keras_resnet.description import DESCRIPTION_FILE, Description, Preparation
 from keras_resnet.errors import ConfigError
-from keras_resnet.model import DESCRIPTION_FILE
 
 REPORT = "export_report.json"
 SMALL = 96  # pixels: up to here networks are tested on the whole image, from here on on its middle

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from keras_resnet.errors import DataError
 from keras_resnet.inference.images import decoded, prepared
@@ -145,6 +144,7 @@ def examples(model: Predictor, contents: Mapping[str, bytes] | None = None) -> n
 
 def _parts_of_photographs(channels):
     """`PARTS` squares from a fixed seed, (h, h, channels) uint8."""
+    from PIL import Image
     from sklearn.datasets import load_sample_images
 
     random = np.random.RandomState(0)
@@ -155,7 +155,7 @@ def _parts_of_photographs(channels):
         side = random.randint(128, min(picture.shape[:2]) + 1)
         top, left = (random.randint(0, size - side + 1) for size in picture.shape[:2])
         part = picture[top : top + side, left : left + side]
-        parts.append(part if channels == 3 else tf.image.rgb_to_grayscale(part).numpy())
+        parts.append(part if channels == 3 else np.asarray(Image.fromarray(part).convert("L"))[..., None])
     return parts
 
 

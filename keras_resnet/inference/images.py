@@ -2,18 +2,16 @@
 
 import glob
 import os
+import sys
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from keras_resnet.data import transforms
-from keras_resnet.data.decode import decode
-from keras_resnet.data.faults import reason
 from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, list_images
-from keras_resnet.data.scan import MAX_PIXELS, read_header
+from keras_resnet.data.header import MAX_PIXELS, read_header
 from keras_resnet.description import Preparation
 from keras_resnet.errors import DataError
+from keras_resnet.inference import light_images
 from keras_resnet.inference.predictor import Answer, Fault, Predictor, best_classes
 
 
@@ -58,6 +56,15 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
     Raises:
         DataError: it cannot be decoded; the message says why in a few words.
     """
+    if not _tensorflow_is_loaded():
+        pixels = light_images.decode(content, channels)
+        if pixels is not None:
+            return pixels
+    import tensorflow as tf
+
+    from keras_resnet.data.decode import decode
+    from keras_resnet.data.faults import reason
+
     try:
         with tf.device("CPU:0"):
             return decode(tf.constant(content), channels).numpy()
@@ -66,10 +73,21 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
 
 
 def prepared(pixels: np.ndarray, preparation: Preparation, size: int) -> np.ndarray:
-    """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], by the same code as validation's images."""
+    """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], as validation's images are."""
+    if not _tensorflow_is_loaded():
+        return light_images.prepare(pixels, preparation, size)
+    import tensorflow as tf
+
+    from keras_resnet.data import transforms
+
     with tf.device("CPU:0"):
         image, crop_fraction = tf.constant(pixels), preparation.crop_fraction
         return transforms.for_test(image, size, crop_fraction, preparation.interpolation).numpy()
+
+
+def _tensorflow_is_loaded():
+    """Where it is, pictures go through validation's own code; LiteRT and onnxruntime need not wait for it to load."""
+    return sys.modules.get("tensorflow") is not None
 
 
 def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int) -> list[Answer]:

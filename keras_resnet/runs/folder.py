@@ -11,6 +11,7 @@ from keras_resnet.config import Config, first_difference, load_config
 from keras_resnet.description import Description, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file, is_remote, make_folder, names, read, remove, write_aside
+from keras_resnet.processor import describe
 from keras_resnet.weights.tensors import read_metadata
 
 LOCKS = (".lock", ".holder.json")
@@ -235,4 +236,5 @@ def _environment():
         "commit": git.stdout.strip() or None,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": describe(),
     } | packages

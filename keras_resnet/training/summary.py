@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 
 from keras_resnet.analysis.complexity import complexity
+from keras_resnet.processor import describe, emulates_bfloat16
 
 
 def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: int, began_from: str | None):
@@ -14,16 +15,19 @@ def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: i
     devices = sorted({name.split("/")[-1].removeprefix("device:") for name in strategy.extended.worker_devices})
     epochs = train.total_steps * train.batch_size / task.train_size
     sizes = ", ".join(f"{size:,} {name}" for name, size in task.sizes.items())
+    precision = f"{train.precision}{_slower(devices, train.precision)}"
     parts = f" in {train.accumulate} parts each" if train.accumulate > 1 else ""
     learnt = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     rows = {
         "network": f"{cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds per image",
         "images": f"{sizes}; {len(task.labels)} classes; the network sees {'x'.join(map(str, model.input_shape[1:]))}",
         **task.images.overview(),
-        "devices": f"{type(strategy).__name__}: {', '.join(devices)}; {train.precision}",
+        "devices": f"{type(strategy).__name__}: {', '.join(devices)}; {precision}",
         "batch": f"{train.batch_size} = {replicas} x {train.batch_size // replicas}{parts}",
         "steps": f"{train.total_steps:,} ({epochs:.1f} epochs), {train.schedule} schedule from {train.peak_rate:g}",
     }
+    if _on_cpus(devices):
+        rows["processor"] = describe()
     if learnt < cost.parameters:
         rows["learns"] = f"{learnt:,} of the parameters"
     if began_from:
@@ -32,3 +36,13 @@ def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: i
     if step:
         rows["going on"] = f"from step {step:,}"
     return f"Training {config.model.name} on {config.data.name}", rows
+
+
+def _on_cpus(devices):
+    return all(device.startswith("CPU") for device in devices)
+
+
+def _slower(devices, precision):
+    """What to say of a precision that costs time here."""
+    emulated = _on_cpus(devices) and "bfloat16" in precision and emulates_bfloat16()
+    return ", which this processor emulates: slower than float32" if emulated else ""

@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from keras_resnet.commands.verify_data_command import MAX_PIXELS
-from keras_resnet.data.scan import MAX_PIXELS as DATA_MAX_PIXELS
+from keras_resnet.data.header import MAX_PIXELS as DATA_MAX_PIXELS
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from sklearn.datasets import load_sample_images
 from keras_resnet.config import Data
 from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import load_folder
+from keras_resnet.data.header import read_header
 from keras_resnet.data.prepare import convert, prepare
-from keras_resnet.data.scan import read_header
 from keras_resnet.data.tfrecord import load_tfrecord
 from keras_resnet.errors import ConfigError, DataError, DiskError
 

@@ -62,7 +62,7 @@ def test_weights_alone_are_served_as_they_were_tested(from_file, photographs):
     assert report["artifacts"][0]["parity"]["real_images"] == 100  # every second; the others calibrate
     loaded = tf.saved_model.load(str(output / "5"))
     content = next(photographs.rglob("*.jpeg")).read_bytes()
-    image = for_test(tf.io.decode_jpeg(content, 3), 32).numpy()
+    image = for_test(tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE"), 32).numpy()
     scores = tf.nn.softmax(model.predict(image[None], verbose=0)[0]).numpy()
     answer = loaded.signatures["serving_default"](image_bytes=tf.constant([content]))
     np.testing.assert_allclose(answer["scores"].numpy()[0], np.sort(scores)[::-1][:2], atol=0.02)
@@ -108,4 +108,4 @@ def test_a_run_in_mixed_precision_over_two_replicas(tmp_path, optimize):
     assert process.returncode == 0, process.stderr
     artifact = report_of(output)["artifacts"][0]
     assert artifact["parity"]["relative_error"] <= 1e-5
-    assert ("ReadVariableOp" in artifact["operators"]) == (optimize == "none")
+    assert ("FusedBatchNormV3" in artifact["operators"]) == (optimize == "none")

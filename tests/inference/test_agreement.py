@@ -1,5 +1,6 @@
 """A run, its weights, and its exports answer alike, whatever they are kept as."""
 
+import json
 import shutil
 import zipfile
 from dataclasses import replace
@@ -102,6 +103,33 @@ def test_artifacts_prepare_images_as_their_weights_do(cropped, artifact, toleran
     scores = dict(zip(expected.classes, expected.scores, strict=True))
     np.testing.assert_allclose(found.scores, [scores[c] for c in found.classes], atol=tolerance)
     assert found.labels == tuple("abcdefghij"[c] for c in found.classes)
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = None  # importing it fails
+from keras_resnet.__main__ import main
+sys.argv[0] = "keras_resnet"
+main()
+"""
+
+
+@pytest.mark.parametrize("artifact", ["litert/1.tflite", "onnx/1.onnx"])
+def test_predict_and_benchmark_of_an_artifact_need_no_tensorflow(cropped, tmp_path, artifact):
+    weights, output = cropped
+    picture = np.random.RandomState(0).randint(0, 256, (70, 90, 3)).astype(np.uint8).repeat(2, 0).repeat(2, 1)
+    (tmp_path / "a.jpg").write_bytes(tf.io.encode_jpeg(picture).numpy())
+    (tmp_path / "b.png").write_bytes(tf.io.encode_png(picture).numpy())
+    pictures = [str(tmp_path / name) for name in ("a.jpg", "b.png")]
+    process = run("-c", WITHOUT_TENSORFLOW, "predict", f"{output}/{artifact}", *pictures, "--format=json")
+    assert process.returncode == 0, process.stderr
+    expected = open_model(weights).answer([(tmp_path / name).read_bytes() for name in ("a.jpg", "b.png")], 5)
+    for found, answer in zip(json.loads(process.stdout), expected, strict=True):
+        assert [each["class"] for each in found["predictions"]] == list(answer.classes)
+        np.testing.assert_allclose([each["score"] for each in found["predictions"]], answer.scores, atol=1e-4)
+    timed = run("-c", WITHOUT_TENSORFLOW, "benchmark", f"{output}/{artifact}", "--seconds=0.1", "--format=json")
+    assert timed.returncode == 0, timed.stderr
+    assert json.loads(timed.stdout)["rows"][0]["top1_agreement"] == 1.0
 
 
 @pytest.mark.parametrize("artifact", ["litert/1.tflite", "onnx/1.onnx"])

@@ -1,0 +1,98 @@
+"""Pictures to what a network takes, by Pillow and NumPy: the pipeline's pixels in a process without TensorFlow."""
+
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
+from keras_resnet.description import Preparation
+
+_PNG_BITS = 24  # where a PNG says how many bits a value has
+
+
+def decode(content: bytes, channels: int) -> np.ndarray | None:
+    """A picture's bytes -> pixels (H, W, channels) uint8, those of `keras_resnet.data.decode.decode`.
+
+    None where Pillow's pixels may be others, or the picture must be refused with a reason: then TensorFlow is to
+    decode it. What is read here are JPEGs of one or three channels, and PNGs of 8 bits.
+    """
+    header = read_header(content)
+    if not header or header.format not in ("JPEG", "PNG"):
+        return None
+    shorter, longer = sorted((header.height, header.width))
+    if not shorter or longer > MAX_ASPECT * shorter or shorter * longer > MAX_PIXELS:
+        return None
+    if header.format == "PNG" and content[_PNG_BITS] != 8:
+        return None
+    try:
+        with Image.open(io.BytesIO(content), formats=[header.format]) as image:
+            return _pixels(image, channels)
+    except Exception:  # whatever Pillow raises for a damaged file; TensorFlow says what is wrong
+        return None
+
+
+def _pixels(image, channels):
+    if image.format == "JPEG" and image.mode == "RGB" and channels == 1:
+        image.draft("L", image.size)  # the brightness that the file keeps, as libjpeg gives it to TensorFlow
+    if image.mode == "P":
+        image.info.pop("transparency", None)  # it is dropped, not blended
+        image = image.convert("RGB")
+    pixels = np.asarray(image)
+    if image.mode in ("L", "LA"):
+        grey = pixels.reshape(*pixels.shape[:2], -1)[..., :1]
+        return np.repeat(grey, channels, -1)
+    if image.mode in ("RGB", "RGBA") and channels == 3:
+        return np.ascontiguousarray(pixels[..., :3])
+    return None
+
+
+def prepare(pixels: np.ndarray, preparation: Preparation, size: int) -> np.ndarray:
+    """pixels (H, W, C) uint8 -> (size, size, C) float32, as `keras_resnet.data.transforms.for_test` has them."""
+    side = round(size / preparation.crop_fraction)
+    shape = np.asarray(pixels.shape[:2], np.float32)
+    height, width = np.round(shape * (np.float32(side) / shape.min())).astype(int)
+    image = _resized(pixels, 0, height, preparation.interpolation)
+    image = _resized(image, 1, width, preparation.interpolation)
+    if preparation.interpolation == "bicubic":  # it overshoots at edges
+        image = np.clip(image, 0, 255)
+    top, left = (height - size) // 2, (width - size) // 2
+    return image[top : top + size, left : left + size].astype(np.float32)
+
+
+def _resized(image, axis, size, interpolation):
+    """One axis of an image (H, W, C) in another size, as `tf.image.resize` with antialias=True computes it.
+
+    A pixel is the average of those below the kernel, which is as wide as the image shrinks, by the kernel's weights.
+    """
+    before = image.shape[axis]
+    if size == before:
+        return image.astype(np.float32)
+    radius, kernel = _KERNELS[interpolation]
+    step = before / size
+    wide = max(step, 1)
+    image = np.moveaxis(image, axis, 0)
+    found = np.empty((size, *image.shape[1:]), np.float32)
+    for i in range(size):
+        centre = (i + 0.5) * step
+        first = max(math.ceil(centre - radius * wide - 0.5), 0)
+        last = min(math.floor(centre + radius * wide - 0.5), before - 1)
+        weights = kernel(np.abs(np.arange(first, last + 1) + 0.5 - centre) / wide)
+        weights = (weights / weights.sum()).astype(np.float32)
+        found[i] = np.tensordot(weights, image[first : last + 1].astype(np.float32), 1)
+    return np.moveaxis(found, 0, axis)
+
+
+def _triangle(x):
+    return np.maximum(1 - x, 0)
+
+
+def _cubic(x):
+    """Keys 1981 with a = -1/2."""
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+_KERNELS = {"bilinear": (1, _triangle), "bicubic": (2, _cubic)}

@@ -1,0 +1,73 @@
+"""What a server holds of an export."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from keras_resnet import Spec, build
+from keras_resnet.classification.signatures import classification_signatures
+from keras_resnet.config import Export
+from keras_resnet.export import memory
+from keras_resnet.export.graph import answers, folded_network
+from keras_resnet.export.saved_model import write_saved_model
+from keras_resnet.processor import SERVING
+
+WIDTH = 1024
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A network of 75 MB whose images are tiny, and its description."""
+    spec = Spec(name="wide", stem="cifar", block="basic", depths=(1,), widths=(WIDTH,))
+    model = build(spec, input_shape=(8, 8, 3), classes=10)
+    return model, replace(model.description, labels=tuple("abcdefghij"))
+
+
+def written(wide, path, network):
+    model, description = wide
+    signatures = classification_signatures(network(answers(model)), description, Export())
+    write_saved_model(signatures, str(path), description)
+    return str(path)
+
+
+@pytest.mark.parametrize("onednn", ["0", "1"])
+def test_weights_are_held_once_for_all_signatures(wide, tmp_path, monkeypatch, onednn):
+    """Weights that are constants take 20 times as much here: each of four signatures holds several copies of them."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
+    monkeypatch.setenv("TF_ONEDNN_ASSUME_FROZEN_WEIGHTS", "0")
+    weights = 4 * wide[0].count_params()
+    found = memory.measure_memory(written(wide, tmp_path / "folded", folded_network), (8, 8, 3), (1,))
+    assert weights < found["peak"] - found["before"] < 3 * weights
+    assert weights < found["swapping_peak"] - found["peak"] < 2 * weights
+
+
+ANSWER = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+images = tf.constant(np.load(sys.argv[1]))
+loaded = [tf.saved_model.load(path) for path in sys.argv[3:]]
+names = ("predict_images", "network")
+answers = [[model.signatures[name](images=images)["logits"] for model in loaded] for name in names]
+np.save(sys.argv[2], np.array(answers))
+"""
+
+
+def test_versions_in_one_server_keep_to_their_own_weights(wide, tmp_path):
+    """oneDNN keeps the weights of each convolution, as the kit sets it: of no other version's, of no other layer's."""
+    model, description = wide
+    other = build(description.spec, input_shape=(8, 8, 3), classes=10)
+    images = np.random.RandomState(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    np.save(tmp_path / "images.npy", images)
+    paths = [written((each, description), tmp_path / str(i), folded_network) for i, each in enumerate((model, other))]
+    command = [sys.executable, "-c", ANSWER, str(tmp_path / "images.npy"), str(tmp_path / "answers.npy"), *paths]
+    subprocess.run(command, check=True, env=os.environ | SERVING)
+    expected = [each.predict(images, verbose=0) for each in (model, other)]
+    assert np.abs(expected[0] - expected[1]).max() > 0.01
+    for answers_of_signature in np.load(tmp_path / "answers.npy"):
+        np.testing.assert_allclose(answers_of_signature, expected, rtol=1e-4, atol=1e-5)
