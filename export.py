@@ -26,7 +26,10 @@ OUTPUT = flags.DEFINE_string("output", None, "The folder that TF Serving is poin
 VERSION = flags.DEFINE_integer("version", None, "A number that is free; default the next.", lower_bound=1)
 FORMATS = flags.DEFINE_list("formats", ["saved_model", "litert"], "Of saved_model, litert, onnx.")
 PRECISION = flags.DEFINE_list(
-    "precision", ["float32"], "Of float32, bfloat16 (SavedModel), float16, dynamic, int8 (LiteRT)."
+    "precision", ["float32"], "Of float32, bfloat16 (SavedModel), float16, dynamic (LiteRT), int8 (LiteRT, ONNX)."
+)
+LITERT_INTERFACE = flags.DEFINE_string(
+    "litert_interface", "float32", "Image and scores of the int8 LiteRT file of batch 1: float32, uint8, int8."
 )
 OPTIMIZE = flags.DEFINE_string("optimize", "fold", "fold: normalization in the convolutions; none: as it is.")
 STAGES = flags.DEFINE_bool("stages", False, "Also a signature for the outputs of the network's stages.")
@@ -47,7 +50,14 @@ def main(positional):
         settings=tuple(SET.value),
         preprocessing=preprocessing(),
     )
-    what = plan(FORMATS.value, PRECISION.value, OPTIMIZE.value, stages=STAGES.value, version=VERSION.value)
+    what = plan(
+        FORMATS.value,
+        PRECISION.value,
+        OPTIMIZE.value,
+        LITERT_INTERFACE.value,
+        stages=STAGES.value,
+        version=VERSION.value,
+    )
     export(source, OUTPUT.value, what, SERVING_KIT.value, MODEL_NAME.value)
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/serving_memory.py [NETWORK...]
 
-Through TensorFlow's C API, with all signatures called at batch sizes 1, 2, 4 and 8, in a process of its own for each row:
-weights as variables (what export.py writes), as constants (what version 0.1 wrote), and layers as they are
+Through TensorFlow's C API, with all signatures called at batch sizes 1, 2, 4 and 8, in a process of its own for each
+row: weights as variables (what export.py writes), as constants (what version 0.1 wrote), and layers as they are
 (--optimize=none); with the kit's settings of oneDNN, and with oneDNN off. Weights are drawn at random.
 """
 

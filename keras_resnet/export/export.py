@@ -20,10 +20,11 @@ from keras_resnet.export.formats import Plan
 from keras_resnet.export.gates import file_sums, holds, outside, tolerances, write_report
 from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
 from keras_resnet.export.litert import write_litert
+from keras_resnet.export.litert_batch1 import write_batch1
 from keras_resnet.export.memory import measure_memory
-from keras_resnet.export.onnx import write_onnx
-from keras_resnet.export.publishing import SAVED_MODEL, check_free, publish, writing_aside
-from keras_resnet.export.saved_model import write_saved_model, write_single
+from keras_resnet.export.onnx import write_int8_onnx, write_onnx
+from keras_resnet.export.publishing import OTHERS, SAVED_MODEL, check_free, publish, writing_aside
+from keras_resnet.export.saved_model import labels_text, write_saved_model, write_single
 from keras_resnet.export.verify import EXAMPLES, verify_in_child
 from keras_resnet.export.warmup import write_warmup
 from keras_resnet.processor import emulates_bfloat16
@@ -98,8 +99,9 @@ def export_model(
         _write_examples(real, model, aside)
         found = verify_in_child(aside, artifacts)
         for artifact, measured in zip(artifacts, found["artifacts"], strict=True):
-            tolerance = tolerances(artifact["format"], artifact["precision"], what.settings.agreement)
+            tolerance = tolerances(artifact, what.settings.agreement)
             artifact |= measured | {"tolerance": tolerance, "holds": holds(measured["parity"], tolerance)}
+            artifact.pop("made_from", None)  # a path that is no more
         wrong = [outside(artifact) for artifact in artifacts if not artifact["holds"]]
         if wrong:
             raise CheckError(f"{output}: not published, an artifact differs from the network: {'; '.join(wrong)}")
@@ -124,24 +126,48 @@ def _write(what, model, aside, plan, tell):
     artifacts = [{"format": "saved_model", "precision": plan.saved_model, "path": path}]
     if plan.litert or plan.onnx:
         exact = frozen_network(parts)
+        calibration = what.calibration_images(CALIBRATION) if "int8" in (*plan.litert, *plan.onnx) else None
     if plan.litert:
-        single = os.path.join(aside, "single")
-        write_single(exact, image_shape, single)
-        calibration = what.calibration_images(CALIBRATION) if "int8" in plan.litert else None
-        os.makedirs(os.path.join(aside, "litert"))
+        artifacts += _write_litert(exact, aside, description, plan, calibration, tell)
+    if plan.onnx:
+        artifacts += _write_onnx(exact, aside, description, plan, calibration, tell)
+    return artifacts
+
+
+def _write_litert(network, aside, description, plan, calibration, tell):
+    """For each precision a file of free batch and one of batch 1."""
+    single = os.path.join(aside, "single")
+    write_single(network, description.preparation.image_shape, single)
+    os.makedirs(os.path.join(aside, "litert"))
     for precision in plan.litert:
         tell(f"writing LiteRT, {precision}")
-        ending = "" if precision == "float32" else f"-{precision}"
-        path = os.path.join(aside, "litert", f"version{ending}.tflite")
-        write_litert(single, path, description, precision, calibration)
-        artifacts.append({"format": "litert", "precision": precision, "path": path})
-    if plan.onnx:
-        tell("writing ONNX, float32")
-        os.makedirs(os.path.join(aside, "onnx"))
-        path = os.path.join(aside, "onnx", "version.onnx")
-        write_onnx(exact, path, description)
-        artifacts.append({"format": "onnx", "precision": "float32", "path": path})
-    return artifacts
+        free, batch1 = (_path(aside, "litert", precision, batch) for batch in (None, 1))
+        write_litert(single, free, description, precision, calibration)
+        yield {"format": "litert", "precision": precision, "path": free}
+        interface = plan.litert_interface if precision == "int8" else "float32"
+        write_batch1(free, batch1, description, labels_text(description.labels), interface)
+        kind = {"format": "litert", "precision": precision, "batch": 1, "interface": interface}
+        yield kind | {"path": batch1, "made_from": free}
+
+
+def _write_onnx(network, aside, description, plan, calibration, tell):
+    os.makedirs(os.path.join(aside, "onnx"))
+    path = _path(aside, "onnx", "float32")
+    tell("writing ONNX, float32")
+    write_onnx(network, path, description)
+    if "int8" in plan.onnx:
+        tell("writing ONNX, int8")
+        write_int8_onnx(path, _path(aside, "onnx", "int8"), calibration)
+    if "float32" not in plan.onnx:
+        os.remove(path)
+    for precision in plan.onnx:
+        yield {"format": "onnx", "precision": precision, "path": _path(aside, "onnx", precision)}
+
+
+def _path(aside, format_, precision, batch=None):
+    """Of a file beside the SavedModel; "version" becomes the number once it is known."""
+    ending = "" if precision == "float32" else f"-{precision}"
+    return os.path.join(aside, format_, f"version{ending}{f'-batch{batch}' if batch else ''}{OTHERS[format_]}")
 
 
 def _real_images(what, plan):
@@ -150,7 +176,7 @@ def _real_images(what, plan):
     Raises:
         ConfigError: they are too few to tell whether int8 is good enough.
     """
-    size, rounded = 4 * int(np.prod(what.description.preparation.image_shape)), "int8" in plan.litert
+    size, rounded = 4 * int(np.prod(what.description.preparation.image_shape)), "int8" in (*plan.litert, *plan.onnx)
     fewest = _FEWEST if rounded else 8  # large images take much memory
     real = np.asarray(what.example_images(max(fewest, min(_EXAMPLES, _EXAMPLE_BYTES // size))), np.float32)
     if rounded and len(real) < _FEWEST:

@@ -9,9 +9,10 @@ FORMATS = ("saved_model", "litert", "onnx")
 PRECISIONS = {
     "saved_model": ("float32", "bfloat16"),
     "litert": ("float32", "float16", "dynamic", "int8"),
-    "onnx": ("float32",),
+    "onnx": ("float32", "int8"),
 }
 OPTIMIZATIONS = ("fold", "none")
+INTERFACES = ("float32", "uint8", "int8")  # of LiteRT files of batch 1: types of the image and the scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,8 @@ class Plan:
     Attributes:
         saved_model: precision of the SavedModel.
         litert: precisions of the .tflite files.
-        onnx: whether an .onnx file is written.
+        litert_interface: type of image and scores in the int8 file of batch 1.
+        onnx: precisions of the .onnx files.
         optimize: "fold": normalization in the convolutions; "none": layers and variables as they are.
         stages: a signature for the outputs of the network's stages.
         version: the number that is asked for; None for the next.
@@ -30,18 +32,22 @@ class Plan:
 
     saved_model: str = "float32"
     litert: tuple[str, ...] = ("float32",)
-    onnx: bool = False
+    litert_interface: str = "float32"
+    onnx: tuple[str, ...] = ()
     optimize: Literal["fold", "none"] = "fold"
     stages: bool = False
     version: int | None = None
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8)
 
 
-def plan(formats: list[str], precisions: list[str], optimize: str = "fold", **others) -> Plan:
+def plan(
+    formats: list[str], precisions: list[str], optimize: str = "fold", litert_interface: str = "float32", **others
+) -> Plan:
     """What the flags ask for: each format in those of the precisions that it knows, in float32 where it knows none.
 
     Raises:
-        ConfigError: a name is unknown, no format knows a precision, or the SavedModel is asked for in two.
+        ConfigError: a name is unknown, no format knows a precision, the SavedModel is asked for in two, or
+            `litert_interface` is for an int8 LiteRT file that is not asked for.
     """
     if optimize not in OPTIMIZATIONS:
         raise ConfigError(f'--optimize="{optimize}": {suggest(optimize, OPTIMIZATIONS)}')
@@ -65,10 +71,15 @@ def plan(formats: list[str], precisions: list[str], optimize: str = "fold", **ot
         raise ConfigError(f"--precision: a SavedModel has one precision, got {' and '.join(chosen['saved_model'])}")
     if optimize == "none" and chosen["saved_model"] != ("float32",):
         raise ConfigError(f"--optimize=none: leaves the network as it is, got --precision={chosen['saved_model'][0]}")
+    if litert_interface not in INTERFACES:
+        raise ConfigError(f'--litert_interface="{litert_interface}": {suggest(litert_interface, INTERFACES)}')
+    if litert_interface != "float32" and "int8" not in chosen.get("litert", ()):
+        raise ConfigError(f"--litert_interface={litert_interface}: is of LiteRT's int8; add --precision=int8")
     return Plan(
         saved_model=chosen["saved_model"][0],
         litert=chosen.get("litert", ()),
-        onnx="onnx" in formats,
+        litert_interface=litert_interface,
+        onnx=chosen.get("onnx", ()),
         optimize=optimize,  # type: ignore[arg-type]  # checked above
         **others,
     )

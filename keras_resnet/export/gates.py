@@ -7,11 +7,18 @@ import os
 # Largest difference of logits to the network's, relative to the largest logit, and least share of real images with the
 # same best class. Rounding to fewer digits moves logits by what is measured, and may swap classes that were level.
 _EXACT = {"saved_model": 1e-5, "litert": 1e-4, "onnx": 1e-4}
+_SCORES = {"float32": 1e-4, "uint8": 0.0025, "int8": 0.0025}  # whole numbers go in steps of 1/256
 _ROUNDED = {"float16": (0.02, 0.999), "bfloat16": (0.1, 0.99), "dynamic": (0.3, 0.99), "int8": (0.5, 0.99)}
 
 
-def tolerances(format_: str, precision: str, agreement: float | None = None) -> dict:
-    """{"relative_error": at most, "top1_agreement": at least, or None} of an artifact."""
+def tolerances(artifact: dict, agreement: float | None = None) -> dict:
+    """{"relative_error": at most, "top1_agreement": at least, or None} of an artifact, as `export_model` describes it.
+
+    A file of batch 1 is held to the scores of the file that it was made from.
+    """
+    format_, precision = artifact["format"], artifact["precision"]
+    if "batch" in artifact:
+        return {"relative_error": _SCORES[artifact["interface"]], "top1_agreement": None}
     if precision == "float32":
         return {"relative_error": _EXACT[format_], "top1_agreement": None}
     error, share = _ROUNDED[precision]
@@ -29,8 +36,8 @@ def holds(parity: dict, tolerance: dict) -> bool:
 def outside(artifact: dict) -> str:
     """What is wrong with an artifact whose parity does not hold, in a few words."""
     parity, tolerance = artifact["parity"], artifact["tolerance"]
-    text = f"{artifact['format']} {artifact['precision']}: relative error {parity['relative_error']:.1e}"
-    text += f", allowed {tolerance['relative_error']:.0e}"
+    text = f"{artifact['format']} {artifact['precision']}{_kind(artifact)}: "
+    text += f"relative error {parity['relative_error']:.1e}, allowed {tolerance['relative_error']:.0e}"
     if tolerance["top1_agreement"] is not None and parity["top1_agreement"] is not None:
         text += f"; same class for {100 * parity['top1_agreement']:.2f} % of {parity['real_images']} images"
         text += f", at least {100 * tolerance['top1_agreement']:.1f} % expected"
@@ -66,7 +73,7 @@ def table(report: dict) -> str:
         rows.append(
             (
                 artifact["format"],
-                artifact["precision"],
+                f"{artifact['precision']}{_kind(artifact)}",
                 f"{artifact['bytes'] / 1e6:.1f}",
                 f"{parity['max_abs_error']:.1e}",
                 "-" if share is None else f"{100 * share:.1f} %",
@@ -77,6 +84,14 @@ def table(report: dict) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([*lines, *_memory(report)])
+
+
+def _kind(artifact):
+    """What tells a LiteRT file of batch 1 from the one beside it."""
+    if "batch" not in artifact:
+        return ""
+    interface = artifact["interface"]
+    return f", batch {artifact['batch']}" + ("" if interface == "float32" else f", {interface} in and out")
 
 
 def _memory(report):

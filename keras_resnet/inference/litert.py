@@ -10,6 +10,7 @@ from keras_resnet.inference.artifacts import labels_of, lines, read_preparation
 from keras_resnet.inference.images import answer_prepared
 
 SIGNATURE = "predict_images"
+_LEAST = 1e-9  # a score whose logarithm stands for that of 0
 
 
 class LiteRTPredictor:
@@ -29,7 +30,10 @@ class LiteRTPredictor:
         except (ValueError, RuntimeError) as error:
             raise ConfigError(f"{path}: not a .tflite file of export.py: {str(error).splitlines()[0]}") from None
         self._input = self._run.get_input_details()["images"]
-        self._output = self._run.get_output_details()["logits"]
+        answers = self._run.get_output_details()
+        self._name = "logits" if "logits" in answers else "scores"  # files of batch 1 give scores alone
+        self._output = answers[self._name]
+        self._one_by_one = int(self._input.get("shape_signature", self._input["shape"])[0]) == 1
         self.image_shape = tuple(int(size) for size in self._input["shape"][1:])
         classes = int(self._output["shape"][-1])
         packed = _packed(path, "labels.txt")
@@ -39,7 +43,10 @@ class LiteRTPredictor:
 
     def logits(self, images):
         """See `Predictor`."""
-        return _dequantized(self._run(images=_quantized(images, self._input))["logits"], self._output)
+        batches = np.split(images, len(images)) if self._one_by_one else [images]
+        found = [self._run(images=_quantized(batch, self._input))[self._name] for batch in batches]
+        values = _dequantized(np.concatenate(found), self._output)
+        return values if self._name == "logits" else np.log(np.maximum(values, _LEAST))
 
     def answer(self, contents, top_k):
         """See `Predictor`."""

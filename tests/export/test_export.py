@@ -74,8 +74,10 @@ def visible(folder):
 def test_layout(exported):
     output, printed = exported
     assert visible(output) == ["1", "litert", "onnx"]
-    assert visible(output / "litert") == ["1-dynamic.tflite", "1-float16.tflite", "1-int8.tflite", "1.tflite"]
-    assert visible(output / "onnx") == ["1.onnx"]
+    precisions = ("-dynamic", "-float16", "-int8", "")
+    expected = sorted(f"1{precision}{batch}.tflite" for precision in precisions for batch in ("", "-batch1"))
+    assert visible(output / "litert") == expected
+    assert visible(output / "onnx") == ["1-int8.onnx", "1.onnx"]
     assert [name for name in os.listdir(output) if name.startswith((".tmp", ".claim"))] == []
     assert "as version 1" in printed
     assert str(output) in (output.parent / "kit" / "docker-compose.yml").read_text()
@@ -90,16 +92,20 @@ def test_report_holds(exported, report):
     assert (report["version"], report["network"], report["data"], report["checkpoint"]) == (
         1, "cifar_resnet20", "digits", "best",
     )  # fmt: skip
-    found = {(artifact["format"], artifact["precision"]): artifact for artifact in report["artifacts"]}
-    assert len(found) == 6
+    found = {(each["format"], each["precision"]): each for each in report["artifacts"] if "batch" not in each}
+    assert len(found) == 7
+    batch1 = {each["precision"]: each for each in report["artifacts"] if "batch" in each}
+    assert set(batch1) == {"float32", "float16", "dynamic", "int8"}
+    assert all(each["parity"]["max_abs_error"] <= 1e-4 for each in batch1.values())  # of the free file's scores
     assert found["saved_model", "float32"]["parity"]["relative_error"] <= 1e-5
     assert found["litert", "float32"]["parity"]["relative_error"] <= 1e-4
     assert found["onnx", "float32"]["parity"]["relative_error"] <= 1e-4
     assert found["litert", "float16"]["parity"]["top1_agreement"] >= 0.99
-    assert found["litert", "int8"]["bytes"] < 0.4 * found["litert", "float32"]["bytes"]
+    for format_ in ("litert", "onnx"):
+        assert found[format_, "int8"]["bytes"] < 0.4 * found[format_, "float32"]["bytes"]
     for artifact in report["artifacts"]:
         assert artifact["holds"]
-        assert artifact["parity"]["real_images"] > 100
+        assert artifact["parity"]["real_images"] > (10 if "batch" in artifact else 100)
         assert artifact["latency_ms"]["1"] > 0
         for name, digits in artifact["sha256"].items():
             path = artifact["path"] if os.path.isfile(artifact["path"]) else os.path.join(artifact["path"], name)
@@ -134,6 +140,18 @@ def test_onnx_runs_with_its_labels(exported):
     logits, scores = session.run(["logits", "scores"], {"images": np.zeros((3, 8, 8, 1), np.float32)})
     assert logits.shape == (3, 10)
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
+
+
+def test_int8_onnx_has_its_labels_and_integer_weights(exported):
+    import onnx
+
+    model = onnx.load(str(exported[0] / "onnx" / "1-int8.onnx"))
+    assert json.loads({each.key: each.value for each in model.metadata_props}["labels"]) == list("0123456789")
+    names = [node.op_type for node in model.graph.node]
+    assert names.count("Conv") == 19
+    whole = [w for w in model.graph.initializer if w.data_type == onnx.TensorProto.INT8 and len(w.dims) == 4]
+    assert len(whole) == 19
+    assert not any(w.data_type == onnx.TensorProto.FLOAT and len(w.dims) == 4 for w in model.graph.initializer)
 
 
 def test_warmup_requests_are_for_every_signature_and_batch(exported, report):

@@ -91,7 +91,13 @@ def cropped(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("artifact", "tolerance"),
-    [("", 1e-5), ("litert/1.tflite", 1e-4), ("litert/1-float16.tflite", 5e-3), ("onnx/1.onnx", 1e-4)],
+    [
+        ("", 1e-5),
+        ("litert/1.tflite", 1e-4),
+        ("litert/1-batch1.tflite", 1e-4),
+        ("litert/1-float16.tflite", 5e-3),
+        ("onnx/1.onnx", 1e-4),
+    ],
 )
 def test_artifacts_prepare_images_as_their_weights_do(cropped, artifact, tolerance):
     weights, output = cropped
