@@ -4,7 +4,8 @@
 
 All sides run in turn, in one process, on as many threads as this process has cores; medians of REPEATS. Weights are
 those of the seeded fixtures, whose normalization statistics are those of a trained network in kind. OpenVINO is left
-out where it is not installed (`pip install openvino`). Agreement is over EXAMPLES parts of photographs.
+out where it is not installed (`pip install openvino`). Agreement is over EXAMPLES parts of photographs; int8 chooses
+its ranges by 100 others. TensorFlow runs with the settings of the serving kit.
 """
 
 import io
@@ -17,6 +18,8 @@ import tempfile
 import time
 from dataclasses import replace
 
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_ONEDNN_ASSUME_FROZEN_WEIGHTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
@@ -25,14 +28,16 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 from safetensors.numpy import save_file
+from sklearn.datasets import load_sample_images
 
 from keras_resnet import from_weights
 from keras_resnet.classification.exportable import ClassifierExport, Photographs
 from keras_resnet.config import Export
-from keras_resnet.export.graph import answers, frozen_network, plain_network
+from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
 from keras_resnet.export.litert import write_litert
-from keras_resnet.export.onnx import write_onnx
+from keras_resnet.export.onnx import write_int8_onnx, write_onnx
 from keras_resnet.export.saved_model import write_saved_model, write_single
+from keras_resnet.processor import describe
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "tests" / "golden"
 SHAPE = (224, 224, 3)
@@ -66,25 +71,6 @@ def of_onnx(path):
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return lambda images: session.run(["logits"], {"images": images})[0]
-
-
-def quantized_onnx(path, calibration):
-    """onnxruntime's own int8: QDQ, per channel, calibrated on the same images."""
-    from onnxruntime import quantization as q
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Reader(q.CalibrationDataReader):
-        def __init__(self):
-            self.images = iter(calibration[:8])  # it keeps all layers' outputs of all of them
-
-        def get_next(self):
-            image = next(self.images, None)
-            return None if image is None else {"images": image[None]}
-
-    prepared, output = path + ".prepared.onnx", path + ".int8.onnx"
-    quant_pre_process(path, prepared, skip_symbolic_shape=True)
-    q.quantize_static(prepared, output, Reader(), per_channel=True, activation_type=q.QuantType.QUInt8)
-    return output
 
 
 def of_openvino(path, precision):
@@ -122,11 +108,12 @@ def _first(path):
 def sides(folder, what, model):
     parts = answers(model)
     frozen = frozen_network(parts)
-    write_saved_model(what.signatures(frozen, False), f"{folder}/float32", what.description)
-    write_saved_model(what.signatures(frozen_network(parts, "bfloat16"), False), f"{folder}/bfloat16", what.description)
-    write_saved_model(what.signatures(plain_network(parts), False), f"{folder}/none", what.description, parts)
+    for precision in ("float32", "bfloat16"):
+        signatures = what.signatures(folded_network(parts, precision), False)
+        write_saved_model(signatures, f"{folder}/{precision}", what.description)
+    write_saved_model(what.signatures(plain_network(parts), False), f"{folder}/none", what.description)
     write_single(frozen, SHAPE, f"{folder}/single")
-    calibration = what.example_images(32)
+    calibration = parts_of_photographs(100, seed=1)
     for precision in ("float32", "int8"):
         write_litert(f"{folder}/single", f"{folder}/{precision}.tflite", what.description, precision, calibration)
     write_onnx(frozen, f"{folder}/model.onnx", what.description)
@@ -139,17 +126,28 @@ def sides(folder, what, model):
         "LiteRT float32": of_litert(f"{folder}/float32.tflite"),
         "LiteRT int8": of_litert(f"{folder}/int8.tflite"),
     }
-    try:
-        found["onnxruntime int8"] = of_onnx(quantized_onnx(f"{folder}/model.onnx", calibration))
-    except ImportError as error:
-        print(f"without onnxruntime int8: {error}")
+    write_int8_onnx(f"{folder}/model.onnx", f"{folder}/int8.onnx", calibration)
+    found["onnxruntime int8"] = of_onnx(f"{folder}/int8.onnx")
     try:
         found["OpenVINO float32"] = of_openvino(f"{folder}/model.onnx", "f32")
         found["OpenVINO bfloat16"] = of_openvino(f"{folder}/model.onnx", "bf16")
-        found["OpenVINO int8"] = of_openvino(f"{folder}/model.onnx.int8.onnx", "f32")
+        found["OpenVINO int8"] = of_openvino(f"{folder}/int8.onnx", "f32")
     except (ImportError, RuntimeError) as error:
         print(f"without OpenVINO: {error}")
     return found
+
+
+def parts_of_photographs(count, seed):
+    """`count` squares of scikit-learn's two photographs, (count, 224, 224, 3) float32 in [0, 255]."""
+    random, photographs = np.random.RandomState(seed), load_sample_images().images
+    parts = []
+    for i in range(count):
+        photograph = photographs[i % 2]
+        side = random.randint(100, min(photograph.shape[:2]))
+        top, left = (random.randint(0, size - side) for size in photograph.shape[:2])
+        square = Image.fromarray(photograph[top : top + side, left : left + side]).resize(SHAPE[:2])
+        parts.append(np.asarray(square, np.float32))
+    return np.stack(parts)
 
 
 def interleaved(functions, argument, repeats):
@@ -192,13 +190,14 @@ def bytes_signature(folder, repeats):
 
 
 def main(repeats=9, examples=64):
+    print(describe())
     with tempfile.TemporaryDirectory() as folder:
         model = network(folder)
         labels = tuple(map(str, range(1000)))
         description = model.description = replace(model.description, labels=labels)
         what = ClassifierExport(description, Export(), Photographs(description.preparation, ""))
         functions = sides(folder, what, model)
-        images = what.example_images(examples)
+        images = parts_of_photographs(examples, seed=0)
         expected = model.predict(images, batch_size=8, verbose=0)
         times = {batch: interleaved(functions, images[:batch], repeats) for batch in (1, 8)}
         print("| | batch 1, ms | batch 8, images/s | logits differ by | same class |\n|---|---|---|---|---|")

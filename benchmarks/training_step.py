@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
@@ -23,6 +24,7 @@ import tensorflow as tf
 
 from keras_resnet.config import Config
 from keras_resnet.data.batches import training_batches
+from keras_resnet.processor import describe
 from keras_resnet.task import load_task
 from keras_resnet.training.optimizer import build_optimizer
 from keras_resnet.training.steps import make_train_step
@@ -139,6 +141,7 @@ def report(times, batch):
 
 def main(batch=16, repeats=5, *precisions):
     strategy = make_strategy("one_device")
+    print(describe())
     if not importlib.util.find_spec("torch"):
         print("torch: not installed, left out")
     for precision in precisions or ("float32", "mixed_bfloat16"):

@@ -56,10 +56,9 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
     Raises:
         DataError: it cannot be decoded; the message says why in a few words.
     """
-    if not _tensorflow_is_loaded():
-        pixels = light_images.decode(content, channels)
-        if pixels is not None:
-            return pixels
+    pixels = light_images.decode(content, channels)  # to make the pipeline's graph takes 6 seconds
+    if pixels is not None:
+        return pixels
     import tensorflow as tf
 
     from keras_resnet.data.decode import decode
@@ -74,7 +73,7 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
 
 def prepared(pixels: np.ndarray, preparation: Preparation, size: int) -> np.ndarray:
     """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], as validation's images are."""
-    if not _tensorflow_is_loaded():
+    if sys.modules.get("tensorflow") is None:  # LiteRT and onnxruntime need not wait for it to load
         return light_images.prepare(pixels, preparation, size)
     import tensorflow as tf
 
@@ -83,11 +82,6 @@ def prepared(pixels: np.ndarray, preparation: Preparation, size: int) -> np.ndar
     with tf.device("CPU:0"):
         image, crop_fraction = tf.constant(pixels), preparation.crop_fraction
         return transforms.for_test(image, size, crop_fraction, preparation.interpolation).numpy()
-
-
-def _tensorflow_is_loaded():
-    """Where it is, pictures go through validation's own code; LiteRT and onnxruntime need not wait for it to load."""
-    return sys.modules.get("tensorflow") is not None
 
 
 def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int) -> list[Answer]:
