@@ -41,6 +41,13 @@ def choose_kernels() -> None:
         os.environ.setdefault(_ONEDNN, "1")
 
 
+def serve_only() -> None:
+    """`SERVING`, for this process; what the user sets stays."""
+    if "tensorflow" not in sys.modules:
+        for name, value in SERVING.items():
+            os.environ.setdefault(name, value)
+
+
 def describe() -> str:
     """The processor and the kernels in a line: "2 cores, x86_64: avx avx2 fma; oneDNN on"."""
     found = instruction_sets()

@@ -19,6 +19,7 @@ from absl import flags
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.commands.models import check_model
 from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.processor import serve_only
 
 COLUMNS = {  # name in CSV and JSON -> heading, format of the table
     "model": ("model", "{}"),
@@ -53,6 +54,8 @@ def main(positional):
     kinds = {check_model(name, WEIGHTS.value, CHECKPOINT.value, random_weights=True) for name in positional}
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     threads = THREADS.value or os.cpu_count() or 1
+    if kinds <= {"saved_model", "export", "litert", "onnx"}:
+        serve_only()
     if kinds - {"litert", "onnx"}:
         import tensorflow as tf
 

@@ -22,7 +22,7 @@ from keras_resnet.commands.models import check_model
 from keras_resnet.commands.weights_flags import preprocessing
 from keras_resnet.errors import ConfigError, DataError, DiskError, suggest
 from keras_resnet.inference.answers import FORMATS
-from keras_resnet.processor import SERVING
+from keras_resnet.processor import serve_only
 
 TOP_K = flags.DEFINE_integer("top_k", None, "Classes to show; default 5, or all of fewer.", lower_bound=1)
 FORMAT = flags.DEFINE_string("format", "table", f"{', '.join(FORMATS)}; written to the standard output.")
@@ -46,8 +46,7 @@ def main(positional):
     _check_flags(kind)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # libjpeg's remarks would come between the lines
     if kind in ("saved_model", "export"):
-        for name, value in SERVING.items():
-            os.environ.setdefault(name, value)
+        serve_only()
     from keras_resnet.commands.models import open_model
     from keras_resnet.inference.images import find_images
     from keras_resnet.inference.predictor import check_top_k

@@ -14,7 +14,8 @@ from rich.console import Console
 from sklearn.datasets import load_sample_images
 
 from keras_resnet.config import Data
-from keras_resnet.data import scan
+from keras_resnet.data import header as header_file
+from keras_resnet.data import progress, scan
 from keras_resnet.data.folder import load_folder
 from keras_resnet.data.verify import verify
 from keras_resnet.errors import DataError
@@ -312,12 +313,12 @@ def test_folder_without_records(tmp_path):
 def test_headers_tell_what_pillow_tells(format, mode):
     stream = io.BytesIO()
     photo(3, (31, 17)).convert(mode).save(stream, format)
-    header = scan.read_header(stream.getvalue())
+    header = header_file.read_header(stream.getvalue())
     assert (header.format, header.height, header.width) == (format, 17, 31)
     if format in ("JPEG", "PNG"):
         assert header.channels == len(mode)
     for length in range(20):
-        assert scan.read_header(stream.getvalue()[:length]) is None or format == "GIF"
+        assert header_file.read_header(stream.getvalue()[:length]) is None or format == "GIF"
 
 
 def test_results_come_in_order_and_few_wait():
@@ -336,8 +337,8 @@ def test_results_come_in_order_and_few_wait():
 
 def test_progress_is_few_plain_lines(monkeypatch, capsys):
     clock = iter(np.arange(0, 10**6, 2.0))
-    monkeypatch.setattr(scan.time, "monotonic", lambda: next(clock))
-    assert list(scan.tracked(range(10), 10, Console(force_terminal=False), "verified")) == list(range(10))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    assert list(progress.tracked(range(10), 10, Console(force_terminal=False), "verified")) == list(range(10))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3  # 2 seconds an image, a line after 6
     assert re.fullmatch(r"verified 3/10 images  0 images/s  0:00:14 left", lines[0])
@@ -345,5 +346,5 @@ def test_progress_is_few_plain_lines(monkeypatch, capsys):
 
 def test_progress_in_a_terminal_is_a_bar():
     console = Console(force_terminal=True, file=io.StringIO())
-    assert list(scan.tracked(range(10), 10, console, "verified")) == list(range(10))
+    assert list(progress.tracked(range(10), 10, console, "verified")) == list(range(10))
     assert "10/10" in console.file.getvalue()

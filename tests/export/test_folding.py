@@ -9,7 +9,7 @@ import pytest
 
 from keras_resnet.builder import build
 from keras_resnet.export.folding import fold
-from keras_resnet.export.graph import answers, frozen_network
+from keras_resnet.export.graph import answers, folded_network, frozen_network
 from keras_resnet.specs import SPECS
 
 TINY = {"depths": (1, 1), "widths": (8, 16)}
@@ -87,12 +87,14 @@ def test_a_convolution_that_others_read_keeps_its_output():
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_frozen_network_answers_with_features_and_stages(precision):
+@pytest.mark.parametrize(
+    ("make", "precision"), [(frozen_network, "float32"), (folded_network, "float32"), (folded_network, "bfloat16")]
+)
+def test_networks_answer_with_features_and_stages(make, precision):
     model = network({"squeeze": 4, "shortcut": "B"})
     parts = answers(model, stages=True)
     expected = parts.predict(IMAGES, verbose=0)
-    actual = frozen_network(parts, precision)(keras.ops.convert_to_tensor(IMAGES))
+    actual = (make(parts, precision) if precision != "float32" else make(parts))(keras.ops.convert_to_tensor(IMAGES))
     assert set(actual) == {"logits", "features", "stage1", "stage2"}
     for name, value in actual.items():
         assert value.dtype == "float32"
