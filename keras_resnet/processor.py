@@ -31,6 +31,11 @@ def instruction_sets() -> frozenset[str]:
     return frozenset()
 
 
+def has_onednn_by_itself() -> bool:
+    """Whether TensorFlow switches oneDNN on here without being asked."""
+    return bool(instruction_sets() & _ONEDNN_BY_ITSELF)
+
+
 def choose_kernels() -> None:
     """Switches oneDNN's kernels on where they are faster and TensorFlow leaves them off: processors with AVX2.
 
@@ -54,7 +59,7 @@ def describe() -> str:
     sets = " ".join(name for name in (*_NAMED, *_NAMED_OF_ARM) if name in found) or "instruction sets unknown"
     said = os.environ.get(_ONEDNN)
     if said is None:
-        said = "on" if found & _ONEDNN_BY_ITSELF else "as TensorFlow chooses" if not found else "off"
+        said = "on" if has_onednn_by_itself() else "as TensorFlow chooses" if not found else "off"
     else:
         said = f"{'off' if said.lower() in ('0', 'false') else 'on'} ({_ONEDNN}={said})"
     return f"{os.cpu_count()} cores, {platform.machine()}: {sets}; oneDNN {said}"

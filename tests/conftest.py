@@ -7,6 +7,12 @@ import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from keras_resnet import processor
+
+# Commands choose oneDNN by the processor before they load TensorFlow; in forks of a process that has it loaded they
+# cannot. All processes of the tests have the kernels of TensorFlow's own choice, so that their results have equal bits.
+if "avx2" in processor.instruction_sets():
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(processor.has_onednn_by_itself())))
 
 import pytest
 import tensorflow as tf
