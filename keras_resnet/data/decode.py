@@ -22,7 +22,7 @@ _RATIOS = (1, 2, 4, 8)  # at which libjpeg decodes; it then computes a part of e
 
 def _separate(function):
     """A function of its own in every graph: the operations of branches not taken would cost 0.5 ms an image."""
-    return tf.function(function, experimental_attributes={"_noinline": True})
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
 def decode(image, channels: int):
