@@ -20,7 +20,7 @@ from keras_resnet.commands.weights_flags import preprocessing
 from keras_resnet.config.resolving import STRATEGIES
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
-from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, locate
+from keras_resnet.weights.published import is_weights_folder, locate
 
 PROTOCOLS = ("single", "ten_crop", "multi_scale")
 
@@ -80,7 +80,7 @@ def main(positional):
 
 def check_there(path: str) -> None:
     """Raises a `ConfigError` unless a run or weights are there, by name or on the disk."""
-    if os.path.isdir(path) and not any(os.path.isfile(os.path.join(path, name)) for name in (HUB_FILE, HUB_INDEX)):
+    if os.path.isdir(path) and not is_weights_folder(path):
         RunFolder(path).read_config()
         return
     try:

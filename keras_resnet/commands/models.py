@@ -29,7 +29,7 @@ def kind_of(name: str) -> str:
             return "run"
         if versions(name):
             return "export"
-        if {published.HUB_FILE, published.HUB_INDEX, "pytorch_model.bin"} & {*there}:
+        if published.is_weights_folder(name):
             return "weights"
         raise ConfigError(f"{name}: no run, no exported SavedModel and no weights lie there; {EXPECTED}")
     if os.path.isfile(name):

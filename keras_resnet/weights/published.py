@@ -15,6 +15,7 @@ FILE = pathlib.Path(__file__).with_suffix(".json")
 HUB_URL = "https://huggingface.co"
 HUB_FILE = "model.safetensors"  # what a repository of the Hub calls its weights
 HUB_INDEX = f"{HUB_FILE}.index.json"  # of weights in several files
+_FOLDER_FILES = (HUB_FILE, HUB_INDEX, "pytorch_model.bin")  # the last one is named to the user, with the way out
 HUB_SCHEME = "hf://"
 _HUB_NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w.][\w./-]*))?")
 _IMAGENET = "imagenet"  # keras.applications' name for its own weights
@@ -111,3 +112,8 @@ def _of_keras(row):
 def _suggestion(weights):
     near = suggest(weights, entries())
     return "`python -m keras_resnet list --weights` shows them" if near.startswith("expected") else near
+
+
+def is_weights_folder(path: str) -> bool:
+    """Whether a folder holds weights as repositories of the Hub do."""
+    return any(os.path.isfile(os.path.join(path, name)) for name in _FOLDER_FILES)

@@ -125,6 +125,15 @@ def test_weights_alone_are_tested_as_their_run_is(finished_run, tmp_path, cli):
     assert "add --set=data.name=folder:PATH" in process.stderr
 
 
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_folder_of_torchs_own_weights_names_the_way_out(tmp_path, cli, command):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"PK")
+    arguments = ("--set=data.name=digits",) if command == "evaluate" else ("a.png",)
+    process = cli(*COMMAND, command, tmp_path, *arguments)
+    assert process.returncode == 2
+    assert f"convert-weights {tmp_path}/pytorch_model.bin TARGET.safetensors" in process.stderr
+
+
 def test_a_run_is_published_and_comes_back(finished_run, tmp_path, cli):
     folder = tmp_path / "my-resnet"
     process = cli(*COMMAND, "publish", finished_run, folder, "--licence=apache-2.0")
