@@ -56,7 +56,7 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
     Raises:
         DataError: it cannot be decoded; the message says why in a few words.
     """
-    pixels = light_images.decode(content, channels)  # to make the pipeline's graph takes 6 seconds
+    pixels = light_images.decode(content, channels)  # without making the pipeline's graph, which takes seconds
     if pixels is not None:
         return pixels
     import tensorflow as tf
