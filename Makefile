@@ -2,6 +2,7 @@
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+CLI := $(VENV)/bin/keras-resnet
 READY := $(VENV)/.ready
 RUN := runs/latest
 OUT := exports/digits
@@ -10,21 +11,22 @@ OUT := exports/digits
 
 # Trains ResNet-20 on the embedded digits, exports it, and shows what the exported model says.
 quickstart: $(READY)
-	$(PYTHON) train.py --strategy=mirrored
-	$(PYTHON) export.py --workdir=$(RUN) --output=$(OUT)
-	$(PYTHON) -m keras_resnet evaluate $(RUN) --split=test
-	$(PYTHON) -m keras_resnet examples digits --split=test --count=5 --output=exports/digits-examples
-	$(PYTHON) -m keras_resnet predict $(OUT) exports/digits-examples/*.png --picture=exports/digits-examples/predictions.png
+	$(CLI) train --strategy=mirrored
+	$(CLI) export --workdir=$(RUN) --output=$(OUT)
+	$(CLI) evaluate $(RUN) --split=test
+	$(CLI) sample-images digits --split=test --count=5 --output=exports/digits-examples
+	$(CLI) predict $(OUT) exports/digits-examples/*.png --plot=exports/digits-examples/predictions.png
 	@echo
 	@echo "run       $(RUN)/ (curves.png, metrics.jsonl, weights/)"
 	@echo "exported  $(OUT)/ (SavedModel versions for TF Serving, litert/ for phones)"
-	@echo "picture   exports/digits-examples/predictions.png"
+	@echo "plot      exports/digits-examples/predictions.png"
 	@echo
 	@echo "Next, with your own settings:"
-	@echo "  $(PYTHON) train.py --strategy=mirrored --set model.name=cifar_resnet56 --set train.seed=1"
-	@echo "  $(PYTHON) export.py --workdir=$(RUN) --output=exports/my_model"
-	@echo "  $(PYTHON) -m keras_resnet predict exports/my_model exports/digits-examples/*.png"
-	@echo "  $(PYTHON) -m keras_resnet list"
+	@echo "  . $(VENV)/bin/activate"
+	@echo "  keras-resnet train --strategy=mirrored --set model.name=cifar_resnet56 --set train.seed=1"
+	@echo "  keras-resnet export --workdir=$(RUN) --output=exports/my_model"
+	@echo "  keras-resnet predict exports/my_model exports/digits-examples/*.png"
+	@echo "  keras-resnet list"
 
 setup: $(READY)
 
@@ -37,7 +39,7 @@ test: lint
 	$(PYTHON) -m pytest -m "not slow and not gpu and not network"
 
 # What depends on TensorFlow's kernels, once more with oneDNN off where it is on by default, or on where it is off.
-KERNEL_TESTS := tests/test_layers.py tests/test_blocks.py tests/test_channels_first.py tests/analysis/test_taps.py \
+KERNEL_TESTS := tests/test_layers.py tests/test_blocks.py tests/test_channels_first.py tests/analysis/test_intermediate_outputs.py \
 	tests/analysis/test_norms.py tests/training/test_recipe_parts.py tests/training/test_steps.py \
 	tests/training/test_evaluation.py tests/classification/test_protocols.py tests/weights/test_parity.py \
 	tests/export/test_folding.py tests/inference/test_agreement.py
@@ -65,7 +67,7 @@ lint: $(READY)
 gpu: $(READY)
 	$(PYTHON) -m pip install --quiet --constraint requirements.lock "tensorflow[and-cuda]"
 
-# Writes requirements.lock anew from requirements*.txt, for every platform and Python at once.
+# Writes requirements.lock again from requirements*.txt, for every platform and Python at once.
 lock: $(READY)
 	$(PYTHON) -m pip install --quiet uv
 	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --no-header --upgrade \

@@ -52,7 +52,7 @@ def load(folder, images):
     from keras_resnet.config import Config
     from keras_resnet.task import load_task
 
-    data = {"name": f"folder:{folder}", "image_size": SIZE, "crop": "random_resized", "flip": True}
+    data = {"name": f"folder:{folder}", "image_size": SIZE, "crop": "random_resized", "horizontal_flip": True}
     train = {"steps": images // BATCH, "batch_size": BATCH}
     config = {"model": {"name": "resnet50"}, "data": data, "train": train, "export": {"top_k": 1}}
     return load_task(Config.model_validate(config))
@@ -74,7 +74,7 @@ def samples(task, images):
         index = int(pipeline.shuffled(at % split.size, at // split.size, split.size, seed))
         files.append(split.source(index))
         seeds.append(tf.constant([seed, at], tf.int64))
-        cropping = data.model_copy(update={"flip": False})
+        cropping = data.model_copy(update={"horizontal_flip": False})
         boxes.append(augmentation.augment(split.read(index)[0], SIZE, 3, cropping, seeds[-1]).numpy())
     transforms.decode_crop, transforms._resized = decode_crop, resized
     return files, np.stack(boxes), tf.stack(seeds)
@@ -126,7 +126,7 @@ def stages(task, contents, boxes, seeds):
     from keras_resnet.data import augmentation, transforms
 
     def augmented(flip, resized=transforms._resized):
-        data, whole = task.config.data.model_copy(update={"flip": flip}), transforms._resized
+        data, whole = task.config.data.model_copy(update={"horizontal_flip": flip}), transforms._resized
         transforms._resized = resized
         seconds = mapped(lambda image, seed: augmentation.augment(image, SIZE, 3, data, seed), contents, seeds)
         transforms._resized = whole

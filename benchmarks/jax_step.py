@@ -86,7 +86,7 @@ def product():
 def main(batch=256, side=224, steps=20, repeats=5):
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = build(SPECS["resnet50"], input_shape=(side, side, 3))
-    operations = 6 * complexity(model).multiply_adds
+    operations = 6 * complexity(model).macs
     images, products = training(model, batch, side, steps), product()
     images(), products()
     rows = [(images(), products()) for _ in range(repeats)]

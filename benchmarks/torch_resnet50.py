@@ -47,9 +47,9 @@ def resnet50():
 
 def make_step(batch, precision, kind):
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    net = resnet50().to(device, memory_format=torch.channels_last).train()
-    model = torch.compile(net) if kind == "compiled" else net
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9, weight_decay=1e-4)
+    network = resnet50().to(device, memory_format=torch.channels_last).train()
+    model = torch.compile(network) if kind == "compiled" else network
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9, weight_decay=1e-4)
     images = torch.rand((batch, 3, 224, 224), device=device).to(memory_format=torch.channels_last)
     labels = torch.arange(batch, device=device)
 

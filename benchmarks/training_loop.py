@@ -61,22 +61,22 @@ def fit_seconds(task, strategy):
     """Seconds of a step of a new run, between the ends of its step WARM and of its last one."""
     from keras_resnet.runs.folder import RunFolder
     from keras_resnet.training.fit import fit
-    from keras_resnet.training.progress import Reporter
+    from keras_resnet.training.progress import ProgressReporter
 
-    times, step_done = {}, Reporter.step_done
+    times, step_done = {}, ProgressReporter.step_done
 
     def timed(self, step):
         times[step] = time.perf_counter()
         step_done(self, step)
 
-    Reporter.step_done = timed
+    ProgressReporter.step_done = timed
     try:
         with tempfile.TemporaryDirectory() as parent, contextlib.redirect_stdout(io.StringIO()):
             folder = RunFolder(os.path.join(parent, "run"))
             folder.claim(task.config, task.description)
             fit(task, strategy, folder)
     finally:
-        Reporter.step_done = step_done
+        ProgressReporter.step_done = step_done
     steps = task.config.train.total_steps
     return (times[steps] - times[WARM]) / (steps - WARM)
 

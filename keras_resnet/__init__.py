@@ -11,7 +11,9 @@ import importlib
 
 import wrapt
 
-__version__ = "0.1.0"
+from keras_resnet.renamed import FUNCTIONS, SINCE
+
+__version__ = "0.2.0"
 
 _HOMES = {
     "specs": ["SPECS", "Spec", "variant"],
@@ -37,14 +39,14 @@ _HOMES = {
         "preprocess_input",
         "decode_predictions",
     ],
-    "layers": ["BatchNormalization", "Gate", "Pad"],
+    "layers": ["BatchNormalization", "HighwayGate", "Pad"],
     "optimizers": ["SGD"],
     "weights.native": ["load_weights", "save_weights"],
     "analysis.complexity": ["complexity"],
-    "analysis.responses": ["responses"],
+    "analysis.layer_responses": ["layer_responses"],
     "analysis.norms": ["activation_norms", "gradient_norms"],
-    "analysis.batch_statistics": ["batch_statistics", "response_percentiles"],
-    "analysis.gates": ["gates"],
+    "analysis.batch_norm_statistics": ["batch_norm_statistics", "preactivation_percentiles"],
+    "analysis.highway_gates": ["highway_gates"],
     "analysis.grad_cam": ["grad_cam"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -62,6 +64,8 @@ __all__ = list(_HOME)
 
 
 def __getattr__(name):
+    if name in FUNCTIONS:
+        raise AttributeError(f"{__name__}.{name} was renamed in version {SINCE}: use {__name__}.{FUNCTIONS[name]}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -26,7 +26,7 @@ _DOC = """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{
     Args:
         include_top: end with pooling and classifier; otherwise with the last feature map (N, H', W', C).
         weights: None (random), "imagenet" (keras.applications' published file), a name of
-            `python -m keras_resnet list --weights`, or what `from_weights` takes. Version, shortcut and preprocessing
+            `keras-resnet list --weights`, or what `from_weights` takes. Version, shortcut and preprocessing
             are then those that the weights were trained with.
         input_tensor: Keras tensor to build upon; with `include_preprocessing` its values are in [0, 255].
         input_shape: (H, W, C) of one image; default the weights', else ({side}, {side}, 3); without top of any size.
@@ -171,7 +171,7 @@ def from_weights(
     Args:
         weights: a file (safetensors, or HDF5 as Keras writes it), a folder as the Hugging Face Hub keeps models of
             timm, transformers or this package, with its config.json, the beginning of a tf-models-official checkpoint's
-            file names, or a name of `python -m keras_resnet list --weights`.
+            file names, or a name of `keras-resnet list --weights`.
         mean, std: per channel, RGB, in the units of images in [0, 255], where the caller knows them.
         image_size: height and width in pixels that the weights were trained or tested at, where the caller knows it.
         crop_pct: the shorter side is resized to image_size / crop_pct before the center is cropped.

@@ -6,7 +6,7 @@ Shapes are written channels last; with Keras's image data format set to channels
 import keras
 from keras import initializers, layers
 
-from keras_resnet.layers import BatchNormalization, ChannelsFirstConv2D, Gate, Pad
+from keras_resnet.layers import BatchNormalization, ChannelsFirstConv2D, HighwayGate, Pad
 
 
 def channel_axis() -> int:
@@ -44,18 +44,18 @@ def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
         kernel,
         strides=stride,
         padding="valid" if explicit else "same",
-        use_bias=spec.normalization == "none" or (spec.biases == "unnormalized" and not normalized),
+        use_bias=spec.normalization == "none" or (spec.conv_bias == "unnormalized" and not normalized),
         groups=groups,
         kernel_initializer=initializer(spec),
         name=name,
     )(x)
 
 
-def norm(x, spec, name, gamma="one"):
-    """Batch normalization, or nothing; epsilon and momentum as in the authors' and Torch's nets."""
+def norm(x, spec, name, zero_init_gamma=False):
+    """Batch normalization, or nothing; epsilon and momentum as in the authors' and Torch's networks."""
     if spec.normalization == "none":
         return x
-    scale = {"one": "ones", "zero": "zeros"}[gamma]
+    scale = "zeros" if zero_init_gamma else "ones"
     return BatchNormalization(axis=channel_axis(), momentum=0.9, epsilon=1e-5, gamma_initializer=scale, name=name)(x)
 
 
@@ -80,8 +80,8 @@ def plan(spec, width, stride):
         return [(3, width, stride, 1)]
     if spec.block == "basic":
         return [(3, width, stride, 1), (3, width, 1, 1)]
-    stride_1x1, stride_3x3 = (stride, 1) if spec.stride_on == "1x1" else (1, stride)
-    inner = width * spec.group_width // 64 * spec.groups
+    stride_1x1, stride_3x3 = (stride, 1) if spec.stride_in == "1x1" else (1, stride)
+    inner = width * spec.width_per_group // 64 * spec.groups
     return [(1, inner, stride_1x1, 1), (3, inner, stride_3x3, spec.groups), (1, 4 * width, 1, 1)]
 
 
@@ -93,23 +93,23 @@ def branch(x, spec, convs, name):
     """
     for i, (kernel, filters, stride, groups) in enumerate(convs, 1):
         last = i == len(convs)
-        normalized = spec.order == "post" or not last
+        normalized = not spec.preactivation or not last
         x = conv(x, spec, kernel, filters, stride, f"{name}_conv{i}", normalized, groups)
         if normalized:
-            x = norm(x, spec, f"{name}_bn{i}", spec.last_gamma if last else "one")
+            x = norm(x, spec, f"{name}_bn{i}", last and spec.zero_init_last_gamma)
         if not last or spec.block == "single":
             x = activate(x, spec, f"{name}_{spec.activation}{i}")
-    return squeeze_excite(x, spec, name) if spec.squeeze else x
+    return squeeze_excite(x, spec, name) if spec.se_reduction else x
 
 
 def squeeze_excite(x, spec, name):
     """x times a factor in (0, 1) per channel, a function of all channels' averages (Hu et al. 2017).
 
-    In between are channels / squeeze features, 8 at least as in timm's nets.
+    In between are channels / spec.se_reduction features, 8 at least as in timm's networks.
     """
     channels = x.shape[channel_axis()]
     factors = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_pool")(x)
-    factors = conv2d(max(channels // spec.squeeze, 8), 1, activation="relu", name=f"{name}_se_reduce")(factors)
+    factors = conv2d(max(channels // spec.se_reduction, 8), 1, activation="relu", name=f"{name}_se_reduce")(factors)
     factors = conv2d(channels, 1, activation="sigmoid", name=f"{name}_se_expand")(factors)
     return layers.Multiply(name=f"{name}_se")([x, factors])
 
@@ -128,13 +128,13 @@ def shortcut(x, activated, filters, stride, spec, name, opens_stage=False):
     keeps_shape &= not (opens_stage and spec.first_projection == "always")
     if spec.shortcut == "A" or (keeps_shape and spec.shortcut == "B"):
         x = subsample(x, stride, f"{name}_subsample")
-        before = new // 2 if spec.zero_channels == "both" else 0
+        before = new // 2 if spec.zero_padding_position == "both" else 0
         return pad(x, {channel_axis(): (before, new - before)}, f"{name}_zeros") if new else x
-    if spec.projection == "pool_conv" and stride > 1:
+    if spec.avg_down and stride > 1:
         activated = layers.AveragePooling2D(2, strides=stride, padding="same", name=f"{name}_proj_pool")(activated)
         stride = 1
-    x = conv(activated, spec, 1, filters, stride, f"{name}_proj", spec.order == "post")
-    return norm(x, spec, f"{name}_proj_bn") if spec.order == "post" else x
+    x = conv(activated, spec, 1, filters, stride, f"{name}_proj", not spec.preactivation)
+    return norm(x, spec, f"{name}_proj_bn") if not spec.preactivation else x
 
 
 def gate(x, filters, stride, name):
@@ -166,16 +166,16 @@ def block(x, spec, width, stride, name, stage=0, number=0, drop_rate=0.0):
     convs = plan(spec, width, stride)
     filters = convs[-1][1]
     activated = x  # what F and W_s read
-    if spec.order == "pre":
+    if spec.preactivation:
         activated = activate(norm(x, spec, f"{name}_preact_bn"), spec, f"{name}_preact_{spec.activation}")
         x = activated if stage == number == 1 and spec.first_shortcut == "activated" else x
 
     y = branch(activated, spec, convs, name)
-    if spec.merge == "add":
+    if spec.skip == "add":
         y = drop(y, drop_rate, name)
         carried = shortcut(x, activated, filters, stride, spec, name, opens_stage=number == 1)
         y = layers.Add(name=f"{name}_add")([carried, y])
-    elif spec.merge == "gate":
+    elif spec.skip == "gate":
         carried = shortcut(x, activated, filters, stride, spec, name)
-        y = Gate(name=f"{name}_carry")([gate(activated, filters, stride, name), y, carried])
-    return y if spec.order == "pre" or spec.block == "single" else activate(y, spec, f"{name}_{spec.activation}")
+        y = HighwayGate(name=f"{name}_carry")([gate(activated, filters, stride, name), y, carried])
+    return y if spec.preactivation or spec.block == "single" else activate(y, spec, f"{name}_{spec.activation}")

@@ -42,8 +42,8 @@ def build(
             with `include_preprocessing` it must hold values in [0, 255].
         include_preprocessing: subtract `mean` and divide by `std` in the model's first layer.
         mean, std: per channel, in the units of the images. Images with other than 3 channels: the first
-            three channels take the three values, any further one their average; 1 or 2 channels (grey,
-            grey and alpha) take the average alone.
+            three channels take the three values, any further one their average; 1 or 2 channels (gray,
+            gray and alpha) take the average alone.
 
     Raises:
         ValueError: `classes` is below 1, `input_shape` is not (H, W, C), or `mean` and `std` are not in the units of
@@ -73,8 +73,8 @@ def check_classes(classes: int | None, features_only: bool = False) -> None:
 
 def new_description(spec: Spec, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> Description:
     """The description of a network without weights, tested as its paper does: CIFAR's images are not cropped."""
-    crop_fraction = 1.0 if spec.stem == "cifar" else Preparation.crop_fraction
-    return Description(spec=spec, preparation=Preparation(mean=mean, std=std, crop_fraction=crop_fraction))
+    crop_pct = 1.0 if spec.stem == "cifar" else Preparation.crop_pct
+    return Description(spec=spec, preparation=Preparation(mean=mean, std=std, crop_pct=crop_pct))
 
 
 def build_described(description: Description, image_size: int | None = None) -> ResNetModel:
@@ -133,10 +133,10 @@ def features(x, spec):
             x = transition(x, spec, width, f"stage{i}")
         for j in range(1, depth + 1):
             blocks += 1
-            drop_rate = spec.stochastic_depth * blocks / sum(spec.depths)
+            drop_rate = spec.drop_path_rate * blocks / sum(spec.depths)
             x = block(x, spec, width, 2 if j == halving else 1, f"stage{i}_block{j}", i, j, drop_rate)
         stages[f"stage{i}"] = x
-    if spec.order == "pre":
+    if spec.preactivation:
         x = activate(norm(x, spec, "last_bn"), spec, f"last_{spec.activation}")
     if spec.last_width:
         x = activate(conv(x, spec, 1, spec.last_width, 1, "last_conv"), spec, f"last_{spec.activation}")
@@ -162,7 +162,7 @@ def stem(x, spec):
     }[spec.stem]
     for i, (kernel, width, stride) in enumerate(convs, 1):
         number = str(i) if len(convs) > 1 else ""
-        normalized = spec.order == "post" or i < len(convs)
+        normalized = not spec.preactivation or i < len(convs)
         x = conv(x, spec, kernel, width, stride, f"stem_conv{number}", normalized)
         if normalized:
             x = activate(norm(x, spec, f"stem_bn{number}"), spec, f"stem_{spec.activation}{number}")
@@ -174,7 +174,7 @@ def stem_pool(x, spec):
     if spec.padding == "same":
         return layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
     first, second = (axis for axis in (1, 2, 3) if axis != channel_axis())
-    zeros = spec.order == "post" or spec.pool_border == "zero"
+    zeros = not spec.preactivation or spec.pool_border == "zero"
     x = pad(x, {first: (1, 1), second: (1, 1)}, "stem_pool_pad", "constant" if zeros else "symmetric")
     return layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
 

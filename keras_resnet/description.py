@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from keras_resnet.renamed import PREPROCESSING_FIELDS, SPEC_FIELDS, upgrade
 from keras_resnet.specs import Spec
 
 DESCRIPTION_FILE = "assets.extra/description.json"  # in a SavedModel
@@ -27,7 +28,7 @@ class Preparation:
     Attributes:
         mean, std: per channel, RGB, in the units of images in [0, 255].
         image_size: height and width in pixels of the crop; None if unknown.
-        crop_fraction: the shorter side is resized to image_size / crop_fraction before the crop.
+        crop_pct: the shorter side is resized to image_size / crop_pct before the crop.
         interpolation: of that resizing.
         channels: of the images; None if unknown.
     """
@@ -35,7 +36,7 @@ class Preparation:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     image_size: int | None = None
-    crop_fraction: float = 0.875
+    crop_pct: float = 0.875
     interpolation: Interpolation = "bilinear"
     channels: int | None = None
 
@@ -138,8 +139,8 @@ class Description:
         """
         try:
             return cls(
-                spec=Spec(**_fields(Spec, values["spec"])),
-                preparation=Preparation(**_fields(Preparation, values["preparation"])),
+                spec=Spec(**_fields(Spec, values["spec"], SPEC_FIELDS)),
+                preparation=Preparation(**_fields(Preparation, values["preparation"], PREPROCESSING_FIELDS)),
                 source=str(values.get("source", "")),
                 labels=tuple(map(str, values.get("labels", ()))),
                 arguments=dict(values.get("arguments", {})),
@@ -148,9 +149,10 @@ class Description:
             raise ValueError(f"the description of its network cannot be read ({error})") from None
 
 
-def _fields(kind, values):
+def _fields(kind, values, renamed):
     if not isinstance(values, dict):
         raise TypeError(f"expected the fields of a {kind.__name__}")
+    values = upgrade(values, renamed)
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
@@ -175,6 +177,6 @@ def _shown(labels, first):
     return f"{before}{names}{after} ({len(labels)})"
 
 
-def same_network(one: Spec, other: Spec, fields: tuple[str, ...]) -> str:
+def first_different_field(one: Spec, other: Spec, fields: tuple[str, ...]) -> str:
     """The first of `fields` in which two networks differ, "" where they are the same."""
     return next((name for name in fields if getattr(one, name) != getattr(other, name)), "")

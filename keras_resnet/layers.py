@@ -77,7 +77,7 @@ class BatchNormalization(layers.BatchNormalization):
         if _keeps_statistics.get():
             return ops.cast(outputs, self.compute_dtype)
         # The kernel returns the sample variance, Keras averages the population variance. Whatever of this is
-        # known while tracing costs no operation: a deep net's graph is mostly bookkeeping.
+        # known while tracing costs no operation: a deep network's graph is mostly bookkeeping.
         pixels = inputs.shape.num_elements()
         known = bool(pixels)
         count = pixels // channels if known else tf.cast(tf.size(inputs, out_type=tf.int64) // channels, variance.dtype)
@@ -164,8 +164,8 @@ class Pad(layers.Layer):
         return super().get_config() | {"padding": self.padding, "mode": self.mode}
 
 
-@keras.saving.register_keras_serializable("keras_resnet")
-class Gate(layers.Layer):
+@keras.saving.register_keras_serializable("keras_resnet", name="Gate")  # as in the .keras files of version 0.1
+class HighwayGate(layers.Layer):
     """[T, F, x], each (N, H, W, C) -> T F + (1 - T) x (Srivastava et al. 2015, equation 3)."""
 
     def compute_output_shape(self, input_shape):

@@ -6,6 +6,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_resnet.renamed import OPTIMIZER_ARGUMENTS, upgrade
+
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class SGD(keras.optimizers.SGD):
@@ -24,14 +26,14 @@ class SGD(keras.optimizers.SGD):
         learning_rate: number or schedule.
         momentum: m.
         weight_decay: added times w to the gradient.
-        decay_of: "kernels", variables of rank 2 and more; "all", also biases, scales and shifts.
-        clip_norm: greatest norm of the gradient of all variables, after the replicas' are summed.
-        rate_factors: for each variable, in the order of `build`, what its learning rate is multiplied with.
+        weight_decay_on: "kernels", variables of rank 2 and more; "all", also biases, scales and shifts.
+        global_clipnorm: greatest norm of the gradient of all variables, after the replicas' are summed.
+        learning_rate_factors: for each variable, in the order of `build`, what its learning rate is multiplied with.
         **kwargs: as for `keras.optimizers.SGD`.
 
     Attributes:
         gradient_norm: () of all variables together in the last step, before it is clipped.
-        rate_factor: (), what all learning rates are multiplied with; 1 at first.
+        learning_rate_factor: (), what all learning rates are multiplied with; 1 at first.
     """
 
     def __init__(
@@ -39,18 +41,18 @@ class SGD(keras.optimizers.SGD):
         learning_rate=0.1,
         momentum=0.9,
         weight_decay=0.0,
-        decay_of="kernels",
-        clip_norm=None,
-        rate_factors=None,
+        weight_decay_on="kernels",
+        global_clipnorm=None,
+        learning_rate_factors=None,
         name="sgd",
         **kwargs,
     ):
         if keras.backend.backend() != "tensorflow":
             raise ValueError(f"keras_resnet.SGD needs Keras's TensorFlow backend, this is {keras.backend.backend()}")
         super().__init__(learning_rate=learning_rate, momentum=float(momentum), name=name, **kwargs)
-        # Not `self.weight_decay`, which Keras applies in its own way.
-        self.l2, self.decay_of, self.clip_norm = weight_decay, decay_of, clip_norm
-        self.rate_factors = list(rate_factors) if rate_factors else None
+        # Neither `self.weight_decay` nor `self.global_clipnorm`, which Keras applies in its own way.
+        self.l2, self.weight_decay_on, self.max_gradient_norm = weight_decay, weight_decay_on, global_clipnorm
+        self.learning_rate_factors = list(learning_rate_factors) if learning_rate_factors else None
 
     def build(self, variables):
         """Adds what is told of a step, and what a rollback changes, to Keras's variables."""
@@ -60,7 +62,7 @@ class SGD(keras.optimizers.SGD):
             if not self.built:
                 with keras.name_scope(self.name, caller=self):
                     self.gradient_norm = self._number("gradient_norm", "zeros")
-                    self.rate_factor = self._number("rate_factor", "ones")
+                    self.learning_rate_factor = self._number("rate_factor", "ones")  # its name in checkpoints
             super().build(variables)
 
     def _number(self, name, initializer):
@@ -68,31 +70,33 @@ class SGD(keras.optimizers.SGD):
 
     def rate_at(self, step: int) -> float:
         """The learning rate after `step` steps."""
-        return float(ops.convert_to_numpy(self._learning_rate(step))) * float(ops.convert_to_numpy(self.rate_factor))
+        factor = float(ops.convert_to_numpy(self.learning_rate_factor))
+        return float(ops.convert_to_numpy(self._learning_rate(step))) * factor
 
     def _get_current_learning_rate(self):
         rate = super()._get_current_learning_rate()
-        return rate * ops.cast(self.rate_factor, rate.dtype) if self.built else rate
+        return rate * ops.cast(self.learning_rate_factor, rate.dtype) if self.built else rate
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         # Where Keras sums over the replicas; its own global_clipnorm comes before that, and clips each replica's part.
         gradients, variables = zip(*super()._all_reduce_sum_gradients(grads_and_vars), strict=True)
         norm = tf.linalg.global_norm(gradients)
         self.gradient_norm.assign(norm)
-        if self.clip_norm is not None:
-            gradients = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)[0]
+        if self.max_gradient_norm is not None:
+            gradients = tf.clip_by_global_norm(gradients, self.max_gradient_norm, use_norm=norm)[0]
         return list(zip(gradients, variables, strict=True))
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable from its gradient, already summed over the replicas."""
-        if self.rate_factors:
-            learning_rate = learning_rate * self.rate_factors[self._get_variable_index(variable)]
-        if self.l2 and (self.decay_of == "all" or len(variable.shape) > 1):
+        if self.learning_rate_factors:
+            learning_rate = learning_rate * self.learning_rate_factors[self._get_variable_index(variable)]
+        if self.l2 and (self.weight_decay_on == "all" or len(variable.shape) > 1):
             gradient = gradient + ops.cast(self.l2, variable.dtype) * ops.convert_to_tensor(variable)
         if not self.momentum:
             super().update_step(gradient, variable, learning_rate)
             return
-        # Keras's rule as TensorFlow's one kernel, not as seven operations: the graph of a deep net is mostly updates.
+        # Keras's rule as TensorFlow's one kernel, not as seven operations: the graph of a deep network is mostly
+        # updates.
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
             accum=self.momentums[self._get_variable_index(variable)].value.handle,
@@ -103,16 +107,14 @@ class SGD(keras.optimizers.SGD):
         )
 
     def get_config(self):
-        own = {name: getattr(self, name) for name in ("decay_of", "clip_norm", "rate_factors")}
-        return super().get_config() | own | {"weight_decay": self.l2}
+        own = {"weight_decay": self.l2, "global_clipnorm": self.max_gradient_norm}
+        own |= {name: getattr(self, name) for name in ("weight_decay_on", "learning_rate_factors")}
+        return super().get_config() | own
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Reads version 0.1's configuration too, which called the weight decay l2."""
-        config = dict(config)
-        if "l2" in config:
-            config["weight_decay"] = config.pop("l2")
-        return super().from_config(config, custom_objects)
+        """Reads version 0.1's configuration too, whose arguments had other names."""
+        return super().from_config(_upgraded(config), custom_objects)
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -120,29 +122,30 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """step -> learning rate: linear warm-up, then by `kind`.
 
     Args:
-        kind: "step", times 0.1 at each of `drops`; "cosine", to 0 at `steps`; "constant".
+        kind: "step", times 0.1 at each of `milestones`; "cosine", to 0 at `steps`; "constant".
         base: the highest rate.
         steps: optimizer steps in all.
         warmup_steps: steps before the rate is `base`.
-        drops: fractions of `steps`.
-        warmup_rate: a constant rate during the warm-up, in place of one that grows.
+        milestones: fractions of `steps`.
+        warmup_learning_rate: a constant rate during the warm-up, in place of one that grows.
     """
 
-    def __init__(self, kind, base, steps, warmup_steps=0, drops=(), warmup_rate=None):
+    def __init__(self, kind, base, steps, warmup_steps=0, milestones=(), warmup_learning_rate=None):
         self.kind, self.base, self.steps = kind, base, steps
-        self.warmup_steps, self.drops, self.warmup_rate = warmup_steps, tuple(drops), warmup_rate
+        self.warmup_steps, self.milestones = warmup_steps, tuple(milestones)
+        self.warmup_learning_rate = warmup_learning_rate
 
     def __call__(self, step):
         step = ops.cast(step, keras.config.floatx())
         rate = self.base * ops.ones_like(step)
         if self.kind == "step":
-            for drop in self.drops:
-                rate = ops.where(step >= round(drop * self.steps), rate * 0.1, rate)
+            for milestone in self.milestones:
+                rate = ops.where(step >= round(milestone * self.steps), rate * 0.1, rate)
         elif self.kind == "cosine":
             done = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
             rate = rate * (1 + ops.cos(math.pi * ops.clip(done, 0, 1))) / 2
         if self.warmup_steps:
-            first = self.warmup_rate or self.base * (step + 1) / self.warmup_steps
+            first = self.warmup_learning_rate or self.base * (step + 1) / self.warmup_steps
             rate = ops.where(step < self.warmup_steps, first, rate)
         return rate
 
@@ -152,6 +155,20 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             "base": self.base,
             "steps": self.steps,
             "warmup_steps": self.warmup_steps,
-            "drops": self.drops,
-            "warmup_rate": self.warmup_rate,
+            "milestones": self.milestones,
+            "warmup_learning_rate": self.warmup_learning_rate,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        """Reads version 0.1's configuration too, whose arguments had other names."""
+        return cls(**upgrade(config, OPTIMIZER_ARGUMENTS))
+
+
+def _upgraded(config):
+    """An optimizer's configuration with today's names of arguments."""
+    if "clip_norm" in config or "l2" in config:  # of 0.1, where Keras's own entries of these names are not ours
+        config = {name: value for name, value in config.items() if name not in ("weight_decay", "global_clipnorm")} | (
+            {"weight_decay": config["weight_decay"]} if "l2" not in config else {}
+        )
+    return upgrade(config, OPTIMIZER_ARGUMENTS)

@@ -4,16 +4,17 @@ import typing
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+from keras_resnet.renamed import SPEC_FIELDS
+
 Shortcut = Literal["A", "B", "C"]
 Version = Literal["1", "1.5", "2"]
-ZeroChannels = Literal["end", "both"]
+ZeroPaddingPosition = Literal["end", "both"]
 Normalization = Literal["batch", "none"]
 Activation = Literal["relu", "sigmoid"]
 Padding = Literal["symmetric", "same"]
 FirstProjection = Literal["changed", "always"]
 FirstShortcut = Literal["activated", "raw"]
 Initialization = Literal["he", "xavier", "small", "large"]
-LastGamma = Literal["one", "zero"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,24 +31,24 @@ class Spec:
     depths: tuple[int, ...]  # blocks per stage
     widths: tuple[int, ...]  # filters of the 3x3 convolutions, per stage
     # What He et al. 2015 and 2016 compare
-    merge: Literal["add", "plain", "gate"] = "add"  # y = F + W_s x; y = F; y = T F + (1 - T) W_s x (Highway)
+    skip: Literal["add", "none", "gate"] = "add"  # y = F + W_s x; y = F; y = T F + (1 - T) W_s x (Highway)
     shortcut: Shortcut = "B"  # A: zero channels; B: projection where the shape changes; C: everywhere
-    zero_channels: ZeroChannels = "end"  # where option A puts them: fb.resnet.torch; half on each side
-    order: Literal["post", "pre"] = "post"  # normalization and ReLU after (2015) or before (2016) a convolution
-    stride_on: Literal["1x1", "3x3"] = "1x1"  # of a bottleneck: the paper; fb.resnet.torch ("version 1.5")
+    zero_padding_position: ZeroPaddingPosition = "end"  # of option A: fb.resnet.torch; half on each side
+    preactivation: bool = False  # normalization and ReLU before a convolution (2016), not after it (2015)
+    stride_in: Literal["1x1", "3x3"] = "1x1"  # of a bottleneck: the paper; fb.resnet.torch ("version 1.5")
     normalization: Normalization = "batch"
     activation: Activation = "relu"
     initialization: Initialization = "he"  # small, large: half, twice He's deviation
     # What later recipes change (Goyal et al. 2017, section 5.1; Huang et al. 2016)
-    last_gamma: LastGamma = "one"  # first scale of a block's last normalization; zero: F = 0 at first
-    stochastic_depth: float = 0.0  # how often the last block leaves F out in training; grows linearly from 0
+    zero_init_last_gamma: bool = False  # a block's last normalization begins with scale 0: F = 0 at first
+    drop_path_rate: float = 0.0  # of the last block in training (stochastic depth); grows linearly from 0
     # What published weights need
     groups: int = 1  # of a bottleneck's 3x3 (ResNeXt: 32)
-    group_width: int = 64  # filters per group where `widths` says 64 (ResNeXt: 4; Wide ResNet: 128)
-    projection: Literal["conv", "pool_conv"] = "conv"  # pool_conv: averages before a 1x1 of stride 1 (ResNet-D)
-    squeeze: int | None = None  # squeeze-and-excitation with channels / squeeze in between (SENet: 16)
+    width_per_group: int = 64  # filters per group where `widths` says 64 (ResNeXt: 4; Wide ResNet: 128)
+    avg_down: bool = False  # strided projections average, then apply a 1x1 of stride 1 (ResNet-D)
+    se_reduction: int | None = None  # squeeze-and-excitation with channels / se_reduction features (SENet: 16)
     stride_at: Literal["first", "last"] = "first"  # block of a stage that halves the size (keras.applications V2: last)
-    biases: Literal["none", "unnormalized"] = "none"  # of convolutions that no normalization follows
+    conv_bias: Literal["none", "unnormalized"] = "none"  # of convolutions that no normalization follows
     padding: Padding = "symmetric"  # at stride 2; same: one pixel less left and above (tf-models-official)
     first_projection: FirstProjection = "changed"  # always: in every stage's first block (tf-models-official)
     first_shortcut: FirstShortcut = (
@@ -69,14 +70,17 @@ class Spec:
         if len(self.depths) != len(self.widths) or not self.depths or min(self.depths + self.widths) < 1:
             given = f"depths={self.depths} widths={self.widths}"
             raise ValueError(f"{self.name}: depths and widths must be one per stage, each 1 or more, got {given}")
-        if self.last_gamma == "zero" and (self.order, self.normalization, self.merge) != ("post", "batch", "add"):
-            raise ValueError(f"{self.name}: last_gamma zero needs a normalization right before an addition")
-        if not 0 <= self.stochastic_depth < 1 or (self.stochastic_depth and self.merge != "add"):
+        ends_normalized = not self.preactivation and self.normalization == "batch" and self.skip == "add"
+        if self.zero_init_last_gamma and not ends_normalized:
+            raise ValueError(f"{self.name}: zero_init_last_gamma needs a normalization right before an addition")
+        if not 0 <= self.drop_path_rate < 1 or (self.drop_path_rate and self.skip != "add"):
             raise ValueError(
-                f"{self.name}: stochastic_depth must be in [0, 1) and needs shortcuts, got {self.stochastic_depth}"
+                f"{self.name}: drop_path_rate must be in [0, 1) and needs shortcuts, got {self.drop_path_rate}"
             )
-        if self.block != "bottleneck" and (self.groups, self.group_width) != (1, 64):
-            raise ValueError(f"{self.name}: groups and group_width are for bottleneck blocks, got block={self.block!r}")
+        if self.block != "bottleneck" and (self.groups, self.width_per_group) != (1, 64):
+            raise ValueError(
+                f"{self.name}: groups and width_per_group are for bottleneck blocks, got block={self.block!r}"
+            )
 
     @property
     def layers(self) -> int:
@@ -97,61 +101,66 @@ class Spec:
     @property
     def version(self) -> Version:
         """ "1", the paper of 2015; "1.5", stride on the 3x3 convolution; "2", pre-activation."""
-        if self.order == "pre":
+        if self.preactivation:
             return "2"
-        return "1.5" if self.stride_on == "3x3" else "1"
+        return "1.5" if self.stride_in == "3x3" else "1"
 
 
 VERSIONS: dict[str, dict] = {
-    "1": {"order": "post", "stride_on": "1x1"},
-    "1.5": {"order": "post", "stride_on": "3x3"},
-    "2": {"order": "pre", "stride_on": "3x3"},
+    "1": {"preactivation": False, "stride_in": "1x1"},
+    "1.5": {"preactivation": False, "stride_in": "3x3"},
+    "2": {"preactivation": True, "stride_in": "3x3"},
 }
 
 
-def variant(spec: Spec, *, version: Version | None = None, **axes) -> Spec:
+def variant(spec: Spec, *, version: Version | None = None, **options) -> Spec:
     """Derives a row from `spec`: `variant(spec, version="1.5", shortcut="C")`.
 
     Args:
         spec: a row of `SPECS`.
         version: "1", "1.5" or "2".
-        **axes: fields of `Spec`; None keeps what the row has.
+        **options: fields of `Spec`; None keeps what the row has.
 
     Raises:
-        ValueError: a value is not allowed, or the net is plain and has no shortcut.
+        ValueError: a value is not allowed, or the network is plain and has no shortcut.
     """
     if version is not None and version not in VERSIONS:
         raise ValueError(f"version must be one of {tuple(VERSIONS)}, got {version!r}")
-    axes = {name: value for name, value in axes.items() if value is not None}
-    if spec.merge == "plain" and "shortcut" in axes:
-        raise ValueError(f"{spec.name} has no shortcuts, got shortcut={axes['shortcut']!r}")
-    return replace(spec, **(VERSIONS[version] if version else {}) | axes)
+    for name in options:
+        if name in SPEC_FIELDS:
+            raise ValueError(f"{name} was renamed in version 0.2: use {SPEC_FIELDS[name].new}")
+    options = {name: value for name, value in options.items() if value is not None}
+    if spec.skip == "none" and "shortcut" in options:
+        raise ValueError(f"{spec.name} has no shortcuts, got shortcut={options['shortcut']!r}")
+    return replace(spec, **(VERSIONS[version] if version else {}) | options)
 
 
 # Fields that change neither a tensor's name nor its shape: weights do not show them, their source has to say.
-UNSEEN: tuple[str, ...] = (
-    *("name", "stride_on", "stride_at", "zero_channels", "padding", "pool_border", "last_gamma", "stochastic_depth"),
-    *("projection", "first_shortcut", "initialization", "activation", "dropout"),
+NOT_IN_WEIGHTS: tuple[str, ...] = (
+    *("name", "stride_in", "stride_at", "zero_padding_position", "padding", "pool_border", "zero_init_last_gamma"),
+    *("drop_path_rate", "avg_down", "first_shortcut", "initialization", "activation", "dropout"),
 )
-SEEN: tuple[str, ...] = tuple(field.name for field in fields(Spec) if field.name not in UNSEEN)
+IN_WEIGHTS: tuple[str, ...] = tuple(field.name for field in fields(Spec) if field.name not in NOT_IN_WEIGHTS)
 
 
-def _imagenet(name, block, *depths, **axes) -> Spec:
-    return Spec(name=name, block=block, depths=depths, widths=(64, 128, 256, 512), **{"stem": "imagenet"} | axes)
+def _imagenet(name, block, *depths, **options) -> Spec:
+    return Spec(name=name, block=block, depths=depths, widths=(64, 128, 256, 512), **{"stem": "imagenet"} | options)
 
 
-def _bottleneck(name, *depths, **axes) -> Spec:
-    return _imagenet(name, "bottleneck", *depths, stride_on="3x3", **axes)
+def _bottleneck(name, *depths, **options) -> Spec:
+    return _imagenet(name, "bottleneck", *depths, stride_in="3x3", **options)
 
 
-def _cifar(name, depth, block="basic", **axes) -> Spec:
+def _cifar(name, depth, block="basic", **options) -> Spec:
     n = (depth - 2) // (9 if block == "bottleneck" else 6)
-    return Spec(name=name, stem="cifar", block=block, depths=(n,) * 3, widths=(16, 32, 64), **{"shortcut": "A"} | axes)
+    return Spec(
+        name=name, stem="cifar", block=block, depths=(n,) * 3, widths=(16, 32, 64), **{"shortcut": "A"} | options
+    )
 
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)  # He et al. 2015, section 4.2; and 1202
-_D = {"stem": "deep", "projection": "pool_conv"}
-_V2_OF_KERAS = {"order": "pre", "stride_at": "last", "biases": "unnormalized", "pool_border": "zero"}
+_D = {"stem": "deep", "avg_down": True}
+_V2_OF_KERAS = {"preactivation": True, "stride_at": "last", "conv_bias": "unnormalized", "pool_border": "zero"}
 
 _ROWS = (
     # He et al. 2015, table 1
@@ -160,35 +169,38 @@ _ROWS = (
     _imagenet("resnet50", "bottleneck", 3, 4, 6, 3),
     _imagenet("resnet101", "bottleneck", 3, 4, 23, 3),
     _imagenet("resnet152", "bottleneck", 3, 8, 36, 3),
-    _imagenet("plain18", "basic", 2, 2, 2, 2, merge="plain"),
-    _imagenet("plain34", "basic", 3, 4, 6, 3, merge="plain"),
+    _imagenet("plain18", "basic", 2, 2, 2, 2, skip="none"),
+    _imagenet("plain34", "basic", 3, 4, 6, 3, skip="none"),
     # He et al. 2015, table 6 and figure 6
     *(_cifar(f"cifar_resnet{depth}", depth) for depth in (*CIFAR_DEPTHS, 1202)),
-    *(_cifar(f"cifar_plain{depth}", depth, merge="plain") for depth in (*CIFAR_DEPTHS, 1202)),
+    *(_cifar(f"cifar_plain{depth}", depth, skip="none") for depth in (*CIFAR_DEPTHS, 1202)),
     # ResNet-32 with bottlenecks, as ResNet-50 is ResNet-34 with them (He et al. 2015, section 4.1)
     _cifar("cifar_bottleneck47", 47, "bottleneck"),
     # He et al. 2016, table 3
-    *(_cifar(f"cifar_preresnet{depth}", depth, "bottleneck", order="pre", shortcut="B") for depth in (164, 1001)),
-    # Srivastava et al. 2015: its gates on the skeleton above, and its own net of 19 layers
-    *(_cifar(f"cifar_highway{depth}", depth, merge="gate") for depth in CIFAR_DEPTHS),
+    *(
+        _cifar(f"cifar_preresnet{depth}", depth, "bottleneck", preactivation=True, shortcut="B")
+        for depth in (164, 1001)
+    ),
+    # Srivastava et al. 2015: its gates on the skeleton above, and its own network of 19 layers
+    *(_cifar(f"cifar_highway{depth}", depth, skip="gate") for depth in CIFAR_DEPTHS),
     Spec(
         name="highway19",
         stem="cifar",
         block="single",
         depths=(4, 5, 5),
         widths=(32, 80, 128),
-        merge="gate",
+        skip="gate",
         normalization="none",
         transition="pool",
         last_width=100,
         dropout=0.2,
     ),
     # Xie et al. 2016 (ResNeXt); Zagoruyko and Komodakis 2016 (Wide ResNet): torchvision's
-    _bottleneck("resnext50_32x4d", 3, 4, 6, 3, groups=32, group_width=4),
-    _bottleneck("resnext101_32x8d", 3, 4, 23, 3, groups=32, group_width=8),
-    _bottleneck("resnext101_64x4d", 3, 4, 23, 3, groups=64, group_width=4),
-    _bottleneck("wide_resnet50_2", 3, 4, 6, 3, group_width=128),
-    _bottleneck("wide_resnet101_2", 3, 4, 23, 3, group_width=128),
+    _bottleneck("resnext50_32x4d", 3, 4, 6, 3, groups=32, width_per_group=4),
+    _bottleneck("resnext101_32x8d", 3, 4, 23, 3, groups=32, width_per_group=8),
+    _bottleneck("resnext101_64x4d", 3, 4, 23, 3, groups=64, width_per_group=4),
+    _bottleneck("wide_resnet50_2", 3, 4, 6, 3, width_per_group=128),
+    _bottleneck("wide_resnet101_2", 3, 4, 23, 3, width_per_group=128),
     # He et al. 2018 (ResNet-C, ResNet-D); Hu et al. 2017 (squeeze-and-excitation): timm's
     _bottleneck("resnet26", 2, 2, 2, 2),
     _bottleneck("resnet50c", 3, 4, 6, 3, stem="deep"),
@@ -201,22 +213,22 @@ _ROWS = (
     _bottleneck("resnet101d", 3, 4, 23, 3, **_D),
     _bottleneck("resnet152d", 3, 8, 36, 3, **_D),
     _bottleneck("resnet200d", 3, 24, 36, 3, **_D),
-    _bottleneck("resnext50d_32x4d", 3, 4, 6, 3, groups=32, group_width=4, **_D),
-    _bottleneck("resnext101_32x4d", 3, 4, 23, 3, groups=32, group_width=4),
-    _bottleneck("resnext101_32x16d", 3, 4, 23, 3, groups=32, group_width=16),
-    _bottleneck("resnext101_32x32d", 3, 4, 23, 3, groups=32, group_width=32),
-    _imagenet("seresnet18", "basic", 2, 2, 2, 2, squeeze=16),
-    _imagenet("seresnet34", "basic", 3, 4, 6, 3, squeeze=16),
-    _bottleneck("seresnet50", 3, 4, 6, 3, squeeze=16),
-    _bottleneck("seresnet101", 3, 4, 23, 3, squeeze=16),
-    _bottleneck("seresnet152", 3, 8, 36, 3, squeeze=16),
-    _bottleneck("seresnet152d", 3, 8, 36, 3, squeeze=16, **_D),
-    _bottleneck("seresnext26d_32x4d", 2, 2, 2, 2, groups=32, group_width=4, squeeze=16, **_D),
-    _bottleneck("seresnext50_32x4d", 3, 4, 6, 3, groups=32, group_width=4, squeeze=16),
-    _bottleneck("seresnext101_32x4d", 3, 4, 23, 3, groups=32, group_width=4, squeeze=16),
-    _bottleneck("seresnext101_32x8d", 3, 4, 23, 3, groups=32, group_width=8, squeeze=16),
-    _bottleneck("seresnext101_64x4d", 3, 4, 23, 3, groups=64, group_width=4, squeeze=16),
-    _bottleneck("seresnext101d_32x8d", 3, 4, 23, 3, groups=32, group_width=8, squeeze=16, **_D),
+    _bottleneck("resnext50d_32x4d", 3, 4, 6, 3, groups=32, width_per_group=4, **_D),
+    _bottleneck("resnext101_32x4d", 3, 4, 23, 3, groups=32, width_per_group=4),
+    _bottleneck("resnext101_32x16d", 3, 4, 23, 3, groups=32, width_per_group=16),
+    _bottleneck("resnext101_32x32d", 3, 4, 23, 3, groups=32, width_per_group=32),
+    _imagenet("seresnet18", "basic", 2, 2, 2, 2, se_reduction=16),
+    _imagenet("seresnet34", "basic", 3, 4, 6, 3, se_reduction=16),
+    _bottleneck("seresnet50", 3, 4, 6, 3, se_reduction=16),
+    _bottleneck("seresnet101", 3, 4, 23, 3, se_reduction=16),
+    _bottleneck("seresnet152", 3, 8, 36, 3, se_reduction=16),
+    _bottleneck("seresnet152d", 3, 8, 36, 3, se_reduction=16, **_D),
+    _bottleneck("seresnext26d_32x4d", 2, 2, 2, 2, groups=32, width_per_group=4, se_reduction=16, **_D),
+    _bottleneck("seresnext50_32x4d", 3, 4, 6, 3, groups=32, width_per_group=4, se_reduction=16),
+    _bottleneck("seresnext101_32x4d", 3, 4, 23, 3, groups=32, width_per_group=4, se_reduction=16),
+    _bottleneck("seresnext101_32x8d", 3, 4, 23, 3, groups=32, width_per_group=8, se_reduction=16),
+    _bottleneck("seresnext101_64x4d", 3, 4, 23, 3, groups=64, width_per_group=4, se_reduction=16),
+    _bottleneck("seresnext101d_32x8d", 3, 4, 23, 3, groups=32, width_per_group=8, se_reduction=16, **_D),
     # keras.applications V2
     _bottleneck("keras_resnet50v2", 3, 4, 6, 3, **_V2_OF_KERAS),
     _bottleneck("keras_resnet101v2", 3, 4, 23, 3, **_V2_OF_KERAS),

@@ -40,7 +40,7 @@ class Task(Protocol):
     def train_dataset(self, start_step: int, shard: Any) -> Any:
         """Batches of this worker from `start_step` to the configured steps, as tf.data of known cardinality.
 
-        With `data.service`, (step, batch) in any order.
+        With `data.tf_data_service`, (step, batch) in any order.
         """
 
     def eval_dataset(self, split: str, shard: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What training a network of a thousand layers on TensorFlow needs; see docs/decisions/0006-very-deep-nets.md."""
+"""What training a network of a thousand layers on TensorFlow needs; see docs/decisions/0006-very-deep-networks.md."""
 
 from collections.abc import Callable
 

@@ -82,7 +82,7 @@ def run(*command, cwd=ROOT, env=None, timeout=300, signals=(), fresh=False):
     Args:
         command, cwd, env, timeout: as for subprocess.run.
         signals: as for the `ForkServer`.
-        fresh: start Python anew, without TensorFlow.
+        fresh: start Python again, without TensorFlow.
     """
     environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"} | {"PYTHONPATH": str(ROOT)} | (env or {})
     arguments = list(map(str, command))

@@ -1,7 +1,7 @@
 """Runs command lines in processes of their own that have TensorFlow loaded already: forks of one that imported it.
 
-Importing TensorFlow takes seconds, and the tests start a hundred commands. A fork runs what `python train.py ...` or
-`python -m keras_resnet ...` would: the same file as `__main__`, its own arguments, folder, environment and outputs.
+Importing TensorFlow takes seconds, and the tests start a hundred commands. A fork runs what `keras-resnet train ...` or
+`keras-resnet ...` would: the same file as `__main__`, its own arguments, folder, environment and outputs.
 Keras is not loaded beforehand, since the environment chooses its backend.
 """
 

@@ -108,10 +108,10 @@ def test_weights_from_a_file(tmp_path):
     loaded = PlainNet18(input_shape=(32, 32, 3), classes=3, weights=path)
     for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    new_head = PlainNet18(input_shape=(32, 32, 3), classes=4, weights=path)
-    kernels = [each.get_layer("stage4_block2_conv2").get_weights()[0] for each in (model, new_head)]
+    reset_head = PlainNet18(input_shape=(32, 32, 3), classes=4, weights=path)
+    kernels = [each.get_layer("stage4_block2_conv2").get_weights()[0] for each in (model, reset_head)]
     np.testing.assert_array_equal(*kernels)
-    with pytest.raises(ValueError, match=r"has weights of plain18 \(merge='plain'\), not of resnet18"):
+    with pytest.raises(ValueError, match=r"has weights of plain18 \(skip='none'\), not of resnet18"):
         ResNet18(weights=path)
 
 

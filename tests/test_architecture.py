@@ -11,14 +11,15 @@ PACKAGE = ROOT / "keras_resnet"
 # part -> parts of this package that it may import. A part is a module or a folder of the package.
 ALLOWED = {
     "errors": set(),
+    "renamed": set(),
     "files": set(),
     "processor": set(),
-    "specs": set(),
-    "description": {"specs"},
+    "specs": {"renamed"},
+    "description": {"renamed", "specs"},
     "yaml_files": {"errors", "files"},
-    "config": {"description", "errors", "specs", "yaml_files"},
+    "config": {"description", "errors", "files", "renamed", "specs", "yaml_files"},
     "layers": set(),
-    "optimizers": set(),
+    "optimizers": {"renamed"},
     "blocks": {"layers"},
     "preprocessing": {"blocks", "description"},
     "very_deep": set(),
@@ -29,14 +30,14 @@ ALLOWED = {
     "catalog": {"specs", "weights"},
     "features": {"blocks", "builder"},
     "applications": {"builder", "description", "errors", "model", "preprocessing", "specs", "weights"},
-    "analysis/taps": set(),
-    "analysis/complexity": {"analysis/taps"},
+    "analysis/intermediate_outputs": set(),
+    "analysis/complexity": {"analysis/intermediate_outputs"},
     "analysis/complexity_of_rows": {"analysis/complexity", "builder", "specs"},
     "analysis": {
         "analysis/complexity",
         "analysis/complexity_of_rows",
-        "analysis/published",
-        "analysis/taps",
+        "analysis/paper_results",
+        "analysis/intermediate_outputs",
         "builder",
         "config",
         "data",
@@ -49,9 +50,19 @@ ALLOWED = {
         "weights",
     },
     "task": {"config", "description"},
-    "analysis/published": {"config", "specs"},
+    "analysis/paper_results": {"config", "specs"},
     "data": {"config", "description", "errors"},
-    "runs": {"analysis/published", "config", "description", "errors", "files", "processor", "specs", "weights"},
+    "runs": {
+        "analysis/paper_results",
+        "config",
+        "description",
+        "errors",
+        "files",
+        "processor",
+        "renamed",
+        "specs",
+        "weights",
+    },
     "training": {
         "analysis/complexity",
         "config",
@@ -71,11 +82,12 @@ ALLOWED = {
     "classification": {"builder", "config", "data", "description", "errors", "specs", "weights"},
     "commands": {"*"},
     "__main__": {"*"},
-    "__init__": set(),
+    "__init__": {"renamed"},
 }
 # Parts that know of no TensorFlow: instant configuration errors, and networks on every Keras backend.
 WITHOUT_TENSORFLOW = {
     "errors",
+    "renamed",
     "processor",
     "specs",
     "description",
@@ -91,7 +103,7 @@ WITHOUT_TENSORFLOW = {
     "catalog",
     "features",
     "analysis/complexity",
-    "analysis/published",
+    "analysis/paper_results",
 }
 STANDARD_LIBRARY = {
     "keras_resnet",
@@ -101,10 +113,11 @@ STANDARD_LIBRARY = {
     "json",
     "re",
     "textwrap",
+    "types",
     "typing",
     "unicodedata",
 }
-STANDARD_LIBRARY_ONLY = {"description", "errors", "specs"}
+STANDARD_LIBRARY_ONLY = {"description", "errors", "renamed", "specs"}
 
 
 def part_of(module: str) -> str:

@@ -61,7 +61,7 @@ for name, spec in SPECS.items():
             random = np.random.default_rng(zlib.crc32(v.path.encode()))
             deviation = np.sqrt(2 / np.prod(v.shape[:-1])) if len(v.shape) > 1 else 0.1
             # A thousand additions must not overflow: every residual function adds a little.
-            scale = 0.1 if v.path.endswith("gamma") and spec.merge != "plain" else 1.0
+            scale = 0.1 if v.path.endswith("gamma") and spec.skip != "none" else 1.0
             v.assign(scale * (random.standard_normal(v.shape, "float32") * deviation + (len(v.shape) == 1)))
     logits[name] = keras.ops.convert_to_numpy(model(images, training=False))
     del model

@@ -50,7 +50,7 @@ def test_post_activation_by_hand():
 
 def test_pre_activation_by_hand():
     """y = x + 3 relu(2 relu(x)), without a ReLU at the end: 7 where x is 1, -1 where x is -1."""
-    model = one_block(dataclasses.replace(TINY, order="pre"), 2, 2, 1)
+    model = one_block(dataclasses.replace(TINY, preactivation=True), 2, 2, 1)
     identity_kernel(model.get_layer("b_conv1"), 2)
     identity_kernel(model.get_layer("b_conv2"), 3)
     for value, expected in ((1, 7), (-1, -1)):
@@ -60,20 +60,20 @@ def test_pre_activation_by_hand():
 
 def test_first_pre_activated_block_shares_its_activation():
     """F = 0: y = relu(x), since the first block's shortcut starts behind the activation."""
-    model = one_block(dataclasses.replace(TINY, order="pre"), 2, 2, 1, first=True)
+    model = one_block(dataclasses.replace(TINY, preactivation=True), 2, 2, 1, first=True)
     np.testing.assert_allclose(model.predict(np.full((1, 4, 4, 2), -1, np.float32), verbose=0), 0)
 
 
 def test_highway_block_by_hand():
     """F = 0, T = sigmoid(-2) everywhere: y = (1 - T) relu(x), so that a block begins by carrying x."""
-    model = one_block(dataclasses.replace(TINY, merge="gate"), 2, 2, 1)
+    model = one_block(dataclasses.replace(TINY, skip="gate"), 2, 2, 1)
     y = model.predict(np.full((1, 4, 4, 2), 3, np.float32), verbose=0)
     np.testing.assert_allclose(y, 3 * (1 - 1 / (1 + np.exp(2))), rtol=1e-6)
 
 
 def test_open_gate_is_f_alone():
     """T = 1: y = F(x) = 6 where x is 1."""
-    model = one_block(dataclasses.replace(TINY, merge="gate"), 2, 2, 1)
+    model = one_block(dataclasses.replace(TINY, skip="gate"), 2, 2, 1)
     identity_kernel(model.get_layer("b_conv1"), 2)
     identity_kernel(model.get_layer("b_conv2"), 3)
     model.get_layer("b_gate").bias.assign([100, 100])
@@ -82,7 +82,7 @@ def test_open_gate_is_f_alone():
 
 def test_squeeze_and_excitation_by_hand():
     """Zero kernels: every channel times sigmoid(0) = 1/2; F = 6 where x is 1, so y = 6 / 2 + 1."""
-    spec = dataclasses.replace(TINY, squeeze=2)
+    spec = dataclasses.replace(TINY, se_reduction=2)
     model = one_block(spec, 2, 2, 1)
     identity_kernel(model.get_layer("b_conv1"), 2)
     identity_kernel(model.get_layer("b_conv2"), 3)
@@ -92,7 +92,7 @@ def test_squeeze_and_excitation_by_hand():
 def test_pooled_projection_averages_what_it_halves():
     """ResNet-D: the mean of each 2x2, at an odd size of what there is."""
     inputs = keras.Input((3, 3, 1))
-    spec = dataclasses.replace(TINY, projection="pool_conv", normalization="none")
+    spec = dataclasses.replace(TINY, avg_down=True, normalization="none")
     model = keras.Model(inputs, shortcut(inputs, inputs, 1, 2, spec, "b"))
     model.get_layer("b_proj").kernel.assign(np.ones((1, 1, 1, 1)))
     y = model.predict(np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1), verbose=0)
@@ -102,7 +102,7 @@ def test_pooled_projection_averages_what_it_halves():
 @pytest.mark.parametrize(("placement", "channels"), [("end", [7, 0, 0]), ("both", [0, 7, 0])])
 def test_where_option_a_puts_its_zeros(placement, channels):
     inputs = keras.Input((2, 2, 1))
-    spec = dataclasses.replace(TINY, shortcut="A", zero_channels=placement)
+    spec = dataclasses.replace(TINY, shortcut="A", zero_padding_position=placement)
     model = keras.Model(inputs, shortcut(inputs, inputs, 3, 1, spec, "b"))
     np.testing.assert_array_equal(model.predict(np.full((1, 2, 2, 1), 7.0), verbose=0)[0, 0, 0], channels)
 
@@ -132,7 +132,7 @@ def test_sigmoid_takes_the_place_of_relu():
 
 
 def test_plain_block_is_f_alone():
-    model = one_block(dataclasses.replace(TINY, merge="plain"), 2, 2, 1)
+    model = one_block(dataclasses.replace(TINY, skip="none"), 2, 2, 1)
     identity_kernel(model.get_layer("b_conv1"), 2)
     identity_kernel(model.get_layer("b_conv2"), 3)
     np.testing.assert_allclose(model.predict(np.ones((1, 4, 4, 2), np.float32), verbose=0), 6, rtol=1e-6)

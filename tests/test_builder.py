@@ -37,15 +37,15 @@ def test_cifar_parameters(option, depth, expected):
     if depth != "1202":  # counted once, in complexity_of_rows
         spec = variant(SPECS[f"cifar_resnet{depth}"], shortcut=option)
         assert complexity(build(spec)).parameters == expected
-        if option == "A":  # no parameters in the shortcuts: the plain net has as many
+        if option == "A":  # no parameters in the shortcuts: the plain network has as many
             assert complexity(build(SPECS[f"cifar_plain{depth}"])).parameters == expected
 
 
 @pytest.mark.parametrize(("name", "key", "expected"), rows("imagenet_multiply_adds"))
 def test_imagenet_multiply_adds(name, key, expected):
     changes = {"version": key[1:]} if key.startswith("v") else {"shortcut": key}
-    multiply_adds = complexity(build(variant(SPECS[name], **changes))).multiply_adds
-    assert multiply_adds / 1e9 == pytest.approx(expected, abs=5e-4)
+    macs = complexity(build(variant(SPECS[name], **changes))).macs
+    assert macs / 1e9 == pytest.approx(expected, abs=5e-4)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_published_counts_of_the_whole_family():
     costs = complexity_of_rows.read()
     assert {name: costs[name]["parameters"] for name in PUBLISHED} == PUBLISHED
     for name, expected in MULTIPLY_ADDS.items():
-        assert costs[name]["multiply_adds"] / 1e9 == pytest.approx(expected, abs=5e-4)
+        assert costs[name]["macs"] / 1e9 == pytest.approx(expected, abs=5e-4)
     for option, depth, expected in rows("cifar10_parameters_trainable"):
         if option == "A":
             assert costs[f"cifar_resnet{depth}"]["parameters"] == expected
@@ -174,10 +174,10 @@ def test_preprocessing_of_rgb():
 
 def test_preprocessing_of_other_channels():
     """One channel takes the average of the three values; of four, the first three are RGB."""
-    grey = (255 - np.mean(IMAGENET_MEAN)) / np.mean(IMAGENET_STD)
-    np.testing.assert_allclose(preprocessed(1), [grey], rtol=1e-5)
+    gray = (255 - np.mean(IMAGENET_MEAN)) / np.mean(IMAGENET_STD)
+    np.testing.assert_allclose(preprocessed(1), [gray], rtol=1e-5)
     rgb = (255 - np.array(IMAGENET_MEAN)) / IMAGENET_STD
-    np.testing.assert_allclose(preprocessed(4), [*rgb, grey], rtol=1e-5)
+    np.testing.assert_allclose(preprocessed(4), [*rgb, gray], rtol=1e-5)
 
 
 def test_own_mean_and_deviation():

@@ -20,8 +20,8 @@ images = np.random.RandomState(0).uniform(0, 255, (4, 16, 16, 3)).astype("float3
 errors = {}
 for name, changes in (
     ("cifar_highway20", {"widths": (16, 32)}),
-    ("resnet18", {"widths": (64, 128), "squeeze": 16}),
-    ("resnet50", {"widths": (64, 128), "groups": 32, "group_width": 4}),
+    ("resnet18", {"widths": (64, 128), "se_reduction": 16}),
+    ("resnet50", {"widths": (64, 128), "groups": 32, "width_per_group": 4}),
 ):
     spec, models = variant(SPECS[name], depths=(1, 1), **changes), {}
     for order in ("channels_last", "channels_first"):
@@ -64,11 +64,11 @@ def test_channels_first_networks_run_with_and_without_onednn(tmp_path, cli, oned
 
 def test_channels_last_networks_have_the_convolution_of_keras():
     """So that their files stay as they were; the other's class is told by the file."""
-    net = variant(SPECS["cifar_resnet20"], depths=(1,), widths=(4,))
-    assert type(build(net).get_layer("stem_conv")) is keras.layers.Conv2D
+    network = variant(SPECS["cifar_resnet20"], depths=(1,), widths=(4,))
+    assert type(build(network).get_layer("stem_conv")) is keras.layers.Conv2D
     keras.config.set_image_data_format("channels_first")
     try:
-        model = build(net)
+        model = build(network)
     finally:
         keras.config.set_image_data_format("channels_last")
     assert type(model.get_layer("stem_conv")) is ChannelsFirstConv2D

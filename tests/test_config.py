@@ -33,7 +33,7 @@ def test_schema_file_is_true():
 
 
 def test_round_trip(tmp_path):
-    config = load_config(DEFAULT, ["model.version=2", "train.drops=[0.25]"])
+    config = load_config(DEFAULT, ["model.version=2", "train.milestones=[0.25]"])
     assert load_config(write(tmp_path, config.to_yaml())) == config
 
 
@@ -45,9 +45,14 @@ def test_numbers_as_people_write_them(tmp_path):
 
 
 def test_extends_merges_groups(tmp_path):
-    write(tmp_path, "train: {steps: 5, batch_size: 8}\ndata: {flip: true}\n", "base.yaml")
+    write(tmp_path, "train: {steps: 5, batch_size: 8}\ndata: {horizontal_flip: true}\n", "base.yaml")
     config = load_config(write(tmp_path, "extends: base.yaml\ntrain: {steps: 7}\n"), ["train.seed=3"])
-    assert (config.train.steps, config.train.batch_size, config.train.seed, config.data.flip) == (7, 8, 3, True)
+    assert (config.train.steps, config.train.batch_size, config.train.seed, config.data.horizontal_flip) == (
+        7,
+        8,
+        3,
+        True,
+    )
 
 
 def test_extends_itself(tmp_path):
@@ -57,7 +62,10 @@ def test_extends_itself(tmp_path):
 
 
 def test_digest_changes_with_anything():
-    digests = {load_config(DEFAULT, [change]).digest() for change in ("train.seed=0", "train.seed=1", "data.flip=true")}
+    digests = {
+        load_config(DEFAULT, [change]).digest()
+        for change in ("train.seed=0", "train.seed=1", "data.horizontal_flip=true")
+    }
     assert len(digests) == 3
 
 
@@ -78,8 +86,8 @@ BAD_FILES = {  # text -> what the one line must say
     "train: {steps: true}": "train.steps: expected a whole number >= 1 and <= 1000000000, got true",
     "train: {steps: 5, momentum: 1}": "train.momentum: expected a number >= 0 and < 1, got 1",
     "train: {steps: 5, precision: float16}": 'train.precision: got "float16"; did you mean "float32"',
-    "train: {steps: 5, drops: [0.5, 2]}": "train.drops: expected a list of numbers > 0 and < 1, got 2",
-    "train: {steps: 5, drops: [0.7, 0.5]}": "train.drops: expected growing fractions",
+    "train: {steps: 5, milestones: [0.5, 2]}": "train.milestones: expected a list of numbers > 0 and < 1, got 2",
+    "train: {steps: 5, milestones: [0.7, 0.5]}": "train.milestones: expected growing fractions",
     "train: {steps: 5, epochs: 5}": "train.steps: give one of train.steps and train.epochs, got both",
     "train: {batch_size: 5}": "give one of train.steps and train.epochs, got neither",
     "model: {name: resnet20}": 'model.name: unknown name "resnet20"; did you mean',
@@ -87,7 +95,7 @@ BAD_FILES = {  # text -> what the one line must say
     "model: {version: 3}\ntrain: {steps: 1}": 'model.version: got "3"; expected one of "1", "1.5", "2"',
     "model: resnet50\ntrain: {steps: 1}": 'model: expected a group of keys, got "resnet50"',
     "data: {name: mnist}\ntrain: {steps: 1}": 'data.name: unknown name "mnist"; expected one of "digits"',
-    "data: {flip: yes}\ntrain: {steps: 1}": 'data.flip: expected true or false, got "yes"',
+    "data: {horizontal_flip: yes}\ntrain: {steps: 1}": 'data.horizontal_flip: expected true or false, got "yes"',
     "data: {image_size: 4}\ntrain: {steps: 1}": "data.image_size: expected a whole number >= 8 and <= 2048, got 4",
     "modle: {}\ntrain: {steps: 1}": 'c.yaml:1: modle: unknown key; did you mean "model"',
     "task: detection\ntrain: {steps: 1}": 'task: got "detection"; expected one of "classification"',
@@ -102,7 +110,7 @@ BAD_FILES = {  # text -> what the one line must say
     "extends: nowhere.yaml": "c.yaml:1: extends: no file",
     "extends: [a]": "extends: expected the name of a file",
     "export: {top_k: 0}\ntrain: {steps: 1}": "export.top_k: expected a whole number >= 1, got 0",
-    "eval: {crop_fraction: 1.5}\ntrain: {steps: 1}": "eval.crop_fraction: expected a number > 0 and <= 1, got 1.5",
+    "eval: {crop_pct: 1.5}\ntrain: {steps: 1}": "eval.crop_pct: expected a number > 0 and <= 1, got 1.5",
     "a: " + "x" * 1_000_001: "larger than 1000000 bytes",
     "train: {steps: !!int abc}": 'c.yaml:1: "abc" is not a value of its tag',
     "train: {steps: !!bool maybe}": "is not a value of its tag",

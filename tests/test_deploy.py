@@ -10,6 +10,7 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from keras_resnet.config import load_config
+from keras_resnet.config.recipes import find_recipe
 from keras_resnet.errors import INTERNAL_ERROR, ConfigError, DataError, DiskError, DivergenceError, LostWorkerError
 from keras_resnet.training.cluster import check_cluster, in_slurm
 
@@ -50,7 +51,7 @@ def test_kubernetes_gives_up_where_a_restart_cannot_help(manifest):
 def test_kubernetes_command_is_one(manifest, cli):
     script, *flags = manifest[1]["spec"]["template"]["spec"]["containers"][0]["args"]
     config = next(flag for flag in flags if flag.startswith("--config=")).split("=")[1]
-    load_config(str(ROOT / config))
+    load_config(find_recipe(config))
     process = cli(script, *flags, "--print_config", env={"TF_CONFIG": json.dumps(CLUSTER)}, fresh=True)
     assert process.returncode == 0, process.stderr
     assert "directory: /data" in process.stdout
@@ -71,7 +72,7 @@ def test_slurm_queues_again_what_another_start_helps(tmp_path, code, again):
     assert process.returncode == code
     ran = (tmp_path / "ran").read_text()
     config = re.search(r"--config=(\S+)", ran)[1]
-    load_config(str(ROOT / config))
+    load_config(find_recipe(config))
     assert ran.startswith("--kill-on-bad-exit=1 .venv/bin/python train.py --strategy=multi_worker ")
     assert ran.endswith("--set=train.seed=1\n")
     assert (tmp_path / "requeued").exists() == again

@@ -23,7 +23,7 @@ def model():
     model = keras_resnet.build(
         keras_resnet.SPECS["cifar_resnet20"], classes=3, input_shape=(12, 12, 1), mean=(30.0,), std=(40.0,)
     )
-    preparation = replace(model.description.preparation, crop_fraction=0.75, interpolation="bicubic")
+    preparation = replace(model.description.preparation, crop_pct=0.75, interpolation="bicubic")
     model.description = replace(model.description, preparation=preparation, labels=LABELS, source="a test")
     model.get_layer("stem_bn").frozen_statistics = True
     return model

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_resnet import SPECS, build, complexity
 from keras_resnet.analysis import complexity_of_rows
-from keras_resnet.analysis.published import published
+from keras_resnet.analysis.paper_results import published
 from keras_resnet.config import load_config, resolve
 from keras_resnet.data.batches import training_batches
 from keras_resnet.optimizers import Schedule
@@ -46,7 +46,12 @@ def head(name):
 def rate(name, step, *assignments):
     train = recipe(name, *assignments).train
     schedule = Schedule(
-        train.schedule, train.peak_rate, train.total_steps, train.warmup_steps, train.drops, train.warmup_rate
+        train.schedule,
+        train.peak_rate,
+        train.total_steps,
+        train.warmup_steps,
+        train.milestones,
+        train.warmup_learning_rate,
     )
     return pytest.approx(float(schedule(step)), rel=1e-5)
 
@@ -79,10 +84,10 @@ def eagerly():
 def small(name, pictures):
     """The recipe on these pictures, for two steps, with all that decides what is computed as it is."""
     warmup = min(1, load_config(str(CONFIGS[name])).train.warmup_steps)
-    data = [f"data.name=folder:{pictures}", "data.image_size=32", "data.scales=[40, 60]"]
+    data = [f"data.name=folder:{pictures}", "data.image_size=32", "data.resize_range=[40, 60]"]
     data += ["data.validation_fraction=0.25"]
     train = ["train.steps=2", "train.epochs=null", "train.batch_size=4", f"train.warmup_steps={warmup}"]
-    train += ["train.learning_rate_per=null", "train.jit_compile=false"]
+    train += ["train.base_batch_size=null", "train.jit_compile=false"]
     rest = ["eval.batch_size=4", "export.top_k=2"]
     return load_config(str(CONFIGS[name]), [*data, *train, *rest])
 
@@ -92,7 +97,7 @@ def small(name, pictures):
     "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in CONFIGS]
 )
 def test_recipe_trains(name, pictures, eagerly, policy, strategies):
-    if load_config(str(CONFIGS[name])).data.randaugment_layers:
+    if load_config(str(CONFIGS[name])).data.randaugment_num_ops:
         pytest.importorskip("official", reason="RandAugment needs tf-models-official")
     task = load_task(small(name, pictures))
     train, strategy = task.config.train, strategies[1]
@@ -121,7 +126,7 @@ def test_head_is_a_document(name):
     text = "\n".join(lines)
     default = name == "digits/resnet20.yaml"  # train.py's own
     flag = "--strategy=mirrored" if default else f"--config=configs/{name}"
-    assert re.search(rf"^#   python train.py .*{re.escape(flag)}( |$)", text, re.MULTILINE)
+    assert re.search(rf"^#   keras-resnet train .*{re.escape(flag)}( |$)", text, re.MULTILINE)
     assert default or ("Cost" in text and "Published" in text)
 
 
@@ -140,18 +145,18 @@ def test_head_s_cost_follows_from_the_recipe(name):
     steps, madds = re.search(r"Cost.*: ([\d,]+) steps, .* = ([\d.e]+) multiply-adds", text).groups()
     assert int(steps.replace(",", "")) == config.train.total_steps
     images = config.train.total_steps * config.train.batch_size
-    assert float(madds) == pytest.approx(3 * multiply_adds(config.model.spec) * images, rel=5e-3)
+    assert float(madds) == pytest.approx(3 * macs(config.model.spec) * images, rel=5e-3)
 
 
-def multiply_adds(spec):
-    spec = replace(spec, stochastic_depth=0.0, last_gamma="one")  # which cost nothing
+def macs(spec):
+    spec = replace(spec, drop_path_rate=0.0, zero_init_last_gamma=False)  # which cost nothing
     row = SPECS[spec.name]
-    return complexity_of_rows.read()[spec.name]["multiply_adds"] if spec == row else built_multiply_adds(spec)
+    return complexity_of_rows.read()[spec.name]["macs"] if spec == row else built_multiply_adds(spec)
 
 
 @functools.cache
 def built_multiply_adds(spec):
-    return complexity(build(spec)).multiply_adds
+    return complexity(build(spec)).macs
 
 
 @pytest.mark.parametrize("name", [name for name in [*PAPER, *CIFAR] if published(recipe(name))])
@@ -176,7 +181,12 @@ def test_cifar_recipe_is_the_paper_s(name):
     config = recipe(name)
     train, data = config.train, config.data
     assert (train.total_steps, train.batch_size, train.momentum, train.weight_decay) == (64_000, 128, 0.9, 1e-4)
-    assert (data.pad_crop, data.flip, data.validation_fraction, train.decay_of) == (4, True, 0.1, "all")
+    assert (data.random_crop_padding, data.horizontal_flip, data.validation_fraction, train.weight_decay_on) == (
+        4,
+        True,
+        0.1,
+        "all",
+    )
     assert train.eval_every == 3_200
     assert [rate(name, step) for step in (400, 31_999, 32_000, 47_999)] == [0.1, 0.1, 0.01, 0.01]
     assert [rate(name, step) for step in (48_000, 63_999)] == [1e-3, 1e-3]
@@ -198,8 +208,13 @@ def test_imagenet_recipe_is_the_paper_s(name):
     config = recipe(name)
     train, data = config.train, config.data
     assert (train.total_steps, train.batch_size, train.momentum, train.weight_decay) == (600_000, 256, 0.9, 1e-4)
-    assert (data.crop, data.scales, data.image_size, data.flip) == ("scale_jitter", (256, 480), 224, True)
-    assert (data.color, train.decay_of, config.eval.crop_fraction) == ("alexnet", "all", 224 / 256)
+    assert (data.crop, data.resize_range, data.image_size, data.horizontal_flip) == (
+        "scale_jitter",
+        (256, 480),
+        224,
+        True,
+    )
+    assert (data.color, train.weight_decay_on, config.eval.crop_pct) == ("alexnet", "all", 224 / 256)
     assert [rate(name, step) for step in (0, 149_999, 150_000, 299_999, 300_000)] == [0.1, 0.1, 0.01, 0.01, 1e-3]
 
 
@@ -230,6 +245,10 @@ def test_long_recipe_is_the_short_one_regularized():
     short, long = recipe("imagenet/resnet50_90epochs.yaml"), recipe("imagenet/resnet50_long.yaml")
     assert long.train.total_steps == round(600 * 1_281_167 / 1024)
     assert long.train.warmup_steps == round(5 * 1_281_167 / 1024)
-    assert round(224 / long.eval.crop_fraction) == 232
-    assert (long.train.label_smoothing, long.data.crop, long.model.last_gamma) == (0.1, "random_resized", "zero")
-    assert replace(long.model.spec, stochastic_depth=0.0) == short.model.spec
+    assert round(224 / long.eval.crop_pct) == 232
+    assert (long.train.label_smoothing, long.data.crop, long.model.zero_init_last_gamma) == (
+        0.1,
+        "random_resized",
+        True,
+    )
+    assert replace(long.model.spec, drop_path_rate=0.0) == short.model.spec

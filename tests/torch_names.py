@@ -10,7 +10,7 @@ WHOLE |= {
     f"conv1.{i}": name
     for i, name in {0: "stem_conv1", 1: "stem_bn1", 3: "stem_conv2", 4: "stem_bn2", 6: "stem_conv3"}.items()
 }
-WHOLE |= {"stem.conv": "stem_conv", "norm": "last_bn", "head.fc": "logits"}  # timm's pre-activated nets
+WHOLE |= {"stem.conv": "stem_conv", "norm": "last_bn", "head.fc": "logits"}  # timm's pre-activated networks
 PARTS = {"downsample.0": "proj", "downsample.1": "proj_bn", "downsample.2": "proj_bn", "downsample.conv": "proj"}
 PARTS |= {"se.fc1": "se_reduce", "se.fc2": "se_expand"}
 PRE_ACTIVATED = {"norm1": "preact_bn", "norm2": "bn1", "norm3": "bn2"}

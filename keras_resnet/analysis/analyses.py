@@ -1,21 +1,24 @@
-"""The analyses by name. Each is a module with `jobs(study)`, what has to be there, and `page(study)`, what it shows."""
+"""The analyses by name. Each module has `jobs(experiment)`, the work it needs, and `page(experiment)`, its report."""
 
 import importlib
 from collections.abc import Iterable
 from typing import Protocol
 
-from keras_resnet.analysis.page import Page
-from keras_resnet.analysis.study import Job, Study
+from keras_resnet.analysis.experiment import Experiment, Job
+from keras_resnet.analysis.report_page import ReportPage
 
 # In the order of the report; module below keras_resnet.analysis, and what the command's help says of it.
 ANALYSES = {
     "complexity": ("costs_of_networks", "Tables 1 and 6: layers, parameters, multiply-adds, beside the paper's."),
-    "degradation": ("degradation", "Figures 1, 4, 6: deeper plain nets train worse, deeper residual nets do not."),
+    "degradation": (
+        "degradation",
+        "Figures 1, 4, 6: deeper plain networks train worse, deeper residual networks do not.",
+    ),
     "gradients": ("gradients", "Vanishing and exploding signals: depth, initialization, normalization, shortcuts."),
     "batchnorm": ("batchnorm", "Batch normalization: statistics, drift, 1, 5 and 30 times the rate."),
     "responses": ("responses_by_depth", "Figure 7: how strongly layers respond."),
     "shortcuts": ("shortcuts", "Table 3: options A, B and C."),
-    "highway": ("highway", "Highway, residual and plain nets; what the gates do."),
+    "highway": ("highway", "Highway, residual and plain networks; what the gates do."),
     "bottleneck": ("bottleneck", "Basic and bottleneck blocks at equal cost; 1202 layers."),
 }
 
@@ -23,10 +26,10 @@ ANALYSES = {
 class Analysis(Protocol):
     """What each of those modules has."""
 
-    def jobs(self, study: Study) -> Iterable[Job]:
+    def jobs(self, experiment: Experiment) -> Iterable[Job]:
         """Runs and measurements that the page needs."""
 
-    def page(self, study: Study) -> Page:
+    def page(self, experiment: Experiment) -> ReportPage:
         """The findings, once all jobs are done."""
 
 

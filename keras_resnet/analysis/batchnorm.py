@@ -1,4 +1,4 @@
-"""Batch normalization (Ioffe and Szegedy 2015), on which the paper's nets rest: statistics, drift, higher rates."""
+"""Batch normalization (Ioffe and Szegedy 2015), on which the paper's networks rest: statistics, drift, higher rates."""
 
 import itertools
 import math
@@ -6,23 +6,23 @@ import math
 import numpy as np
 
 from keras_resnet.analysis.checks import Check
-from keras_resnet.analysis.page import Page, Picture, Row, Table
-from keras_resnet.analysis.probed_runs import images_and_labels, probe_run, short
-from keras_resnet.analysis.study import Job, Measurement, Study, Training
+from keras_resnet.analysis.experiment import Experiment, Job, Measurement, Training
+from keras_resnet.analysis.instrumented_runs import images_and_labels, probe_run, short
+from keras_resnet.analysis.report_page import Plot, ReportPage, Row, Table
 
 NETWORK = "cifar_resnet20"
 LAYER = "stage3_block3_conv1"  # the last 3x3 layer whose response goes into a non-linearity
 NORMALIZATIONS, FACTORS = ("none", "batch"), (1, 5, 30)
 RATE = 0.01  # times 1
 STEPS, PROBE_EVERY, IMAGES = 300, 30, 256
-SEEDS = 3  # of the study's
+SEEDS = 3  # of the experiment's
 LEARNT = 0.5  # nats of training loss
 EXACT = 1e-3  # that means and variances may be off
 DEAD = 0.1  # that a variance may be below 1 on account of epsilon
 PERCENTILES = (15, 50, 85)
 
 TEXT = """
-Batch normalization gives every channel mean 0 and variance 1 over the batch, before a learnt scale and shift. Ioffe
+Batch normalization gives every channel mean 0 and variance 1 over the batch, before a learned scale and shift. Ioffe
 and Szegedy (2015) say that this keeps the inputs of every layer from drifting while those below learn, and that it
 allows much higher rates: they train Inception at 1, 5 and 30 times the rate, and without it 5 times diverges.
 
@@ -34,12 +34,12 @@ in training mode:
   input's is v should be v / (v + epsilon).
 - percentiles 15, 50 and 85 of each channel of `{layer}`, as it goes into the ReLU. *Drift* is how far the median moves
   from one measurement to the next, over the mean width from percentile 15 to 85; averaged over channels and steps.
-- steps until the training loss, a mean of 10 steps, is below {learnt:g} nats. *Never* is a run that ends or diverges
+- steps until the training loss, a mean of 10 steps, is below {learned:g} nats. *Never* is a run that ends or diverges
   before.
 
-The rates were chosen on seed 100, where 1 times the rate suits the net without normalization; seeds, steps, limits and
-comparisons were fixed before the first run of those reported, but that a variance far below 1, of a dead channel, does
-not count as 1.
+The rates were chosen on seed 100, where 1 times the rate suits the network without normalization; seeds, steps, limits
+and comparisons were fixed before the first run of those reported, but that a variance far below 1, of a dead channel,
+does not count as 1.
 """
 
 
@@ -49,20 +49,20 @@ def measurement(normalization: str, factor: int, seed: int) -> Measurement:
     return Measurement("keras_resnet.analysis.batchnorm:probed", arguments, seconds=18.0)
 
 
-def all_jobs(study: Study) -> dict[tuple[str, int, int], Measurement]:
+def all_jobs(experiment: Experiment) -> dict[tuple[str, int, int], Measurement]:
     """{(normalization, factor on the rate, seed): measurement}."""
-    kinds = itertools.product(NORMALIZATIONS, FACTORS, study.seeds[:SEEDS])
+    kinds = itertools.product(NORMALIZATIONS, FACTORS, experiment.seeds[:SEEDS])
     return {kind: measurement(*kind) for kind in kinds}
 
 
-def jobs(study: Study) -> list[Job]:
+def jobs(experiment: Experiment) -> list[Job]:
     """All of them."""
-    return list(all_jobs(study).values())
+    return list(all_jobs(experiment).values())
 
 
-def probed(study: Study, normalization: str, factor: int, seed: int) -> dict:
+def probed(experiment: Experiment, normalization: str, factor: int, seed: int) -> dict:
     """Trains and measures, as `probe_run` returns it: {"percentiles": (C, 3), "mean", "variance": worst deviation}."""
-    from keras_resnet.analysis.batch_statistics import batch_statistics, response_percentiles
+    from keras_resnet.analysis.batch_norm_statistics import batch_norm_statistics, preactivation_percentiles
     from keras_resnet.task import load_task
 
     # More checkpoints than a run writes, another number for each rate: where --set makes the rates one, runs keep
@@ -70,42 +70,42 @@ def probed(study: Study, normalization: str, factor: int, seed: int) -> dict:
     kept = f"train.keep_checkpoints={STEPS * factor}"
     changes = (f"model.normalization={normalization}", f"train.learning_rate={RATE * factor:g}", kept)
     training = Training(NETWORK, seed, short(STEPS, PROBE_EVERY, *changes))
-    images, _ = images_and_labels(load_task(study.config_of(training)), IMAGES)
+    images, _ = images_and_labels(load_task(experiment.config_of(training)), IMAGES)
 
     def probe(model):
-        found = {"percentiles": response_percentiles(model, images, percentiles=PERCENTILES)[LAYER].tolist()}
+        found = {"percentiles": preactivation_percentiles(model, images, percentiles=PERCENTILES)[LAYER].tolist()}
         if normalization == "batch":
-            rows = batch_statistics(model, images)
+            rows = batch_norm_statistics(model, images)
             found["mean"] = float(np.nanmax(np.abs(rows["mean"])))
             found["variance"] = float(np.nanmax(np.abs(rows["variance"] - rows["expected_variance"])))
             found["least_variance"] = float(np.nanmin(rows["variance"]))
         return found
 
-    return probe_run(study, training, probe)
+    return probe_run(experiment, training, probe)
 
 
-def page(study: Study) -> Page:
+def page(experiment: Experiment) -> ReportPage:
     """The findings."""
-    from keras_resnet.analysis.batchnorm_pictures import convergence_picture, percentiles_picture
+    from keras_resnet.analysis.batchnorm_plots import convergence_picture, percentiles_picture
 
-    runs = {kind: study.answer(job) for kind, job in all_jobs(study).items()}
-    seeds = study.seeds[:SEEDS]
+    runs = {kind: experiment.answer(job) for kind, job in all_jobs(experiment).items()}
+    seeds = experiment.seeds[:SEEDS]
     text = TEXT.format(
         rates=", ".join(f"{RATE * factor:g}" for factor in FACTORS),
         steps=STEPS,
-        config=study.config,
+        config=experiment.config,
         seeds=", ".join(map(str, seeds)),
         every=PROBE_EVERY,
         images=IMAGES,
         layer=LAYER,
-        learnt=LEARNT,
+        learned=LEARNT,
     )
     pictures = [
-        Picture("convergence", CONVERGENCE, convergence_picture(runs, seeds)),
-        Picture("percentiles", DRIFT.format(layer=LAYER, seed=seeds[0]), percentiles_picture(runs, seeds[0])),
+        Plot("convergence", CONVERGENCE, convergence_picture(runs, seeds)),
+        Plot("percentiles", DRIFT.format(layer=LAYER, seed=seeds[0]), percentiles_picture(runs, seeds[0])),
     ]
     tables = [Table("", "The runs", rows(runs))]
-    return Page("batchnorm", TITLE, text, tables, pictures, checks(runs, seeds), seeds)
+    return ReportPage("batchnorm", TITLE, text, tables, pictures, checks(runs, seeds), seeds)
 
 
 TITLE = "Batch normalization (section 3.4)"
@@ -155,7 +155,7 @@ EXACTLY = ("mean", "variance")
 
 
 def checks(runs, seeds) -> list[Check]:
-    """Statements that figures can refute; of those on learning none holds where nothing is learnt."""
+    """Statements that figures can refute; of those on learning none holds where nothing is learned."""
     normed = [found for (normalization, *_), run in runs.items() if normalization == "batch" for found in run["found"]]
     mean, variance = (max(found[name] for found in normed) for name in EXACTLY)
     least = min(found["least_variance"] for found in normed)

@@ -1,4 +1,4 @@
-"""Section 4.1 and 4.2: a bottleneck in place of a basic block at equal cost, and a net of 1202 layers."""
+"""Section 4.1 and 4.2: a bottleneck in place of a basic block at equal cost, and a network of 1202 layers."""
 
 import itertools
 import resource
@@ -9,10 +9,10 @@ import time
 import numpy as np
 
 from keras_resnet.analysis import complexity_of_rows, degradation
-from keras_resnet.analysis.checks import Check, is_no_worse, is_within
-from keras_resnet.analysis.page import Page, Picture, Table
+from keras_resnet.analysis.checks import Check, check_no_worse, check_within
+from keras_resnet.analysis.experiment import Experiment, Job, Measurement, Training
 from keras_resnet.analysis.plots import COLORS, band, label, new_figure
-from keras_resnet.analysis.study import Job, Measurement, Study, Training
+from keras_resnet.analysis.report_page import Plot, ReportPage, Table
 from keras_resnet.specs import SPECS
 
 BASIC, BOTTLENECK = "cifar_resnet32", "cifar_bottleneck47"  # 15 blocks each, as ResNet-34 and 50 have 16
@@ -21,10 +21,15 @@ VERY_DEEP = Training(
     "cifar_resnet1202",
     0,
     (
-        *("train.epochs=null", f"train.steps={VERY_DEEP_STEPS}", "train.warmup_steps=0", "train.warmup_rate=null"),
-        *("train.schedule=constant", "train.learning_rate=0.01"),  # the rate that the paper warms deep nets up with
+        *(
+            "train.epochs=null",
+            f"train.steps={VERY_DEEP_STEPS}",
+            "train.warmup_steps=0",
+            "train.warmup_learning_rate=null",
+        ),
+        *("train.schedule=constant", "train.learning_rate=0.01"),  # the rate that the paper warms deep networks up with
         *("train.log_every=1", f"train.eval_every={VERY_DEEP_STEPS}", f"train.checkpoint_every={VERY_DEEP_STEPS}"),
-        "recovery.explosion=null",  # its loss does, at first; going back would build 1202 layers again
+        "recovery.max_loss_ratio=null",  # its loss does, at first; going back would build 1202 layers again
     ),
 )
 
@@ -37,9 +42,9 @@ TEXT = """
 A bottleneck (1x1, 3x3, 1x1) costs about as much as a basic block (3x3, 3x3) and is a layer deeper. In the paper it
 makes ResNet-50 out of ResNet-34: 22.85 % error in place of 25.03 (A) and 24.52 % (B) on ImageNet.
 
-ResNet-32 and the net of {layers} layers that has a bottleneck in place of each of its 15 blocks, both with option A, on
-{data} with one recipe (`{config}`), {seeds} seeds each. "No worse" allows {margin:g} points, "equal cost" {same:.0%} of
-the multiply-adds.
+ResNet-32 and the network of {layers} layers that has a bottleneck in place of each of its 15 blocks, both with option
+A, on {data} with one recipe (`{config}`), {seeds} seeds each. "No worse" allows {margin:g} points, "equal cost"
+{same:.0%} of the multiply-adds.
 
 How deep can one go? The paper trains 1202 layers to less than 0.1 % training error and 7.93 % test error on CIFAR-10.
 That is more than this page does: ResNet-1202 is trained for {steps} steps at a rate of 0.01, to show that it trains at
@@ -49,26 +54,26 @@ fulfilled the weaker check.
 """
 
 
-def very_deep(study: Study) -> Measurement:
+def very_deep(experiment: Experiment) -> Measurement:
     """A short run of 1202 layers in a process of its own."""
     return Measurement("keras_resnet.analysis.bottleneck:train_very_deep", (), (), True, 180.0)
 
 
-def jobs(study: Study) -> list[Job]:
-    """Both kinds of block, and the very deep net."""
-    runs = [Training(name, seed) for name in (BASIC, BOTTLENECK) for seed in study.seeds]
-    return [*runs, very_deep(study)]
+def jobs(experiment: Experiment) -> list[Job]:
+    """Both kinds of block, and the very deep network."""
+    runs = [Training(name, seed) for name in (BASIC, BOTTLENECK) for seed in experiment.seeds]
+    return [*runs, very_deep(experiment)]
 
 
-def page(study: Study) -> Page:
+def page(experiment: Experiment) -> ReportPage:
     """Errors of both kinds of block, and the short run."""
-    runs = {name: [Training(name, seed) for seed in study.seeds] for name in (BASIC, BOTTLENECK)}
-    deep = study.answer(very_deep(study))
+    runs = {name: [Training(name, seed) for seed in experiment.seeds] for name in (BASIC, BOTTLENECK)}
+    deep = experiment.answer(very_deep(experiment))
     text = TEXT.format(
         layers=SPECS[BOTTLENECK].layers,
-        data=study.data,
-        config=study.config,
-        seeds=len(study.seeds),
+        data=experiment.data,
+        config=experiment.config,
+        seeds=len(experiment.seeds),
         margin=MARGIN,
         same=SAME_COST,
         steps=len(deep["losses"]),
@@ -77,9 +82,9 @@ def page(study: Study) -> Page:
     rows = []
     for name, each in runs.items():
         cost = complexity_of_rows.read()[name]
-        head = {"network": name, "layers": SPECS[name].layers, "multiply-adds (1e6)": cost["multiply_adds"] / 1e6}
-        rows.append(head | {key: value for key, value in degradation.row(study, each).items() if key != "network"})
-    return Page(
+        head = {"network": name, "layers": SPECS[name].layers, "multiply-adds (1e6)": cost["macs"] / 1e6}
+        rows.append(head | {key: value for key, value in degradation.row(experiment, each).items() if key != "network"})
+    return ReportPage(
         name="bottleneck",
         title="Bottlenecks, and 1202 layers (sections 4.1 and 4.2)",
         text=text,
@@ -87,9 +92,9 @@ def page(study: Study) -> Page:
             Table("", "Errors: mean, least and greatest over the seeds; costs on images of 32 pixels", rows),
             Table("very_deep", "ResNet-1202", [_very_deep_row(deep)]),
         ],
-        pictures=[_picture(study, runs, deep["losses"])],
-        checks=_checks(study, runs, deep["losses"]),
-        seeds=study.seeds,
+        plots=[_picture(experiment, runs, deep["losses"])],
+        checks=_checks(experiment, runs, deep["losses"]),
+        seeds=experiment.seeds,
     )
 
 
@@ -105,41 +110,41 @@ def _very_deep_row(deep):
     }
 
 
-def _checks(study, runs, losses):
+def _checks(experiment, runs, losses):
     costs = complexity_of_rows.read()
-    basic, bottleneck = (costs[name]["multiply_adds"] / 1e6 for name in (BASIC, BOTTLENECK))
-    found = [is_within("bottleneck and basic blocks are of equal cost", bottleneck, basic, SAME_COST, " M")]
-    for kind, error in (("training", study.train_error), ("test", study.test_error)):
+    basic, bottleneck = (costs[name]["macs"] / 1e6 for name in (BASIC, BOTTLENECK))
+    found = [check_within("bottleneck and basic blocks are of equal cost", bottleneck, basic, SAME_COST, " M")]
+    for kind, error in (("training", experiment.train_error), ("test", experiment.test_error)):
         claim = f"bottlenecks are no worse than basic blocks ({kind} error)"
         ours, basics = ([error(run) for run in runs[name]] for name in (BOTTLENECK, BASIC))
-        found.append(is_no_worse(claim, ours, basics, MARGIN, study.chance))
+        found.append(check_no_worse(claim, ours, basics, MARGIN, experiment.chance))
     first, last = float(np.mean(losses[:5])), float(np.mean(losses[-5:]))
-    guessing = -float(np.log(1 - study.chance / 100))
+    guessing = -float(np.log(1 - experiment.chance / 100))
     holds = bool(np.isfinite(losses).all()) and last <= FALL * first and last < guessing
     figures = f"training loss {first:.3f} over the first five steps, {last:.3f} over the last five of {len(losses)}"
     figures += f"; guessing has {guessing:.3f}"
     return [*found, Check("ResNet-1202 trains: its loss falls", holds, figures)]
 
 
-def _picture(study, runs, losses):
+def _picture(experiment, runs, losses):
     figure, ((left, right),) = new_figure(2)
     names = {BASIC: ("residual", "basic, 32 layers"), BOTTLENECK: ("bottleneck", "bottleneck, 47 layers")}
     for name, (color, shown) in names.items():
         for figure_name, dash in (("train/error", "--"), ("validation/error", "-")):
-            curves = [study.curve(run, figure_name) for run in runs[name]]
+            curves = [experiment.curve(run, figure_name) for run in runs[name]]
             kind = "training" if dash == "--" else "held-out"
             style = {"color": COLORS[color], "linestyle": dash, "label": f"{shown}, {kind}"}
             band(left, curves[0][0], [values for _, values in curves], **style)
-    label(left, "step", "error (%)", f"equal cost, {study.data}", ylim=(0, None))
+    label(left, "step", "error (%)", f"equal cost, {experiment.data}", ylim=(0, None))
     right.plot(range(1, len(losses) + 1), losses, color=COLORS["residual"])
     label(right, "step", "training loss (cross entropy)", "ResNet-1202", None, ylim=(0, None))
     caption = (
         "Errors over the steps with both kinds of block, medians and ranges of the seeds; the loss of 1202 layers."
     )
-    return Picture("curves", caption, figure)
+    return Plot("curves", caption, figure)
 
 
-def train_very_deep(study: Study) -> dict:
+def train_very_deep(experiment: Experiment) -> dict:
     """Trains ResNet-1202 for a few steps through `fit`.
 
     Returns:
@@ -150,7 +155,7 @@ def train_very_deep(study: Study) -> dict:
     from keras_resnet.analysis.worker import train
     from keras_resnet.runs.metrics import read_metrics
 
-    path, times = study.folder(VERY_DEEP).metrics, [time.monotonic()]
+    path, times = experiment.folder(VERY_DEEP).metrics, [time.monotonic()]
     there = len(read_metrics(path))  # of a process that was stopped
     ended = threading.Event()
 
@@ -161,14 +166,14 @@ def train_very_deep(study: Study) -> dict:
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        train(study, VERY_DEEP)
+        train(experiment, VERY_DEEP)
     finally:
         ended.set()
         thread.join()
     gaps = sorted(after - before for before, after in itertools.pairwise(times[1:]))
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return {
-        "losses": study.curve(VERY_DEEP, "train/loss")[1],
+        "losses": experiment.curve(VERY_DEEP, "train/loss")[1],
         "first_step_seconds": times[1] - times[0] if len(times) > 1 else None,
         "step_seconds": gaps[len(gaps) // 2] if gaps else None,
         "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,

@@ -1,7 +1,7 @@
 """Statements that figures can refute.
 
-Nets that learnt nothing are in no order, whatever their figures: every comparison also asks that the better side errs
-on less than half of what guessing does. A learning rate of 0 therefore fulfils none of them.
+Networks that learned nothing are in no order, whatever their figures: every comparison also asks that the better side
+errs on less than half of what guessing does. A learning rate of 0 therefore fulfils none of them.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Check:
     figures: str
 
 
-def is_lower(claim: str, low: Sequence[float], high: Sequence[float], chance: float) -> Check:
+def check_lower(claim: str, low: Sequence[float], high: Sequence[float], chance: float) -> Check:
     """Holds where `low` is below `high` for every seed: with five seeds, once in 32 times by chance.
 
     Args:
@@ -32,12 +32,12 @@ def is_lower(claim: str, low: Sequence[float], high: Sequence[float], chance: fl
     return Check(claim, holds, f"{_mean(low)} below {_mean(high)} for {pairs} of {len(low)} seeds{_note(low, chance)}")
 
 
-def is_no_worse(
+def check_no_worse(
     claim: str, first: Sequence[float], second: Sequence[float], margin: float, chance: float, both: bool = False
 ) -> Check:
     """Holds where the mean of `first` is at most `margin` percentage points above that of `second`.
 
-    `both`: `second` has to have learnt too, so that its failure to learn is no proof.
+    `both`: `second` has to have learned too, so that its failure to learn is no proof.
     """
     excess = float(np.mean(first) - np.mean(second))
     worse = max(first, second, key=np.mean) if both else first
@@ -60,7 +60,7 @@ def agrees(claim: str, ours: float, published: float, digits: int, unit: str = "
     return Check(claim, holds, f"{ours:.{digits + 2}f}{unit} against {published:.{digits}f}{unit}")
 
 
-def is_within(claim: str, ours: float, published: float, share: float, unit: str = "") -> Check:
+def check_within(claim: str, ours: float, published: float, share: float, unit: str = "") -> Check:
     """Holds where `ours` differs from what was published by at most a share of it."""
     off = ours / published - 1
     text = f"{ours:.4g}{unit} against {published:g}{unit}: {off:+.1%}, allowed {share:.0%}"
@@ -72,7 +72,7 @@ def _learnt(errors, chance):
 
 
 def _note(errors, chance):
-    return "" if _learnt(errors, chance) else "; nothing was learnt that could be compared"
+    return "" if _learnt(errors, chance) else "; nothing was learned that could be compared"
 
 
 def _mean(errors):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from keras_resnet.analysis.taps import require_flat
+from keras_resnet.analysis.intermediate_outputs import require_flat
 
 
 @dataclass(frozen=True)
@@ -14,14 +14,18 @@ class Complexity:
     """Cost of one image through a model.
 
     Attributes:
-        multiply_adds: of convolutions and dense layers (the papers' "FLOPs").
+        macs: multiply-accumulate operations of convolutions and dense layers (the papers' "FLOPs").
         parameters: kernels, biases, scales and shifts, frozen ones included.
         activations: numbers that convolutions, dense layers and max pooling put out.
     """
 
-    multiply_adds: int
+    macs: int
     parameters: int
     activations: int
+
+    def __getattr__(self, name):
+        hint = "; it was renamed in version 0.2: use macs" if name == "multiply_adds" else ""
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
 
 def complexity(model: keras.Model) -> Complexity:
@@ -34,17 +38,17 @@ def complexity(model: keras.Model) -> Complexity:
         ValueError: a layer's output size is unknown, or it is a model itself; the message names the layer.
     """
     require_flat(model)
-    multiply_adds = activations = 0
+    macs = activations = 0
     for layer in model.layers:
         if isinstance(layer, (layers.Conv2D, layers.Dense)):
             outputs = _outputs(layer)
-            multiply_adds += outputs * (math.prod(layer.kernel.shape[:-1]) + layer.use_bias)
+            macs += outputs * (math.prod(layer.kernel.shape[:-1]) + layer.use_bias)
             activations += outputs
         elif isinstance(layer, layers.MaxPooling2D) and max(layer.pool_size) > 1:
             activations += _outputs(layer)
-    learnt = [v for v in model.weights if not v.path.endswith(("moving_mean", "moving_variance"))]  # or frozen now
-    parameters = sum(math.prod(variable.shape) for variable in learnt)
-    return Complexity(multiply_adds, parameters, activations)
+    learned = [v for v in model.weights if not v.path.endswith(("moving_mean", "moving_variance"))]  # or frozen now
+    parameters = sum(math.prod(variable.shape) for variable in learned)
+    return Complexity(macs, parameters, activations)
 
 
 def _outputs(layer):

@@ -1,6 +1,6 @@
 """What every row of `SPECS` costs, kept in complexity_of_rows.json so that `list` need not build forty networks.
 
-python -m keras_resnet.analysis.complexity_of_rows     writes the file anew; a test holds it against the models
+python -m keras_resnet.analysis.complexity_of_rows     writes the file again; a test holds it against the models
 """
 
 import json
@@ -10,7 +10,7 @@ FILE = pathlib.Path(__file__).with_suffix(".json")
 
 
 def read() -> dict[str, dict[str, int]]:
-    """{row: {"multiply_adds", "parameters", "activations"}} at the row's own image size and classes."""
+    """{row: {"macs", "parameters", "activations"}} at the row's own image size and classes."""
     return json.loads(FILE.read_text())
 
 

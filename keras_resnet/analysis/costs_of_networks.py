@@ -1,12 +1,12 @@
 """Tables 1 and 6: what every network costs, and the error that depth brings, beside the paper's figures."""
 
 from keras_resnet.analysis import complexity_of_rows, degradation
-from keras_resnet.analysis.checks import Check, agrees, is_within
+from keras_resnet.analysis.checks import Check, agrees, check_within
 from keras_resnet.analysis.complexity import complexity
-from keras_resnet.analysis.page import Page, Picture, Table
+from keras_resnet.analysis.experiment import Experiment
+from keras_resnet.analysis.paper_results import PUBLISHED
 from keras_resnet.analysis.plots import COLORS, MARKERS, label, legend_above, new_figure, spread
-from keras_resnet.analysis.published import PUBLISHED
-from keras_resnet.analysis.study import Study
+from keras_resnet.analysis.report_page import Plot, ReportPage, Table
 from keras_resnet.specs import CIFAR_DEPTHS, SPECS
 
 # He et al. 2015, table 1 (1e9 multiply-adds, "FLOPs") and section 3.3
@@ -35,34 +35,35 @@ VGG = (16, 19)
 TEXT = """
 What does one image cost? Layers are counted as the papers do (convolutions of F and the classifier), multiply-adds are
 those of convolutions and dense layers (the papers' "FLOPs"), activations the numbers that these and max pooling put
-out. Ours are read off the Keras models' graphs: those of the package's nets lie in it, and its tests count them anew.
-Nothing is trained for this page.
+out. Ours are read off the Keras models' graphs: those of the package's networks lie in it, and its tests count them
+again. Nothing is trained for this page.
 
 A figure agrees where it differs by less than the last digit that is given: the papers round some and cut others.
 ResNet-18 and 34 are compared with option A, as in the paper's table 2. VGG-16 and VGG-19 are `keras.applications`';
 the paper's 15.3 and 19.6 billion leave out some of what is counted here, so that they are compared within 2 %. So is
-the pre-activation net of 1001 layers, whose 10.2 million (He et al. 2016) do not follow from that paper's description.
+the pre-activation network of 1001 layers, whose 10.2 million (He et al. 2016) do not follow from that paper's
+description.
 """
 
 
-def jobs(study: Study) -> list:
+def jobs(experiment: Experiment) -> list:
     """None: the models need only be built."""
     return []
 
 
-def page(study: Study) -> Page:
+def page(experiment: Experiment) -> ReportPage:
     """Counts, and the published errors over depth."""
     costs = complexity_of_rows.read()
     rows = [_row(name, SPECS[name].layers, SPECS[name].image_size, cost) for name, cost in costs.items()]
     for layers in VGG:
         costs[f"vgg{layers}"] = count_vgg(layers)
         rows.append(_row(f"vgg{layers}", layers, 224, costs[f"vgg{layers}"]))
-    return Page(
+    return ReportPage(
         name="complexity",
         title="What the networks cost (tables 1 and 6)",
         text=TEXT,
         tables=[Table("", "Every row of `keras_resnet.SPECS`, at the size of images that its paper trains on", rows)],
-        pictures=[_cost_picture(costs), _error_picture(study)],
+        plots=[_cost_picture(costs), _error_picture(experiment)],
         checks=_checks(costs),
     )
 
@@ -73,7 +74,7 @@ def count_vgg(layers: int) -> dict[str, int]:
 
     model = {16: keras.applications.VGG16, 19: keras.applications.VGG19}[layers](weights=None)
     cost = complexity(model)
-    return {"multiply_adds": cost.multiply_adds, "parameters": cost.parameters, "activations": cost.activations}
+    return {"macs": cost.macs, "parameters": cost.parameters, "activations": cost.activations}
 
 
 def _row(name, layers, side, cost):
@@ -84,7 +85,7 @@ def _row(name, layers, side, cost):
         "image (px)": side,
         "parameters (1e6)": cost["parameters"] / 1e6,
         "the paper's (1e6)": parameters,
-        "multiply-adds (1e9)": round(cost["multiply_adds"] / 1e9, 4),
+        "multiply-adds (1e9)": round(cost["macs"] / 1e9, 4),
         "the paper's (1e9)": PAPER_MULTIPLY_ADDS.get(name),
         "activations (1e6)": cost["activations"] / 1e6,
     }
@@ -95,13 +96,13 @@ def _checks(costs):
     for name, (millions, digits) in PAPER_PARAMETERS.items():
         ours, claim = costs[name]["parameters"] / 1e6, f"{name} has the paper's parameters"
         if name == "cifar_preresnet1001":
-            checks.append(is_within(f"{claim}, within 2 %", ours, millions, 0.02, " M"))
+            checks.append(check_within(f"{claim}, within 2 %", ours, millions, 0.02, " M"))
         else:
             checks.append(agrees(claim, ours, millions, digits, " M"))
     for name, billions in PAPER_MULTIPLY_ADDS.items():
         ours, claim = _paper_s(costs, name), f"{name} has the paper's multiply-adds"
         if name.startswith("vgg"):
-            checks.append(is_within(f"{claim}, within 2 %", ours, billions, 0.02, " G"))
+            checks.append(check_within(f"{claim}, within 2 %", ours, billions, 0.02, " G"))
         else:
             checks.append(agrees(claim, ours, billions, 1, " G"))
     deep, vgg = _paper_s(costs, "resnet152"), [_paper_s(costs, f"vgg{layers}") for layers in VGG]
@@ -112,9 +113,9 @@ def _checks(costs):
 
 
 def _paper_s(costs, name):
-    """1e9 multiply-adds of the net that the paper has under this name: ResNet-18 and 34 with option A."""
+    """1e9 multiply-adds of the network that the paper has under this name: ResNet-18 and 34 with option A."""
     plain = {"resnet18": "plain18", "resnet34": "plain34"}  # option A adds nothing that is counted
-    return costs[plain.get(name, name)]["multiply_adds"] / 1e9
+    return costs[plain.get(name, name)]["macs"] / 1e9
 
 
 def _cost_picture(costs):
@@ -126,7 +127,7 @@ def _cost_picture(costs):
     }
     layers = {"vgg16": 16, "vgg19": 19} | {name: spec.layers for name, spec in SPECS.items()}
     for color, (names, shown) in families.items():
-        for axes, key, unit in ((parameters, "parameters", 1e6), (adds, "multiply_adds", 1e9)):
+        for axes, key, unit in ((parameters, "parameters", 1e6), (adds, "macs", 1e9)):
             style = {"color": COLORS[color], "marker": MARKERS[color]}
             axes.plot(
                 [layers[name] for name in names], [costs[name][key] / unit for name in names], label=shown, **style
@@ -137,11 +138,11 @@ def _cost_picture(costs):
     )
     label(parameters, "layers", "parameters (millions)", legend=None, ylim=(0, None))
     label(adds, "layers", "multiply-adds per image (billions)", ylim=(0, None))
-    caption = "What an image of 224 pixels costs: deeper residual nets, and VGG-16 and 19 for comparison."
-    return Picture("costs", caption, figure)
+    caption = "What an image of 224 pixels costs: deeper residual networks, and VGG-16 and 19 for comparison."
+    return Plot("costs", caption, figure)
 
 
-def _error_picture(study):
+def _error_picture(experiment):
     figure, ((imagenet, cifar),) = new_figure(2)
     for family, published in IMAGENET.items():
         style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, the paper's (ImageNet)"}
@@ -151,12 +152,12 @@ def _error_picture(study):
     cifar.plot(CIFAR_DEPTHS, errors, "k*", markersize=7, zorder=5, label="residual on CIFAR-10, the paper's")
     data = ""
     for family in degradation.FAMILIES:
-        runs = {depth: degradation.trainings(study, family, depth) for depth in study.depths}
-        if all(study.is_done(run) for each in runs.values() for run in each):
-            data = f" (ours: {study.data})"
-            ours = [[study.test_error(run) for run in each] for each in runs.values()]
+        runs = {depth: degradation.trainings(experiment, family, depth) for depth in experiment.depths}
+        if all(experiment.is_done(run) for each in runs.values() for run in each):
+            data = f" (ours: {experiment.data})"
+            ours = [[experiment.test_error(run) for run in each] for each in runs.values()]
             spread(cifar, list(runs), ours, color=COLORS[family], marker=MARKERS[family], label=f"{family}, ours")
-    label(cifar, "layers", "test error (%)", f"CIFAR nets{data}", None, ylim=(0, None))
+    label(cifar, "layers", "test error (%)", f"CIFAR networks{data}", None, ylim=(0, None))
     legend_above(figure, 3)
     caption = "Error against depth, with the paper's values; ours where the runs of `analyze degradation` are there."
-    return Picture("errors", caption, figure)
+    return Plot("errors", caption, figure)

@@ -1,26 +1,26 @@
-"""Figures 1, 4 and 6: what depth does to plain nets, and what shortcuts do about it."""
+"""Figures 1, 4 and 6: what depth does to plain networks, and what shortcuts do about it."""
 
 import statistics
 
 from keras_resnet.analysis import complexity_of_rows
-from keras_resnet.analysis.checks import Check, ends_alike, is_lower, is_no_worse
-from keras_resnet.analysis.page import Page, Picture, Row, Table
+from keras_resnet.analysis.checks import Check, check_lower, check_no_worse, ends_alike
+from keras_resnet.analysis.experiment import Experiment, Training
+from keras_resnet.analysis.paper_results import PUBLISHED
 from keras_resnet.analysis.plots import COLORS, MARKERS, band, label, legend_above, new_figure, shades, spread
-from keras_resnet.analysis.published import PUBLISHED
-from keras_resnet.analysis.study import Study, Training
+from keras_resnet.analysis.report_page import Plot, ReportPage, Row, Table
 
 FAMILIES = ("plain", "residual")
 NAMES = {"plain": "plain", "residual": "resnet", "highway": "highway"}
-ALIKE = 2.0  # points that the shallow pair may differ, and a deeper residual net may be worse
+ALIKE = 2.0  # points that the shallow pair may differ, and a deeper residual network may be worse
 
 TEXT = """
-Does a deeper net learn the training images at least as well, as it could by copying the shallower one and adding
-identities? The paper's plain nets do not: from 20 to 110 layers their **training** error grows, so that this is not
-overfitting but optimization. With shortcuts the same nets do.
+Does a deeper network learn the training images at least as well, as it could by copying the shallower one and adding
+identities? The paper's plain networks do not: from 20 to 110 layers their **training** error grows, so that this is not
+overfitting but optimization. With shortcuts the same networks do.
 
-Plain and residual nets of {depths} layers, option A, {seeds} seeds each, on {data}, all with one recipe
-(`{config}`; a net that a file beside it is named after has that one, for its warm-up). *Training error* is that of the
-varied training images in training mode over the last 5 % of the steps, *test error* that of the last weights on the
+Plain and residual networks of {depths} layers, option A, {seeds} seeds each, on {data}, all with one recipe
+(`{config}`; a network that a file beside it is named after has that one, for its warm-up). *Training error* is that of
+the varied training images in training mode over the last 5 % of the steps, *test error* that of the last weights on the
 test images, *held-out error* that on the validation images, which are evaluated during training. Curves show the median
 over the seeds, bands the least and the greatest.
 
@@ -30,49 +30,49 @@ this was fixed before the first run.
 
 
 def network(family: str, depth: int) -> str:
-    """The row of a family's net."""
+    """The row of a family's network."""
     return f"cifar_{NAMES[family]}{depth}"
 
 
-def trainings(study: Study, family: str, depth: int) -> list[Training]:
-    """The net's runs, one per seed."""
-    return [Training(network(family, depth), seed) for seed in study.seeds]
+def trainings(experiment: Experiment, family: str, depth: int) -> list[Training]:
+    """The network's runs, one per seed."""
+    return [Training(network(family, depth), seed) for seed in experiment.seeds]
 
 
-def jobs(study: Study) -> list[Training]:
-    """Every net with every seed."""
-    return [each for family in FAMILIES for depth in study.depths for each in trainings(study, family, depth)]
+def jobs(experiment: Experiment) -> list[Training]:
+    """Every network with every seed."""
+    return [each for family in FAMILIES for depth in experiment.depths for each in trainings(experiment, family, depth)]
 
 
-def page(study: Study) -> Page:
+def page(experiment: Experiment) -> ReportPage:
     """Errors over steps and depth, and whether they are in the paper's order."""
     text = TEXT.format(
-        depths=", ".join(map(str, study.depths)),
-        seeds=len(study.seeds),
-        data=study.data,
-        config=study.config,
+        depths=", ".join(map(str, experiment.depths)),
+        seeds=len(experiment.seeds),
+        data=experiment.data,
+        config=experiment.config,
         alike=ALIKE,
     )
-    rows = [row(study, trainings(study, family, depth)) for family in FAMILIES for depth in study.depths]
-    return Page(
+    rows = [row(experiment, trainings(experiment, family, depth)) for family in FAMILIES for depth in experiment.depths]
+    return ReportPage(
         name="degradation",
-        title="Degradation: deeper plain nets train worse, deeper residual nets do not (figures 1, 4, 6)",
+        title="Degradation: deeper plain networks train worse, deeper residual networks do not (figures 1, 4, 6)",
         text=text,
         tables=[
             Table("", "Errors: mean, least and greatest over the seeds", rows),
-            Table("seeds", "Every run's", [_run_row(study, run) for run in jobs(study)], listed=False),
+            Table("seeds", "Every run's", [_run_row(experiment, run) for run in jobs(experiment)], listed=False),
         ],
-        pictures=[_curves(study), _over_depth(study)],
-        checks=checks(study),
-        seeds=study.seeds,
+        plots=[_curves(experiment), _over_depth(experiment)],
+        checks=checks(experiment),
+        seeds=experiment.seeds,
     )
 
 
-def row(study: Study, runs: list[Training]) -> Row:
-    """A table's row for the runs of one net with several seeds."""
+def row(experiment: Experiment, runs: list[Training]) -> Row:
+    """A table's row for the runs of one network with several seeds."""
     name = runs[0].network
     changes = " ".join(change.partition(".")[2] for change in runs[0].changes)
-    train, test = [study.train_error(run) for run in runs], [study.test_error(run) for run in runs]
+    train, test = [experiment.train_error(run) for run in runs], [experiment.test_error(run) for run in runs]
     published = PUBLISHED.get((name, "cifar10"), ())
     return {
         "network": f"{name} {changes}".strip(),
@@ -83,80 +83,88 @@ def row(study: Study, runs: list[Training]) -> Row:
         "test error (%)": statistics.mean(test),
         "from ": min(test),
         "to ": max(test),
-        "over all steps (%)": statistics.mean(map(study.mean_train_error, runs)),
+        "over all steps (%)": statistics.mean(map(experiment.mean_train_error, runs)),
         "the paper's, CIFAR-10 (%)": published[0].error if published else None,
         "seeds": len(runs),
-        "rollbacks": sum(study.results(run)["rollbacks"] for run in runs),
+        "rollbacks": sum(experiment.results(run)["rollbacks"] for run in runs),
     }
 
 
-def _run_row(study, run) -> Row:
+def _run_row(experiment, run) -> Row:
     return {
         "network": run.network,
         "seed": run.seed,
-        "training error (%)": study.train_error(run),
-        "test error (%)": study.test_error(run),
-        "over all steps (%)": study.mean_train_error(run),
+        "training error (%)": experiment.train_error(run),
+        "test error (%)": experiment.test_error(run),
+        "over all steps (%)": experiment.mean_train_error(run),
     }
 
 
-def checks(study: Study) -> list[Check]:
-    """The paper's statements on depth; those for which the study has the nets."""
-    train = {(f, d): [study.train_error(t) for t in trainings(study, f, d)] for f in FAMILIES for d in study.depths}
-    test = {(f, d): [study.test_error(t) for t in trainings(study, f, d)] for f in FAMILIES for d in study.depths}
-    shallow, deeper, chance = study.depths[0], study.depths[1:], study.chance
+def checks(experiment: Experiment) -> list[Check]:
+    """The paper's statements on depth; those for which the experiment has the networks."""
+    train = {
+        (f, d): [experiment.train_error(t) for t in trainings(experiment, f, d)]
+        for f in FAMILIES
+        for d in experiment.depths
+    }
+    test = {
+        (f, d): [experiment.test_error(t) for t in trainings(experiment, f, d)]
+        for f in FAMILIES
+        for d in experiment.depths
+    }
+    shallow, deeper, chance = experiment.depths[0], experiment.depths[1:], experiment.chance
     found = []
     for depth in deeper:
         low, high = train["plain", shallow], train["plain", depth]
-        found.append(is_lower(f"plain-{depth} has a higher training error than plain-{shallow}", low, high, chance))
+        found.append(check_lower(f"plain-{depth} has a higher training error than plain-{shallow}", low, high, chance))
     for depth in deeper[-1:]:
         low, high = test["plain", shallow], test["plain", depth]
-        found.append(is_lower(f"plain-{depth} has a higher test error than plain-{shallow}", low, high, chance))
+        found.append(check_lower(f"plain-{depth} has a higher test error than plain-{shallow}", low, high, chance))
     for depth in deeper:
         low, high = train["residual", depth], train["plain", depth]
-        found.append(is_lower(f"ResNet-{depth} has a lower training error than plain-{depth}", low, high, chance))
+        found.append(check_lower(f"ResNet-{depth} has a lower training error than plain-{depth}", low, high, chance))
     pair = test["residual", shallow], test["plain", shallow]
     found.append(ends_alike(f"ResNet-{shallow} and plain-{shallow} end alike (test error)", *pair, ALIKE, chance))
-    faster = [[study.mean_train_error(run) for run in trainings(study, family, shallow)] for family in FAMILIES]
+    faster = [
+        [experiment.mean_train_error(run) for run in trainings(experiment, family, shallow)] for family in FAMILIES
+    ]
     claim = f"ResNet-{shallow} converges faster than plain-{shallow} (training error over all steps)"
-    found.append(is_lower(claim, faster[1], faster[0], chance))
+    found.append(check_lower(claim, faster[1], faster[0], chance))
     for depth in deeper:
         for kind, errors in (("training", train), ("test", test)):
             claim = f"ResNet-{depth} is no worse than ResNet-{shallow} ({kind} error)"
-            found.append(is_no_worse(claim, errors["residual", depth], errors["residual", shallow], ALIKE, chance))
+            found.append(check_no_worse(claim, errors["residual", depth], errors["residual", shallow], ALIKE, chance))
     return found
 
 
-def _curves(study):
+def _curves(experiment):
     figure, cells = new_figure(2, 2, height=2.5, sharex=True, sharey=True)
     figures = (("train/error", "training error (%)"), ("validation/error", "held-out error (%)"))
     for cells_of_row, (name, unit) in zip(cells, figures, strict=True):
         for axes, family in zip(cells_of_row, FAMILIES, strict=True):
-            for depth, color in zip(study.depths, shades(len(study.depths)), strict=True):
-                curves = [study.curve(run, name) for run in trainings(study, family, depth)]
+            for depth, color in zip(experiment.depths, shades(len(experiment.depths)), strict=True):
+                curves = [experiment.curve(run, name) for run in trainings(experiment, family, depth)]
                 band(axes, curves[0][0], [values for _, values in curves], color=color, label=f"{depth} layers")
             title = family if name.startswith("train") else ""
             label(axes, "step", unit, title, None, ylim=(0, 100))
-    legend_above(figure, len(study.depths))
-    caption = (
-        "Errors over the steps: plain nets on the left, residual nets on the right; medians and ranges of the seeds."
-    )
-    return Picture("curves", caption, figure)
+    legend_above(figure, len(experiment.depths))
+    caption = "Errors over the steps: plain networks left, residual networks right; medians and ranges of the seeds."
+    return Plot("curves", caption, figure)
 
 
-def _over_depth(study):
+def _over_depth(experiment):
     figure, ((left, right),) = new_figure(2, sharey=True)
     for family in FAMILIES:
         style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, ours"}
-        runs = [trainings(study, family, depth) for depth in study.depths]
-        spread(left, study.depths, [[study.train_error(run) for run in each] for each in runs], **style)
-        spread(right, study.depths, [[study.test_error(run) for run in each] for each in runs], **style)
-    published = [PUBLISHED[network("residual", depth), "cifar10"][0].error for depth in study.depths]
-    right.plot(study.depths, published, "k*", markersize=6, zorder=5, label="residual, the paper's (CIFAR-10)")
-    if 110 in study.depths:
+        runs = [trainings(experiment, family, depth) for depth in experiment.depths]
+        spread(left, experiment.depths, [[experiment.train_error(run) for run in each] for each in runs], **style)
+        spread(right, experiment.depths, [[experiment.test_error(run) for run in each] for each in runs], **style)
+    published = [PUBLISHED[network("residual", depth), "cifar10"][0].error for depth in experiment.depths]
+    right.plot(experiment.depths, published, "k*", markersize=6, zorder=5, label="residual, the paper's (CIFAR-10)")
+    if 110 in experiment.depths:
         right.plot([110], [60], "k^", markersize=6, fillstyle="none", label="plain-110, the paper's: above this")
-    label(left, "layers", "training error (%)", f"training, {study.data}", None, ylim=(0, 100))
-    label(right, "layers", "test error (%)", f"test, {study.data}", None, ylim=(0, 100))
+    label(left, "layers", "training error (%)", f"training, {experiment.data}", None, ylim=(0, 100))
+    label(right, "layers", "test error (%)", f"test, {experiment.data}", None, ylim=(0, 100))
     legend_above(figure, 2)
     caption = "Error at the end against depth; marks are means, bars reach from the least to the greatest seed."
-    return Picture("depth", caption, figure)
+    return Plot("depth", caption, figure)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from keras_resnet.analysis.taps import channel_axis
+from keras_resnet.analysis.intermediate_outputs import channel_axis
 
 
 def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None) -> np.ndarray:

@@ -1,12 +1,13 @@
-"""Section 4.1: whether plain nets fail by vanishing signals, and what does make signals vanish or explode."""
+"""Section 4.1: whether plain networks fail by vanishing signals, and what does make signals vanish or explode."""
 
 import itertools
 
 import numpy as np
 
 from keras_resnet.analysis.checks import Check
-from keras_resnet.analysis.page import Page, Picture, Row, Table
-from keras_resnet.analysis.signals import (
+from keras_resnet.analysis.experiment import Experiment, Job, Measurement
+from keras_resnet.analysis.report_page import Plot, ReportPage, Row, Table
+from keras_resnet.analysis.signal_propagation import (
     IMAGES,
     INITIALIZATIONS,
     PROBE_EVERY,
@@ -18,13 +19,12 @@ from keras_resnet.analysis.signals import (
     initial,
     trained,
 )
-from keras_resnet.analysis.study import Job, Measurement, Study
 
 FAMILIES, NORMALIZATIONS, ACTIVATIONS = ("plain", "residual"), ("none", "batch"), ("relu", "sigmoid")
-SHALLOW = 8  # layers; the least of the family, in front of the study's depths
-TRAINED_SEEDS = 2  # of the study's, for the short trainings
+SHALLOW = 8  # layers; the least of the family, in front of the experiment's depths
+TRAINED_SEEDS = 2  # of the experiment's, for the short trainings
 STRONG = 3.0  # decades from which a signal counts as vanished or exploded
-HEALTHY = 1.0  # decades that a signal may lose over the whole net
+HEALTHY = 1.0  # decades that a signal may lose over the whole network
 ALIKE = 0.3  # decades that initializations may differ under batch normalization
 
 TEXT = """
@@ -32,67 +32,75 @@ How strong are the signals in every layer, forward and backward? *Activation* is
 layer reads, *gradient* the Euclidean norm of the loss's gradient by its output. Their ratio between the first and the
 last 3x3 layer is given in decades (log10): negative, the signal vanishes on its way; positive, it explodes.
 
-**At initialization**: nets of {depths} layers, seed {seed}, one batch of {images} training images resized to the
+**At initialization**: networks of {depths} layers, seed {seed}, one batch of {images} training images resized to the
 paper's {side} x {side} pixels, in training mode, with and without batch normalization, ReLU and sigmoid, and four
 initializations: He's deviation (variance 2 / fan-out), half of it (small), twice (large), Xavier's.
-**In training**: plain and residual nets of 20 and 56 layers, {steps} steps at a rate of {rate:g}, otherwise by the
+**In training**: plain and residual networks of 20 and 56 layers, {steps} steps at a rate of {rate:g}, otherwise by the
 recipe (`{config}`), seeds {seeds}; measured at 0 and every {every} steps on {probed} training images. The loss is the
 mean over the first or last fifth of the steps.
 
 The paper (section 4.1) trains with batch normalization, verifies "healthy norms" of the gradients and concludes that
 neither forward nor backward signals vanish. It gives no numbers; here a signal vanishes that loses more than a factor
-of 10 over the net. For wide plain nets with batch normalization and ReLU, theory predicts gradients that grow by
-sqrt(pi / (pi - 1)) = 1.21 a layer towards the input (Yang et al. 2019): they explode rather than vanish. What float32
-cannot hold counts as 1e-45 or 1e39. Nets, seeds, steps and limits were fixed before the first run.
+of 10 over the network. For wide plain networks with batch normalization and ReLU, theory predicts gradients that grow
+by sqrt(pi / (pi - 1)) = 1.21 a layer towards the input (Yang et al. 2019): they explode rather than vanish. What
+float32 cannot hold counts as 1e-45 or 1e39. Networks, seeds, steps and limits were fixed before the first run.
 """
 
 FIXED = {"images": IMAGES, "side": SIDE, "steps": STEPS, "rate": RATE, "every": PROBE_EVERY, "probed": PROBED_IMAGES}
 
 
-def depths_of(study: Study) -> tuple[int, ...]:
-    """Layers of the nets that are measured at initialization."""
-    return (SHALLOW, *study.depths)
+def depths_of(experiment: Experiment) -> tuple[int, ...]:
+    """Layers of the networks that are measured at initialization."""
+    return (SHALLOW, *experiment.depths)
 
 
-def initial_jobs(study: Study) -> dict[tuple[str, str, str], Measurement]:
+def initial_jobs(experiment: Experiment) -> dict[tuple[str, str, str], Measurement]:
     """{(family, normalization, activation): measurement}."""
     kinds = itertools.product(FAMILIES, NORMALIZATIONS, ACTIVATIONS)
-    return {kind: initial(*kind, depths_of(study), study.seeds[0]) for kind in kinds}
+    return {kind: initial(*kind, depths_of(experiment), experiment.seeds[0]) for kind in kinds}
 
 
-def trained_jobs(study: Study) -> dict[tuple[str, int, str, int], Measurement]:
+def trained_jobs(experiment: Experiment) -> dict[tuple[str, int, str, int], Measurement]:
     """{(family, depth, normalization, seed): measurement}."""
-    kinds = itertools.product(TRAINED, NORMALIZATIONS, study.seeds[:TRAINED_SEEDS])
-    return {(*net, normalization, seed): trained(*net, normalization, seed) for net, normalization, seed in kinds}
+    kinds = itertools.product(TRAINED, NORMALIZATIONS, experiment.seeds[:TRAINED_SEEDS])
+    return {
+        (*network, normalization, seed): trained(*network, normalization, seed)
+        for network, normalization, seed in kinds
+    }
 
 
-def jobs(study: Study) -> list[Job]:
+def jobs(experiment: Experiment) -> list[Job]:
     """Both kinds of measurement."""
-    return [*initial_jobs(study).values(), *trained_jobs(study).values()]
+    return [*initial_jobs(experiment).values(), *trained_jobs(experiment).values()]
 
 
-def page(study: Study) -> Page:
+def page(experiment: Experiment) -> ReportPage:
     """The findings."""
-    from keras_resnet.analysis.gradients_pictures import heat_map, over_depth, while_training
+    from keras_resnet.analysis.gradients_plots import heat_map, over_depth, while_training
 
-    depths, seeds = depths_of(study), study.seeds[:TRAINED_SEEDS]
-    fresh = {kind: study.answer(job) for kind, job in initial_jobs(study).items()}
-    runs = {kind: study.answer(job) for kind, job in trained_jobs(study).items()}
-    here = {"depths": _series(depths), "seed": study.seeds[0], "seeds": _series(seeds), "config": study.config}
+    depths, seeds = depths_of(experiment), experiment.seeds[:TRAINED_SEEDS]
+    fresh = {kind: experiment.answer(job) for kind, job in initial_jobs(experiment).items()}
+    runs = {kind: experiment.answer(job) for kind, job in trained_jobs(experiment).items()}
+    here = {
+        "depths": _series(depths),
+        "seed": experiment.seeds[0],
+        "seeds": _series(seeds),
+        "config": experiment.config,
+    }
     pictures = [
-        Picture("depth", "Signals over the whole net against its depth, ReLU, at initialization.", over_depth(fresh)),
+        Plot("depth", "Signals over the whole network against its depth, ReLU, at initialization.", over_depth(fresh)),
         *(
-            Picture(f"map-{activation}", MAP.format(activation=NAMES[activation]), heat_map(fresh, activation))
+            Plot(f"map-{activation}", MAP.format(activation=NAMES[activation]), heat_map(fresh, activation))
             for activation in ACTIVATIONS
         ),
-        Picture("training", WHILE.format(seed=seeds[0]), while_training(runs, seeds[0])),
+        Plot("training", WHILE.format(seed=seeds[0]), while_training(runs, seeds[0])),
     ]
     tables = [
         Table("initialization", "Decades of gradient from the last to the first layer", initial_rows(fresh, depths)),
         Table("training", "The short trainings", trained_rows(runs)),
     ]
-    checks = [*initial_checks(fresh, depths), *trained_checks(runs, seeds, study.chance)]
-    return Page(
+    checks = [*initial_checks(fresh, depths), *trained_checks(runs, seeds, experiment.chance)]
+    return ReportPage(
         "gradients",
         "Vanishing and exploding signals (section 4.1)",
         TEXT.format(**here, **FIXED),
@@ -104,12 +112,12 @@ def page(study: Study) -> Page:
 
 
 NAMES = {"relu": "ReLU", "sigmoid": "sigmoid", "none": "no normalization", "batch": "batch normalization"}
-MAP = "Gradients of every layer at initialization, {activation}; rows are nets, their first layer at the left."
+MAP = "Gradients of every layer at initialization, {activation}; rows are networks, their first layer at the left."
 WHILE = "Gradients of every layer in training, seed {seed}; dark lines are later, and what leaves the frame below is 0."
 
 
 def decades(norms: dict[str, list[float]], signal: str = "gradient") -> float:
-    """How a signal changes on its way over the net: gradients from the last layer to the first, activations back."""
+    """Returns how a signal changes over the network: gradients from the last layer to the first, activations back."""
     change = norms[signal][0] - norms[signal][-1]
     return change if signal == "gradient" else -change
 
@@ -155,7 +163,7 @@ def losses(run) -> tuple[float, float]:
 
 
 def initial_checks(fresh, depths) -> list[Check]:
-    """Statements on nets at initialization."""
+    """Statements on networks at initialization."""
 
     def over(kind, name, signal="gradient"):
         return [decades(fresh[kind][name][str(depth)], signal) for depth in depths]
@@ -171,8 +179,8 @@ def initial_checks(fresh, depths) -> list[Check]:
     plain, residual = (over(kind, "he") for kind in normed)
     return [
         Check(
-            "Without normalization, half of He's deviation makes the gradients of plain ReLU nets vanish, the more the "
-            "deeper",
+            "Without normalization, half of He's standard deviation makes the gradients of plain ReLU networks vanish, "
+            "the more the deeper",
             _falls(small) and small[-1] < -STRONG,
             _listed(depths, small),
         ),
@@ -200,7 +208,7 @@ def initial_checks(fresh, depths) -> list[Check]:
             f"least {weakest:+.2f} decades over depths, initializations, plain and residual; allowed {-HEALTHY:+g}",
         ),
         Check(
-            "With it, the gradients of residual nets are nearer to even than those of plain nets of equal depth",
+            "With it, residual networks have more even gradients than plain networks of equal depth",
             bool(np.less(np.abs(residual), np.abs(plain)).all()),
             f"residual {_listed(depths, residual)}; plain {_listed(depths, plain)}",
         ),
@@ -211,7 +219,7 @@ SIGNALS = ("gradient", "activation")
 
 
 def trained_checks(runs, seeds, chance_error: float) -> list[Check]:
-    """Statements on nets in training; none holds where nothing is learnt."""
+    """Statements on networks in training; none holds where nothing is learned."""
     chance = -np.log(1 - chance_error / 100)  # cross entropy of guessing
     ends = {kind: losses(run)[1] for kind, run in runs.items()}
     least = min(decades(found) for seed in seeds for found in runs["plain", 56, "batch", seed]["found"])
@@ -219,13 +227,13 @@ def trained_checks(runs, seeds, chance_error: float) -> list[Check]:
     bare, normed = ([ends["plain", 20, each, seed] for seed in seeds] for each in NORMALIZATIONS)
     return [
         Check(
-            "The deep plain net learns worse than the residual one though its gradients do not vanish",
+            "The deep plain network learns worse than the residual one though its gradients do not vanish",
             least > -HEALTHY and all(b < a and b < chance / 2 for a, b in zip(plain, residual, strict=True)),
             f"loss of plain-56 {_numbers(plain)}, of ResNet-56 {_numbers(residual)}; gradient of plain-56 at least "
             f"{least:+.2f} decades at every measurement",
         ),
         Check(
-            "A plain net of 20 layers learns with batch normalization and does not without, at the same rate",
+            "A plain network of 20 layers learns with batch normalization and does not without, at the same rate",
             all(a > 0.9 * chance and b < chance / 2 for a, b in zip(bare, normed, strict=True)),
             f"loss without {_numbers(bare)}, with {_numbers(normed)}; guessing {chance:.2f}",
         ),

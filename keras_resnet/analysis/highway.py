@@ -1,16 +1,16 @@
-"""Gates beside additions: highway nets at equal depth and at equal parameters, and what their gates do."""
+"""Gates beside additions: highway networks at equal depth and at equal parameters, and what their gates do."""
 
 import numpy as np
 
 from keras_resnet.analysis import complexity_of_rows, degradation
-from keras_resnet.analysis.checks import Check, is_lower, is_no_worse
-from keras_resnet.analysis.page import Page, Picture, Table
+from keras_resnet.analysis.checks import Check, check_lower, check_no_worse
+from keras_resnet.analysis.experiment import Experiment, Job, Measurement, Training
+from keras_resnet.analysis.paper_results import PUBLISHED
 from keras_resnet.analysis.plots import COLORS, MARKERS, label, legend_above, new_figure, shades, spread
-from keras_resnet.analysis.published import PUBLISHED
-from keras_resnet.analysis.study import Job, Measurement, Study, Training
+from keras_resnet.analysis.report_page import Plot, ReportPage, Table
 from keras_resnet.specs import CIFAR_DEPTHS
 
-SEEDS = 3  # of the study's; a gate makes a step half as long again
+SEEDS = 3  # of the experiment's; a gate makes a step half as long again
 IMAGES = 256  # that the gates are looked at with
 MARGIN = 2.0  # points that "no worse" allows
 SAME_PARAMETERS = 0.15
@@ -19,80 +19,82 @@ FAMILIES = ("plain", "residual", "highway")
 PAPER_HIGHWAY = {"Highway-19": (2.3, 7.54), "Highway-32": (1.25, 8.80)}
 
 TEXT = """
-A highway net multiplies the two branches of a block with gates that it learns, T and 1 - T, where a residual net adds
-them. Is that better, at equal depth and at equal parameters? The paper (section 2) remarks that highway nets have shown
-no gain beyond 100 layers, and (table 6) that residual nets reach lower errors with fewer parameters.
+A highway network multiplies the two branches of a block with gates that it learns, T and 1 - T, where a residual
+network adds them. Is that better, at equal depth and at equal parameters? The paper (section 2) remarks that highway
+networks have shown no gain beyond 100 layers, and (table 6) that residual networks reach lower errors with fewer
+parameters.
 
-Plain, residual and highway nets of {depths} layers on {data} with one recipe (`{config}`), {seeds} seeds each. The
-highway nets are the residual ones with a 3x3 convolution as gate in every block, biased so that 0.12 of F passes at
+Plain, residual and highway networks of {depths} layers on {data} with one recipe (`{config}`), {seeds} seeds each. The
+highway networks are the residual ones with a 3x3 convolution as gate in every block, biased so that 0.12 of F passes at
 first; they keep the normalization, which Srivastava et al. do not have. Gates are those of the first seed's last
-weights on {images} test images; a gate is *closed* below 0.1. "No worse" allows {margin:g} points; nets are compared at
-equal parameters where there are two within {same:.0%}. All of this was fixed before the first run, but that "no gain"
-asks for a net of 110 layers that learnt: one that learns nothing gains nothing either, as in the first run.
+weights on {images} test images; a gate is *closed* below 0.1. "No worse" allows {margin:g} points; networks are
+compared at equal parameters where there are two within {same:.0%}. All of this was fixed before the first run, but that
+"no gain" asks for a network of 110 layers that learned: one that learns nothing gains nothing either, as in the first
+run.
 """
 
 
-def trainings(study: Study, depth: int) -> list[Training]:
-    """The runs of a highway net."""
-    return degradation.trainings(study, "highway", depth)[:SEEDS]
+def trainings(experiment: Experiment, depth: int) -> list[Training]:
+    """The runs of a highway network."""
+    return degradation.trainings(experiment, "highway", depth)[:SEEDS]
 
 
-def gate_measurements(study: Study) -> dict[int, Measurement]:
+def gate_measurements(experiment: Experiment) -> dict[int, Measurement]:
     """What the gates of each depth's first run do on test images."""
     found = {}
-    for depth in study.depths:
-        first = trainings(study, depth)[0]
+    for depth in experiment.depths:
+        first = trainings(experiment, depth)[0]
         arguments = (("network", first.network), ("seed", first.seed))
         function = "keras_resnet.analysis.highway:measure_gates"
         found[depth] = Measurement(function, arguments, (first,), False, 5 + depth / 5)
     return found
 
 
-def jobs(study: Study) -> list[Job]:
-    """The highway nets, the nets they are compared with, and their gates."""
-    highway = [each for depth in study.depths for each in trainings(study, depth)]
-    others = [run for run in degradation.jobs(study) if run.seed in study.seeds[:SEEDS]]
-    return [*others, *highway, *gate_measurements(study).values()]
+def jobs(experiment: Experiment) -> list[Job]:
+    """The highway networks, the networks they are compared with, and their gates."""
+    highway = [each for depth in experiment.depths for each in trainings(experiment, depth)]
+    others = [run for run in degradation.jobs(experiment) if run.seed in experiment.seeds[:SEEDS]]
+    return [*others, *highway, *gate_measurements(experiment).values()]
 
 
-def measure_gates(study: Study, network: str, seed: int) -> list[dict]:
-    """A row per block of a trained net, see `keras_resnet.analysis.gates`."""
-    from keras_resnet.analysis.gates import gates
+def measure_gates(experiment: Experiment, network: str, seed: int) -> list[dict]:
+    """A row per block of a trained network, see `keras_resnet.analysis.highway_gates`."""
+    from keras_resnet.analysis.highway_gates import highway_gates
     from keras_resnet.analysis.worker import images_of_test, trained_model
     from keras_resnet.task import load_task
 
     training = Training(network, seed)
-    task = load_task(study.config_of(training))
-    found = gates(trained_model(task, study.folder(training)), images_of_test(task, IMAGES))
+    task = load_task(experiment.config_of(training))
+    found = highway_gates(trained_model(task, experiment.folder(training)), images_of_test(task, IMAGES))
     return [dict(zip(found.dtype.names or (), row.tolist(), strict=True)) for row in found]
 
 
-def page(study: Study) -> Page:
+def page(experiment: Experiment) -> ReportPage:
     """Errors against depth and parameters, and the gates."""
-    runs = {(f, d): degradation.trainings(study, f, d)[:SEEDS] for f in FAMILIES for d in study.depths}
-    gates = {depth: study.answer(measurement) for depth, measurement in gate_measurements(study).items()}
+    runs = {(f, d): degradation.trainings(experiment, f, d)[:SEEDS] for f in FAMILIES for d in experiment.depths}
+    gates = {depth: experiment.answer(measurement) for depth, measurement in gate_measurements(experiment).items()}
     text = TEXT.format(
-        depths=", ".join(map(str, study.depths)),
-        data=study.data,
-        config=study.config,
-        seeds=len(study.seeds[:SEEDS]),
+        depths=", ".join(map(str, experiment.depths)),
+        data=experiment.data,
+        config=experiment.config,
+        seeds=len(experiment.seeds[:SEEDS]),
         images=IMAGES,
         margin=MARGIN,
         same=SAME_PARAMETERS,
     )
-    errors = [degradation.row(study, each) for each in runs.values()]
+    errors = [degradation.row(experiment, each) for each in runs.values()]
     blocks = [{"layers": depth} | row for depth, rows in gates.items() for row in rows]
-    return Page(
+    return ReportPage(
         name="highway",
-        title="Highway, residual and plain nets, and what gates do (sections 2 and 4.2)",
+        title="Highway, residual and plain networks, and what gates do (sections 2 and 4.2)",
         text=text,
         tables=[
             Table("", "Errors: mean, least and greatest over the seeds", errors),
             Table("gates", "Gates of every block: mean, percentiles, shares closed and open, deviations", blocks),
         ],
-        pictures=[_errors_picture(study, runs), _gates_picture(gates)],
-        checks=_checks(study, runs),
-        seeds=study.seeds[:SEEDS],
+        plots=[_errors_picture(experiment, runs), _gates_picture(gates)],
+        checks=_checks(experiment, runs),
+        seeds=experiment.seeds[:SEEDS],
     )
 
 
@@ -100,26 +102,26 @@ def _parameters(run):
     return complexity_of_rows.read()[run.network]["parameters"]
 
 
-def _checks(study, runs):
-    train = {key: [study.train_error(run) for run in each] for key, each in runs.items()}
-    test = {key: [study.test_error(run) for run in each] for key, each in runs.items()}
-    chance, found = study.chance, []
-    for depth in study.depths[1:]:
+def _checks(experiment, runs):
+    train = {key: [experiment.train_error(run) for run in each] for key, each in runs.items()}
+    test = {key: [experiment.test_error(run) for run in each] for key, each in runs.items()}
+    chance, found = experiment.chance, []
+    for depth in experiment.depths[1:]:
         claim = f"Highway-{depth} has a lower training error than plain-{depth}"
-        found.append(is_lower(claim, train["highway", depth], train["plain", depth], chance))
-    for depth in study.depths:
+        found.append(check_lower(claim, train["highway", depth], train["plain", depth], chance))
+    for depth in experiment.depths:
         claim = f"ResNet-{depth} is no worse than Highway-{depth} (test error), which has half as many parameters again"
-        found.append(is_no_worse(claim, test["residual", depth], test["highway", depth], MARGIN, chance))
-    for depth, same in _pairs(study.depths, runs):
+        found.append(check_no_worse(claim, test["residual", depth], test["highway", depth], MARGIN, chance))
+    for depth, same in _pairs(experiment.depths, runs):
         claim = f"ResNet-{same} is no worse than Highway-{depth} at equal parameters (test error)"
-        found.append(is_no_worse(claim, test["residual", same], test["highway", depth], MARGIN, chance))
-    if 110 in study.depths[1:]:
-        found.append(_no_gain(test, study.depths, chance))
+        found.append(check_no_worse(claim, test["residual", same], test["highway", depth], MARGIN, chance))
+    if 110 in experiment.depths[1:]:
+        found.append(_no_gain(test, experiment.depths, chance))
     return found
 
 
 def _pairs(depths, runs):
-    """(depth of a highway net, depth of the residual net with about as many parameters)."""
+    """(depth of a highway network, depth of the residual network with about as many parameters)."""
     residual = {depth: _parameters(runs["residual", depth][0]) for depth in depths}
     for depth in depths:
         ours = _parameters(runs["highway", depth][0])
@@ -131,18 +133,22 @@ def _pairs(depths, runs):
 def _no_gain(test, depths, chance) -> Check:
     best = min((depth for depth in depths if depth < 110), key=lambda depth: np.mean(test["highway", depth]))
     claim = f"Highway-110 shows no gain over the best shallower one, Highway-{best} (test error)"
-    return is_no_worse(claim, test["highway", best], test["highway", 110], 0.0, chance, both=True)
+    return check_no_worse(claim, test["highway", best], test["highway", 110], 0.0, chance, both=True)
 
 
-def _errors_picture(study, runs):
+def _errors_picture(experiment, runs):
     figure, ((by_depth, by_parameters),) = new_figure(2)
     for family in FAMILIES:
         style = {"color": COLORS[family], "marker": MARKERS[family], "label": f"{family}, ours"}
-        each = [runs[family, depth] for depth in study.depths]
-        spread(by_depth, study.depths, [[study.train_error(run) for run in net] for net in each], **style)
+        each = [runs[family, depth] for depth in experiment.depths]
+        spread(
+            by_depth, experiment.depths, [[experiment.train_error(run) for run in network] for network in each], **style
+        )
         if family != "plain":
-            millions = [_parameters(net[0]) / 1e6 for net in each]
-            spread(by_parameters, millions, [[study.test_error(run) for run in net] for net in each], **style)
+            millions = [_parameters(network[0]) / 1e6 for network in each]
+            spread(
+                by_parameters, millions, [[experiment.test_error(run) for run in network] for network in each], **style
+            )
     costs = complexity_of_rows.read()
     published = [
         (costs[name]["parameters"] / 1e6, PUBLISHED[name, "cifar10"][0].error)
@@ -151,12 +157,12 @@ def _errors_picture(study, runs):
     by_parameters.plot(*zip(*published, strict=True), "k*", markersize=6, label="residual, the paper's (CIFAR-10)")
     highway = list(zip(*PAPER_HIGHWAY.values(), strict=True))
     by_parameters.plot(*highway, "k^", fillstyle="none", label="highway, Srivastava et al. (CIFAR-10)")
-    label(by_depth, "layers", "training error (%)", f"equal depth, {study.data}", None, ylim=(0, None))
-    title = f"equal parameters, {study.data}"
+    label(by_depth, "layers", "training error (%)", f"equal depth, {experiment.data}", None, ylim=(0, None))
+    title = f"equal parameters, {experiment.data}"
     label(by_parameters, "parameters (millions)", "test error (%)", title, None, ylim=(0, None))
     legend_above(figure, 3)
-    return Picture(
-        "errors", "Highway nets beside residual and plain ones, at equal depth and equal parameters.", figure
+    return Plot(
+        "errors", "Highway networks beside residual and plain ones, at equal depth and equal parameters.", figure
     )
 
 
@@ -180,4 +186,4 @@ def _gates_picture(gates):
     caption = (
         f"Gates from the first to the last block; the band is the 5th to 95th percentile of the {max(gates)} layers'."
     )
-    return Picture("gates", caption, figure)
+    return Plot("gates", caption, figure)

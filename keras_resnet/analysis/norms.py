@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_resnet.analysis.taps import batches, doubles, rms, table, unchanged, weighted_layers
+from keras_resnet.analysis.intermediate_outputs import batches, doubles, rms, table, unchanged, weighted_layers
 
 
 def activation_norms(model: keras.Model, images, *, training: bool = True) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How the pictures of the analyses look: readable at a column's width, also by the colour-blind."""
+"""How the pictures of the analyses look: readable at a column's width, also by the color-blind."""
 
 import io
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def legend_above(figure: Figure, columns: int) -> None:
 
 
 def shades(count: int) -> list:
-    """Colours for an ordered axis such as depth, from light to dark, told apart by lightness alone."""
+    """Colors for an ordered axis such as depth, from light to dark, told apart by lightness alone."""
     scale = matplotlib.colormaps["viridis_r"]
     return [scale(0.08 + 0.92 * i / max(count - 1, 1)) for i in range(count)]
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterable
 from typing import IO, cast
 
-from keras_resnet.analysis.board import Board
-from keras_resnet.analysis.study import Job, Measurement, Study, Training
+from keras_resnet.analysis.experiment import Experiment, Job, Measurement, Training
+from keras_resnet.analysis.progress_display import ProgressDisplay
 from keras_resnet.analysis.worker import to_json
 from keras_resnet.errors import ConfigError, UserError
 from keras_resnet.files import make_folder
@@ -25,11 +25,11 @@ class FailedJob(UserError):
         self.exit_code = exit_code
 
 
-def make(study: Study, jobs: Iterable[Job], processes: int) -> None:
+def make(experiment: Experiment, jobs: Iterable[Job], processes: int) -> None:
     """Makes what is missing: runs first, seed by seed, so that a report is possible before all seeds are done.
 
     Args:
-        study: the recipe and the folder.
+        experiment: the recipe and the folder.
         jobs: runs and measurements; one that is named twice is made once. What measurements read is made before them.
         processes: how many work side by side, each on its share of the cores.
 
@@ -38,19 +38,19 @@ def make(study: Study, jobs: Iterable[Job], processes: int) -> None:
         Stopped: by a signal; every run has saved, and the same call goes on from there.
     """
     wanted = list(dict.fromkeys(_with_needs(jobs)))
-    pending = sorted((job for job in wanted if not study.is_done(job)), key=_order)
+    pending = sorted((job for job in wanted if not experiment.is_done(job)), key=_order)
     if pending:
         try:
-            make_folder(study.workdir)
+            make_folder(experiment.workdir)
         except OSError as error:
-            raise ConfigError(f"--workdir={study.workdir}: cannot be written ({error.strerror})") from None
-    board = Board(study, wanted, pending)
+            raise ConfigError(f"--workdir={experiment.workdir}: cannot be written ({error.strerror})") from None
+    board = ProgressDisplay(experiment, wanted, pending)
     if not pending:
         if wanted:
             board.nothing_to_do()
         return
     with StopRequest() as stop, board:
-        _Crew(study, board, stop, processes).work(pending)
+        _Crew(experiment, board, stop, processes).work(pending)
 
 
 def _with_needs(jobs):
@@ -69,8 +69,8 @@ def _order(job):
 class _Crew:
     """The worker processes, and who does what."""
 
-    def __init__(self, study, board, stop, processes):
-        self.study, self.board, self.stop = study, board, stop
+    def __init__(self, experiment, board, stop, processes):
+        self.experiment, self.board, self.stop = experiment, board, stop
         self.processes = processes
         self.busy: dict[_Worker, Job] = {}
         self.idle: list[_Worker] = []
@@ -109,13 +109,13 @@ class _Crew:
             return False
         if not isinstance(job, Measurement):
             return True
-        return all(map(self.study.is_done, job.trainings)) and not (job.alone and self.busy)
+        return all(map(self.experiment.is_done, job.trainings)) and not (job.alone and self.busy)
 
     def _hire(self, job):
         taken = {worker.number for worker in self.busy}
         number = next(number for number in range(self.processes) if number not in taken)
         share = max(1, (os.cpu_count() or 1) // self.processes)
-        worker = _Worker(self.study, number, share)
+        worker = _Worker(self.experiment, number, share)
         self.selector.register(worker.answers, selectors.EVENT_READ, worker)
         return worker
 
@@ -141,10 +141,10 @@ class _Crew:
 class _Worker:
     """A process of `worker`, in a group of its own: the signals of a terminal reach it by way of this one alone."""
 
-    def __init__(self, study, number, threads):
+    def __init__(self, experiment, number, threads):
         self.number = number
-        self.log = os.path.join(study.workdir, f"worker-{number}.log")
-        command = [sys.executable, "-m", "keras_resnet.analysis.worker", to_json(study), str(threads), self.log]
+        self.log = os.path.join(experiment.workdir, f"worker-{number}.log")
+        command = [sys.executable, "-m", "keras_resnet.analysis.worker", to_json(experiment), str(threads), self.log]
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, process_group=0)
@@ -164,7 +164,7 @@ class _Worker:
         if code >= 0:
             raise RuntimeError(f"a process that trains ended with {code}; {self.log} says why")
         error = (
-            f"its process was killed by signal {-code}; if memory was short, --set=train.rematerialize=true, "
+            f"its process was killed by signal {-code}; if memory was short, --set=train.remat=true, "
             f"a smaller --set=train.batch_size or --processes=1 need less ({self.log})"
         )
         return {"error": error, "exit_code": 128 - code}

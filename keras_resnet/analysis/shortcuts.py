@@ -6,12 +6,12 @@ import time
 import numpy as np
 
 from keras_resnet.analysis import degradation
-from keras_resnet.analysis.checks import Check, is_lower
+from keras_resnet.analysis.checks import Check, check_lower
 from keras_resnet.analysis.complexity import Complexity, complexity
 from keras_resnet.analysis.degradation import trainings
-from keras_resnet.analysis.page import Page, Picture, Table
+from keras_resnet.analysis.experiment import Experiment, Job, Measurement, Training
 from keras_resnet.analysis.plots import COLORS, MARKERS, label, new_figure
-from keras_resnet.analysis.study import Job, Measurement, Study, Training
+from keras_resnet.analysis.report_page import Plot, ReportPage, Table
 from keras_resnet.specs import SPECS, variant
 
 OPTIONS = ("A", "B", "C")
@@ -23,61 +23,62 @@ PAPER = {"plain": 28.54, "A": 25.03, "B": 24.52, "C": 24.19}
 TEXT = """
 Does it matter what the shortcuts do where a block changes the shape? A: every second pixel and zero channels. B: a 1x1
 convolution there. C: a 1x1 convolution in every block. The paper's answer on ImageNet (34 layers): all three are far
-better than the plain net, B a little better than A, C a little better than B, and the differences too small to pay for.
+better than the plain network, B a little better than A, C a little better than B, and the differences too small to pay
+for.
 
 ResNet-{depth} with each option, and plain-{depth}, on {data} with one recipe (`{config}`), {seeds} seeds each; the runs
-of A and of the plain net are those of `analyze degradation`. Costs are of the paper's images of 32 pixels. Step times
-are of training steps on the recipe's batch, the options in turn, {rounds} rounds of {steps} steps; factors are the
-median of the rounds. A comparison holds where it does for every seed; "differ little": by at most half of what
-separates the worst of them from the plain net (in the paper 0.84 and 3.51 points). All of this was fixed before the
+of A and of the plain network are those of `analyze degradation`. Costs are of the paper's images of 32 pixels. Step
+times are of training steps on the recipe's batch, the options in turn, {rounds} rounds of {steps} steps; factors are
+the median of the rounds. A comparison holds where it does for every seed; "differ little": by at most half of what
+separates the worst of them from the plain network (in the paper 0.84 and 3.51 points). All of this was fixed before the
 first run.
 """
 
 
-def depth_of(study: Study) -> int:
-    """The deepest of the study's residual nets that is no deeper than `DEPTH`, or its shallowest."""
-    return max((depth for depth in study.depths if depth <= DEPTH), default=study.depths[0])
+def depth_of(experiment: Experiment) -> int:
+    """The deepest of the experiment's residual networks that is no deeper than `DEPTH`, or its shallowest."""
+    return max((depth for depth in experiment.depths if depth <= DEPTH), default=experiment.depths[0])
 
 
-def option_trainings(study: Study, option: str) -> list[Training]:
+def option_trainings(experiment: Experiment, option: str) -> list[Training]:
     """The runs of one option, a seed each; A's are those of the degradation."""
-    same = trainings(study, "residual", depth_of(study))
+    same = trainings(experiment, "residual", depth_of(experiment))
     return same if option == "A" else [Training(t.network, t.seed, (f"model.shortcut={option}",)) for t in same]
 
 
-def timing(study: Study) -> Measurement:
+def timing(experiment: Experiment) -> Measurement:
     """Step times of the options, in turn."""
-    return Measurement("keras_resnet.analysis.shortcuts:step_times", (("depth", depth_of(study)),), (), True, 40.0)
+    return Measurement("keras_resnet.analysis.shortcuts:step_times", (("depth", depth_of(experiment)),), (), True, 40.0)
 
 
-def jobs(study: Study) -> list[Job]:
-    """The options, the plain net beside them, and the timing."""
-    runs = [each for option in OPTIONS for each in option_trainings(study, option)]
-    return [*runs, *trainings(study, "plain", depth_of(study)), timing(study)]
+def jobs(experiment: Experiment) -> list[Job]:
+    """The options, the plain network beside them, and the timing."""
+    runs = [each for option in OPTIONS for each in option_trainings(experiment, option)]
+    return [*runs, *trainings(experiment, "plain", depth_of(experiment)), timing(experiment)]
 
 
-def page(study: Study) -> Page:
+def page(experiment: Experiment) -> ReportPage:
     """Errors and costs of the options."""
-    depth = depth_of(study)
-    runs = {"plain": trainings(study, "plain", depth)} | {o: option_trainings(study, o) for o in OPTIONS}
-    costs, times = {option: _cost(depth, option) for option in runs}, study.answer(timing(study))
+    depth = depth_of(experiment)
+    runs = {"plain": trainings(experiment, "plain", depth)} | {o: option_trainings(experiment, o) for o in OPTIONS}
+    costs, times = {option: _cost(depth, option) for option in runs}, experiment.answer(timing(experiment))
     text = TEXT.format(
         depth=depth,
-        data=study.data,
-        config=study.config,
-        seeds=len(study.seeds),
+        data=experiment.data,
+        config=experiment.config,
+        seeds=len(experiment.seeds),
         rounds=TIMED_ROUNDS,
         steps=TIMED_STEPS,
     )
-    rows = [_row(study, option, each, costs[option], times) for option, each in runs.items()]
-    return Page(
+    rows = [_row(experiment, option, each, costs[option], times) for option, each in runs.items()]
+    return ReportPage(
         name="shortcuts",
         title="Shortcuts: zero channels or projections (section 4.1, table 3)",
         text=text,
         tables=[Table("", "Errors: mean, least and greatest over the seeds; costs", rows)],
-        pictures=[_picture(study, runs, times)],
-        checks=_checks(study, runs, costs, times),
-        seeds=study.seeds,
+        plots=[_picture(experiment, runs, times)],
+        checks=_checks(experiment, runs, costs, times),
+        seeds=experiment.seeds,
     )
 
 
@@ -94,13 +95,13 @@ def _factor(times, option):
     return statistics.median(b / a for a, b in zip(times["A"], times[option], strict=True))
 
 
-def _row(study, option, runs, cost, times):
-    errors = degradation.row(study, runs)
+def _row(experiment, option, runs, cost, times):
+    errors = degradation.row(experiment, runs)
     kept = [name for name in errors if name not in ("network", "parameters", "the paper's, CIFAR-10 (%)")]
     return {
         "option": option,
         "parameters": cost.parameters,
-        "multiply-adds (1e6)": cost.multiply_adds / 1e6,
+        "multiply-adds (1e6)": cost.macs / 1e6,
         "step time (ms)": 1000 * statistics.median(times[option]) if option in times else None,
         "step time (A = 1)": _factor(times, option) if option in times else None,
         **{name: errors[name] for name in kept},
@@ -108,26 +109,26 @@ def _row(study, option, runs, cost, times):
     }
 
 
-def _checks(study, runs, costs, times):
-    train = {option: [study.train_error(run) for run in each] for option, each in runs.items()}
-    test = {option: float(np.mean([study.test_error(run) for run in each])) for option, each in runs.items()}
+def _checks(experiment, runs, costs, times):
+    train = {option: [experiment.train_error(run) for run in each] for option, each in runs.items()}
+    test = {option: float(np.mean([experiment.test_error(run) for run in each])) for option, each in runs.items()}
     found = [
-        is_lower(
+        check_lower(
             f"option {option} has a lower training error than the plain net",
             train[option],
             train["plain"],
-            study.chance,
+            experiment.chance,
         )
         for option in OPTIONS
     ]
     options = [test[option] for option in OPTIONS]
     apart, from_plain = max(options) - min(options), test["plain"] - max(options)
-    holds = apart <= from_plain / 2 and max(options) < study.chance / 2
+    holds = apart <= from_plain / 2 and max(options) < experiment.chance / 2
     each = ", ".join(f"{option} {test[option]:.2f} %" for option in OPTIONS)
-    figures = f"means {each}: {apart:.2f} points apart, the plain net {from_plain:.2f} above them"
+    figures = f"means {each}: {apart:.2f} points apart, the plain network {from_plain:.2f} above them"
     found.append(Check("A, B and C differ little (test error)", holds, figures))
     found.append(_growing("parameters", [costs[option].parameters for option in OPTIONS]))
-    found.append(_growing("multiply-adds", [costs[option].multiply_adds for option in OPTIONS]))
+    found.append(_growing("multiply-adds", [costs[option].macs for option in OPTIONS]))
     factor = _factor(times, "C")
     return [*found, Check("a step with C takes longer than with A", factor > 1, f"{factor:.2f} times as long")]
 
@@ -137,12 +138,12 @@ def _growing(what, values):
     return Check(f"{what} grow from A to B to C", holds, ", ".join(f"{value:,}" for value in values))
 
 
-def _picture(study, runs, times):
+def _picture(experiment, runs, times):
     figure, ((ours, paper, clock),) = new_figure(3, height=2.5)
     names = list(runs)
     for i, (option, each) in enumerate(runs.items()):
         color, marker = COLORS.get(option, COLORS["residual"]), MARKERS.get(option, "o")
-        train, test = [study.train_error(run) for run in each], [study.test_error(run) for run in each]
+        train, test = [experiment.train_error(run) for run in each], [experiment.test_error(run) for run in each]
         for errors, at, fill, kind in ((train, i - 0.2, "none", "training"), (test, i + 0.2, "full", "test")):
             style = {"color": color, "marker": marker, "fillstyle": fill, "linestyle": "none"}
             ours.plot([at] * len(errors), errors, label=f"{kind} error" if option == "A" else None, **style)
@@ -154,32 +155,32 @@ def _picture(study, runs, times):
     for axes, ticks in ((ours, names), (paper, names), (clock, OPTIONS)):
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set_xlim(-0.5, len(ticks) - 0.5)
-    ours.set_yscale("symlog", linthresh=1)  # the options differ by less than a point, the plain net by twenty
+    ours.set_yscale("symlog", linthresh=1)  # the options differ by less than a point, the plain network by twenty
     ours.set_yticks([0, 1, 3, 10, 30, 100], ["0", "1", "3", "10", "30", "100"])
     ours.yaxis.minorticks_off()
-    label(ours, "option", "error (%)", f"ours, {study.data}", ylim=(-0.1, 100))
+    label(ours, "option", "error (%)", f"ours, {experiment.data}", ylim=(-0.1, 100))
     label(paper, "option", "top-1 error, 10-crop (%)", "the paper's, ImageNet", None, ylim=(0, 32))
     label(clock, "option", "step time (A = 1)", "ours, time", None, ylim=(0, None))
     caption = "Errors of every seed beside the paper's, and step times of every round with their median."
-    return Picture("options", caption, figure)
+    return Plot("options", caption, figure)
 
 
-def step_times(study: Study, depth: int) -> dict[str, list[float]]:
+def step_times(experiment: Experiment, depth: int) -> dict[str, list[float]]:
     """{option: seconds of a training step, one mean per round}; the options take turns, since machines do not idle."""
     import tensorflow as tf
 
     from keras_resnet.data.batches import training_batches
     from keras_resnet.task import load_task
-    from keras_resnet.training.learner import build_learner
+    from keras_resnet.training.model_and_optimizer import build_model_and_optimizer
     from keras_resnet.training.steps import make_train_step
     from keras_resnet.training.strategy import make_strategy
 
     strategy = make_strategy("one_device")
     steps = {}
     for option in OPTIONS:
-        task = load_task(study.config_of(Training(f"cifar_resnet{depth}", 0, (f"model.shortcut={option}",))))
+        task = load_task(experiment.config_of(Training(f"cifar_resnet{depth}", 0, (f"model.shortcut={option}",))))
         batch = next(iter(training_batches(task, strategy, 0)))
-        model, optimizer = build_learner(task, strategy)
+        model, optimizer = build_model_and_optimizer(task, strategy)
         steps[option] = (make_train_step(task, model, optimizer, strategy), batch)
 
     def seconds(step, batch, count):

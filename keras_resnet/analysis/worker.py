@@ -16,7 +16,7 @@ import sys
 import threading
 from dataclasses import asdict
 
-from keras_resnet.analysis.study import Job, Measurement, Study, Training
+from keras_resnet.analysis.experiment import Experiment, Job, Measurement, Training
 from keras_resnet.errors import Stopped, UserError
 from keras_resnet.files import make_folder
 from keras_resnet.runs.folder import write_text
@@ -24,14 +24,14 @@ from keras_resnet.runs.folder import write_text
 
 def main() -> None:
     """Serves jobs until the input ends."""
-    study, threads, log = sys.argv[1:]
+    experiment, threads, log = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # outside of `fit`: locks are given back on the way
     answers = _apart(log)
     jobs: queue.Queue = queue.Queue()
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
     _set_up(int(threads))
     while (line := jobs.get()) is not None:
-        print(json.dumps(_answer(from_json(study), from_json(line))), file=answers, flush=True)
+        print(json.dumps(_answer(from_json(experiment), from_json(line))), file=answers, flush=True)
 
 
 def _apart(log):
@@ -60,15 +60,15 @@ def _set_up(threads):
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
-def _answer(study, job):
+def _answer(experiment, job):
     import keras
 
     try:
         print(f"{job}", flush=True)
         if isinstance(job, Training):
-            train(study, job)
+            train(experiment, job)
         else:
-            measure(study, job)
+            measure(experiment, job)
     except Stopped:
         raise SystemExit(143) from None
     except UserError as error:
@@ -79,7 +79,7 @@ def _answer(study, job):
     return {"error": None, "exit_code": 0}
 
 
-def train(study: Study, training: Training) -> None:
+def train(experiment: Experiment, training: Training) -> None:
     """Trains a run to its end, from wherever it stands, and tests its last weights."""
     from keras_resnet.runs.lock import locked
     from keras_resnet.task import load_task
@@ -87,14 +87,14 @@ def train(study: Study, training: Training) -> None:
     from keras_resnet.training.strategy import make_strategy
 
     strategy = make_strategy("one_device")
-    task = load_task(study.config_of(training))
-    folder = study.folder(training)
+    task = load_task(experiment.config_of(training))
+    folder = experiment.folder(training)
     folder.make()
     with locked(folder, print):
         folder.claim(task.config, task.description)
         folder.sweep()
         fit(task, strategy, folder)
-        write_text(study.test_file(training), json.dumps(_tested(task, strategy, folder)) + "\n")
+        write_text(experiment.test_file(training), json.dumps(_tested(task, strategy, folder)) + "\n")
 
 
 def _tested(task, strategy, folder):
@@ -129,24 +129,24 @@ def images_of_test(task, count=None):
     return np.concatenate([images.numpy()[weights.numpy() > 0] for (images, _), weights in batches])[:count]
 
 
-def measure(study: Study, measurement: Measurement) -> None:
+def measure(experiment: Experiment, measurement: Measurement) -> None:
     """Calls the function and keeps its answer."""
     module, _, name = measurement.function.partition(":")
-    answer = getattr(importlib.import_module(module), name)(study, **dict(measurement.arguments))
-    path = study.answer_file(measurement)
+    answer = getattr(importlib.import_module(module), name)(experiment, **dict(measurement.arguments))
+    path = experiment.answer_file(measurement)
     make_folder(os.path.dirname(path))
     write_text(path, json.dumps(answer, indent=1) + "\n")
 
 
-def to_json(job: Job | Study) -> str:
+def to_json(job: Job | Experiment) -> str:
     """A line that `from_json` reads."""
     return json.dumps({"kind": type(job).__name__} | asdict(job))
 
 
 def from_json(text: str):
-    """The study or job of a line."""
+    """The experiment or job of a line."""
     fields = json.loads(text)
-    kind = {"Study": Study, "Training": Training, "Measurement": Measurement}[fields.pop("kind")]
+    kind = {"Experiment": Experiment, "Training": Training, "Measurement": Measurement}[fields.pop("kind")]
     if kind is Measurement:
         fields["trainings"] = tuple(_training(each) for each in fields["trainings"])
         fields["arguments"] = tuple((name, value) for name, value in fields["arguments"])

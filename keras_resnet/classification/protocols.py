@@ -11,7 +11,7 @@ from keras_resnet.builder import build_described
 from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.batches import distribute
 from keras_resnet.data.decode import decode
-from keras_resnet.data.faults import named, unreadable
+from keras_resnet.data.unreadable_images import named, unreadable
 from keras_resnet.errors import DataError
 from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors
 
@@ -49,8 +49,8 @@ def predict(task, model, strategy, split: str, protocol: Protocol, scales: tuple
 
     | protocol | views of an image | averaged |
     |---|---|---|
-    | single | shorter side to image_size / crop_fraction, the central square | - |
-    | ten_crop | the same resize; four corners and centre, and their mirror images | scores |
+    | single | shorter side to image_size / crop_pct, the central square | - |
+    | ten_crop | the same resize; four corners and center, and their mirror images | scores |
     | multi_scale | the whole image with its shorter side at each scale, and its mirror image | see `dense_scores` |
 
     Args:
@@ -87,7 +87,7 @@ def _gathered(task, strategy, split, views, batch_size, step):
     images = task.images.split(split)
 
     def batches(shard):
-        skips = task.config.data.on_error == "skip"
+        skips = task.config.data.on_unreadable_image == "skip"
         return pipeline.eval_batches(images, views, batch_size=batch_size, shard=shard, skip_unreadable=skips)
 
     rows: list[tuple] = []
@@ -123,7 +123,7 @@ def _ten_crops(preparation):
 
 
 def ten_crops(image, size):
-    """image (H, W, C) -> (10, size, size, C): corners and centre, then their mirror images (Krizhevsky et al. 2012)."""
+    """image (H, W, C) -> (10, size, size, C): corners and center, then their mirror images (Krizhevsky et al. 2012)."""
     bottom, right = tf.shape(image)[0] - size, tf.shape(image)[1] - size
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
     crops = tf.stack([image[top : top + size, left : left + size] for top, left in corners])

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from keras_resnet.classification.figures import by_class, confusion_matrix, worst_errors
+from keras_resnet.classification.metrics import by_class, confusion_matrix, worst_errors
 from keras_resnet.classification.protocols import Predictions
 from keras_resnet.data.decode import decode
 

@@ -53,8 +53,8 @@ def classification_signatures(
     """
     preparation, names = description.preparation, tf.constant(description.labels)
     top_k = settings.top_k or min(5, len(description.labels))
-    reasons = untrusted.reasons(settings.max_bytes, settings.max_pixels)
-    limits = settings.max_bytes, settings.max_pixels
+    reasons = untrusted.reasons(settings.max_image_bytes, settings.max_image_pixels)
+    limits = settings.max_image_bytes, settings.max_image_pixels
 
     def prepare(pixels):
         return transforms.prepare(pixels, preparation)
@@ -65,7 +65,7 @@ def classification_signatures(
     def serving_default(image_bytes):
         images, codes = untrusted.decode_all(image_bytes, prepare, preparation.image_shape, *limits)
         status = tf.gather(tf.constant(reasons), codes)
-        if settings.bad_images == "fail":
+        if settings.on_invalid_image == "fail":
             with tf.control_dependencies([_all_readable(codes, status)]):
                 images = tf.identity(images)
         scores, classes = tf.math.top_k(tf.nn.softmax(network(images)["logits"]), k=top_k)

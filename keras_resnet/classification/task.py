@@ -9,15 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.builder import build_described
-from keras_resnet.classification.figures import TOP_5_FROM
+from keras_resnet.classification.metrics import TOP_5_FROM
 from keras_resnet.config import Config
-from keras_resnet.config.model import FLAVOUR
+from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.augmentation import augment, mix_shares
 from keras_resnet.data.decode import decode
-from keras_resnet.data.faults import unreadable
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.mixing import mix_pairs
+from keras_resnet.data.unreadable_images import unreadable
 from keras_resnet.description import Description, Preparation, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
@@ -54,9 +54,9 @@ class Classification:
             raise ConfigError(
                 f"export.top_k: {config.export.top_k} is more than the {len(self.labels)} classes of {config.data.name}"
             )
-        if config.data.crop == "scale_jitter" and config.data.scales[0] < side:
+        if config.data.crop == "scale_jitter" and config.data.resize_range[0] < side:
             raise ConfigError(
-                f"data.scales: a shorter side of {config.data.scales[0]} has no square of {side} pixels, the image_size"
+                f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than the image_size {side}"
             )
 
     @property
@@ -86,16 +86,18 @@ class Classification:
         try:
             pretrained = load_pretrained(settings.weights, SPECS[settings.name])
             check_network(
-                pretrained, settings.spec, {name: getattr(settings, name) for name in FLAVOUR}, settings.weights
+                pretrained, settings.spec, {name: getattr(settings, name) for name in WEIGHT_OPTIONS}, settings.weights
             )
-            new_head = set_pretrained(model, pretrained, new_head=settings.new_head)
+            reset_head = set_pretrained(model, pretrained, reset_head=settings.reset_head)
         except (ValueError, OSError) as error:
             raise ConfigError(f"model.weights: {error}") from None
-        return f"{settings.weights}, with a new classifier of {len(self.labels)} classes" * new_head or settings.weights
+        return (
+            f"{settings.weights}, with a new classifier of {len(self.labels)} classes" * reset_head or settings.weights
+        )
 
     def train_dataset(self, start_step, shard):
         """Batches ((images (N, H, W, C) float32, targets (N, classes) float32), weights (N,) float32)."""
-        return self._train_batches(start_step, shard, self.config.data.service)
+        return self._train_batches(start_step, shard, self.config.data.tf_data_service)
 
     def _train_batches(self, start_step, shard, service=None):
         train, data = self.config.train, self.config.data
@@ -108,7 +110,7 @@ class Classification:
             shard=shard,
             start_step=start_step,
             finish=self._mix if self._mixes else lambda example, weights: (example, weights),
-            skip_unreadable=data.on_error == "skip",
+            skip_unreadable=data.on_unreadable_image == "skip",
             service=service,
         )
 
@@ -123,7 +125,7 @@ class Classification:
             self._prepare,
             batch_size=self.config.eval.batch_size,
             shard=shard,
-            skip_unreadable=self.config.data.on_error == "skip",
+            skip_unreadable=self.config.data.on_unreadable_image == "skip",
         )
 
     def eval_steps(self, split):
@@ -214,13 +216,13 @@ class Classification:
 
 def _new_description(config, images) -> Description:
     """What a new network will be."""
-    mean, std = config.model.statistics
+    mean, std = config.model.mean_and_std
     weights = f", from {config.model.weights}" if config.model.weights else ""
     preparation = Preparation(
         mean=mean,
         std=std,
         image_size=config.data.image_size or images.image_shape[0] or config.model.spec.image_size,
-        crop_fraction=config.eval.crop_fraction,
+        crop_pct=config.eval.crop_pct,
         interpolation=config.eval.interpolation,
         channels=images.image_shape[2],
     )

@@ -1,10 +1,11 @@
-"""How every command starts and ends: absl flags in, one line per mistake of the user's, an exit code out."""
+"""The command line: a table of commands, absl flags in, one line per user error, an exit code out."""
 
 import contextlib
+import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import wrapt
 from absl import flags
@@ -12,40 +13,105 @@ from absl import flags
 from keras_resnet import __version__
 from keras_resnet.errors import INTERNAL_ERROR, ConfigError, Stopped, UserError, suggest
 from keras_resnet.processor import choose_kernels
+from keras_resnet.renamed import COMMANDS as RENAMED_COMMANDS
+from keras_resnet.renamed import FLAGS as RENAMED_FLAGS
+from keras_resnet.renamed import SINCE
+
+# name -> one line of help. Each is a module of this package with `define_flags(options)`, unless it has none, and
+# `main(options, arguments)`, which returns the exit code; None is 0.
+COMMANDS = {
+    "train": "Train a network from a recipe, or resume a run.",
+    "evaluate": "Measure a run's or pretrained weights' error on a split of a data set.",
+    "predict": "Classify images with a run, weights, or an export of any format.",
+    "export": "Export a run or weights: SavedModel for TF Serving, LiteRT, ONNX.",
+    "benchmark": "Time models side by side and compare their outputs.",
+    "list": "List networks, pretrained weights or recipes.",
+    "summary": "Show one network's stages, parameters and MACs.",
+    "compare": "Tabulate the runs of a folder beside published results.",
+    "analyze": "Reproduce the paper's findings: degradation, gradients, responses and others.",
+    "convert-weights": "Convert weights of any source to keras_resnet, torchvision or timm files.",
+    "package-for-hub": "Write a folder to upload to the Hugging Face Hub.",
+    "prepare-data": "Convert a folder of images to TFRecord files.",
+    "verify-data": "Check every image of a data set before a long run.",
+    "sample-images": "Write images of a data set as PNG files.",
+    "schema": "Print the JSON schema of configuration files, for editors.",
+}
+
+USAGE = "keras-resnet COMMAND [ARGUMENTS] [--help]\n\n" + "\n".join(
+    f"  {name:<16} {text}" for name, text in COMMANDS.items()
+)
 
 
-def main(command: Callable[[list[str]], int | None], argv: list[str] | None = None, usage: str = "") -> None:
-    """Parses flags, runs `command(positional arguments)` and exits with its code (None is 0)."""
-    # TensorFlow's notices on CPU features and missing GPUs would drown what the command says; without an NVIDIA driver
-    # it also calls it an error that there is none.
+def main() -> None:
+    """Runs the command that the first argument names, as `keras-resnet` and `keras-resnet` do."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name == "--version":
+        print(f"keras_resnet {__version__}")
+    elif name in ("--help", "-h", "help"):
+        print(USAGE)
+    else:
+        run(name, sys.argv[2:])
+
+
+def run(name: str, arguments: list[str]) -> None:
+    """Runs a command and exits with its code.
+
+    Args:
+        name: a key of `COMMANDS`.
+        arguments: flags and positional arguments, as on the command line.
+    """
+    # TensorFlow's notices about CPU features and missing GPUs would drown the command's output. Without an NVIDIA
+    # driver it also logs an error that there is none.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
     choose_kernels()
     wrapt.when_imported("keras")(_set_image_defaults)
-    argv = sys.argv if argv is None else argv
-    if any(argument in ("--help", "-h", "--helpfull", "--helpshort") for argument in argv[1:]):
-        print(usage.strip() + "\n\n" + help_text())
-        sys.exit(0)
-    if "--version" in argv[1:]:
-        print(f"keras_resnet {__version__}")
-        sys.exit(0)
     with exits():
-        try:
-            positional = flags.FLAGS(argv)[1:]
-        except flags.Error as error:
-            raise ConfigError(
-                " ".join(str(error).replace("Unknown command line flag", "unknown flag").split())
-            ) from None
-        code = command(positional)
+        code = call(name, arguments)
         sys.stdout.flush()
         sys.exit(code)
 
 
+def call(name: str, arguments: list[str]) -> int | None:
+    """Runs a command in this process and returns its exit code.
+
+    Raises:
+        UserError: the user's error, as one line.
+    """
+    if name in RENAMED_COMMANDS:
+        raise ConfigError(f'command "{name}" was renamed in version {SINCE}: use "{RENAMED_COMMANDS[name]}"')
+    if name not in COMMANDS:
+        raise ConfigError(f'unknown command "{name}"; {suggest(name, COMMANDS)}')
+    module = importlib.import_module(f"keras_resnet.commands.{name.replace('-', '_')}")
+    options = flags.FlagValues()
+    if hasattr(module, "define_flags"):
+        module.define_flags(options)
+    if any(argument in ("--help", "-h", "--helpfull", "--helpshort") for argument in arguments):
+        print((module.__doc__ or "").strip() + "\n\n" + help_text(options))
+        return 0
+    if arguments[-1:] == ["--version"]:
+        print(f"keras_resnet {__version__}")
+        return 0
+    try:
+        positional = options([name, *arguments])[1:]
+    except flags.Error as error:
+        raise ConfigError(_flag_error(error, arguments)) from None
+    return module.main(options, positional)
+
+
+def _flag_error(error, arguments):
+    for argument in arguments:
+        flag = argument.lstrip("-").partition("=")[0]
+        if flag in RENAMED_FLAGS and argument.startswith("--"):
+            return f"--{flag} was renamed in version {SINCE}: use --{RENAMED_FLAGS[flag]}"
+    return " ".join(str(error).replace("Unknown command line flag", "unknown flag").split())
+
+
 @contextlib.contextmanager
 def exits() -> Iterator[None]:
-    """Turns what ends a command into its exit code.
+    """Turns exceptions into exit codes.
 
-    A `UserError` is printed as one line, an interrupt ends with 130. Anything else is an internal error: it keeps its
-    traceback, says where to report it, and ends with `INTERNAL_ERROR`.
+    A `UserError` is printed as one line; an interrupt exits with 130. Any other exception is an internal error: its
+    traceback is printed with a request to report it, and the exit code is `INTERNAL_ERROR`.
     """
     try:
         yield
@@ -55,7 +121,7 @@ def exits() -> Iterator[None]:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # whoever read the output has enough of it, such as `head`
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except KeyboardInterrupt:
@@ -65,34 +131,33 @@ def exits() -> Iterator[None]:
         traceback.print_exc()
         print(
             f"internal error of keras_resnet {__version__}: please report it in the project's issue tracker, with the "
-            "command, the lines above, and the environment.json of the run, if there is one",
+            "command, the lines above, and the run's environment.json, if any",
             file=sys.stderr,
         )
         sys.exit(INTERNAL_ERROR)
 
 
 def notify(line: str) -> None:
-    """Prints a line for the user beside what the command answers."""
+    """Prints a notice to stderr, so that stdout holds only the command's output."""
     print(line, file=sys.stderr)
 
 
 def _set_image_defaults(keras):
-    """Makes commands independent of ~/.keras/keras.json: images from files are channels last and float32."""
+    """Makes commands independent of ~/.keras/keras.json: channels-last float32 images."""
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
 
 
-def help_text() -> str:
-    """The flags of this package's commands, one a line."""
-    own = [
-        flag
-        for module, defined in flags.FLAGS.flags_by_module_dict().items()
-        for flag in defined
-        if not module.startswith("absl")
-    ]
+def help_text(options: flags.FlagValues) -> str:
+    """Returns the command's flags, one per line."""
+    own = [flag for defined in options.flags_by_module_dict().values() for flag in defined]
     names = [f"--{flag.name}={_default(flag)}" for flag in own]
     width = max(map(len, names), default=0)
-    return "\n".join(f"  {name:<{width}}  {flag.help}" for name, flag in zip(names, own, strict=True))
+    return "\n".join(f"  {name:<{width}}  {_help(flag)}" for name, flag in zip(names, own, strict=True))
+
+
+def _help(flag):
+    return flag.help.split(";\n")[0]  # without what absl adds for flags that may be repeated
 
 
 def _default(flag):
@@ -100,10 +165,10 @@ def _default(flag):
 
 
 def require_tensorflow_backend() -> None:
-    """Training and export run on TensorFlow alone.
+    """Checks that Keras runs on TensorFlow, which training and export need.
 
     Raises:
-        ConfigError: Keras is told to use another backend.
+        ConfigError: Keras is configured for another backend.
     """
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     os.environ["KERAS_BACKEND"] = backend  # also where ~/.keras/keras.json names another
@@ -112,14 +177,14 @@ def require_tensorflow_backend() -> None:
 
 
 def one_of(flag: str, value: str, allowed) -> None:
-    """Raises a `ConfigError` that suggests the nearest where a flag's value is none of those allowed."""
+    """Raises a `ConfigError` with a suggestion unless a flag's value is one of those allowed."""
     if value not in allowed:
         raise ConfigError(f'{flag}: unknown {flag[2:]} "{value}"; {suggest(value, allowed)}')
 
 
-def no_arguments(positional: list[str]) -> None:
-    """Raises a `ConfigError` where a command that takes only flags is given more."""
-    if positional:
+def no_arguments(arguments: list[str]) -> None:
+    """Raises a `ConfigError` if a command that takes only flags gets positional arguments."""
+    if arguments:
         raise ConfigError(
-            f'unexpected argument "{positional[0]}"; this command takes only flags, such as --set=key=value'
+            f'unexpected argument "{arguments[0]}"; this command takes only flags, such as --set=key=value'
         )

@@ -1,21 +1,95 @@
-"""What export.py does: read a run or weights, rebuild the network, export and verify."""
+"""Exports a trained network: a SavedModel for TF Serving, .tflite files for LiteRT, an ONNX file.
+
+    keras-resnet export --workdir=runs/latest --output=exports/digits
+    keras-resnet export --workdir=RUN --output=OUT --formats=saved_model,litert,onnx --precision=float32,float16,int8
+    keras-resnet export --weights=FILE_OR_NAME --output=OUT --labels=LABELS.txt
+
+Writes OUTPUT/<version>/ (SavedModel, labels, warm-up requests, export_report.json), OUTPUT/litert/<version>*.tflite and
+OUTPUT/onnx/<version>*.onnx, and verifies that all agree with the network. docs/serving.md describes their outputs.
+"""
 
 import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from keras_resnet.commands.entry import require_tensorflow_backend
-from keras_resnet.commands.weights_flags import refuse
+from absl import flags
+
+from keras_resnet.commands.entry import no_arguments, require_tensorflow_backend
+from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing, refuse
 from keras_resnet.errors import ConfigError
-from keras_resnet.export.formats import Plan
+from keras_resnet.export.formats import Plan, plan
 from keras_resnet.export.serving_kit import check_model_name, write_serving_kit
 
-_EXAMPLE = "python export.py --workdir=runs/latest --output=exports/digits"
+_EXAMPLE = "keras-resnet export --workdir=runs/latest --output=exports/digits"
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("workdir", None, "A run's folder.", flag_values=options)
+    flags.DEFINE_string("checkpoint", "best", "Of the run: best (by validation), last, or a step.", flag_values=options)
+    flags.DEFINE_string("weights", None, "Instead of a run: a weights file or a published name.", flag_values=options)
+    flags.DEFINE_string("labels", None, "With --weights: a file with one class name per line.", flag_values=options)
+    flags.DEFINE_string(
+        "images",
+        None,
+        "Folder of images to verify on and to calibrate int8; default the run's data set, else photographs.",
+        flag_values=options,
+    )
+    flags.DEFINE_string("output", None, "Folder of the model for TF Serving; versions are inside.", flag_values=options)
+    flags.DEFINE_integer("version", None, "A free number; default the next.", lower_bound=1, flag_values=options)
+    flags.DEFINE_list("formats", ["saved_model", "litert"], "Of saved_model, litert, onnx.", flag_values=options)
+    flags.DEFINE_list(
+        "precision",
+        ["float32"],
+        "Of float32, bfloat16 (SavedModel), float16, dynamic (LiteRT), int8 (LiteRT, ONNX).",
+        flag_values=options,
+    )
+    flags.DEFINE_string(
+        "litert_interface",
+        "float32",
+        "Input and output of the int8 LiteRT file of batch 1: float32, uint8, int8.",
+        flag_values=options,
+    )
+    flags.DEFINE_string(
+        "optimize", "fold", "fold: fold batch normalization into convolutions; none: keep it.", flag_values=options
+    )
+    flags.DEFINE_bool("stages", False, "Add a signature that returns the stages' outputs.", flag_values=options)
+    flags.DEFINE_string(
+        "serving_kit", None, "Also write this folder: TF Serving's settings, clients, a test.", flag_values=options
+    )
+    flags.DEFINE_string("model_name", None, "Name for clients; default the output folder's.", flag_values=options)
+    flags.DEFINE_multi_string(
+        "set", [], "export.key=value, such as export.top_k=3; repeat for more.", flag_values=options
+    )
+    define_weights_flags(options)
+
+
+def main(options, arguments):
+    """Exports as the flags say."""
+    no_arguments(arguments)
+    source = Source(
+        workdir=options.workdir,
+        checkpoint=options.checkpoint,
+        weights=options.weights,
+        labels=options.labels,
+        images=options.images,
+        settings=tuple(options.set),
+        preprocessing=preprocessing(options),
+    )
+    what = plan(
+        options.formats,
+        options.precision,
+        options.optimize,
+        options.litert_interface,
+        stages=options.stages,
+        version=options.version,
+    )
+    export(source, options.output, what, options.serving_kit, options.model_name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the weights are from; see export.py's flags."""
+    """The weights to export; the fields are the command's flags."""
 
     workdir: str | None = None
     checkpoint: str = "best"
@@ -46,7 +120,7 @@ def export(
 
         check_onnx()
     from keras_resnet.export.export import export_model
-    from keras_resnet.export.gates import table
+    from keras_resnet.export.report import table
 
     what, model, provenance = _of_weights(source) if source.weights else _of_run(source)
     model_name = model_name or _name_of(output)
@@ -59,7 +133,7 @@ def export(
         for path in write_serving_kit(output, serving_kit, model_name):
             print(f"  {path}")
     serving = f"--model_name={model_name} --model_base_path={os.path.abspath(output)}"
-    print(f"\nNext: python -m keras_resnet predict {output} IMAGE...")
+    print(f"\nNext: keras-resnet predict {output} IMAGE...")
     print(f"      tensorflow_model_server --rest_api_port=8501 {serving}")
 
 

@@ -129,7 +129,7 @@ def _of_run(name, checkpoint, given):
 
     refuse({key: value for key, value in given.items() if key in ("mean", "std")}, "a run has its own")
     run = load_run(
-        name, checkpoint, **{"crop_fraction" if key == "crop_pct" else key: value for key, value in given.items()}
+        name, checkpoint, **{"crop_pct" if key == "crop_pct" else key: value for key, value in given.items()}
     )
     if not run.finished:
         print(f"WARNING: {name}: the run is not finished; these are the weights of step {run.step:,}", file=sys.stderr)

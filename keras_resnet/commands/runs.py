@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from keras_resnet.builder import build_described
 from keras_resnet.commands.weights_flags import refuse
-from keras_resnet.config import Config, Train, changed, validate
+from keras_resnet.config import Config, Train, changed, validate_saved
 from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
@@ -19,7 +19,6 @@ from keras_resnet.weights.loading import load_pretrained, set_pretrained
 from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.reading import is_safetensors
 from keras_resnet.weights.tensors import read_metadata, read_tensors
-from keras_resnet.yaml_files import Located
 
 
 @dataclass(frozen=True)
@@ -105,13 +104,13 @@ def load_for_evaluation(
 
 
 # arguments of `load_pretrained`: keys of the configuration
-_KEYS = {"image_size": "data.image_size", "crop_pct": "eval.crop_fraction", "interpolation": "eval.interpolation"}
+_KEYS = {"image_size": "data.image_size", "crop_pct": "eval.crop_pct", "interpolation": "eval.interpolation"}
 
 
 def _changed_preparation(assignments, config):
     """What of the preprocessing the user changes for this evaluation."""
     keys = {assignment.partition("=")[0] for assignment in assignments}
-    fields = {"data.image_size": "image_size", "eval.crop_fraction": "crop_fraction"}
+    fields = {"data.image_size": "image_size", "eval.crop_pct": "crop_pct"}
     fields |= {"eval.interpolation": "interpolation"}
     values = {field: getattr(getattr(config, key.split(".")[0]), field) for key, field in fields.items() if key in keys}
     return {field: value for field, value in values.items() if value is not None}
@@ -185,7 +184,7 @@ def _weights_file(path):
         values, step = json.loads(metadata["config"]), int(metadata["step"])
     except (KeyError, ValueError):
         raise ConfigError(f"{path}: does not say what it belongs to; expected a file of a run's weights/") from None
-    config = validate(Located(values, {(): path}), metadata.get("keras_resnet"))
+    config = validate_saved(values, path, metadata.get("keras_resnet"))
     return _Stored(read_tensors(path), step, config, Description.from_metadata(metadata))
 
 

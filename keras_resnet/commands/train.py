@@ -1,10 +1,19 @@
-"""What train.py does: check everything that can be checked at once, then train."""
+"""Trains a network from a recipe. The same command again resumes the run, or reports that it is finished.
+
+keras-resnet train --strategy=mirrored
+keras-resnet train --config=cifar10/resnet110 --strategy=mirrored --workdir=runs/r110
+keras-resnet train --config=my.yaml --set train.seed=1 --set data.name=folder:photos
+"""
 
 import glob
 import os
 
+from absl import flags
+
 from keras_resnet.commands import entry
+from keras_resnet.commands.weights_flags import apply_offline, define_offline
 from keras_resnet.config import check_strategy, load_config
+from keras_resnet.config.recipes import find_recipe
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
 from keras_resnet.runs.folder import RunFolder
@@ -12,6 +21,41 @@ from keras_resnet.specs import SPECS
 from keras_resnet.training.cluster import check_cluster
 from keras_resnet.training.signals import leaves_at_once
 from keras_resnet.weights.published import locate
+
+DEFAULT_CONFIG = "digits/resnet20"
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string(
+        "config", DEFAULT_CONFIG, "YAML file, or a recipe of `keras-resnet list --recipes`.", flag_values=options
+    )
+    flags.DEFINE_multi_string("set", [], "group.key=value on top of the recipe; repeat for more.", flag_values=options)
+    flags.DEFINE_string(
+        "workdir", None, "The run's folder; default runs/<recipe>-<hash of the configuration>.", flag_values=options
+    )
+    flags.DEFINE_string("strategy", "one_device", "one_device, mirrored or multi_worker.", flag_values=options)
+    flags.DEFINE_integer(
+        "virtual_devices", 0, "Split the CPU into that many devices.", lower_bound=0, flag_values=options
+    )
+    flags.DEFINE_integer("require_gpus", 0, "Fail if there are fewer GPUs.", lower_bound=0, flag_values=options)
+    flags.DEFINE_boolean("print_config", False, "Print the configuration with defaults and exit.", flag_values=options)
+    define_offline(options)
+
+
+def main(options, arguments):
+    """Trains as the flags say."""
+    entry.no_arguments(arguments)
+    apply_offline(options)
+    train(
+        find_recipe(options.config),
+        options.set,
+        workdir=options.workdir,
+        strategy=options.strategy,
+        virtual_devices=options.virtual_devices,
+        require_gpus=options.require_gpus,
+        print_config=options.print_config,
+    )
 
 
 @leaves_at_once()
@@ -25,7 +69,7 @@ def train(
     require_gpus: int = 0,
     print_config: bool = False,
 ) -> None:
-    """Trains what the configuration says, from wherever the run stands; see train.py's flags.
+    """Trains or resumes a run; the arguments are the command's flags.
 
     Raises:
         UserError: the configuration, the folder or the data do not allow it.
@@ -52,8 +96,8 @@ def train(
         raise DataError(f"data.name: {config.data.name}: there is no such folder")
 
     # TensorFlow takes seconds to load; whatever is wrong above is reported before it.
-    from keras_resnet.runs.first_weights import with_weights_filled_in
     from keras_resnet.runs.lock import locked
+    from keras_resnet.runs.pretrained_initialization import with_weights_filled_in
     from keras_resnet.task import load_task
     from keras_resnet.training.fit import fit
     from keras_resnet.training.strategy import is_chief, make_strategy
@@ -89,7 +133,7 @@ def train(
         print(f"  {name:<11}  {path}")
     if finished:
         print(f"\nTo train it further: --workdir=NEW --set=model.weights={folder.last_weights}")
-    print(f"\nNext: python export.py --workdir={folder.path} --output=exports/{config.model.name}")
+    print(f"\nNext: keras-resnet export --workdir={folder.path} --output=exports/{config.model.name}")
 
 
 def _started(workdir, config_path):

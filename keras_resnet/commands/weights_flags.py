@@ -1,4 +1,4 @@
-"""Flags of the commands that read weights: how images are prepared where the weights do not say it; `--offline`."""
+"""Flags of the commands that load weights: preprocessing that the weights do not tell, and `--offline`."""
 
 import os
 from typing import get_args
@@ -8,35 +8,53 @@ from absl import flags
 from keras_resnet.description import Interpolation
 from keras_resnet.errors import ConfigError, suggest
 
-_SAID = "where the weights do not say it, or to change it."
-IMAGE_SIZE = flags.DEFINE_integer("image_size", None, f"Height and width of prepared images, {_SAID}", lower_bound=1)
-CROP_PCT = flags.DEFINE_float("crop_pct", None, f"The shorter side is resized to image_size / crop_pct, {_SAID}")
-INTERPOLATION = flags.DEFINE_string("interpolation", None, f"Of resizing, bilinear or bicubic, {_SAID}")
-MEAN = flags.DEFINE_list("mean", None, f"Of images in [0, 255], per channel, {_SAID}")
-STD = flags.DEFINE_list("std", None, f"Of images in [0, 255], per channel, {_SAID}")
-OFFLINE = flags.DEFINE_boolean("offline", False, "Fetch nothing: use downloaded weights as they are kept here.")
+_WHEN = "where the weights do not tell it, or to override it."
 
 
-def preprocessing() -> dict:
-    """The flags that are given, as arguments of `load_pretrained`; sets what `--offline` sets.
+def define_weights_flags(options: flags.FlagValues) -> None:
+    """Defines the flags that `preprocessing` reads, and `--offline`."""
+    flags.DEFINE_integer(
+        "image_size", None, f"Input height and width in pixels, {_WHEN}", lower_bound=1, flag_values=options
+    )
+    flags.DEFINE_float(
+        "crop_pct", None, f"The shorter side is resized to image_size / crop_pct, {_WHEN}", flag_values=options
+    )
+    flags.DEFINE_string("interpolation", None, f"Resizing: bilinear or bicubic, {_WHEN}", flag_values=options)
+    flags.DEFINE_list("mean", None, f"Mean of images in [0, 255] per channel, {_WHEN}", flag_values=options)
+    flags.DEFINE_list("std", None, f"Standard deviation in [0, 255] per channel, {_WHEN}", flag_values=options)
+    define_offline(options)
+
+
+def define_offline(options: flags.FlagValues) -> None:
+    """Defines `--offline`."""
+    flags.DEFINE_boolean("offline", False, "Download nothing: use cached weights.", flag_values=options)
+
+
+def apply_offline(options: flags.FlagValues) -> None:
+    """Sets the environment variable that `--offline` stands for."""
+    if options.offline:
+        os.environ["KERAS_RESNET_OFFLINE"] = "1"
+
+
+def preprocessing(options: flags.FlagValues) -> dict:
+    """Returns the given flags as arguments of `load_pretrained`, and applies `--offline`.
 
     Raises:
-        ConfigError: a value cannot be meant.
+        ConfigError: a value is not allowed.
     """
-    if OFFLINE.value:
-        os.environ["KERAS_RESNET_OFFLINE"] = "1"
-    if CROP_PCT.value is not None and not 0 < CROP_PCT.value <= 1:
-        raise ConfigError(f"--crop_pct={CROP_PCT.value:g}: expected a number above 0 and at most 1")
+    apply_offline(options)
+    if options.crop_pct is not None and not 0 < options.crop_pct <= 1:
+        raise ConfigError(f"--crop_pct={options.crop_pct:g}: expected a number above 0 and at most 1")
     known = get_args(Interpolation)
-    if INTERPOLATION.value is not None and INTERPOLATION.value not in known:
-        raise ConfigError(f"--interpolation={INTERPOLATION.value}: {suggest(INTERPOLATION.value, known)}")
-    given = {"image_size": IMAGE_SIZE.value, "crop_pct": CROP_PCT.value, "interpolation": INTERPOLATION.value}
-    given |= {"mean": _numbers("--mean", MEAN.value), "std": _numbers("--std", STD.value)}
+    if options.interpolation is not None and options.interpolation not in known:
+        raise ConfigError(f"--interpolation={options.interpolation}: {suggest(options.interpolation, known)}")
+    given = {name: getattr(options, name) for name in ("image_size", "crop_pct", "interpolation")}
+    given |= {"mean": _numbers("--mean", options.mean), "std": _numbers("--std", options.std)}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def refuse(given: dict, why: str) -> None:
-    """Raises a `ConfigError` that names the first of the flags, if there is one."""
+    """Raises a `ConfigError` that names the first of the given flags, if any."""
     for name in given:
         raise ConfigError(f"--{name}: {why}")
 

@@ -6,7 +6,14 @@ Knows nothing of TensorFlow, so that a mistake shows at once.
 from keras_resnet.config.data import Data
 from keras_resnet.config.differences import first_difference
 from keras_resnet.config.groups import Config, Eval, Export
-from keras_resnet.config.loading import changed, config_json_schema, load_config, validate
+from keras_resnet.config.loading import (
+    changed,
+    config_json_schema,
+    load_config,
+    load_saved_config,
+    validate,
+    validate_saved,
+)
 from keras_resnet.config.model import Model
 from keras_resnet.config.resolving import check_strategy, resolve
 from keras_resnet.config.train import Recovery, Train
@@ -24,6 +31,8 @@ __all__ = [
     "config_json_schema",
     "first_difference",
     "load_config",
+    "load_saved_config",
     "resolve",
     "validate",
+    "validate_saved",
 ]

@@ -47,11 +47,11 @@ class Data(Group):
     test_fraction: float = Field(
         0.1, ge=0, lt=1, description="Of the training images, where the set has training images alone."
     )
-    on_error: Literal["fail", "skip"] = Field(
+    on_unreadable_image: Literal["fail", "skip"] = Field(
         "fail", description="An image that cannot be read. fail: stop, naming it. skip: leave it out, naming it."
     )
-    max_skipped: int = Field(100, ge=0, description="With on_error: skip, how many before the run stops.")
-    service: Annotated[str | None, AfterValidator(_service)] = Field(
+    max_skipped: int = Field(100, ge=0, description="With on_unreadable_image: skip, how many before the run stops.")
+    tf_data_service: Annotated[str | None, AfterValidator(_service)] = Field(
         None, description="Dispatcher of a tf.data service that prepares batches: grpc://HOST:PORT."
     )
 
@@ -61,36 +61,36 @@ class Data(Group):
         le=2048,
         description="Height and width in pixels that the network sees. null: the set's own, or the network's.",
     )
-    crop: Literal["whole", "scale_jitter", "random_resized"] = Field(
-        "whole",
-        description="Of training images. whole: as in tests. scale_jitter: a square of image_size from the image with "
-        "its shorter side in a random one of `scales`. random_resized: an area of random share and aspect ratio.",
+    crop: Literal["center", "scale_jitter", "random_resized"] = Field(
+        "center",
+        description="Of training images. center: as in tests. scale_jitter: a square of image_size from the image with "
+        "its shorter side in a random one of `resize_range`. random_resized: an area of random share and aspect ratio.",
     )
-    scales: tuple[Annotated[int, Field(ge=8, le=4096)], ...] = Field(
+    resize_range: tuple[Annotated[int, Field(ge=8, le=4096)], ...] = Field(
         (256, 480), strict=False, description="For crop: scale_jitter, the least and the greatest shorter side."
     )
-    crop_area: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+    area_range: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (0.08, 1.0), strict=False, description="For crop: random_resized, the least and the greatest share of the area."
     )
-    pad_crop: int = Field(
+    random_crop_padding: int = Field(
         0, ge=0, le=512, description="Pixels of zeros on every side before a random crop of the image's size."
     )
-    flip: bool = Field(False, description="Mirror half of the training images left to right.")
-    color: Literal["none", "alexnet"] = Field(
-        "none", description="alexnet: a random multiple of ImageNet's principal colours is added to every image."
+    horizontal_flip: bool = Field(False, description="Mirror half of the training images left to right.")
+    pca_lighting: bool = Field(
+        False, description="Add a random multiple of ImageNet's principal colors to every image (AlexNet)."
     )
-    randaugment_layers: int = Field(0, ge=0, le=10, description="RandAugment: operations on one image. 0: none.")
+    randaugment_num_ops: int = Field(0, ge=0, le=10, description="RandAugment: operations on one image. 0: none.")
     randaugment_magnitude: float = Field(10, ge=0, le=10, description="RandAugment: their strength.")
-    erase: float = Field(0.0, ge=0, le=1, description="Random erasing: how often a rectangle becomes noise.")
+    random_erasing: float = Field(0.0, ge=0, le=1, description="Random erasing: how often a rectangle becomes noise.")
     mixup: float = Field(0.0, ge=0, description="Mixup: alpha of the Beta distribution of the mix. 0: none.")
     cutmix: float = Field(0.0, ge=0, description="CutMix: the same; where both are given, pairs take one at random.")
 
     @model_validator(mode="after")
     def _ranges(self):
-        for name in ("scales", "crop_area"):
+        for name in ("resize_range", "area_range"):
             values = getattr(self, name)
             if len(values) != 2 or values[0] > values[1]:
                 raise problem([name], f"expected two numbers, the smaller first, got {list(values)}")
-        if self.name == "synthetic" and self.on_error == "skip":
-            raise problem(["on_error"], "synthetic images cannot fail; leave it out")
+        if self.name == "synthetic" and self.on_unreadable_image == "skip":
+            raise problem(["on_unreadable_image"], "synthetic images cannot fail; leave it out")
         return self

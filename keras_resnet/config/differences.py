@@ -9,7 +9,7 @@ FREE = (
     "train.wandb_project",
     "data.download",
     "data.max_skipped",
-    "data.service",
+    "data.tf_data_service",
     "recovery.on_save_error",
     "export",
 )

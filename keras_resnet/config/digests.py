@@ -9,8 +9,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-# A key of 0.1 -> its name today. Whoever renames a key adds a row, and no digest changes.
-RENAMED: dict[str, str] = {}
+from keras_resnet.renamed import CONFIG_KEYS, Renamed
 
 
 def digest(values: dict, defaults: dict) -> str:
@@ -23,7 +22,10 @@ def digest(values: dict, defaults: dict) -> str:
     """
     now, default = _flat(values), _flat(defaults)
     first = _flat(json.loads(files("keras_resnet.config").joinpath("defaults_0_1.json").read_text()))
-    hashed = {key: now.pop(RENAMED.get(key, key), value) for key, value in first.items()}
+    hashed = {}
+    for key, value in first.items():
+        row = CONFIG_KEYS.get(key, Renamed(key))
+        hashed[key] = row.old_value(now.pop(row.new)) if row.new in now else value
     hashed |= {key: value for key, value in now.items() if value != default[key]}
     return hashlib.sha256(json.dumps(_nested(hashed), sort_keys=True).encode()).hexdigest()[:8]
 

@@ -17,11 +17,11 @@ class Eval(Group):
     """How a network is tested."""
 
     batch_size: int = Field(256, ge=1, le=10**6, description="Images of one evaluation step, over all replicas.")
-    crop_fraction: float = Field(
+    crop_pct: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="The shorter side is resized to image_size / crop_fraction before the central crop.",
+        description="The shorter side is resized to image_size / crop_pct before the central crop.",
     )
     interpolation: Interpolation = Field("bilinear", description="How images are resized, always without aliasing.")
 
@@ -34,18 +34,18 @@ class Export(Group):
         ge=1,
         description="Classes that serving_default returns for an image. null: 5, or all of fewer.",
     )
-    bad_images: Literal["status", "fail"] = Field(
+    on_invalid_image: Literal["status", "fail"] = Field(
         "status",
         description="An image that serving_default cannot read: status, its row says why and the others are answered; "
         "fail, the whole request fails and names the row.",
     )
-    max_bytes: int = Field(
+    max_image_bytes: int = Field(
         20_000_000, ge=1, le=2**31 - 1, description="serving_default decodes no file of more bytes than that."
     )
-    max_pixels: int = Field(
+    max_image_pixels: int = Field(
         50_000_000, ge=1, le=2**29, description="serving_default decodes no image of more pixels than that."
     )
-    agreement: float | None = Field(
+    min_top1_agreement: float | None = Field(
         None,
         ge=0,
         le=1,
@@ -68,11 +68,11 @@ class Config(Group):
     @model_validator(mode="after")
     def _groups_agree(self):
         spec, train = self.model.spec, self.train
-        if train.rematerialize and (spec.stochastic_depth or spec.dropout or train.statistics == "synchronized"):
-            other = "train.statistics: synchronized" if train.statistics == "synchronized" else "random layers"
-            raise problem(["train", "rematerialize"], f"cannot go with {other}, which would differ the second time")
-        if train.freeze_until and train.freeze_until != "stem" and int(train.freeze_until[-1]) > len(spec.depths):
-            raise problem(["train", "freeze_until"], f"{spec.name} has {len(spec.depths)} stages")
+        if train.remat and (spec.drop_path_rate or spec.dropout or train.batch_norm == "synchronized"):
+            other = "train.batch_norm: synchronized" if train.batch_norm == "synchronized" else "random layers"
+            raise problem(["train", "remat"], f"cannot go with {other}, which would differ the second time")
+        if train.freeze_at and train.freeze_at != "stem" and int(train.freeze_at[-1]) > len(spec.depths):
+            raise problem(["train", "freeze_at"], f"{spec.name} has {len(spec.depths)} stages")
         return self
 
     def digest(self) -> str:

@@ -9,9 +9,11 @@ from keras_resnet.yaml_files import Located, merge
 _EXCLUSIVE: dict[tuple[str, str], Callable] = {
     ("train.steps", "train.epochs"): lambda steps, epochs: steps is not None and epochs is not None,
     ("train.epochs", "train.steps"): lambda epochs, steps: epochs is not None and steps is not None,
-    ("train.warmup_steps", "train.warmup_rate"): lambda steps, rate: steps == 0 and rate is not None,
-    ("model.weights", "model.new_head"): lambda weights, new_head: weights is None and new_head is True,
-    ("data.name", "data.on_error"): lambda name, on_error: name == "synthetic" and on_error == "skip",
+    ("train.warmup_steps", "train.warmup_learning_rate"): lambda steps, rate: steps == 0 and rate is not None,
+    ("model.weights", "model.reset_head"): lambda weights, reset_head: weights is None and reset_head is True,
+    ("data.name", "data.on_unreadable_image"): lambda name, on_unreadable_image: (
+        name == "synthetic" and on_unreadable_image == "skip"
+    ),
 }
 
 

@@ -12,15 +12,15 @@ from keras_resnet.config.data import IMAGE_SETS
 from keras_resnet.config.groups import Config
 from keras_resnet.config.layers import stack
 from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.renamed import CONFIG_KEYS, SINCE, upgrade_config
 from keras_resnet.specs import SPECS
-from keras_resnet.yaml_files import Located, read_layers, read_yaml_value
+from keras_resnet.yaml_files import Located, read_layers, read_yaml, read_yaml_value
 
 
 def load_config(
     path: str,
     assignments: tuple[str, ...] | list[str] = (),
     notify: Callable[[str], None] = lambda line: None,
-    writer: str | None = None,
 ) -> Config:
     """Reads a YAML file, what it extends, and "group.key=value" assignments on top, and checks the whole once.
 
@@ -28,12 +28,34 @@ def load_config(
         path: the file.
         assignments: each wins over the file and over those before it.
         notify: receives a line for each key that gives way to another key, such as train.epochs to train.steps.
-        writer: the version of this package that wrote the file, where one did and it is known.
 
     Raises:
         ConfigError: anything is wrong; one line with file, line, key, value and what is allowed.
     """
-    return validate(stack([*read_layers(path), *map(_assigned, assignments)], notify), writer)
+    return validate(stack([*read_layers(path), *map(_assigned, assignments)], notify))
+
+
+def load_saved_config(path: str, writer: str | None = None) -> Config:
+    """Reads the configuration that a run saved, with version 0.1's names too.
+
+    Args:
+        path: the file.
+        writer: the version of this package that wrote it, where it is known.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    located = read_yaml(path)
+    return validate_saved(located.value, located.mark(()), writer)
+
+
+def validate_saved(values: dict, source: str, writer: str | None = None) -> Config:
+    """Turns the plain values of a saved configuration into a `Config`; `source` is the file for error messages.
+
+    Raises:
+        ConfigError: the first thing that is wrong, in one line.
+    """
+    return validate(Located(upgrade_config(values), {(): source}), writer)
 
 
 def changed(config: Config, assignments: tuple[str, ...] | list[str]) -> Config:
@@ -58,7 +80,7 @@ def _assigned(assignment):
 
 
 def validate(located: Located, writer: str | None = None) -> Config:
-    """Turns what was read into a `Config`; `writer` is as for `load_config`.
+    """Turns what was read into a `Config`; `writer` is as for `load_saved_config`.
 
     Raises:
         ConfigError: the first thing that is wrong, in one line.
@@ -89,6 +111,9 @@ def _one_line(errors, located, other_version):
 def _problem(error, path):
     value = json.dumps(error["input"], default=str)
     value = value if len(value) <= 80 else value[:77] + "..."
+    renamed = _renamed(path, error["input"])
+    if renamed and error["type"] in ("extra_forbidden", "literal_error"):
+        return renamed
     if error["type"] == "extra_forbidden":
         return f"unknown key; {suggest(path[-1], _fields(path[:-1]))}"
     if error["type"] == "missing":
@@ -102,6 +127,14 @@ def _problem(error, path):
         choices = [part.strip('" ') for part in allowed.replace(" or ", ",").split(",")]
         return f"got {value}; {suggest(error['input'], choices)}"
     return f"expected {_expected(path, error)}, got {value}"
+
+
+def _renamed(path, value):
+    """What to write in place of a key or value of version 0.1; "" if it is none."""
+    row = CONFIG_KEYS.get(".".join(path))
+    if not row or (row.new == ".".join(path) and value not in row.values):
+        return ""
+    return f"was renamed in version {SINCE}; write {row.new}: {json.dumps(row.value(value), default=str)}"
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of numbers"}

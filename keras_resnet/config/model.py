@@ -12,19 +12,18 @@ from keras_resnet.specs import (
     FirstProjection,
     FirstShortcut,
     Initialization,
-    LastGamma,
     Normalization,
     Padding,
     Shortcut,
     Spec,
     Version,
-    ZeroChannels,
+    ZeroPaddingPosition,
     variant,
 )
 
 # What published weights of one network differ in. Weights to start from fill in what a configuration leaves null.
-FLAVOUR = ("version", "shortcut", "zero_channels", "padding", "first_projection", "first_shortcut")
-FILLED_IN = (*FLAVOUR, "mean", "std")
+WEIGHT_OPTIONS = ("version", "shortcut", "zero_padding_position", "padding", "first_projection", "first_shortcut")
+FILLED_IN = (*WEIGHT_OPTIONS, "mean", "std")
 
 
 def _as_text(value):
@@ -35,13 +34,15 @@ class Model(Group):
     """Which network."""
 
     name: Annotated[str, one_of(tuple(SPECS))] = Field(
-        "cifar_resnet20", description="A row of keras_resnet.SPECS; `python -m keras_resnet list` shows them."
+        "cifar_resnet20", description="A row of keras_resnet.SPECS; `keras-resnet list` shows them."
     )
     version: Annotated[Version | None, BeforeValidator(_as_text)] = Field(
         None, description="1: the paper. 1.5: stride on the 3x3. 2: pre-activation. null: the row's own."
     )
     shortcut: Shortcut | None = Field(None, description="Option A, B or C of the paper. null: the row's own.")
-    zero_channels: ZeroChannels | None = Field(None, description="Where option A puts its zero channels.")
+    zero_padding_position: ZeroPaddingPosition | None = Field(
+        None, description="Where option A puts its zero channels."
+    )
     padding: Padding | None = Field(
         None, description="At stride 2. symmetric: as Caffe and Torch. same: one pixel less left and above."
     )
@@ -54,20 +55,20 @@ class Model(Group):
     normalization: Normalization | None = Field(None, description="none: no batch normalization; biases instead.")
     activation: Activation | None = Field(None, description="The non-linearity.")
     initialization: Initialization | None = Field(
-        None, description="he, xavier, or He's deviation halved (small) or doubled (large)."
+        None, description="he, xavier, or He's standard deviation halved (small) or doubled (large)."
     )
-    last_gamma: LastGamma | None = Field(
-        None, description="First scale of a block's last normalization. zero: blocks begin as the identity."
+    zero_init_last_gamma: bool | None = Field(
+        None, description="Initialize the scale of a block's last normalization with 0: blocks begin as the identity."
     )
-    stochastic_depth: float | None = Field(
+    drop_path_rate: float | None = Field(
         None, ge=0, lt=1, description="How often the last block's F is left out in training; linear from the first."
     )
     weights: str | None = Field(
         None,
-        description="Weights to start from: a file, or a name of `python -m keras_resnet list --weights`. "
+        description="Weights to start from: a file, or a name of `keras-resnet list --weights`. "
         "Another number of classes: new head. The version and the normalization of images are then the weights' own.",
     )
-    new_head: bool = Field(False, description="Start with a new classifier even where that of `weights` would fit.")
+    reset_head: bool = Field(False, description="Start with a new classifier even where that of `weights` would fit.")
 
     mean: tuple[Annotated[float, Field(ge=0, le=255)], ...] | None = Field(
         None,
@@ -80,10 +81,10 @@ class Model(Group):
 
     @model_validator(mode="after")
     def _describes_a_network(self):
-        if self.shortcut is not None and SPECS[self.name].merge == "plain":
+        if self.shortcut is not None and SPECS[self.name].skip == "none":
             raise problem(["shortcut"], f"{self.name} has no shortcuts; leave it out")
-        if self.new_head and not self.weights:
-            raise problem(["new_head"], "is for a run that starts from model.weights, which is not given")
+        if self.reset_head and not self.weights:
+            raise problem(["reset_head"], "is for a run that starts from model.weights, which is not given")
         for name in ("mean", "std"):
             values = getattr(self, name)
             if values is not None and not 1 <= len(values) <= 4:
@@ -101,15 +102,17 @@ class Model(Group):
     @property
     def spec(self):
         """The network's `Spec`."""
-        return variant(SPECS[self.name], **self.model_dump(exclude={"name", "weights", "new_head", "mean", "std"}))
+        return variant(SPECS[self.name], **self.model_dump(exclude={"name", "weights", "reset_head", "mean", "std"}))
 
     @property
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """(mean, deviation) of images per channel, RGB in [0, 255]."""
+    def mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of images per channel, RGB in [0, 255]."""
         return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
 
     def filled_in(self, spec: Spec, preparation: Preparation) -> "Model":
         """The same with what is null and what weights of one network differ in as these weights have it."""
-        theirs = {name: getattr(spec, name) for name in FLAVOUR if getattr(spec, name) != getattr(self.spec, name)}
+        theirs = {
+            name: getattr(spec, name) for name in WEIGHT_OPTIONS if getattr(spec, name) != getattr(self.spec, name)
+        }
         theirs |= {name: getattr(preparation, name) for name in ("mean", "std")}
         return self.model_copy(update={name: value for name, value in theirs.items() if getattr(self, name) is None})

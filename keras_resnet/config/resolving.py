@@ -57,9 +57,10 @@ def check_strategy(config: Config, strategy: str, replicas: int | None = None) -
 def _check_parts(config, replicas):
     train, data = config.train, config.data
     replica_batch = train.batch_size // replicas
-    if replica_batch % train.accumulate:
+    if replica_batch % train.gradient_accumulation_steps:
         raise ConfigError(
-            f"train.accumulate: {train.accumulate} parts do not divide the {replica_batch} images of one replica"
+            f"train.gradient_accumulation_steps: {train.gradient_accumulation_steps} parts do not divide the "
+            f"{replica_batch} images of one replica"
         )
     if (data.mixup or data.cutmix) and replica_batch % 2:
         raise ConfigError(

@@ -8,55 +8,58 @@ from keras_resnet.config.fields import Group, problem
 
 
 class Train(Group):
-    """How the weights are learnt. Time is counted in optimizer steps."""
+    """How the weights are learned. Time is counted in optimizer steps."""
 
     steps: int | None = Field(None, ge=1, le=10**9, description="Optimizer steps in all. Give this or epochs.")
     epochs: float | None = Field(None, gt=0, le=10**6, description="Passes over the training images.")
     batch_size: int = Field(128, ge=1, le=10**6, description="Images of one step, over all replicas.")
-    learning_rate: float = Field(0.1, ge=0, description="The highest rate. 0: nothing is learnt, as a control.")
-    learning_rate_per: int | None = Field(
+    learning_rate: float = Field(0.1, ge=0, description="The highest rate. 0: nothing is learned, as a control.")
+    base_batch_size: int | None = Field(
         None, ge=1, description="Linear scaling: learning_rate is for batches of so many images. null: for this batch."
     )
     schedule: Literal["step", "cosine", "constant"] = Field(
-        "step", description="step: times 0.1 at each of drops. cosine: to 0 at the end. constant."
+        "step", description="step: times 0.1 at each of milestones. cosine: to 0 at the end. constant."
     )
-    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.5, 0.75), strict=False, description="For schedule: step, the fractions of the steps at which the rate drops."
     )
     warmup_steps: int = Field(0, ge=0, description="Steps in which the rate grows linearly to learning_rate.")
-    warmup_rate: float | None = Field(
+    warmup_learning_rate: float | None = Field(
         None, gt=0, description="A constant rate during the warm-up instead, as the paper's for ResNet-110."
     )
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0, description="L2 in the gradient; the papers' and Torch's weight decay.")
-    decay_of: Literal["kernels", "all"] = Field(
-        "kernels", description="kernels: not of biases and normalization. all: as in the paper's Caffe nets."
+    weight_decay_on: Literal["kernels", "all"] = Field(
+        "kernels", description="kernels: not of biases and normalization. all: as in the paper's Caffe networks."
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
-    clip_norm: float | None = Field(None, gt=0, description="Greatest norm of the gradient of all weights together.")
-    accumulate: int = Field(
+    global_clipnorm: float | None = Field(
+        None, gt=0, description="Greatest norm of the gradient of all weights together."
+    )
+    gradient_accumulation_steps: int = Field(
         1, ge=1, description="Parts in which a replica computes its batch, one after the other, to save memory."
     )
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="Test and keep an exponential moving average of the weights. 0: the weights."
     )
-    statistics: Literal["replica", "synchronized", "frozen"] = Field(
-        "replica", description="Batch normalization by the batch of one replica, of all replicas, or as it was loaded."
+    batch_norm: Literal["per_replica", "synchronized", "frozen"] = Field(
+        "per_replica",
+        description="Batch normalization by the batch of one replica, of all replicas, or as it was loaded.",
     )
-    reestimate_batches: int = Field(
-        0, ge=0, description="After training, batches over which normalization's statistics are computed anew."
+    precise_bn_batches: int = Field(
+        0, ge=0, description="After training, batches over which normalization's statistics are computed again."
     )
-    freeze_until: Literal["stem", "stage1", "stage2", "stage3", "stage4"] | None = Field(
+    freeze_at: Literal["stem", "stage1", "stage2", "stage3", "stage4"] | None = Field(
         None, description="Keep the weights up to and with this part as they were loaded."
     )
-    stage_rate_decay: float = Field(
+    layer_decay: float = Field(
         1.0, gt=0, le=1, description="Factor on the learning rate from each stage to the one below it."
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool | None = Field(
         None, description="Compile forward and backward pass with XLA. null: on one GPU, and nowhere else."
     )
-    rematerialize: bool = Field(
+    remat: bool = Field(
         False, description="Keep blocks' outputs alone and compute the rest again: less memory, slower steps."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Decides weights, order and augmentation.")
@@ -68,7 +71,7 @@ class Train(Group):
     keep_checkpoints: int = Field(
         2, ge=1, description="How many of the newest checkpoints stay; that of the best evaluation stays besides."
     )
-    patience: int | None = Field(
+    early_stopping_patience: int | None = Field(
         None,
         ge=1,
         description="Early stopping: evaluations without a better one after which the run ends. null: never.",
@@ -88,19 +91,19 @@ class Train(Group):
     @property
     def peak_rate(self) -> float:
         """The highest learning rate, after linear scaling."""
-        return self.learning_rate * (self.batch_size / self.learning_rate_per if self.learning_rate_per else 1)
+        return self.learning_rate * (self.batch_size / self.base_batch_size if self.base_batch_size else 1)
 
     @model_validator(mode="after")
     def _length(self):
         if (self.steps is None) == (self.epochs is None):
             given, beside = ("neither", None) if self.steps is None else ("both", ["epochs"])
             raise problem(["steps"], f"give one of train.steps and train.epochs, got {given}", beside)
-        if list(self.drops) != sorted(self.drops):
-            raise problem(["drops"], "expected growing fractions")
-        if self.warmup_rate is not None and not self.warmup_steps:
-            raise problem(["warmup_rate"], "is the rate of the first train.warmup_steps, which is 0")
-        if self.statistics == "frozen" and self.reestimate_batches:
-            raise problem(["reestimate_batches"], "cannot go with train.statistics: frozen")
+        if list(self.milestones) != sorted(self.milestones):
+            raise problem(["milestones"], "expected growing fractions")
+        if self.warmup_learning_rate is not None and not self.warmup_steps:
+            raise problem(["warmup_learning_rate"], "is the rate of the first train.warmup_steps, which is 0")
+        if self.batch_norm == "frozen" and self.precise_bn_batches:
+            raise problem(["precise_bn_batches"], "cannot go with train.batch_norm: frozen")
         return self
 
 
@@ -111,8 +114,10 @@ class Recovery(Group):
         "roll_back", description="A loss that is no number or explodes. roll_back: to the last checkpoint. stop."
     )
     max_rollbacks: int = Field(3, ge=0, le=100, description="How often a run may roll back before it stops.")
-    rate_factor: float = Field(0.5, gt=0, le=1, description="Every rollback multiplies the learning rate with it.")
-    explosion: float | None = Field(
+    learning_rate_factor: float = Field(
+        0.5, gt=0, le=1, description="Every rollback multiplies the learning rate with it."
+    )
+    max_loss_ratio: float | None = Field(
         10.0,
         gt=1,
         description="A loss explodes that is, over the steps of a report, so many times the first step's (at least 1). "

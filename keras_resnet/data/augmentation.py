@@ -21,20 +21,20 @@ def augment(image, size: int, channels: int, data: Data, seed):
     """
     seeds = tf.unstack(tf.random.split(seed, 6))
     if data.crop == "scale_jitter":
-        image = transforms.random_scale_crop(image, size, data.scales, seeds[0], channels)
+        image = transforms.random_scale_crop(image, size, data.resize_range, seeds[0], channels)
     elif data.crop == "random_resized":
-        image = transforms.random_resized_crop(image, size, data.crop_area, seeds[0], channels)
+        image = transforms.random_resized_crop(image, size, data.area_range, seeds[0], channels)
     else:
         image = transforms.for_test(decode(image, channels), size)
-    image = transforms.random_crop(image, data.pad_crop, seeds[1])
-    if data.flip:
+    image = transforms.random_crop(image, data.random_crop_padding, seeds[1])
+    if data.horizontal_flip:
         image = transforms.random_flip(image, seeds[2])
-    if data.randaugment_layers:
-        image = rand_augment(image, data.randaugment_layers, data.randaugment_magnitude, seeds[3])
-    if data.color == "alexnet" and channels == 3:
+    if data.randaugment_num_ops:
+        image = rand_augment(image, data.randaugment_num_ops, data.randaugment_magnitude, seeds[3])
+    if data.pca_lighting and channels == 3:
         image = transforms.random_color(image, seeds[4])
-    if data.erase:
-        image = transforms.random_erasing(image, data.erase, seeds[5])
+    if data.random_erasing:
+        image = transforms.random_erasing(image, data.random_erasing, seeds[5])
     return image
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from keras_resnet.data.faults import named
 from keras_resnet.data.pipeline import Shard
 from keras_resnet.data.service import in_order
+from keras_resnet.data.unreadable_images import named
 from keras_resnet.errors import DataError
 
 
@@ -30,7 +30,7 @@ def training_batches(task, strategy: tf.distribute.Strategy, start_step: int) ->
     """
     config = task.config
     dataset = distribute(strategy, lambda shard: task.train_dataset(start_step, shard), config.train.batch_size)
-    elements = in_order(iter(dataset), start_step) if config.data.service else iter(dataset)
+    elements = in_order(iter(dataset), start_step) if config.data.tf_data_service else iter(dataset)
     for step in itertools.count(start_step):
         with named_faults(task, step):
             batch = next(elements, None)
@@ -47,5 +47,5 @@ def named_faults(task, step: int) -> Iterator[None]:
     except tf.errors.OpError as error:
         faults, service = task.train_faults(step), task.config.data.service
         if service and not faults:
-            raise DataError(f"data.service: {service}: {error.message.splitlines()[0]}") from error
+            raise DataError(f"data.tf_data_service: {service}: {error.message.splitlines()[0]}") from error
         raise named(error, faults) from error

@@ -1,4 +1,4 @@
-"""Handwritten digits: 1,797 grey images of 8x8 pixels that ship inside scikit-learn, so that nothing is downloaded.
+"""Handwritten digits: 1,797 gray images of 8x8 pixels that ship inside scikit-learn, so that nothing is downloaded.
 
 Source: E. Alpaydin, C. Kaynak (1998), "Optical Recognition of Handwritten Digits", UCI Machine Learning
 Repository, its test part.
@@ -29,7 +29,7 @@ def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def load_digits(data: Data) -> ImageSet:
-    """The digits as images (8, 8, 1) uint8 in [0, 255]; the original's 17 grey levels are spread evenly."""
+    """The digits as images (8, 8, 1) uint8 in [0, 255]; the original's 17 gray levels are spread evenly."""
     from sklearn.datasets import load_digits as load
 
     bunch = load()

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from keras_resnet.config import Data
 from keras_resnet.data.folder_scan import FolderScan, scan_folder
-from keras_resnet.data.held_out import complete
 from keras_resnet.data.image_set import ImageSet, Split
+from keras_resnet.data.splits import complete
 from keras_resnet.errors import DataError
 
 

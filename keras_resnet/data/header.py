@@ -4,15 +4,15 @@ import struct
 from dataclasses import dataclass
 
 MAX_ASPECT = 64  # of the longer side to the shorter: resized images stay small
-MAX_PIXELS = 50_000_000  # 150 MB of RGB; `export.max_pixels` by default
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type (PNG specification, section 11.2.1); 3 is a palette
+MAX_PIXELS = 50_000_000  # 150 MB of RGB; `export.max_image_pixels` by default
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by color type (PNG specification, section 11.2.1); 3 is a palette
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers of JPEG between SOF0 and SOF15 that begin none (ITU-T T.81, table B.1)
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its picture. Channels: 1 grey, 2 grey with alpha, 3 RGB or palette, 4 RGBA or CMYK."""
+    """What a file says of its picture. Channels: 1 gray, 2 gray with alpha, 3 RGB or palette, 4 RGBA or CMYK."""
 
     format: str
     height: int

@@ -52,7 +52,7 @@ class Split:
         )
 
     def with_labels_below(self, classes: int, first: int = 0) -> "Split":
-        """The same images, whose `read` fails where a label is none of the classes: it would be learnt as no class.
+        """The same images, whose `read` fails where a label is none of the classes: it would be learned as no class.
 
         `first` is how the set itself counts, for the message.
         """

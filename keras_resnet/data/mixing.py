@@ -1,6 +1,6 @@
-"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019) of neighbours in a batch.
+"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019) of neighbors in a batch.
 
-Neighbours, because the order is random anyway: a pair is the same whatever the number of replicas and workers.
+Neighbors, because the order is random anyway: a pair is the same whatever the number of replicas and workers.
 """
 
 import tensorflow as tf
@@ -9,7 +9,7 @@ from keras_resnet.data.transforms import box_mask
 
 
 def draw_mix(size: int, mixup: float, cutmix: float, seed):
-    """What a sample keeps of itself: shares (size, size, 1) float32 in [0, 1], the rest is its neighbour's.
+    """What a sample keeps of itself: shares (size, size, 1) float32 in [0, 1], the rest is its neighbor's.
 
     Args:
         size: height and width of the images.
@@ -33,7 +33,7 @@ def mix_pairs(images, targets, weights, shares):
     Args:
         images: (N, H, W, C) float32, N even.
         targets: (N, classes) float32.
-        weights: (N,) float32, 0 for a sample that could not be read, which leaves its neighbour alone.
+        weights: (N,) float32, 0 for a sample that could not be read, which leaves its neighbor alone.
         shares: (N, H, W, 1) as `draw_mix` gives them.
 
     Returns:

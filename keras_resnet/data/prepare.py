@@ -15,12 +15,12 @@ from PIL import Image
 
 from keras_resnet.config import Data
 from keras_resnet.data.decode import decode
-from keras_resnet.data.faults import reason
 from keras_resnet.data.folder import load_folder
 from keras_resnet.data.header import MAX_PIXELS, Header, read_header
 from keras_resnet.data.image_set import Split
 from keras_resnet.data.scan import distinct, in_order
 from keras_resnet.data.tfrecord import LABELS
+from keras_resnet.data.unreadable_images import reason
 from keras_resnet.errors import ConfigError, DataError, DiskError
 
 
@@ -79,7 +79,7 @@ def prepare(
     try:
         os.makedirs(aside)
         results = track(in_order(encode, jobs), sum(map(len, orders.values())))
-        prepared = _write(results, aside, shard_bytes, warn if data.on_error == "skip" else None)
+        prepared = _write(results, aside, shard_bytes, warn if data.on_unreadable_image == "skip" else None)
         if not prepared.images.get("train"):
             raise DataError(f"data.name: {data.name}: no picture is left to train on")
         with open(os.path.join(aside, LABELS), "w", encoding="utf-8") as file:
@@ -143,8 +143,8 @@ def _feature(value):
 def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, Header]:
     """The bytes of a picture -> those to store, with what they are.
 
-    They are the same where `max_side` is None, or where the picture is a JPEG or PNG, grey or RGB, with no longer side.
-    Otherwise a JPEG, grey or RGB, of the same aspect ratio is made of the pixels that training would see.
+    They are the same where `max_side` is None, or where the picture is a JPEG or PNG, gray or RGB, with no longer side.
+    Otherwise a JPEG, gray or RGB, of the same aspect ratio is made of the pixels that training would see.
 
     Raises:
         tf.errors.OpError, ValueError: training could not read it.
@@ -163,13 +163,13 @@ def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, 
         return content, Header(header.format, height, width, header.channels)
     scale = min(1.0, max_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    grey = header.channels <= 2
-    picture = Image.fromarray(pixels.numpy()[..., 0] if grey else pixels.numpy())
+    gray = header.channels <= 2
+    picture = Image.fromarray(pixels.numpy()[..., 0] if gray else pixels.numpy())
     if scale < 1:
         picture = picture.resize(size, Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=quality)
-    return stream.getvalue(), Header("JPEG", size[1], size[0], 1 if grey else 3)
+    return stream.getvalue(), Header("JPEG", size[1], size[0], 1 if gray else 3)
 
 
 def _write(results, folder, shard_bytes, warn) -> Prepared:
@@ -179,7 +179,7 @@ def _write(results, folder, shard_bytes, warn) -> Prepared:
     skipped = before = 0
     for name, record in results:
         if record.problem and not warn:
-            raise DataError(f"{record.source}: {record.problem}; --on_error=skip leaves such pictures out")
+            raise DataError(f"{record.source}: {record.problem}; --on_unreadable_image=skip leaves such pictures out")
         if record.problem:
             warn(f"left out: {record.source}: {record.problem}")
             skipped += 1

@@ -50,7 +50,7 @@ def operations(size: int, magnitude: float, seed) -> dict:
         from official.vision.ops import augment
     except ImportError as error:
         raise ConfigError(
-            f"data.randaugment_layers: needs tf-models-official ({error}); pip install tf-models-official"
+            f"data.randaugment_num_ops: needs tf-models-official ({error}); pip install tf-models-official"
         ) from None
     sign_seed, place_seed = tf.unstack(tf.random.split(seed, 2))
     level = magnitude / MAX_MAGNITUDE

@@ -61,7 +61,9 @@ def in_order(elements: Iterator, first_step: int) -> Iterator:
         if len(waiting) > WAITING:
             break
     if waiting:
-        raise DataError(f"data.service: the batch of step {step} was lost; start again, the run goes on where it was")
+        raise DataError(
+            f"data.tf_data_service: the batch of step {step} was lost; start again, the run goes on where it was"
+        )
 
 
 def _first(per_replica):

@@ -1,7 +1,7 @@
 """A folder of TFRecord files in the ImageNet layout: train-00000-of-01024, validation-00000-of-00128.
 
 A record holds `image/encoded` (a JPEG or PNG) and `image/class/label` (int64, counted from 1). The names of the
-classes stand in labels.txt, one a line; `python -m keras_resnet prepare-data` writes all of it.
+classes stand in labels.txt, one a line; `keras-resnet prepare-data` writes all of it.
 """
 
 import os
@@ -9,9 +9,9 @@ import os
 import tensorflow as tf
 
 from keras_resnet.config import Data
-from keras_resnet.data.held_out import complete
 from keras_resnet.data.image_set import ImageSet, Split
 from keras_resnet.data.records import Records, index_records, reader
+from keras_resnet.data.splits import complete
 from keras_resnet.errors import ConfigError, DataError
 
 LABELS = "labels.txt"

@@ -5,29 +5,29 @@ import tensorflow as tf
 from keras_resnet.data.decode import decode_crop
 from keras_resnet.description import Preparation
 
-# Principal components of ImageNet's colours (Krizhevsky et al. 2012, 4.1), RGB in [0, 1]; fb.resnet.torch's numbers.
+# Principal components of ImageNet's colors (Krizhevsky et al. 2012, 4.1), RGB in [0, 1]; fb.resnet.torch's numbers.
 _COLOR_DEVIATIONS = (0.2175, 0.0188, 0.0045)
 _COLOR_COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 
 
 def prepare(image, preparation: Preparation):
     """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized and center-cropped as a network was tested."""
-    return for_test(image, preparation.image_shape[0], preparation.crop_fraction, preparation.interpolation)
+    return for_test(image, preparation.image_shape[0], preparation.crop_pct, preparation.interpolation)
 
 
 def resized_side(preparation: Preparation) -> int:
     """Pixels of an image's shorter side before the crop."""
-    return round(preparation.image_shape[0] / preparation.crop_fraction)
+    return round(preparation.image_shape[0] / preparation.crop_pct)
 
 
-def for_test(image, size, crop_fraction=1.0, interpolation="bilinear"):
-    """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized, then cropped from the centre.
+def for_test(image, size, crop_pct=1.0, interpolation="bilinear"):
+    """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized, then cropped from the center.
 
-    The shorter side becomes size / crop_fraction pixels (224 / 0.875 = 256 in the papers' single-crop test), by
+    The shorter side becomes size / crop_pct pixels (224 / 0.875 = 256 in the papers' single-crop test), by
     "bilinear" or "bicubic" interpolation. Training's validation and the exported model both go through here. An image
     of the right size is kept as it is.
     """
-    image = resize_shorter_side(image, round(size / crop_fraction), interpolation)
+    image = resize_shorter_side(image, round(size / crop_pct), interpolation)
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     top, left = (height - size) // 2, (width - size) // 2
     return tf.ensure_shape(image[top : top + size, left : left + size], (size, size, image.shape[-1]))
@@ -102,9 +102,9 @@ def random_flip(image, seed):
 
 
 def random_color(image, seed):
-    """RGB image (H, W, 3) in [0, 255] -> the same plus one colour (Krizhevsky et al. 2012, 4.1).
+    """RGB image (H, W, 3) in [0, 255] -> the same plus one color (Krizhevsky et al. 2012, 4.1).
 
-    The colour is a sum of ImageNet's three principal components, each times its deviation and a Gaussian factor of
+    The color is a sum of ImageNet's three principal components, each times its deviation and a Gaussian factor of
     deviation 0.1. Values may leave [0, 255].
     """
     amounts = tf.random.stateless_normal((3,), seed, stddev=0.1) * tf.constant(_COLOR_DEVIATIONS)

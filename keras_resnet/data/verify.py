@@ -10,7 +10,6 @@ import tensorflow as tf
 from keras_resnet.config import Data
 from keras_resnet.data import tfrecord
 from keras_resnet.data.decode import decode
-from keras_resnet.data.faults import reason
 from keras_resnet.data.folder import set_of_scan
 from keras_resnet.data.folder_scan import Finding, scan_folder
 from keras_resnet.data.header import MAX_PIXELS, read_header
@@ -18,6 +17,7 @@ from keras_resnet.data.image_set import ImageSet, Split, load_image_set
 from keras_resnet.data.oddities import oddity
 from keras_resnet.data.records import index_records
 from keras_resnet.data.scan import distinct, in_order
+from keras_resnet.data.unreadable_images import reason
 from keras_resnet.errors import DataError
 
 _KINDS = {

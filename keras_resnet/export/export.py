@@ -17,13 +17,13 @@ from keras_resnet.config import Export
 from keras_resnet.description import Description
 from keras_resnet.errors import CheckError, ConfigError, DiskError
 from keras_resnet.export.formats import Plan
-from keras_resnet.export.gates import file_sums, holds, outside, tolerances, write_report
 from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
 from keras_resnet.export.litert import write_litert
 from keras_resnet.export.litert_batch1 import write_batch1
 from keras_resnet.export.memory import measure_memory
 from keras_resnet.export.onnx import write_int8_onnx, write_onnx
 from keras_resnet.export.publishing import OTHERS, SAVED_MODEL, check_free, publish, writing_aside
+from keras_resnet.export.report import file_sums, holds, outside, tolerances, write_report
 from keras_resnet.export.saved_model import labels_text, write_saved_model, write_single
 from keras_resnet.export.verify import EXAMPLES, verify_in_child
 from keras_resnet.export.warmup import write_warmup
@@ -37,7 +37,7 @@ _FEWEST = 100  # images by which int8 is judged: of two, both may agree where 3.
 
 
 class Exportable(Protocol):
-    """What `export_model` needs to know of what was learnt.
+    """What `export_model` needs to know of what was learned.
 
     Attributes:
         description: the network, how images are prepared for it, its class names.
@@ -99,7 +99,7 @@ def export_model(
         _write_examples(real, model, aside)
         found = verify_in_child(aside, artifacts)
         for artifact, measured in zip(artifacts, found["artifacts"], strict=True):
-            tolerance = tolerances(artifact, what.settings.agreement)
+            tolerance = tolerances(artifact, what.settings.min_top1_agreement)
             artifact |= measured | {"tolerance": tolerance, "holds": holds(measured["parity"], tolerance)}
             artifact.pop("made_from", None)  # a path that is no more
         wrong = [outside(artifact) for artifact in artifacts if not artifact["holds"]]

@@ -15,7 +15,7 @@ _FOR_TOOLS = {"network"}  # read by converters; a server that ran it would hold 
 def write_warmup(saved_model: str, batch_sizes: tuple[int, ...], image_shape: tuple[int, int, int]) -> int:
     """Writes a request for every signature that clients call and batch size into the SavedModel; returns how many.
 
-    The images are grey: what is computed does not depend on them, and a constant tensor takes a few bytes.
+    The images are gray: what is computed does not depend on them, and a constant tensor takes a few bytes.
 
     Args:
         saved_model: the folder.

@@ -5,7 +5,7 @@ import io
 import json
 import re
 
-from keras_resnet.inference.predictor import Answer, Fault
+from keras_resnet.inference.predictor import Answer, ImageError
 
 FORMATS = ("table", "json", "csv")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run a cell that begins with it for
@@ -41,7 +41,7 @@ class TableWriter:
     def row(self, path: str, answer: Answer) -> str:
         """An image's line."""
         name = f"{printable(path):<{self._width}}"
-        if isinstance(answer, Fault):
+        if isinstance(answer, ImageError):
             return f"{name}  error: {printable(answer.what)}\n"
         pairs = zip(answer.labels, answer.scores, strict=True)
         return f"{name}  " + "  ".join(f"{printable(label)} {score:.3f}" for label, score in pairs) + "\n"
@@ -61,7 +61,7 @@ class CsvWriter:
     def row(self, path: str, answer: Answer) -> str:
         """An image's lines."""
         name = plain_cell(path)
-        if isinstance(answer, Fault):
+        if isinstance(answer, ImageError):
             return csv_line([name, "", "", "", "", plain_cell(answer.what)])
         found = zip(answer.classes, answer.labels, answer.scores, strict=True)
         return "".join(
@@ -87,7 +87,7 @@ class JsonWriter:
     def row(self, path: str, answer: Answer) -> str:
         """An image's object, on a line."""
         entry: dict = {"image": _clean(path)}
-        if isinstance(answer, Fault):
+        if isinstance(answer, ImageError):
             entry["error"] = answer.what
         else:
             found = zip(answer.classes, answer.labels, answer.scores, strict=True)

@@ -78,7 +78,7 @@ def read_preparation(path: str, size: int | None = None, packed: str | None = No
     if not said and os.path.isfile(path):
         print(f"{path}: assumed: the central {fraction:.1%} of an image's shorter side, as is usual", file=sys.stderr)
     known: dict[str, Any] = {field.name: said[field.name] for field in fields(Preparation) if field.name in said}
-    assumed: dict[str, Any] = {"image_size": size, "crop_fraction": fraction}
+    assumed: dict[str, Any] = {"image_size": size, "crop_pct": fraction}
     return Preparation(**assumed | known), size
 
 

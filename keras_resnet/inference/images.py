@@ -12,7 +12,7 @@ from keras_resnet.data.header import MAX_PIXELS, read_header
 from keras_resnet.description import Preparation
 from keras_resnet.errors import DataError
 from keras_resnet.inference import light_images
-from keras_resnet.inference.predictor import Answer, Fault, Predictor, best_classes
+from keras_resnet.inference.predictor import Answer, ImageError, Predictor, best_classes
 
 
 def find_images(names: Sequence[str]) -> list[str]:
@@ -32,21 +32,21 @@ def find_images(names: Sequence[str]) -> list[str]:
     return found
 
 
-def read_image(path: str) -> bytes | Fault:
+def read_image(path: str) -> bytes | ImageError:
     """A picture's bytes, looked at only as far as its header: what is far too large is not handed on."""
     if os.path.isdir(path):
-        return Fault(f"holds no images ({IMAGE_SUFFIXES})")
+        return ImageError(f"holds no images ({IMAGE_SUFFIXES})")
     try:
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         no_match = glob.has_magic(path) and not os.path.lexists(path)
-        return Fault("matches no file" if no_match else f"cannot be read ({error.strerror})")
+        return ImageError("matches no file" if no_match else f"cannot be read ({error.strerror})")
     if not content:
-        return Fault("has 0 bytes")
+        return ImageError("has 0 bytes")
     header = read_header(content)
     if header and header.height * header.width > MAX_PIXELS:
-        return Fault(f"{header.height} x {header.width} pixels, more than {MAX_PIXELS}; not decoded")
+        return ImageError(f"{header.height} x {header.width} pixels, more than {MAX_PIXELS}; not decoded")
     return content
 
 
@@ -62,7 +62,7 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
     import tensorflow as tf
 
     from keras_resnet.data.decode import decode
-    from keras_resnet.data.faults import reason
+    from keras_resnet.data.unreadable_images import reason
 
     try:
         with tf.device("CPU:0"):
@@ -80,8 +80,8 @@ def prepared(pixels: np.ndarray, preparation: Preparation, size: int) -> np.ndar
     from keras_resnet.data import transforms
 
     with tf.device("CPU:0"):
-        image, crop_fraction = tf.constant(pixels), preparation.crop_fraction
-        return transforms.for_test(image, size, crop_fraction, preparation.interpolation).numpy()
+        image, crop_pct = tf.constant(pixels), preparation.crop_pct
+        return transforms.for_test(image, size, crop_pct, preparation.interpolation).numpy()
 
 
 def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int) -> list[Answer]:
@@ -92,7 +92,7 @@ def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int)
         try:
             pixels = decoded(content, predictor.image_shape[2])
         except DataError as error:
-            answers.append(Fault(str(error)))
+            answers.append(ImageError(str(error)))
         else:
             answers.append(None)
             images.append(prepared(pixels, predictor.preparation, predictor.image_shape[0]))

@@ -41,8 +41,8 @@ def _pixels(image, channels):
         image = image.convert("RGB")
     pixels = np.asarray(image)
     if image.mode in ("L", "LA"):
-        grey = pixels.reshape(*pixels.shape[:2], -1)[..., :1]
-        return np.repeat(grey, channels, -1)
+        gray = pixels.reshape(*pixels.shape[:2], -1)[..., :1]
+        return np.repeat(gray, channels, -1)
     if image.mode in ("RGB", "RGBA") and channels == 3:
         return np.ascontiguousarray(pixels[..., :3])
     return None
@@ -50,7 +50,7 @@ def _pixels(image, channels):
 
 def prepare(pixels: np.ndarray, preparation: Preparation, size: int) -> np.ndarray:
     """pixels (H, W, C) uint8 -> (size, size, C) float32, as `keras_resnet.data.transforms.for_test` has them."""
-    side = round(size / preparation.crop_fraction)
+    side = round(size / preparation.crop_pct)
     shape = np.asarray(pixels.shape[:2], np.float32)
     height, width = np.round(shape * (np.float32(side) / shape.min())).astype(int)
     image = _resized(pixels, 0, height, preparation.interpolation)
@@ -75,10 +75,10 @@ def _resized(image, axis, size, interpolation):
     image = np.moveaxis(image, axis, 0)
     found = np.empty((size, *image.shape[1:]), np.float32)
     for i in range(size):
-        centre = (i + 0.5) * step
-        first = max(math.ceil(centre - radius * wide - 0.5), 0)
-        last = min(math.floor(centre + radius * wide - 0.5), before - 1)
-        weights = kernel(np.abs(np.arange(first, last + 1) + 0.5 - centre) / wide)
+        center = (i + 0.5) * step
+        first = max(math.ceil(center - radius * wide - 0.5), 0)
+        last = min(math.floor(center + radius * wide - 0.5), before - 1)
+        weights = kernel(np.abs(np.arange(first, last + 1) + 0.5 - center) / wide)
         weights = (weights / weights.sum()).astype(np.float32)
         found[i] = np.tensordot(weights, image[first : last + 1].astype(np.float32), 1)
     return np.moveaxis(found, 0, axis)

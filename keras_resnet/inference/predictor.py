@@ -22,13 +22,13 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Fault:
+class ImageError:
     """Why an image has no answer, in a few words that go after its name."""
 
     what: str
 
 
-Answer = Prediction | Fault
+Answer = Prediction | ImageError
 
 
 class Predictor(Protocol):

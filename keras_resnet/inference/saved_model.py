@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_resnet.errors import ConfigError
 from keras_resnet.inference.artifacts import numbered, read_labels, read_preparation
-from keras_resnet.inference.predictor import Answer, Fault, Prediction
+from keras_resnet.inference.predictor import Answer, ImageError, Prediction
 
 
 class SavedModelPredictor:
@@ -50,7 +50,7 @@ class SavedModelPredictor:
             try:
                 answers += self._answers([content], top_k)
             except tf.errors.InvalidArgumentError:
-                answers.append(Fault("not an image that can be decoded; expected a grey or RGB JPEG or PNG"))
+                answers.append(ImageError("not an image that can be decoded; expected a gray or RGB JPEG or PNG"))
         return answers
 
     def _answers(self, contents, top_k):
@@ -59,7 +59,7 @@ class SavedModelPredictor:
         for i in range(len(contents)):
             status = outputs["status"][i].decode() if self._has_status else "OK"
             if status != "OK":
-                answers.append(Fault(status))
+                answers.append(ImageError(status))
                 continue
             labels = tuple(label.decode() for label in outputs["labels"][i, :top_k])
             classes, scores = (tuple(outputs[name][i, :top_k].tolist()) for name in ("classes", "scores"))

@@ -26,6 +26,7 @@ from keras_resnet.files import (
     unique_suffix,
     write_synced,
 )
+from keras_resnet.renamed import upgrade_config
 from keras_resnet.weights.tensors import pack, unpack
 
 FORMAT = 1
@@ -156,7 +157,8 @@ def read_checkpoint(path: str) -> Checkpoint:
     arrays = unpack(contents[VARIABLES], os.path.join(path, VARIABLES))
     state, description = json.loads(contents[STATE]), manifest.get("description", {})
     averages = manifest.get("averages")
-    return Checkpoint(manifest["step"], arrays, state, manifest["config"], description, averages)
+    config = upgrade_config(manifest["config"])
+    return Checkpoint(manifest["step"], arrays, state, config, description, averages)
 
 
 def _read_manifest(path):

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from importlib.metadata import distributions
 
-from keras_resnet.config import Config, first_difference, load_config
+from keras_resnet.config import Config, first_difference, load_saved_config
 from keras_resnet.description import Description, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file, is_remote, make_folder, names, read, remove, write_aside
@@ -67,7 +67,7 @@ class RunFolder:
         return os.path.join("runs", f"{os.path.basename(folder)}-{os.path.splitext(file)[0]}-*")
 
     def claim(self, config: Config, description: Description) -> None:
-        """Makes the folder this run's, or finds that it is; keys that may change while it goes on are written anew.
+        """Makes the folder this run's, or finds that it is; keys that may change while it goes on are written again.
 
         Raises:
             ConfigError: it holds another run or something else, or cannot be written.
@@ -134,7 +134,7 @@ class RunFolder:
         """
         if not self.is_run():
             raise ConfigError(f"--workdir={self.path}: no run lies there (there is no {self.config})")
-        return load_config(self.config, writer=self.read_environment().get("keras_resnet"))
+        return load_saved_config(self.config, self.read_environment().get("keras_resnet"))
 
     def read_environment(self) -> dict:
         """The versions with which the configuration was written, if the folder still tells them."""

@@ -1,6 +1,6 @@
 """A run's README.md: the model's card, in the form that model hubs read."""
 
-from keras_resnet.analysis.published import published
+from keras_resnet.analysis.paper_results import published
 from keras_resnet.config import Config
 from keras_resnet.description import Description
 from keras_resnet.runs.folder import RunFolder, write_text
@@ -16,7 +16,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
 
     Args:
         folder: says with which versions the run was made.
-        task: says what was learnt.
+        task: says what was learned.
         results: as in results.json.
     """
     config = task.config
@@ -36,14 +36,14 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "Images are RGB in [0, 255], of any size; preprocessing is the model's first layer.",
         "",
         "```sh",
-        f"python export.py --workdir={folder.path} --output=exports/{network}",
-        f"python -m keras_resnet predict exports/{network} IMAGE...",
+        f"keras-resnet export --workdir={folder.path} --output=exports/{network}",
+        f"keras-resnet predict exports/{network} IMAGE...",
         "```",
         "",
         "## Limits",
         "",
         f"Tested on images of {data} alone; whoever uses the model elsewhere should test it there. The error of each",
-        f"class: `python -m keras_resnet evaluate {folder.path} --report=DIR`.",
+        f"class: `keras-resnet evaluate {folder.path} --report=DIR`.",
         "",
         "## Recipe",
         "",

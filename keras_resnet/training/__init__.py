@@ -1,1 +1,1 @@
-"""How a task is learnt: `fit(task, strategy, folder)` and what it stands on."""
+"""How a task is learned: `fit(task, strategy, folder)` and what it stands on."""

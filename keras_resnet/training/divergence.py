@@ -42,14 +42,15 @@ class Diverged(Exception):
         self.found = found
 
 
-def find_divergence(steps: list[dict[str, float]], last: int, first_loss: float | None, explosion: float | None):
+def find_divergence(steps: list[dict[str, float]], last: int, first_loss: float | None, max_loss_ratio: float | None):
     """Looks at the steps since the last time.
 
     Args:
         steps: their sums, in order: "loss" and "images" over the global batch, "gradient_norm".
         last: the number of the last of them.
         first_loss: the mean loss of the run's first step, where it is known.
-        explosion: how many times `first_loss`, taken as 1 at least, the mean loss of the steps may be; None: no limit.
+        max_loss_ratio: how many times `first_loss`, taken as 1 at least, the mean loss of the steps may be; None: no
+            limit.
 
     Returns:
         A `Divergence` of the first step that has no number, or of the worst of steps that explode together; else None.
@@ -59,9 +60,9 @@ def find_divergence(steps: list[dict[str, float]], last: int, first_loss: float 
     for number, sums in counted:
         if not (math.isfinite(losses[number]) and math.isfinite(sums["gradient_norm"])):
             return Divergence(number, losses[number], sums["gradient_norm"])
-    if explosion is None or first_loss is None or not losses:
+    if max_loss_ratio is None or first_loss is None or not losses:
         return None
-    if sum(losses.values()) / len(losses) <= explosion * max(first_loss, 1.0):
+    if sum(losses.values()) / len(losses) <= max_loss_ratio * max(first_loss, 1.0):
         return None
     worst = max(losses, key=lambda number: losses[number])
     return Divergence(worst, losses[worst], dict(counted)[worst]["gradient_norm"])
@@ -96,9 +97,9 @@ class Divergences:
         return self._recovery.on_divergence == "roll_back" and self.rollbacks < self._recovery.max_rollbacks
 
     @property
-    def rate_factor(self) -> float:
+    def learning_rate_factor(self) -> float:
         """What the learning rate is multiplied with by now."""
-        return self._recovery.rate_factor**self.rollbacks
+        return self._recovery.learning_rate_factor**self.rollbacks
 
     def add(self, found: Divergence) -> None:
         """Keeps one more; one that stopped the run takes the place of those that did so before."""

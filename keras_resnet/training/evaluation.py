@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.data.batches import distribute
-from keras_resnet.data.faults import named
+from keras_resnet.data.unreadable_images import named
 from keras_resnet.training.steps import make_eval_step
 
 

@@ -12,15 +12,15 @@ def prepare(model: keras.Model, train: Train) -> None:
 
     Args:
         model: a network of this package, whose layers are named "stem_...", "stage1_...", ..., "logits".
-        train: `freeze_until` keeps the weights and statistics of a part and of all before it; `statistics` says over
+        train: `freeze_at` keeps the weights and statistics of a part and of all before it; `statistics` says over
             which images batch normalization averages.
     """
     for layer in model.layers:
-        if train.freeze_until and part_of(layer.name) <= part_of(train.freeze_until):
+        if train.freeze_at and part_of(layer.name) <= part_of(train.freeze_at):
             layer.trainable = False
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = train.statistics == "synchronized"
-            layer.frozen_statistics = train.statistics == "frozen"
+            layer.synchronized = train.batch_norm == "synchronized"
+            layer.frozen_statistics = train.batch_norm == "frozen"
 
 
 def part_of(name: str) -> float:
@@ -31,7 +31,7 @@ def part_of(name: str) -> float:
     return 0 if name.startswith(("stem", "images", "preprocessing")) else float("inf")
 
 
-def rate_factors(variables, decay: float) -> list[float]:
+def learning_rate_factors(variables, decay: float) -> list[float]:
     """Factors on the learning rate: 1 after the last stage, `decay` in it, decay ** 2 in the one below, and so on."""
     parts = [part_of(variable.path) for variable in variables]
     last = max((part for part in parts if part < float("inf")), default=0)

@@ -10,33 +10,33 @@ import tensorflow as tf
 from keras_resnet.data.batches import named_faults, training_batches
 from keras_resnet.errors import DiskError, DivergenceError
 from keras_resnet.runs.dashboards import open_dashboards
+from keras_resnet.runs.final_report import write_final_report
 from keras_resnet.runs.folder import RunFolder
-from keras_resnet.runs.journal import Journal
 from keras_resnet.runs.kept_images import keep_images
 from keras_resnet.runs.metrics import MetricsLog
-from keras_resnet.runs.outcome import write_outcome
-from keras_resnet.runs.pictures import draw_examples
+from keras_resnet.runs.plots import draw_examples
+from keras_resnet.runs.run_log import RunLog
 from keras_resnet.runs.saver import Saver
 from keras_resnet.runs.state import RunState
 from keras_resnet.task import Task
-from keras_resnet.training.agreement import AGREE_EVERY, Workers
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
 from keras_resnet.training.divergence import Diverged, Divergence, Divergences
 from keras_resnet.training.evaluation import Evaluator, Interrupted
-from keras_resnet.training.learner import build_learner
-from keras_resnet.training.progress import Reporter
+from keras_resnet.training.metric_accumulator import MetricAccumulator
+from keras_resnet.training.model_and_optimizer import build_model_and_optimizer
+from keras_resnet.training.progress import ProgressReporter
 from keras_resnet.training.signals import StopRequest
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.training.strategy import compiles_by_default, is_chief
 from keras_resnet.training.summary import summary
-from keras_resnet.training.tally import Tally
+from keras_resnet.training.worker_sync import SYNC_EVERY, Workers
 
 
 def fit(task: Task, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict:
     """Trains until the configured steps are done, from wherever the folder's run stands.
 
     Args:
-        task: what is learnt, with the run's resolved configuration.
+        task: what is learned, with the run's resolved configuration.
         strategy: the devices.
         folder: the run's folder, already claimed and locked.
 
@@ -65,12 +65,14 @@ class _Run:
         self.task, self.strategy, self.folder, self.workers, self.stop = task, strategy, folder, workers, stop
         self.config, self.train_config = task.config, task.config.train
         self.writes = is_chief(strategy)
-        self.journal = Journal(folder.log, silent=not self.writes)
-        self.reporter = Reporter(self.train_config.total_steps, self.train_config.batch_size, silent=not self.writes)
-        self.tally = Tally(task, self._warn if self.writes else lambda line: None)
+        self.journal = RunLog(folder.log, silent=not self.writes)
+        self.reporter = ProgressReporter(
+            self.train_config.total_steps, self.train_config.batch_size, silent=not self.writes
+        )
+        self.tally = MetricAccumulator(task, self._warn if self.writes else lambda line: None)
         self.divergences = Divergences(folder.divergences, self.config.recovery, self.writes)
 
-        self.model, self.optimizer = build_learner(task, strategy)
+        self.model, self.optimizer = build_model_and_optimizer(task, strategy)
         self.sgd = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self.saver = Saver(self.config, self.model, self.optimizer, folder, self.writes, self._warn)
         self.began_from = None
@@ -132,7 +134,10 @@ class _Run:
                 self._roll_back(diverged.found, log)
 
     def _done(self):
-        stale = self.train_config.patience is not None and self.state.since_best >= self.train_config.patience
+        stale = (
+            self.train_config.early_stopping_patience is not None
+            and self.state.since_best >= self.train_config.early_stopping_patience
+        )
         return self.state.step >= self.train_config.total_steps or stale
 
     def _settle(self, log):
@@ -181,7 +186,7 @@ class _Run:
             return False
         self.state = state
         self.tally.forget(state)
-        self.sgd.rate_factor.assign(self.divergences.rate_factor)
+        self.sgd.learning_rate_factor.assign(self.divergences.learning_rate_factor)
         return True
 
     def _roll_back(self, found, log):
@@ -199,8 +204,8 @@ class _Run:
                 f"{found}, after {self.divergences.rollbacks} rollbacks; {self.folder.divergences} names the images. "
                 f"Try train.warmup_steps, or a train.learning_rate below {self.train_config.learning_rate:g}"
             )
-        factor = self.divergences.rate_factor
-        self.sgd.rate_factor.assign(factor)
+        factor = self.divergences.learning_rate_factor
+        self.sgd.learning_rate_factor.assign(factor)
         self._warn(f"{found}; going back to step {self.state.step}, with the learning rate times {factor:g} from there")
         self.reporter.rewind(self.state.step)
         if log:
@@ -209,7 +214,7 @@ class _Run:
     def _told_to_stop(self):
         told = self.stop.signal is not None
         if self.workers.several:
-            return self.state.step % AGREE_EVERY == 0 and self.workers.any(told)
+            return self.state.step % SYNC_EVERY == 0 and self.workers.any(told)
         return told
 
     def _leave(self):
@@ -236,7 +241,7 @@ class _Run:
         return self.earlier + time.monotonic() - self.began
 
     def _finish(self):
-        state, batches = self.state, self.train_config.reestimate_batches
+        state, batches = self.state, self.train_config.precise_bn_batches
         with averaged_weights(self.model, self.optimizer):
             if batches:
                 self.reporter.say(f"averaging statistics over {batches} batches")
@@ -245,7 +250,7 @@ class _Run:
             if (batches or not state.best) and state.keep_best(state.validation, self.task.monitor):
                 self.saver.save_weights(self.folder.best_weights, state.step)
             self.saver.save_weights(self.folder.last_weights, state.step)
-        results = write_outcome(
+        results = write_final_report(
             self.folder if self.writes else None, self.task, state, self._elapsed(), self.divergences.rollbacks
         )
         early = f", {state.since_best} evaluations after the best" if state.step < self.train_config.total_steps else ""

@@ -4,7 +4,7 @@ import keras
 
 from keras_resnet.config import Train
 from keras_resnet.optimizers import SGD, Schedule
-from keras_resnet.training.finetuning import rate_factors
+from keras_resnet.training.finetuning import learning_rate_factors
 
 
 def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
@@ -15,13 +15,18 @@ def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
     """
     optimizer = SGD(
         Schedule(
-            train.schedule, train.peak_rate, train.total_steps, train.warmup_steps, train.drops, train.warmup_rate
+            train.schedule,
+            train.peak_rate,
+            train.total_steps,
+            train.warmup_steps,
+            train.milestones,
+            train.warmup_learning_rate,
         ),
         train.momentum,
         train.weight_decay,
-        train.decay_of,
-        train.clip_norm,
-        rate_factors(variables, train.stage_rate_decay) if train.stage_rate_decay < 1 else None,
+        train.weight_decay_on,
+        train.global_clipnorm,
+        learning_rate_factors(variables, train.layer_decay) if train.layer_decay < 1 else None,
         use_ema=train.ema_decay > 0,
         ema_momentum=train.ema_decay,
     )

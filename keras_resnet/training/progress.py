@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 LINE_EVERY = 5  # seconds between plain lines
 
 
-class Reporter:
+class ProgressReporter:
     """Shows the summary, the progress and warnings of one run; a silent one for all workers but the chief.
 
     Args:

@@ -1,6 +1,6 @@
 """Less memory for more computing: a training pass that keeps blocks' outputs and computes what lies between again.
 
-Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", with the paper's blocks as segments.
+Chen et al. 2016, "Training Deep Networks with Sublinear Memory Cost", with the paper's blocks as segments.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Images that a run leaves out because they cannot be read (`data.on_error: skip`)."""
+"""Images that a run leaves out because they cannot be read (`data.on_unreadable_image: skip`)."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ class SkippedImages:
             DataError: more images than `data.max_skipped`.
         """
         config = self._task.config
-        if config.data.on_error != "skip":
+        if config.data.on_unreadable_image != "skip":
             return
         for number, of_step in enumerate(sums, step - len(sums)):
             if float(of_step["images"]) < config.train.batch_size:
@@ -33,5 +33,5 @@ class SkippedImages:
         if len(self.lines) > config.data.max_skipped:
             raise DataError(
                 f"{len(self.lines)} images cannot be read, more than data.max_skipped: {config.data.max_skipped}; "
-                f"`python -m keras_resnet verify-data {config.data.name}` lists all"
+                f"`keras-resnet verify-data {config.data.name}` lists all"
             )

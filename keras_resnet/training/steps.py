@@ -17,11 +17,11 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
     The loss is averaged over the global batch: each replica divides its sum by it, and the optimizer adds
     the replicas' gradients.
     """
-    batch_size, parts = task.config.train.batch_size, task.config.train.accumulate
+    batch_size, parts = task.config.train.batch_size, task.config.train.gradient_accumulation_steps
     norm = getattr(optimizer, "inner_optimizer", optimizer).gradient_norm
     bound_graph_rewriting(model)
     moving = statistics(model) if strategy.num_replicas_in_sync > 1 else []
-    forward = rematerialized(model) if task.config.train.rematerialize else model
+    forward = rematerialized(model) if task.config.train.remat else model
 
     def gradients_of_part(batch):
         with tf.GradientTape() as tape:

@@ -16,10 +16,10 @@ def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: i
     epochs = train.total_steps * train.batch_size / task.train_size
     sizes = ", ".join(f"{size:,} {name}" for name, size in task.sizes.items())
     precision = f"{train.precision}{_slower(devices, train.precision)}"
-    parts = f" in {train.accumulate} parts each" if train.accumulate > 1 else ""
-    learnt = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    parts = f" in {train.gradient_accumulation_steps} parts each" if train.gradient_accumulation_steps > 1 else ""
+    learned = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     rows = {
-        "network": f"{cost.parameters:,} parameters, {cost.multiply_adds:,} multiply-adds per image",
+        "network": f"{cost.parameters:,} parameters, {cost.macs:,} multiply-adds per image",
         "images": f"{sizes}; {len(task.labels)} classes; the network sees {'x'.join(map(str, model.input_shape[1:]))}",
         **task.images.overview(),
         "devices": f"{type(strategy).__name__}: {', '.join(devices)}; {precision}",
@@ -28,8 +28,8 @@ def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: i
     }
     if _on_cpus(devices):
         rows["processor"] = describe()
-    if learnt < cost.parameters:
-        rows["learns"] = f"{learnt:,} of the parameters"
+    if learned < cost.parameters:
+        rows["learns"] = f"{learned:,} of the parameters"
     if began_from:
         rows["starts from"] = began_from
     rows["workdir"] = workdir

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from keras_resnet.description import Description, Preparation
-from keras_resnet.specs import SEEN, Spec
-from keras_resnet.weights.conventions import EPSILON, convention_of
+from keras_resnet.specs import IN_WEIGHTS, Spec
+from keras_resnet.weights.architecture_inference import recognize
+from keras_resnet.weights.formats import EPSILON, convention_of
 from keras_resnet.weights.model_config import ModelConfig
-from keras_resnet.weights.recognition import recognize
 from keras_resnet.weights.state_dict import Which, pick_network
 
 Arrays = dict[str, np.ndarray]
@@ -115,7 +115,7 @@ def _told(preparation, spec, known):
         told += ("images are normalized by ImageNet's mean {} and std {}".format(*values),)
     taken = {
         "image_size": f"image_size {preparation.image_size or spec.image_size}",
-        "crop_fraction": f"crop_pct {preparation.crop_fraction:g}",
+        "crop_pct": f"crop_pct {preparation.crop_pct:g}",
         "interpolation": f"interpolation {preparation.interpolation}",
     }
     if missing := ", ".join(text for name, text in taken.items() if name not in known):
@@ -139,9 +139,9 @@ def _described(metadata, source):
 
 def _agreed(said, seen, source):
     """What a file says of its network, held against its tensors: a wrong word must not build another network."""
-    if said.merge == "plain":  # no tensor tells it from option A
-        seen = replace(seen, merge="plain", shortcut=said.shortcut)
-    for name in SEEN:
+    if said.skip == "none":  # no tensor tells it from option A
+        seen = replace(seen, skip="none", shortcut=said.shortcut)
+    for name in IN_WEIGHTS:
         if getattr(said, name) != getattr(seen, name):
             here = f"{name}={getattr(said, name)!r}"
             raise ValueError(f"{source}: says that its network has {here}, its tensors have {getattr(seen, name)!r}")

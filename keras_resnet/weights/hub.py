@@ -1,6 +1,6 @@
 """hf://OWNER/NAME and hf://OWNER/NAME@REVISION -> a folder on this disk, by huggingface_hub.
 
-Files are kept where all programs that use huggingface_hub have them ($HF_HOME), and asked for anew each time: what
+Files are kept where all programs that use huggingface_hub have them ($HF_HOME), and asked for again each time: what
 changed on the Hub since is fetched, the rest is not. Private repositories open with $HF_TOKEN.
 """
 

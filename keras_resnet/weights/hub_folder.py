@@ -12,7 +12,7 @@ from keras_resnet.weights.published import HUB_FILE
 
 
 def write_hub_folder(
-    target: str, model: keras.Model, text: str, licence: str | None = None, pictures: list[str] | None = None
+    target: str, model: keras.Model, text: str, license: str | None = None, pictures: list[str] | None = None
 ) -> None:
     """Writes model.safetensors, config.json and README.md aside, and renames the folder once.
 
@@ -20,7 +20,7 @@ def write_hub_folder(
         target: the folder, not there yet.
         model: a network of this package.
         text: Markdown for the card: what the weights are and how good.
-        licence: of the weights, as the Hub names it.
+        license: of the weights, as the Hub names it.
         pictures: files that the text shows, which go along.
 
     Raises:
@@ -31,7 +31,7 @@ def write_hub_folder(
         os.makedirs(aside)
         save_weights(model, os.path.join(aside, HUB_FILE))
         write_synced(os.path.join(aside, "config.json"), json.dumps(_config(model), indent=1).encode())
-        write_synced(os.path.join(aside, "README.md"), _card(target, model, text, licence).encode())
+        write_synced(os.path.join(aside, "README.md"), _card(target, model, text, license).encode())
         for picture in pictures or []:
             if os.path.isfile(picture):
                 shutil.copy(picture, aside)
@@ -55,14 +55,14 @@ def _config(model):
             "input_size": [model.input.shape[-1], side, side],
             "mean": [value / 255 for value in preparation.mean],
             "std": [value / 255 for value in preparation.std],
-            "crop_pct": preparation.crop_fraction,
+            "crop_pct": preparation.crop_pct,
             "interpolation": preparation.interpolation,
         },
         "library_name": "keras_resnet",
     }
 
 
-def _card(target, model, text, licence):
+def _card(target, model, text, license):
     name = os.path.basename(os.path.abspath(target))
     spec = model.description.spec
     head = ["library_name: keras", "pipeline_tag: image-classification", f"tags: [keras_resnet, {spec.name}]"]
@@ -70,7 +70,7 @@ def _card(target, model, text, licence):
         [
             "---",
             *head,
-            *([f"license: {licence}"] if licence else []),
+            *([f"license: {license}"] if license else []),
             "---",
             f"# {name}",
             "",

@@ -1,4 +1,4 @@
-"""Tensors of keras.applications ("conv2_block1_1_conv/kernel") and of tf2cv's nets for CIFAR, as in HDF5 files."""
+"""Tensors of keras.applications ("conv2_block1_1_conv/kernel") and of tf2cv's networks for CIFAR, as in HDF5 files."""
 
 import re
 

@@ -6,9 +6,9 @@ from typing import Any, get_args
 
 import keras
 
-from keras_resnet.description import Interpolation, check_units, same_network
+from keras_resnet.description import Interpolation, check_units, first_different_field
 from keras_resnet.files import is_remote
-from keras_resnet.specs import UNSEEN, Spec, variant
+from keras_resnet.specs import NOT_IN_WEIGHTS, Spec, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to
 from keras_resnet.weights.download import fetch
 from keras_resnet.weights.hub import fetch_repository
@@ -19,7 +19,7 @@ from keras_resnet.weights.reading import read_weights
 from keras_resnet.weights.state_dict import Which
 
 # What published weights of one network differ in: these come with the weights.
-_FLAVOUR = {*UNSEEN, "order", "shortcut", "biases", "first_projection"} - {"projection"}
+_WEIGHT_OPTIONS = {*NOT_IN_WEIGHTS, "preactivation", "shortcut", "conv_bias", "first_projection"} - {"avg_down"}
 
 
 def load_pretrained(
@@ -49,7 +49,7 @@ def load_pretrained(
     """
     weights = os.fspath(weights)
     check_units(mean, std)
-    given: dict[str, Any] = {"mean": mean, "std": std, "image_size": image_size, "crop_fraction": crop_pct}
+    given: dict[str, Any] = {"mean": mean, "std": std, "image_size": image_size, "crop_pct": crop_pct}
     given = {name: value for name, value in (given | {"interpolation": interpolation}).items() if value is not None}
     _check_given(given)
     entry = locate(weights, row)
@@ -68,7 +68,7 @@ def load_pretrained(
 
 
 def _check_given(given):
-    size, crop = given.get("image_size", 1), given.get("crop_fraction", 1.0)
+    size, crop = given.get("image_size", 1), given.get("crop_pct", 1.0)
     if not isinstance(size, int) or size < 1:
         raise ValueError(f"image_size: got {size!r}, expected a number of pixels")
     if not 0 < crop <= 1:
@@ -99,8 +99,8 @@ def check_network(pretrained: Pretrained, spec: Spec, asked: dict, source: str) 
     Raises:
         ValueError: they are of another one.
     """
-    own = tuple(field.name for field in fields(Spec) if field.name not in _FLAVOUR)
-    different = same_network(pretrained.spec, spec, own)
+    own = tuple(field.name for field in fields(Spec) if field.name not in _WEIGHT_OPTIONS)
+    different = first_different_field(pretrained.spec, spec, own)
     if different:
         raise ValueError(
             f"{source}: has weights of {pretrained.spec.name} ({different}={getattr(pretrained.spec, different)!r}), "
@@ -114,17 +114,17 @@ def check_network(pretrained: Pretrained, spec: Spec, asked: dict, source: str) 
 
 def _effective(spec):
     """The same for two specs of one network, which differ in what does not matter for its kind of blocks."""
-    moot = {"stride_on": "3x3"} if spec.block != "bottleneck" else {"first_shortcut": "activated"}
-    return replace(spec, **moot | ({"zero_channels": "end"} if spec.shortcut != "A" else {}))
+    moot = {"stride_in": "3x3"} if spec.block != "bottleneck" else {"first_shortcut": "activated"}
+    return replace(spec, **moot | ({"zero_padding_position": "end"} if spec.shortcut != "A" else {}))
 
 
-def set_pretrained(model: keras.Model, pretrained: Pretrained, new_head: bool = False) -> bool:
+def set_pretrained(model: keras.Model, pretrained: Pretrained, reset_head: bool = False) -> bool:
     """Sets a model's variables; a classifier of other classes stays new, a first kernel of other channels is adapted.
 
     Args:
         model: the network.
         pretrained: its weights.
-        new_head: leave the classifier new in any case.
+        reset_head: leave the classifier new in any case.
 
     Returns:
         Whether the model has a classifier and it is new.
@@ -135,7 +135,7 @@ def set_pretrained(model: keras.Model, pretrained: Pretrained, new_head: bool = 
     source = pretrained.path
     variables = named_variables(model)
     arrays = fit_to(pretrained, {path: tuple(variable.shape) for path, variable in variables.items()}, source)
-    if new_head or "logits/kernel" not in arrays:
+    if reset_head or "logits/kernel" not in arrays:
         arrays, trunk = (
             {path: v for path, v in each.items() if not path.startswith("logits/")} for each in (arrays, variables)
         )

@@ -83,7 +83,7 @@ def _of_timm(path, config):
         said["image_size"] = _size(path, "input_size", size[1])
     crop = about.get("test_crop_pct") or about.get("crop_pct")
     if crop is not None:
-        said["crop_fraction"] = _crop(path, "crop_pct", crop)
+        said["crop_pct"] = _crop(path, "crop_pct", crop)
     if about.get("crop_mode", "center") != "center":
         raise ValueError(f'{path}: crop_mode "{about["crop_mode"]}" is not done here, only "center"')
     if "interpolation" in about:
@@ -100,7 +100,7 @@ def _of_transformers(path, config, processor_path, processor):
         raise ValueError(f"{path}: downsample_in_first_stage is true; no network of this family has that")
     if config.get("hidden_act", "relu") != "relu":
         raise ValueError(f'{path}: hidden_act "{config["hidden_act"]}": expected "relu"')
-    unseen = {"stride_on": "1x1" if config.get("downsample_in_bottleneck") else "3x3"}
+    unseen = {"stride_in": "1x1" if config.get("downsample_in_bottleneck") else "3x3"}
     said = _processor(processor_path, processor) if processor else {}
     return ModelConfig(
         processor_path if processor else path, said, _labels(path, "id2label", config.get("id2label")), unseen
@@ -129,7 +129,7 @@ def _processor(path, processor):
             raise ValueError(
                 f"{path}: size {side}: images are squeezed into a square from {_WARPED_FROM} on, which is not done here"
             )
-        return said | {"image_size": side, "crop_fraction": _crop(path, "crop_pct", processor.get("crop_pct") or 0.875)}
+        return said | {"image_size": side, "crop_pct": _crop(path, "crop_pct", processor.get("crop_pct") or 0.875)}
     if shortest is None or not processor.get("do_center_crop"):
         raise ValueError(
             f"{path}: {kind or 'it'} squeezes images into a square ({size}), which is not done here: expected a "
@@ -137,7 +137,7 @@ def _processor(path, processor):
         )
     crop = processor.get("crop_size", shortest)
     side = _size(path, "crop_size", crop.get("height") if isinstance(crop, dict) else crop)
-    return said | {"image_size": side, "crop_fraction": _crop(path, "crop_size", side / _size(path, "size", shortest))}
+    return said | {"image_size": side, "crop_pct": _crop(path, "crop_size", side / _size(path, "size", shortest))}
 
 
 def _statistics(path, values, names, factor):

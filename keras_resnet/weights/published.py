@@ -33,7 +33,7 @@ class Entry:
         parameters: trainable ones.
         top1, top5: accuracy in percent on ImageNet's validation images, None where the publisher states none.
         recipe: where the training is described.
-        licence: of the weights.
+        license: of the weights.
         preparation: how images are made ready, None where the file has to say it.
     """
 
@@ -45,7 +45,7 @@ class Entry:
     top1: float | None = None
     top5: float | None = None
     recipe: str = ""
-    licence: str = ""
+    license: str = ""
     preparation: Preparation | None = None
 
 
@@ -58,7 +58,7 @@ def entries() -> dict[str, Entry]:
 
 def _entry(name, row, sources):
     row = sources[name.split("/")[0]] | row
-    prepared = {key: row.pop(key) for key in ("mean", "std", "image_size", "crop_fraction", "interpolation")}
+    prepared = {key: row.pop(key) for key in ("mean", "std", "image_size", "crop_pct", "interpolation")}
     prepared = {key: tuple(value) if isinstance(value, list) else value for key, value in prepared.items()}
     row.pop("figures", None)
     return Entry(name=name, preparation=Preparation(**prepared), **row)
@@ -111,7 +111,7 @@ def _of_keras(row):
 
 def _suggestion(weights):
     near = suggest(weights, entries())
-    return "`python -m keras_resnet list --weights` shows them" if near.startswith("expected") else near
+    return "`keras-resnet list --weights` shows them" if near.startswith("expected") else near
 
 
 def is_weights_folder(path: str) -> bool:

@@ -51,7 +51,7 @@ def read_weights(path: str, torch_allowed: bool = False) -> tuple[dict[str, np.n
 
 _REFUSED = {
     "torch": "is PyTorch's own format, which can run code; convert it once: "
-    "python -m keras_resnet convert-weights FILE TARGET.safetensors",
+    "keras-resnet convert-weights FILE TARGET.safetensors",
     "archive": "is an archive; of .keras and .npz files nothing is loaded here, because they can run code or swell in "
     'memory. Save its weights: model.save_weights("FILE.weights.h5")',
     "empty": "is empty; download or save it again",
@@ -79,7 +79,7 @@ def _in_folder(path):
         kind = "it is a torch.distributed.checkpoint; convert it with torch.distributed.checkpoint.format_utils"
     elif found := [name for name in sorted(names) if name.endswith((".bin", ".pth", ".pt", ".ckpt"))]:
         file = os.path.join(path, found[0])
-        kind = f"convert {found[0]}: python -m keras_resnet convert-weights {file} TARGET.safetensors"
+        kind = f"convert {found[0]}: keras-resnet convert-weights {file} TARGET.safetensors"
     raise ValueError(f"{path}: is a folder, not a file of weights ({kind})")
 
 

@@ -1,4 +1,4 @@
-"""Arrays of TensorFlow 2 checkpoints; apart from its neighbours because it needs TensorFlow to read them."""
+"""Arrays of TensorFlow 2 checkpoints; apart from its neighbors because it needs TensorFlow to read them."""
 
 import glob
 import os

@@ -40,23 +40,23 @@ def matches(names: set[str]) -> bool:
 
 
 def unseen(names: set[str]) -> dict:
-    """What tensors do not show: version 1.5 throughout; option A of nets for CIFAR pads both sides.
+    """What tensors do not show: version 1.5 throughout; option A of networks for CIFAR pads both sides.
 
     Behind an average pool a projection is number 1; pre-activated, it is called the same with and without, and timm
-    has it behind a pool in the nets with a deep stem.
+    has it behind a pool in the networks with a deep stem.
     """
-    axes = {"stride_on": "3x3", "zero_channels": "both"}
+    axes = {"stride_in": "3x3", "zero_padding_position": "both"}
     projections = {name[-len("0.weight") :] for name in names if re.search(r"downsample\.[01]\.weight$", name)}
     if "stages.0.blocks.0.conv1.weight" in names:
         axes["first_shortcut"] = "raw"
     pooled = projections == {"1.weight"} or "stem.conv1.weight" in names
-    return axes | {"projection": "pool_conv" if pooled else "conv"}
+    return axes | {"avg_down": pooled}
 
 
 def preparation(names: set[str]) -> Preparation:
     """Torchvision's and timm's default; images of 32 pixels where there are three stages."""
     cifar = not any(name.startswith(("layer4.", "stages.3.")) for name in names)
-    return Preparation(image_size=32, crop_fraction=1.0) if cifar else Preparation(image_size=224)
+    return Preparation(image_size=32, crop_pct=1.0) if cifar else Preparation(image_size=224)
 
 
 def rename(arrays: Arrays) -> Arrays:
@@ -146,7 +146,7 @@ def renamed_for(arrays: Arrays, spec: Spec, library: str) -> Arrays:
 
 def _to_theirs(path, value, spec):
     layer, _, variable = path.partition("/")
-    before = spec.order == "pre"
+    before = spec.preactivation
     their = _layer_to_theirs(layer, spec)
     if their is None:
         raise ValueError(f"{spec.name}: torchvision and timm have no network with {path}")
@@ -161,7 +161,7 @@ def _to_theirs(path, value, spec):
 
 
 def _layer_to_theirs(layer, spec):
-    before = spec.order == "pre"
+    before = spec.preactivation
     whole = _PRE_STEM | _PRE_HEAD if before else _HEADS | (_DEEP_STEM if spec.stem == "deep" else _STEM)
     inverse = {ours: their for their, ours in whole.items()}
     if layer in inverse:
@@ -172,7 +172,7 @@ def _layer_to_theirs(layer, spec):
     stage, block = int(found[1]), int(found[2]) - 1
     parts = _PRE_BLOCK
     if not before:
-        pooled = spec.projection == "pool_conv"
+        pooled = spec.avg_down
         parts = _BLOCK | (_POOLED_PROJECTION if pooled else _PROJECTION)
     part = {ours: their for their, ours in parts.items()}.get(found[3])
     prefix = f"stages.{stage - 1}.blocks." if before else f"layer{stage}."
@@ -181,18 +181,18 @@ def _layer_to_theirs(layer, spec):
 
 def _why_not(spec, library):
     """Why a library would load the tensors of this network, if at all, into another one; "" where it has the same."""
-    wanted: dict[str, str | None] = {
-        "merge": "add",
+    wanted: dict[str, str | bool | None] = {
+        "skip": "add",
         "shortcut": "B",
         "first_projection": "changed",
         "normalization": "batch",
-        "biases": "none",
+        "conv_bias": "none",
     }
     wanted |= {"padding": "symmetric", "pool_border": "edge", "stride_at": "first", "activation": "relu"}
     if spec.block == "bottleneck":
-        wanted["stride_on"] = "3x3"
+        wanted["stride_in"] = "3x3"
     if library == "torchvision":
-        wanted |= {"stem": "imagenet", "projection": "conv", "squeeze": None, "order": "post"}
+        wanted |= {"stem": "imagenet", "avg_down": False, "se_reduction": None, "preactivation": False}
     for name, theirs in wanted.items():
         if getattr(spec, name) != theirs:
             return f"has {name}={getattr(spec, name)!r}, {library}'s networks have {theirs!r}"

@@ -10,8 +10,8 @@ from conftest import ROOT
 
 from keras_resnet.analysis import batchnorm
 from keras_resnet.analysis.batchnorm import FACTORS, NORMALIZATIONS, checks, drift, probed, rows, steps_to_learn
-from keras_resnet.analysis.page import write_page
-from keras_resnet.analysis.study import Study
+from keras_resnet.analysis.experiment import Experiment
+from keras_resnet.analysis.report_page import write_page
 
 SEEDS = (0, 1, 2)
 
@@ -87,20 +87,20 @@ def test_nothing_learnt_is_no_order(runs):
 
 def test_page(runs, tmp_path):
     """Out of answers as they lie in the workdir: one run diverged, which the legend says."""
-    study = Study(CONFIG, str(tmp_path))
+    experiment = Experiment(CONFIG, str(tmp_path))
     runs["none", 30, 1] = run(math.inf, diverged=66) | {"loss": [[10, 20], [2.0, 4.0]]}
     (tmp_path / "measurements").mkdir()
-    for kind, job in batchnorm.all_jobs(study).items():
+    for kind, job in batchnorm.all_jobs(experiment).items():
         answer = copy.deepcopy(runs[kind])
         for found in answer["found"]:
             found["percentiles"] *= 3
-        (tmp_path / "measurements" / study.answer_file(job).rpartition("/")[2]).write_text(json.dumps(answer))
-    page = batchnorm.page(study)
+        (tmp_path / "measurements" / experiment.answer_file(job).rpartition("/")[2]).write_text(json.dumps(answer))
+    page = batchnorm.page(experiment)
     assert all(check.holds for check in page.checks)
-    losses, _, sooner = page.pictures[0].figure.axes
+    losses, _, sooner = page.plots[0].figure.axes
     assert [text.get_text() for text in losses.get_legend().texts] == ["1 x 0.01", "5 x 0.01", "30 x 0.01 (1 diverged)"]
     assert list(sooner.lines[0].get_ydata()) == [2, 2, 2]  # steps without over with
-    files = write_page(page, study, str(tmp_path / "report"))
+    files = write_page(page, experiment, str(tmp_path / "report"))
     assert [path.rpartition("/")[2] for path in files if path.endswith(".png")] == [
         "batchnorm-convergence.png",
         "batchnorm-percentiles.png",
@@ -113,16 +113,16 @@ CONFIG = str(ROOT / "configs" / "evidence" / "digits.yaml")
 
 def test_a_run_that_diverges_is_a_finding(tmp_path):
     """1e18 without normalization: the loss is no number, which ends the run and not the analysis."""
-    study = Study(CONFIG, str(tmp_path), (*TINY, "train.learning_rate=1e18"))
-    run = probed(study, "none", 30, 0)
+    experiment = Experiment(CONFIG, str(tmp_path), (*TINY, "train.learning_rate=1e18"))
+    run = probed(experiment, "none", 30, 0)
     assert run["diverged"] in (2, 3, 4)
     assert run["steps"][0] == 0
     assert not (tmp_path / "results.json").exists()
 
 
 def test_a_real_run(tmp_path):
-    study = Study(CONFIG, str(tmp_path), (*TINY, "train.learning_rate=0.1"))
-    run = probed(study, "batch", 1, 0)
+    experiment = Experiment(CONFIG, str(tmp_path), (*TINY, "train.learning_rate=0.1"))
+    run = probed(experiment, "batch", 1, 0)
     assert run["steps"] == [0, 2, 4]
     assert all(found["mean"] < 1e-3 and found["variance"] < 1e-3 for found in run["found"])
     assert np.array(run["found"][0]["percentiles"]).shape == (64, 3)

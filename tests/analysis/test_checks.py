@@ -2,20 +2,20 @@
 
 import pytest
 
-from keras_resnet.analysis.checks import agrees, ends_alike, is_lower, is_no_worse, is_within
+from keras_resnet.analysis.checks import agrees, check_lower, check_no_worse, check_within, ends_alike
 
 
 def test_lower_means_lower_for_every_seed():
-    assert is_lower("", [1.0, 2.0, 3.0], [2.0, 3.0, 4.0], 90.0).holds
-    refuted = is_lower("deep is worse", [1.0, 2.0, 3.0], [2.0, 2.0, 9.0], 90.0)
+    assert check_lower("", [1.0, 2.0, 3.0], [2.0, 3.0, 4.0], 90.0).holds
+    refuted = check_lower("deep is worse", [1.0, 2.0, 3.0], [2.0, 2.0, 9.0], 90.0)
     assert not refuted.holds  # the second pair is equal, though the means differ much
     assert refuted.figures == "2.00 % ± 1.00 below 4.33 % ± 4.04 for 2 of 3 seeds"
 
 
 def test_no_worse_allows_the_margin_and_no_more():
-    assert is_no_worse("", [3.0, 5.0], [2.0, 2.0], 2.0, 90.0).holds  # 4 against 2
-    assert not is_no_worse("", [3.0, 5.1], [2.0, 2.0], 2.0, 90.0).holds
-    assert is_no_worse("", [1.0], [9.0], 0.0, 90.0).holds
+    assert check_no_worse("", [3.0, 5.0], [2.0, 2.0], 2.0, 90.0).holds  # 4 against 2
+    assert not check_no_worse("", [3.0, 5.1], [2.0, 2.0], 2.0, 90.0).holds
+    assert check_no_worse("", [1.0], [9.0], 0.0, 90.0).holds
 
 
 def test_alike_is_symmetric():
@@ -27,19 +27,19 @@ def test_alike_is_symmetric():
 @pytest.mark.parametrize(
     "check",
     [
-        is_lower("", [80.0, 81.0], [89.0, 90.0], 90.0),
-        is_no_worse("", [80.0, 81.0], [89.0, 90.0], 2.0, 90.0),
+        check_lower("", [80.0, 81.0], [89.0, 90.0], 90.0),
+        check_no_worse("", [80.0, 81.0], [89.0, 90.0], 2.0, 90.0),
         ends_alike("", [90.0, 90.0], [90.0, 90.0], 2.0, 90.0),
     ],
 )
 def test_nets_that_learnt_nothing_are_in_no_order(check):
     assert not check.holds
-    assert check.figures.endswith("nothing was learnt that could be compared")
+    assert check.figures.endswith("nothing was learned that could be compared")
 
 
 def test_published_digits():
     assert agrees("", 3.858, 3.8, 1).holds  # cut
     assert agrees("", 7.57, 7.6, 1).holds  # rounded
     assert not agrees("", 3.91, 3.8, 1).holds
-    assert is_within("", 101.9, 100.0, 0.02).holds
-    assert not is_within("", 97.9, 100.0, 0.02).holds
+    assert check_within("", 101.9, 100.0, 0.02).holds
+    assert not check_within("", 97.9, 100.0, 0.02).holds

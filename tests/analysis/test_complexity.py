@@ -1,4 +1,4 @@
-"""Counted by hand on nets of a layer or two; the published counts are in test_builder.py."""
+"""Counted by hand on networks of a layer or two; the published counts are in test_builder.py."""
 
 import keras
 import pytest
@@ -19,7 +19,7 @@ def test_by_hand():
         ]
     )
     cost = complexity(model)
-    assert cost.multiply_adds == 100 * 18 + 3 * 101
+    assert cost.macs == 100 * 18 + 3 * 101
     assert cost.parameters == 72 + 8 + 303
     assert cost.activations == 100 + 3
 
@@ -29,7 +29,7 @@ def test_groups_and_pooling():
         [keras.Input((4, 4, 4)), keras.layers.Conv2D(8, 1, groups=2, use_bias=False), keras.layers.MaxPooling2D(2)]
     )
     cost = complexity(model)
-    assert cost.multiply_adds == 4 * 4 * 8 * 2
+    assert cost.macs == 4 * 4 * 8 * 2
     assert cost.activations == 4 * 4 * 8 + 2 * 2 * 8
 
 

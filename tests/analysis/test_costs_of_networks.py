@@ -10,4 +10,4 @@ def test_vgg_16():
     adds = sum((9 * before + 1) * after * side**2 for before, after, side in widths)
     adds += sum((before + 1) * after for before, after in ((25088, 4096), (4096, 4096), (4096, 1000)))
     cost = count_vgg(16)
-    assert (cost["parameters"], cost["multiply_adds"]) == (138_357_544, adds)
+    assert (cost["parameters"], cost["macs"]) == (138_357_544, adds)

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from keras_resnet.analysis import gradients
+from keras_resnet.analysis.experiment import Experiment
 from keras_resnet.analysis.gradients import (
     ACTIVATIONS,
     FAMILIES,
@@ -18,9 +19,8 @@ from keras_resnet.analysis.gradients import (
     trained_checks,
     trained_rows,
 )
-from keras_resnet.analysis.page import write_page
-from keras_resnet.analysis.signals import INITIALIZATIONS, TRAINED
-from keras_resnet.analysis.study import Study
+from keras_resnet.analysis.report_page import write_page
+from keras_resnet.analysis.signal_propagation import INITIALIZATIONS, TRAINED
 
 DEPTHS = (8, 20, 110)
 
@@ -89,7 +89,7 @@ def trained(end, slope=0.02, layers=55):
 def runs():
     ends = {("plain", 56, "batch"): 1.0, ("residual", 56, "batch"): 0.1, ("plain", 20, "batch"): 0.2}
     kinds = itertools.product(TRAINED, NORMALIZATIONS, (0, 1))
-    return {(*net, each, seed): trained(ends.get((*net, each), 2.3)) for net, each, seed in kinds}
+    return {(*network, each, seed): trained(ends.get((*network, each), 2.3)) for network, each, seed in kinds}
 
 
 def test_in_training(runs):
@@ -103,7 +103,7 @@ def test_a_gradient_that_vanishes_once(runs):
 
 
 def test_nothing_learnt_is_no_order(runs):
-    """A learning rate of 0; also where the residual net's loss happens to be lower."""
+    """A learning rate of 0; also where the residual network's loss happens to be lower."""
     still = {kind: trained(2.2 if kind[0] == "residual" else 2.3) for kind in runs}
     assert not any(check.holds for check in trained_checks(still, (0, 1), 90.0))
 
@@ -116,15 +116,15 @@ def test_a_run_that_diverged_has_no_loss(runs):
 
 def test_page(fresh, runs, tmp_path):
     """Out of answers as they lie in the workdir; the theory's mark gains sqrt(pi / (pi - 1)) a layer."""
-    study = Study("configs/evidence/digits.yaml", str(tmp_path), depths=DEPTHS[1:], seeds=(0, 1))
+    experiment = Experiment("configs/evidence/digits.yaml", str(tmp_path), depths=DEPTHS[1:], seeds=(0, 1))
     (tmp_path / "measurements").mkdir()
-    answers = [(fresh, gradients.initial_jobs(study)), (runs, gradients.trained_jobs(study))]
+    answers = [(fresh, gradients.initial_jobs(experiment)), (runs, gradients.trained_jobs(experiment))]
     for found, job in [(found[kind], job) for found, jobs in answers for kind, job in jobs.items()]:
-        (tmp_path / "measurements" / study.answer_file(job).rpartition("/")[2]).write_text(json.dumps(found))
-    page = gradients.page(study)
+        (tmp_path / "measurements" / experiment.answer_file(job).rpartition("/")[2]).write_text(json.dumps(found))
+    page = gradients.page(experiment)
     assert all(check.holds for check in page.checks)
-    theory = page.pictures[0].figure.axes[1].lines[-1]
+    theory = page.plots[0].figure.axes[1].lines[-1]
     assert theory.get_label().startswith("theory")
     assert theory.get_ydata()[1] - theory.get_ydata()[0] == pytest.approx(102 * math.log10(1.2112), abs=0.01)
-    files = write_page(page, study, str(tmp_path / "report"))
+    files = write_page(page, experiment, str(tmp_path / "report"))
     assert len([path for path in files if path.endswith(".png")]) == 4

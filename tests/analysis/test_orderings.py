@@ -1,5 +1,6 @@
 """The pages of degradation, shortcuts, highway and bottleneck, on errors that are known: as the paper has them, all
-checks hold; one figure that is not in its order spoils its check and no other; nets that learnt nothing fulfil none."""
+checks hold; one figure that is not in its order spoils its check and no other; networks that learned nothing fulfil
+none."""
 
 from dataclasses import dataclass, field
 
@@ -7,8 +8,8 @@ import pytest
 from conftest import ROOT
 
 from keras_resnet.analysis import bottleneck, degradation, highway, shortcuts
+from keras_resnet.analysis.experiment import Experiment, Training
 from keras_resnet.analysis.plots import band, new_figure
-from keras_resnet.analysis.study import Study, Training
 
 # Percent, by network and option: more depth, more error without shortcuts, not with them.
 ERRORS = {f"cifar_plain{depth}": 2 + depth / 2 for depth in (32, 44, 56)} | {
@@ -24,8 +25,8 @@ DEEP = {"losses": [9.0] * 5 + [1.5] * 5, "first_step_seconds": 60.0, "step_secon
 
 
 @dataclass(frozen=True)
-class Known(Study):
-    """A study whose runs ended as `spoiled` and else `ERRORS` say.
+class Known(Experiment):
+    """A experiment whose runs ended as `spoiled` and else `ERRORS` say.
 
     Attributes:
         spoiled: {(figure, network and changes, seed): percent}; figures are "train", "test" and "mean".
@@ -66,7 +67,7 @@ class Known(Study):
 def verdicts(analysis, **changes):
     """{claim: whether it holds} of a page."""
     page = analysis.page(Known(str(ROOT / "configs/evidence/digits.yaml"), "unused", **changes))
-    assert page.pictures
+    assert page.plots
     return {check.claim: check.holds for check in page.checks}
 
 
@@ -80,7 +81,7 @@ def test_in_the_paper_s_order_all_hold(analysis):
 @pytest.mark.parametrize("analysis", [degradation, shortcuts, highway, bottleneck])
 @pytest.mark.parametrize("error", [0.0, 90.0])
 def test_of_equal_errors_none_is_lower(analysis, error):
-    """Of nets that guess, no comparison of errors holds at all."""
+    """Of networks that guess, no comparison of errors holds at all."""
     found = verdicts(analysis, everywhere=error)
     errors = {claim: holds for claim, holds in found.items() if "error" in claim}
     assert errors
@@ -137,11 +138,11 @@ def test_a_step_that_is_no_slower():
 
 
 def test_every_option_has_runs_of_its_own():
-    study = Known(str(ROOT / "configs/evidence/digits.yaml"), "unused", seeds=(0,))
-    runs = [run for run in shortcuts.jobs(study) if isinstance(run, Training)]
+    experiment = Known(str(ROOT / "configs/evidence/digits.yaml"), "unused", seeds=(0,))
+    runs = [run for run in shortcuts.jobs(experiment) if isinstance(run, Training)]
     names = ["cifar_resnet32", "cifar_resnet32", "cifar_resnet32", "cifar_plain32"]
     assert [run.network for run in runs] == names
-    assert [study.config_of(run).model.shortcut for run in runs[1:3]] == ["B", "C"]
+    assert [experiment.config_of(run).model.shortcut for run in runs[1:3]] == ["B", "C"]
 
 
 def test_a_band_reaches_from_the_least_to_the_greatest():

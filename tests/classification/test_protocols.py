@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_resnet.classification import protocols
-from keras_resnet.classification.figures import (
+from keras_resnet.classification.metrics import (
     by_class,
     confusion_matrix,
     cross_entropy,
@@ -43,7 +43,7 @@ def start(folder, strategy, batch_size=4):
     config = {
         "data": {"name": f"folder:{folder}", "image_size": 32, "validation_fraction": 0, "test_fraction": 0},
         "train": {"steps": 1},
-        "eval": {"batch_size": batch_size, "crop_fraction": 0.8},
+        "eval": {"batch_size": batch_size, "crop_pct": 0.8},
         "export": {"top_k": 2},
     }
     task = load_task(Config.model_validate(config))
@@ -97,7 +97,7 @@ def multi_scale(task, model, image):
     for side in (32, 40):
         resized = shorter_side(image, side)
         for view in (resized, resized[:, ::-1]):
-            # The convolutions do not care for the size of the image: the same layers, called anew.
+            # The convolutions do not care for the size of the image: the same layers, called again.
             x = features(view[None], training=False).numpy()[0] if view.shape[:2] == (32, 32) else None
             if x is None:
                 x = any_size_features(task, model, view)
@@ -183,13 +183,13 @@ def test_confusions_and_classes():
 
 @pytest.mark.parametrize("size", [24, 33])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("crop_fraction", [1.0, 0.875, 0.6])
-def test_evaluate_sees_the_images_of_validation(sized, crop_fraction, interpolation, size):
+@pytest.mark.parametrize("crop_pct", [1.0, 0.875, 0.6])
+def test_evaluate_sees_the_images_of_validation(sized, crop_pct, interpolation, size):
     """Bit by bit; the central one of ten crops too, and what each protocol resizes by."""
     config = {
         "data": {"name": f"folder:{sized}", "image_size": size},
         "train": {"steps": 1},
-        "eval": {"crop_fraction": crop_fraction, "interpolation": interpolation},
+        "eval": {"crop_pct": crop_pct, "interpolation": interpolation},
         "export": {"top_k": 2},
     }
     task = load_task(Config.model_validate(config))
@@ -204,10 +204,10 @@ def test_evaluate_sees_the_images_of_validation(sized, crop_fraction, interpolat
         np.testing.assert_array_equal(whole[top : top + size, left : left + size], validation)
 
 
-@pytest.mark.parametrize(("crop_fraction", "interpolation"), [(1.0, "bilinear"), (0.6, "bicubic")])
-def test_evaluate_equals_validation(sized, strategies, crop_fraction, interpolation):
+@pytest.mark.parametrize(("crop_pct", "interpolation"), [(1.0, "bilinear"), (0.6, "bicubic")])
+def test_evaluate_equals_validation(sized, strategies, crop_pct, interpolation):
     task, model = start(sized, strategies[1])
-    preparation = replace(model.description.preparation, crop_fraction=crop_fraction, interpolation=interpolation)
+    preparation = replace(model.description.preparation, crop_pct=crop_pct, interpolation=interpolation)
     model.description = replace(model.description, preparation=preparation)
     task = load_task(task.config, model.description)
     validation = Evaluator(task, model, strategies[1])("train")

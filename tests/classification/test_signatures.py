@@ -14,7 +14,7 @@ from keras_resnet.specs import SPECS
 
 DESCRIPTION = Description(
     spec=SPECS["cifar_resnet20"],
-    preparation=Preparation(image_size=8, channels=3, crop_fraction=0.5),
+    preparation=Preparation(image_size=8, channels=3, crop_pct=0.5),
     labels=("red", "green", "blue"),
 )
 
@@ -30,7 +30,7 @@ def signatures(**settings):
     return {name: tf.function(function, input_signature=specs) for name, (function, specs) in functions.items()}
 
 
-def colour(*rgb, height=20, width=30):
+def color(*rgb, height=20, width=30):
     return np.full((height, width, 3), rgb, np.uint8)
 
 
@@ -39,7 +39,7 @@ def png(pixels):
 
 
 def test_bad_rows_have_a_status_and_others_their_answers():
-    contents = [png(colour(9, 0, 0)), b"<html>", png(colour(0, 5, 200)), b""]
+    contents = [png(color(9, 0, 0)), b"<html>", png(color(0, 5, 200)), b""]
     answer = {name: value.numpy() for name, value in signatures()["serving_default"](tf.constant(contents)).items()}
     assert answer["classes"].tolist() == [[0, 1], [-1, -1], [2, 1], [-1, -1]]
     assert answer["labels"].tolist() == [[b"red", b"green"], [b"", b""], [b"blue", b"green"], [b"", b""]]
@@ -52,8 +52,8 @@ def test_bad_rows_have_a_status_and_others_their_answers():
 
 
 def test_a_strict_export_fails_and_names_the_row():
-    strict = signatures(bad_images="fail")["serving_default"]
-    good = png(colour(9, 0, 0))
+    strict = signatures(on_invalid_image="fail")["serving_default"]
+    good = png(color(9, 0, 0))
     assert strict(tf.constant([good, good]))["classes"].shape == (2, 2)
     with pytest.raises(tf.errors.InvalidArgumentError, match="row 1 has 0 bytes"):
         strict(tf.constant([good, b"", b"x"]))
@@ -61,12 +61,15 @@ def test_a_strict_export_fails_and_names_the_row():
 
 @pytest.mark.parametrize(
     ("settings", "status"),
-    [({"max_bytes": 50}, "has more than 50 bytes"), ({"max_pixels": 599}, "has more than 599 pixels")],
+    [({"max_image_bytes": 50}, "has more than 50 bytes"), ({"max_image_pixels": 599}, "has more than 599 pixels")],
 )
 def test_limits_are_the_settings(settings, status):
-    good = png(colour(9, 0, 0))
+    good = png(color(9, 0, 0))
     assert signatures(**settings)["serving_default"](tf.constant([good]))["status"].numpy() == [status.encode()]
-    assert signatures(max_bytes=len(good), max_pixels=600)["serving_default"](tf.constant([good]))["status"] == b"OK"
+    assert (
+        signatures(max_image_bytes=len(good), max_image_pixels=600)["serving_default"](tf.constant([good]))["status"]
+        == b"OK"
+    )
 
 
 def test_images_of_any_size_are_prepared_as_in_validation():
@@ -98,7 +101,7 @@ def test_bicubic_weights_are_served_bicubic():
     from PIL import Image
 
     pixels = np.random.RandomState(0).randint(0, 256, (5, 5, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
-    bicubic = Preparation(image_size=16, channels=3, crop_fraction=1.0, interpolation="bicubic")
+    bicubic = Preparation(image_size=16, channels=3, crop_pct=1.0, interpolation="bicubic")
     expected = np.asarray(Image.fromarray(pixels).resize((16, 16), Image.Resampling.BICUBIC), np.float32)
     assert np.abs(prepare(tf.constant(pixels), bicubic).numpy() - expected).max() < 2
     bilinear = prepare(tf.constant(pixels), replace(bicubic, interpolation="bilinear")).numpy()

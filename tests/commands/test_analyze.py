@@ -1,4 +1,4 @@
-"""python -m keras_resnet analyze, on runs of a few steps."""
+"""keras-resnet analyze, on runs of a few steps."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, prepare_cifar10, run
 
 from keras_resnet.analysis.analyses import ANALYSES
-from keras_resnet.analysis.study import Study, Training
+from keras_resnet.analysis.experiment import Experiment, Training
 
 TINY = ("--set=train.steps=4", "--set=train.log_every=2", "--set=train.eval_every=4", "--set=train.batch_size=16")
 ORDERINGS = ("--depths=20,32", "--seeds=0", *TINY, "--set=train.learning_rate=0")
@@ -24,14 +24,16 @@ def analyze(*arguments, **kwargs):
 def stopped(tmp_path_factory):
     """(folder, finished process) of an analysis that SIGTERM met while its second pair of runs began."""
     folder = tmp_path_factory.mktemp("evidence")
-    study = Study(str(ROOT / "configs/evidence/digits.yaml"), str(folder), tuple(each[6:] for each in ORDERINGS[2:]))
-    first = study.test_file(Training("cifar_plain20"))
+    experiment = Experiment(
+        str(ROOT / "configs/evidence/digits.yaml"), str(folder), tuple(each[6:] for each in ORDERINGS[2:])
+    )
+    first = experiment.test_file(Training("cifar_plain20"))
     return folder, analyze("degradation", f"--workdir={folder}", *ORDERINGS, signals=[(first, 0, signal.SIGTERM)])
 
 
 @pytest.fixture(scope="module")
 def finished(stopped):
-    """(folder, process) of the same command again, which has learnt nothing: its learning rate is 0."""
+    """(folder, process) of the same command again, which has learned nothing: its learning rate is 0."""
     folder, _ = stopped
     return folder, analyze("degradation", f"--workdir={folder}", *ORDERINGS)
 
@@ -93,8 +95,8 @@ def test_the_paper_s_protocol(tmp_path):
     assert process.returncode == 1, process.stderr  # two steps teach nothing
     config = next((tmp_path / "runs").glob("cifar_plain20-seed1-*/config.yaml")).read_text()
     assert "name: tfds:cifar10" in config
-    assert "decay_of: all" in config
-    assert "pad_crop: 4" in config
+    assert "weight_decay_on: all" in config
+    assert "random_crop_padding: 4" in config
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""python -m keras_resnet analyze gradients | batchnorm | responses, on runs of a few steps at a learning rate of 0."""
+"""keras-resnet analyze gradients | batchnorm | responses, on runs of a few steps at a learning rate of 0."""
 
 import csv
 import re
@@ -41,7 +41,7 @@ def test_batchnorm(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_gradients(tmp_path):
-    """What is said of training does not hold; of fresh nets of 20 layers it may."""
+    """What is said of training does not hold; of fresh networks of 20 layers it may."""
     code, found = verdicts(tmp_path, "gradients")
     assert code == 1
     assert len(found) == 9

@@ -1,4 +1,4 @@
-"""python -m keras_resnet COMMAND as a user types it."""
+"""keras-resnet COMMAND as a user types it."""
 
 import json
 import os
@@ -11,16 +11,14 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from keras_resnet.__main__ import COMMANDS
+from keras_resnet.commands.entry import COMMANDS
 from keras_resnet.specs import SPECS
 
 
 def test_help_lists_every_command(cli):
     printed = cli("-m", "keras_resnet", "--help").stdout
-    files = {
-        path.stem.removesuffix("_command").replace("_", "-")
-        for path in (ROOT / "keras_resnet/commands").glob("*_command.py")
-    }
+    modules = (ROOT / "keras_resnet/commands").glob("*.py")
+    files = {path.stem.replace("_", "-") for path in modules if "\ndef main(options, arguments)" in path.read_text()}
     assert files == set(COMMANDS)
     for name in COMMANDS:
         assert re.search(rf"^  {name} +\S", printed, re.M)
@@ -30,7 +28,7 @@ def test_help_lists_every_command(cli):
 def test_help_of_each_command(cli, name):
     process = cli("-m", "keras_resnet", name, "--help")
     assert process.returncode == 0
-    assert f"python -m keras_resnet {name}" in process.stdout
+    assert f"keras-resnet {name}" in process.stdout
 
 
 def test_list_names_every_network(cli):
@@ -84,12 +82,12 @@ def test_evaluate_agrees_with_the_run(finished_run, cli):
 def test_examples_and_predict(finished_export, cli, tmp_path):
     """The chain that `make quickstart` ends with."""
     pictures = tmp_path / "pictures"
-    printed = cli("-m", "keras_resnet", "examples", "digits", "--count=5", f"--output={pictures}").stdout.split()
+    printed = cli("-m", "keras_resnet", "sample-images", "digits", "--count=5", f"--output={pictures}").stdout.split()
     assert len(printed) == 5
     assert {path[-5] for path in printed} == set("01234")  # named after what they show
     assert matplotlib.image.imread(printed[0]).shape == (8, 8)
     drawn = tmp_path / "predictions.png"
-    process = cli("-m", "keras_resnet", "predict", finished_export, *printed, f"--picture={drawn}")
+    process = cli("-m", "keras_resnet", "predict", finished_export, *printed, f"--plot={drawn}")
     assert process.returncode == 0, process.stderr
     assert len(re.findall(r"\.png  \d 0\.\d+  \d 0\.\d+  \d 0\.\d+", process.stdout)) == 5
     assert len(np.unique(matplotlib.image.imread(drawn).reshape(-1, 4), axis=0)) > 10
@@ -111,7 +109,7 @@ def test_examples_and_predict(finished_export, cli, tmp_path):
         (["examples", "digits"], 2, "--output is missing"),
         (["examples", "digit", "--output=x"], 2, 'data.name: unknown name "digit"; did you mean "digits"?'),
         (["predict", "docs"], 2, "expected a model and images"),
-        (["list", "--colour"], 2, "unknown flag 'colour'"),
+        (["list", "--color"], 2, "unknown flag 'color'"),
     ],
 )
 def test_mistakes_are_one_line(cli, tmp_path, arguments, code, message):

@@ -7,9 +7,6 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from keras_resnet.commands.verify_data_command import MAX_PIXELS
-from keras_resnet.data.header import MAX_PIXELS as DATA_MAX_PIXELS
-
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
@@ -31,7 +28,7 @@ def test_prepare_then_verify(cli, photos, tmp_path):
     assert re.match(r"20 images \(train 14, validation 4, test 2\) in \d+ seconds: .*records", lines[0])
     assert re.fullmatch(r"  pictures  0\.\d MB", lines[1])
     assert re.fullmatch(r"  records   0\.\d MB in 3 files", lines[2])
-    assert lines[-1] == f"Next: python train.py --set data.name=tfrecord:{output}"
+    assert lines[-1] == f"Next: keras-resnet train --set data.name=tfrecord:{output}"
 
     process = cli("-m", "keras_resnet", "verify-data", f"tfrecord:{output}")
     assert process.returncode == 0, process.stderr
@@ -74,9 +71,11 @@ def test_findings_end_with_3(cli, photos, tmp_path):
 
     process = cli("-m", "keras_resnet", "prepare-data", folder, tmp_path / "records")
     assert process.returncode == 3
-    assert re.fullmatch(r"error: .*\.jpg: (has 0 bytes|is a trun.*); --on_error=skip leaves .*", process.stderr.strip())
+    assert re.fullmatch(
+        r"error: .*\.jpg: (has 0 bytes|is a trun.*); --on_unreadable_image=skip leaves .*", process.stderr.strip()
+    )
 
-    arguments = ("prepare-data", folder, tmp_path / "records", "--on_error=skip", "--test_fraction=0")
+    arguments = ("prepare-data", folder, tmp_path / "records", "--on_unreadable_image=skip", "--test_fraction=0")
     process = cli("-m", "keras_resnet", *arguments, "--validation_fraction=0")
     assert process.returncode == 0
     assert len(re.findall(r"^WARNING: left out: .*\.jpg: ", process.stderr, re.M)) == 61
@@ -110,8 +109,3 @@ def test_mistakes_are_one_line(cli, arguments, code, message):
     assert process.returncode == code, process.stderr
     assert message in process.stderr.splitlines()[-1]
     assert "Traceback" not in process.stderr
-
-
-def test_the_flag_s_default_is_the_module_s():
-    """The command does not import TensorFlow to show its help."""
-    assert MAX_PIXELS.default == DATA_MAX_PIXELS

@@ -5,7 +5,14 @@ import pytest
 from keras_resnet import __version__
 from keras_resnet.errors import CheckError, UserError
 
-RUN = "from keras_resnet.commands import entry; from keras_resnet import errors; entry.main(command)"
+RUN = """
+import sys, types
+from keras_resnet import errors
+from keras_resnet.commands import entry
+sys.modules["keras_resnet.commands.given"] = types.SimpleNamespace(main=command)
+entry.COMMANDS["given"] = "A command that ends as the test says."
+entry.run("given", [])
+"""
 
 
 def subclasses(kind):
@@ -14,7 +21,7 @@ def subclasses(kind):
 
 @pytest.mark.parametrize("raised", ["KeyError('spec')", "RuntimeError('a\\nb')", "OSError(5, 'no')", "MemoryError()"])
 def test_internal_error_keeps_its_traceback_and_says_where_to_report(cli, raised):
-    process = cli("-c", f"def command(_): raise {raised}\n{RUN}")
+    process = cli("-c", f"def command(*_): raise {raised}\n{RUN}")
     assert process.returncode == 70
     assert process.stderr.startswith("Traceback (most recent call last):")
     last = process.stderr.splitlines()[-1]
@@ -27,7 +34,7 @@ def test_internal_error_keeps_its_traceback_and_says_where_to_report(cli, raised
 def test_internal_error_while_a_command_is_imported(cli, tmp_path):
     (tmp_path / "rich").mkdir()
     (tmp_path / "rich" / "__init__.py").write_text("raise ImportError('rich is half installed')")
-    process = cli("-m", "keras_resnet", "results", "runs", env={"PYTHONPATH": str(tmp_path)}, fresh=True)
+    process = cli("-m", "keras_resnet", "compare", "runs", env={"PYTHONPATH": str(tmp_path)}, fresh=True)
     assert process.returncode == 70
     assert "rich is half installed" in process.stderr
     assert process.stderr.splitlines()[-1].startswith("internal error of keras_resnet")
@@ -45,7 +52,7 @@ def test_internal_error_while_a_command_is_imported(cli, tmp_path):
     ],
 )
 def test_other_ends_keep_their_codes(cli, body, code):
-    process = cli("-c", f"def command(_): {body}\n{RUN}")
+    process = cli("-c", f"def command(*_): {body}\n{RUN}")
     assert process.returncode == code
     assert "Traceback" not in process.stderr
     assert "internal error" not in process.stderr

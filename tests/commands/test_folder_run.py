@@ -12,7 +12,7 @@ TRAIN = (
     "model.name=cifar_resnet20",
     "data.image_size=32",
     "data.crop=random_resized",
-    "data.crop_area=[0.3,1.0]",
+    "data.area_range=[0.3,1.0]",
     "data.validation_fraction=0.1",
     "data.test_fraction=0.3",
     "train.epochs=null",
@@ -123,7 +123,7 @@ def test_a_damaged_picture_stops_the_run_and_is_named(damaged, cli, tmp_path, ba
 
 def test_a_damaged_picture_is_left_out_and_named(damaged, cli, tmp_path):
     folder, broken = damaged
-    more = ("data.validation_fraction=0.0", "data.test_fraction=0.0", "data.on_error=skip", "train.steps=10")
+    more = ("data.validation_fraction=0.0", "data.test_fraction=0.0", "data.on_unreadable_image=skip", "train.steps=10")
     process = cli("train.py", *flags(folder, *more, "train.eval_every=10"), f"--workdir={tmp_path / 'run'}")
     assert process.returncode == 0, process.stderr
     assert process.stderr.count(f"left out: {broken}: is a truncated or damaged JPEG") == 1
@@ -140,7 +140,7 @@ def test_a_damaged_picture_is_left_out_and_named(damaged, cli, tmp_path):
 def test_weights_of_another_set_get_a_new_classifier(run, finished_run, photographs, cli, tmp_path):
     """Fine-tuning: the photographs' network of two classes goes on to the digits' ten, and the other way is refused."""
     weights = run / "weights" / "best.safetensors"
-    more = (f"model.weights={weights}", "train.freeze_until=stage2", "train.stage_rate_decay=0.5", "train.steps=2")
+    more = (f"model.weights={weights}", "train.freeze_at=stage2", "train.layer_decay=0.5", "train.steps=2")
     pictures = tmp_path / "pictures"
     for i, file in enumerate(sorted(photographs.glob("*/*"))[::6]):
         (pictures / "abc"[i % 3]).mkdir(parents=True, exist_ok=True)
@@ -149,8 +149,8 @@ def test_weights_of_another_set_get_a_new_classifier(run, finished_run, photogra
     assert process.returncode == 0, process.stderr
     assert "with a new classifier of 3 classes" in process.stdout
     assert "of the parameters" in process.stdout
-    more = (f"model.weights={pathlib.Path(finished_run) / 'weights' / 'best.safetensors'}",)  # of grey images
-    process = cli("train.py", *flags(pictures, *more), f"--workdir={tmp_path / 'grey'}")
+    more = (f"model.weights={pathlib.Path(finished_run) / 'weights' / 'best.safetensors'}",)  # of gray images
+    process = cli("train.py", *flags(pictures, *more), f"--workdir={tmp_path / 'gray'}")
     assert process.returncode == 2
     assert "takes 1 channels, which cannot become 3" in process.stderr
 

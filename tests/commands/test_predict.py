@@ -16,7 +16,7 @@ from conftest import run
 def digits(tmp_path_factory):
     """A folder of five digits, named after what they show."""
     folder = tmp_path_factory.mktemp("digits")
-    assert run("-m", "keras_resnet", "examples", "digits", "--count=5", f"--output={folder}").returncode == 0
+    assert run("-m", "keras_resnet", "sample-images", "digits", "--count=5", f"--output={folder}").returncode == 0
     return folder
 
 
@@ -66,18 +66,18 @@ def test_every_kind_has_all_formats(finished_run, finished_export, bad_digits, m
 
 def test_a_picture_with_heat_maps(finished_run, digits, tmp_path):
     plain, heat = tmp_path / "plain.png", tmp_path / "heat.png"
-    assert predict(finished_run, digits, f"--picture={plain}").returncode == 0
-    process = predict(finished_run, digits, f"--picture={heat}", "--explain=grad_cam", "--format=json")
+    assert predict(finished_run, digits, f"--plot={plain}").returncode == 0
+    process = predict(finished_run, digits, f"--plot={heat}", "--explain=grad_cam", "--format=json")
     assert process.returncode == 0, process.stderr
     assert len(json.loads(process.stdout)) == 5  # what is said of the picture goes elsewhere
     pixels = [matplotlib.image.imread(path)[..., :3] for path in (plain, heat)]
-    colourful = [(np.ptp(each[: len(each) // 2], axis=-1) > 0.1).mean() for each in pixels]
-    assert colourful[0] < 0.01  # grey digits
-    assert colourful[1] > 0.05
+    colorful = [(np.ptp(each[: len(each) // 2], axis=-1) > 0.1).mean() for each in pixels]
+    assert colorful[0] < 0.01  # gray digits
+    assert colorful[1] > 0.05
 
 
 def test_of_nothing_that_can_be_read_no_picture_is_drawn(finished_export, bad_digits, tmp_path):
-    process = predict(finished_export, bad_digits / "test9.jpg", f"--picture={tmp_path}/a.png")
+    process = predict(finished_export, bad_digits / "test9.jpg", f"--plot={tmp_path}/a.png")
     assert process.returncode == 3
     assert "not drawn" in process.stderr
     assert os.listdir(tmp_path) == []
@@ -97,11 +97,11 @@ def test_of_nothing_that_can_be_read_no_picture_is_drawn(finished_export, bad_di
         (["{export}", "a.png", "--top_k=9"], "has 3 classes in an answer (export.top_k)"),
         (["{run}", "a.png", "--top_k=11"], "has 10 classes"),
         (["{run}", "a.png", "--checkpoint=bset"], '--checkpoint=bset: expected "best", "last" or a step'),
-        (["{run}", "a.png", "--explain=lime", "--picture=a.png"], '--explain=lime: expected "grad_cam"'),
-        (["{run}", "a.png", "--explain=grad_cam"], "--explain=grad_cam: needs --picture=FILE.png"),
-        (["{export}", "a.png", "--explain=grad_cam", "--picture=a.png"], "which exports do not have"),
-        (["{export}", "a.png", "--picture=a.jpg"], "--picture=a.jpg: expected the name of a .png file"),
-        (["{export}", "a.png", "--picture=none/a.png"], "there is no folder none"),
+        (["{run}", "a.png", "--explain=lime", "--plot=a.png"], '--explain=lime: expected "grad_cam"'),
+        (["{run}", "a.png", "--explain=grad_cam"], "--explain=grad_cam: needs --plot=FILE.png"),
+        (["{export}", "a.png", "--explain=grad_cam", "--plot=a.png"], "which exports do not have"),
+        (["{export}", "a.png", "--plot=a.jpg"], "--plot=a.jpg: expected the name of a .png file"),
+        (["{export}", "a.png", "--plot=none/a.png"], "there is no folder none"),
     ],
 )
 def test_mistakes_are_one_line(finished_run, finished_export, arguments, message):

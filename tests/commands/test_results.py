@@ -1,4 +1,4 @@
-"""python -m keras_resnet results, on folders that train.py wrote and on damaged copies of them."""
+"""keras-resnet compare, on folders that train.py wrote and on damaged copies of them."""
 
 import csv
 import json
@@ -60,7 +60,7 @@ def _alter_config(run, *changes):
 def table(runs, tmp_path_factory):
     """(the finished process, the CSV's rows by the run's name, in their order)."""
     path = tmp_path_factory.mktemp("csv") / "results.csv"
-    process = run("-m", "keras_resnet", "results", runs, f"--csv={path}", env={"COLUMNS": "60"})
+    process = run("-m", "keras_resnet", "compare", runs, f"--csv={path}", env={"COLUMNS": "60"})
     assert process.returncode == 0, process.stderr
     with open(path, encoding="utf-8", newline="") as file:
         return process, {os.path.relpath(row["run"], runs): row for row in csv.DictReader(file)}
@@ -130,14 +130,14 @@ def test_the_printed_table(table, runs):
 
 
 def test_two_folders_and_a_link_are_not_counted_twice(runs, cli):
-    process = cli("-m", "keras_resnet", "results", f"{runs}/deeper/", runs / "latest", runs / "known")
+    process = cli("-m", "keras_resnet", "compare", f"{runs}/deeper/", runs / "latest", runs / "known")
     assert process.returncode == 0, process.stderr
     shown = [line.split()[0] for line in process.stdout.splitlines() if line.startswith(str(runs))]
     assert shown == [f"{runs}/deeper/going", f"{runs}/deeper/fresh", f"{runs}/latest"]
 
 
 def test_it_loads_neither_tensorflow_nor_keras(runs, cli):
-    process = cli("-X", "importtime", "-m", "keras_resnet", "results", runs)
+    process = cli("-X", "importtime", "-m", "keras_resnet", "compare", runs)
     loaded = {line.split("|")[-1].strip() for line in process.stderr.splitlines() if line.startswith("import time:")}
     assert process.returncode == 0
     assert "keras_resnet.runs.folder" in loaded
@@ -150,13 +150,13 @@ def test_it_loads_neither_tensorflow_nor_keras(runs, cli):
         (["{empty}"], "error: {empty}: no run lies there (no folder in it has a config.yaml)"),
         (["{runs}", "{empty}"], "error: {empty}: no run lies there (no folder in it has a config.yaml)"),
         (["{empty}/absent"], "error: {empty}/absent: no such folder"),
-        ([], "error: expected folders that hold runs, for example: python -m keras_resnet results runs"),
+        ([], "error: expected folders that hold runs, for example: keras-resnet compare runs"),
         (["{runs}", "--csv={empty}/absent/x.csv"], "error: --csv={empty}/absent/x.csv: cannot be written (No such "),
     ],
 )
 def test_mistakes_are_one_line(runs, cli, tmp_path, arguments, message):
     places = {"empty": tmp_path, "runs": runs}
-    process = cli("-m", "keras_resnet", "results", *[argument.format(**places) for argument in arguments])
+    process = cli("-m", "keras_resnet", "compare", *[argument.format(**places) for argument in arguments])
     assert process.returncode == 2, process.stderr
     assert process.stderr.startswith(message.format(**places))
     assert len(process.stderr.splitlines()) == 1

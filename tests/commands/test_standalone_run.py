@@ -21,7 +21,7 @@ SETTINGS = (
     "train.warmup_steps=0",
     "train.eval_every=2",
     "eval.batch_size=16",
-    "eval.crop_fraction=0.75",
+    "eval.crop_pct=0.75",
     "eval.interpolation=bicubic",
 )
 
@@ -85,7 +85,7 @@ def test_a_copied_run_predicts_without_its_data_set(moved, trained):
 
 def test_a_copied_run_exports_and_calibrates_on_the_images_that_it_keeps(moved, trained, tmp_path):
     folder, before = moved
-    flags = ("--precision=float32,int8", "--set=export.agreement=0.5")
+    flags = ("--precision=float32,int8", "--set=export.min_top1_agreement=0.5")
     process = run("export.py", f"--workdir={folder}", f"--output={tmp_path / 'out'}", *flags)
     assert process.returncode == 0, process.stderr
     assert "there is no such folder\n  verifying on images that the run keeps instead" in process.stdout
@@ -104,7 +104,7 @@ def test_a_copied_run_is_packaged_and_timed(moved, tmp_path):
     description = keras_resnet.from_weights(str(tmp_path / "package")).description
     assert description.labels == ("a flower", "china")
     preparation = description.preparation
-    assert (preparation.image_size, preparation.crop_fraction, preparation.interpolation) == (24, 0.75, "bicubic")
+    assert (preparation.image_size, preparation.crop_pct, preparation.interpolation) == (24, 0.75, "bicubic")
     assert "120 validation" in (tmp_path / "package" / "README.md").read_text()
     assert "cifar" not in command("benchmark", folder, "--batch_sizes=1", "--seconds=0.1").splitlines()[0]
 

@@ -38,7 +38,7 @@ def test_convert_there_and_back(torch_file, tmp_path, cli):
     again = from_weights(str(theirs))
     about = again.description.preparation  # which went along
     assert (about.mean, about.std, about.image_size) == ((1, 2, 3), (4, 5, 6), 96)
-    assert (about.crop_fraction, about.interpolation) == (0.8, "bicubic")
+    assert (about.crop_pct, about.interpolation) == (0.8, "bicubic")
 
 
 def test_convert_tells_what_it_assumes(torch_file, tmp_path, cli):
@@ -91,13 +91,13 @@ def test_a_run_begins_with_them_and_needs_them_once(tmp_path, cli, tiny_run):
     weights = tmp_path / "akamaster.safetensors"
     save_file(state_of("akamaster_resnet20"), weights)
     command = ["train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set=model.weights={weights}"]
-    process = cli(*command, "--set=model.new_head=true")
+    process = cli(*command, "--set=model.reset_head=true")
     assert process.returncode == 0, process.stderr
     assert "with a new classifier of 10 classes" in process.stdout
     config = load_config(str(tmp_path / "run" / "config.yaml"))
-    assert (config.model.zero_channels, config.model.mean) == ("both", (123.675, 116.28, 103.53))
+    assert (config.model.zero_padding_position, config.model.mean) == ("both", (123.675, 116.28, 103.53))
     weights.unlink()
-    process = cli(*command, "--set=model.new_head=true")
+    process = cli(*command, "--set=model.reset_head=true")
     assert process.returncode == 0, process.stderr
     assert "Already finished" in process.stdout
     process = cli(*command, f"--workdir={tmp_path / 'other'}")
@@ -136,7 +136,7 @@ def test_a_folder_of_torchs_own_weights_names_the_way_out(tmp_path, cli, command
 
 def test_a_run_is_published_and_comes_back(finished_run, tmp_path, cli):
     folder = tmp_path / "my-resnet"
-    process = cli(*COMMAND, "publish", finished_run, folder, "--licence=apache-2.0")
+    process = cli(*COMMAND, "publish", finished_run, folder, "--license=apache-2.0")
     assert process.returncode == 0, process.stderr
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md",

@@ -66,7 +66,7 @@ def test_evaluate_prepares_images_as_asked(weights, photographs, cli):
     asked = cli(*command, *FLAGS)
     assert asked.returncode == 0, asked.stderr
     assert "images are resized" not in asked.stderr
-    keys = ("data.image_size=96", "eval.crop_fraction=0.8", "eval.interpolation=bicubic")
+    keys = ("data.image_size=96", "eval.crop_pct=0.8", "eval.interpolation=bicubic")
     assert cli(*command, *(f"--set={key}" for key in keys)).stdout == asked.stdout
     assert cli(*command).stdout != asked.stdout
 

@@ -73,9 +73,19 @@ def test_both_in_one_file_is_a_mistake_that_names_both_lines(tmp_path):
 @pytest.mark.parametrize(
     ("text", "assignment", "dropped", "default"),
     [
-        ("train: {steps: 9, warmup_steps: 4, warmup_rate: 0.01}", "train.warmup_steps=0", "train.warmup_rate", None),
-        ("{model: {weights: a, new_head: true}, train: {steps: 9}}", "model.weights=null", "model.new_head", False),
-        ("{data: {on_error: skip}, train: {steps: 9}}", "data.name=synthetic", "data.on_error", "fail"),
+        (
+            "train: {steps: 9, warmup_steps: 4, warmup_learning_rate: 0.01}",
+            "train.warmup_steps=0",
+            "train.warmup_learning_rate",
+            None,
+        ),
+        ("{model: {weights: a, reset_head: true}, train: {steps: 9}}", "model.weights=null", "model.reset_head", False),
+        (
+            "{data: {on_unreadable_image: skip}, train: {steps: 9}}",
+            "data.name=synthetic",
+            "data.on_unreadable_image",
+            "fail",
+        ),
     ],
 )
 def test_a_key_that_no_longer_applies_goes(tmp_path, text, assignment, dropped, default):
@@ -88,9 +98,9 @@ def test_a_key_that_no_longer_applies_goes(tmp_path, text, assignment, dropped, 
 
 
 def test_warmup_steps_above_0_keep_the_rate(tmp_path):
-    path = write(tmp_path, "train: {steps: 9, warmup_steps: 4, warmup_rate: 0.01}")
+    path = write(tmp_path, "train: {steps: 9, warmup_steps: 4, warmup_learning_rate: 0.01}")
     config, lines = load(path, "train.warmup_steps=2")
-    assert (config.train.warmup_rate, lines) == (0.01, [])
+    assert (config.train.warmup_learning_rate, lines) == (0.01, [])
 
 
 def test_a_group_that_is_no_group_is_still_one_line(tmp_path):

@@ -98,8 +98,8 @@ def test_randaugment_uses_the_library_s_operations():
     levels = official.level_to_arg(40.0, 100.0)
     for name in ("AutoContrast", "Equalize", "Posterize", "Solarize", "SolarizeAdd", "Color", "Sharpness"):
         np.testing.assert_array_equal(ours[name](image), official.NAME_TO_FUNC[name](image, *levels[name](5.0)))
-    grey = (ours["Cutout"](image).numpy() == 128).all(-1)
-    assert 20 * 20 <= grey.sum() <= 45 * 45
+    gray = (ours["Cutout"](image).numpy() == 128).all(-1)
+    assert 20 * 20 <= gray.sum() <= 45 * 45
 
 
 def test_randaugment_of_grey_images():
@@ -109,11 +109,11 @@ def test_randaugment_of_grey_images():
 
 EVERYTHING = Data(
     crop="random_resized",
-    flip=True,
-    color="alexnet",
-    randaugment_layers=2,
-    erase=0.5,
-    pad_crop=2,
+    horizontal_flip=True,
+    pca_lighting=True,
+    randaugment_num_ops=2,
+    random_erasing=0.5,
+    random_crop_padding=2,
     mixup=0.2,
     cutmix=1.0,
 )
@@ -168,5 +168,5 @@ def test_pairs_are_mixed_by_the_even_one_s_share():
         np.testing.assert_allclose(mixed[i], share * images[i] + (1 - share) * images[j], rtol=1e-5)
         mean = share.mean()
         np.testing.assert_allclose(labels[i], mean * targets[i] + (1 - mean) * targets[j], rtol=1e-5)
-    np.testing.assert_array_equal(mixed[4], images[4])  # its neighbour could not be read
+    np.testing.assert_array_equal(mixed[4], images[4])  # its neighbor could not be read
     np.testing.assert_array_equal(labels[4], targets[4])

@@ -54,7 +54,7 @@ def test_the_last_pixels_of_an_odd_size_can_be_had():
 
 
 def test_decoding_smaller_averages():
-    """Closer to what validation sees, which is antialiased, than one pixel in six and its neighbour."""
+    """Closer to what validation sees, which is antialiased, than one pixel in six and its neighbor."""
     content = stored(quality=95)
     seen = tf.image.resize(tf.cast(PHOTOGRAPH, tf.float32), (67, 100), antialias=True)
 

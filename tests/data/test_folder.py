@@ -62,7 +62,7 @@ def test_every_kind_of_file(tmp_path):
     files = [
         save(tmp_path / "a" / "upper case.JPG", quality=95),
         save(tmp_path / "a" / "nested" / "x.jpeg", quality=95),
-        save(tmp_path / "b" / "grey.jpg", mode="L", quality=95),
+        save(tmp_path / "b" / "gray.jpg", mode="L", quality=95),
         save(tmp_path / "b" / "cmyk.jpg", mode="CMYK", quality=95),
         save(tmp_path / "b" / "alpha.png", mode="RGBA"),
         save(tmp_path / "b" / "palette.gif", mode="P"),
@@ -92,7 +92,7 @@ def test_a_part_is_the_part_of_the_whole(tmp_path, suffix):
 
     part = decode_crop(content, choose, 3, 30)
     assert seen[-1] == (96, 160)
-    # libjpeg interpolates colours over the edge of what it decodes; the last column may differ.
+    # libjpeg interpolates colors over the edge of what it decodes; the last column may differ.
     np.testing.assert_array_equal(part[:, :-1], decode(content, 3)[13:43, 21:67])
     assert part.shape == (30, 47, 3)
 

@@ -38,7 +38,7 @@ def photos(tmp_path):
         for i in range(20):
             photo(2 * i + number).save(folder / label / f"{i:02d}.jpg")
     photo(101, (90, 200)).save(folder / "a flower/in capitals.JPG", "JPEG")
-    photo(102, (50, 40)).convert("L").save(folder / "a flower/grey.jpeg")
+    photo(102, (50, 40)).convert("L").save(folder / "a flower/gray.jpeg")
     photo(103, (50, 40)).convert("CMYK").save(folder / "temple/cmyk.jpg")
     rgba = photo(104, (50, 40))
     rgba.putalpha(Image.linear_gradient("L").resize((50, 40)))
@@ -169,7 +169,7 @@ def test_max_side(photos, tmp_path):
         scale = min(1, 64 / max(original.size))
         assert stored.size == tuple(max(1, round(side * scale)) for side in original.size)
     by_file = {each["image/filename"].decode(): each for each in examples}
-    for name in ("a flower/grey.jpeg", "temple/small.png"):  # small and plain already
+    for name in ("a flower/gray.jpeg", "temple/small.png"):  # small and plain already
         assert by_file[name]["image/encoded"] == (photos / name).read_bytes()
     for name in ("temple/cmyk.jpg", "temple/alpha.png", "temple/wide.bmp", "temple/a.gif", "a flower/in capitals.JPG"):
         stored = Image.open(io.BytesIO(by_file[name]["image/encoded"]))
@@ -229,7 +229,7 @@ def broken(photos):
 
 def test_a_picture_that_cannot_be_read_stops_it(photos, tmp_path):
     faults = broken(photos)
-    with pytest.raises(DataError, match="--on_error=skip leaves such pictures out") as caught:
+    with pytest.raises(DataError, match="--on_unreadable_image=skip leaves such pictures out") as caught:
         prepare(data(photos), str(tmp_path / "records"))
     assert any(str(caught.value).startswith(f"{path}: {what}") for path, what in faults.items())
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
@@ -238,7 +238,7 @@ def test_a_picture_that_cannot_be_read_stops_it(photos, tmp_path):
 def test_or_is_left_out(photos, tmp_path):
     held_out = by_name(load_folder(data(photos)), photos)
     faults, lines = broken(photos), []
-    prepared = prepare(data(photos, on_error="skip"), str(tmp_path / "records"), warn=lines.append)
+    prepared = prepare(data(photos, on_unreadable_image="skip"), str(tmp_path / "records"), warn=lines.append)
     assert prepared.skipped == 3
     assert sum(prepared.images.values()) == 47 - 3
     assert sorted(lines) == sorted(f"left out: {path}: {what}" for path, what in faults.items())
@@ -253,7 +253,7 @@ def test_nothing_left_to_train_on(tmp_path):
         (tmp_path / "photos" / label).mkdir(parents=True)
         (tmp_path / "photos" / label / "1.jpg").write_text("no picture")
     with pytest.raises(DataError, match="no picture is left to train on"):
-        prepare(data(tmp_path / "photos", on_error="skip"), str(tmp_path / "records"))
+        prepare(data(tmp_path / "photos", on_unreadable_image="skip"), str(tmp_path / "records"))
     assert not (tmp_path / "records").exists()
 
 

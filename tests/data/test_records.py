@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from keras_resnet.config import Data
-from keras_resnet.data.faults import reason
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.records import index_records, reader
+from keras_resnet.data.unreadable_images import reason
 from keras_resnet.errors import ConfigError, DataError
 
 
@@ -125,7 +125,7 @@ def test_names_of_classes_as_editors_write_them(labelled_records):
 
 
 def test_a_label_of_no_class_ends_a_run(labelled_records):
-    """As a one-hot code it would be zeros, and nothing would be learnt from the image."""
+    """As a one-hot code it would be zeros, and nothing would be learned from the image."""
     (labelled_records / "labels.txt").write_text("cat\ndog\n")
     write(labelled_records / "train-00000-of-00001", [example(b"", label) for label in (1, 0, 2, 3)])
     read = load_image_set(Data(name=f"tfrecord:{labelled_records}", validation_fraction=0, test_fraction=0))

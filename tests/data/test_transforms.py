@@ -15,9 +15,9 @@ def test_an_image_of_the_right_size_is_kept():
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 40), (40, 5), (500, 333)])
-@pytest.mark.parametrize("crop_fraction", [1.0, 0.875])
-def test_any_size_becomes_square(height, width, crop_fraction):
-    result = transforms.for_test(image(height, width, 3), 16, crop_fraction)
+@pytest.mark.parametrize("crop_pct", [1.0, 0.875])
+def test_any_size_becomes_square(height, width, crop_pct):
+    result = transforms.for_test(image(height, width, 3), 16, crop_pct)
     assert result.shape == (16, 16, 3)
     assert float(tf.reduce_min(result)) >= 0
     assert float(tf.reduce_max(result)) <= 255.001

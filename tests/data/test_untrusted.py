@@ -51,8 +51,8 @@ READABLE = {
     "BMP of 32 bits": encoded(PHOTO.convert("RGBA"), "BMP"),
 }
 GREY = {
-    "grey JPEG": encoded(PHOTO.convert("L"), "JPEG", quality=98),
-    "grey PNG": encoded(PHOTO.convert("L"), "PNG"),
+    "gray JPEG": encoded(PHOTO.convert("L"), "JPEG", quality=98),
+    "gray PNG": encoded(PHOTO.convert("L"), "PNG"),
     "PNG with alpha": encoded(PHOTO.convert("LA"), "PNG"),
     "PNG of 16 bits": encoded(GREY16, "PNG"),
 }
@@ -131,9 +131,9 @@ def test_every_kind_of_picture_that_tensorflow_reads(decoders):
     images, codes = decoders[3](list((READABLE | GREY).values()))
     assert codes.tolist() == [OK] * len(READABLE | GREY)
     expected = for_test(tf.constant(np.asarray(PHOTO)), SIZE).numpy()
-    grey = for_test(tf.constant(np.asarray(PHOTO.convert("L").convert("RGB"))), SIZE).numpy()
+    gray = for_test(tf.constant(np.asarray(PHOTO.convert("L").convert("RGB"))), SIZE).numpy()
     for name, image in zip(READABLE | GREY, images, strict=True):
-        assert np.abs(image - (grey if name in GREY else expected)).max() < (20 if "CMYK" in name else 4), name
+        assert np.abs(image - (gray if name in GREY else expected)).max() < (20 if "CMYK" in name else 4), name
     np.testing.assert_array_equal(images[list(READABLE).index("PNG")], expected)
 
 

@@ -48,7 +48,7 @@ def photos(tmp_path):
                 number += 1
     train = tmp_path / "photos/train"
     photo(101).save(train / "a flower/in capitals.JPG", "JPEG")
-    photo(102).convert("L").save(train / "a flower/grey.jpeg")
+    photo(102).convert("L").save(train / "a flower/gray.jpeg")
     photo(103).convert("CMYK").save(train / "temple/cmyk.jpg")
     rgba = photo(104, (30, 90))
     rgba.putalpha(100)

@@ -32,7 +32,7 @@ print(json.dumps({
 EVERYTHING = (
     "--formats=saved_model,litert,onnx",
     "--precision=float32,float16,dynamic,int8",
-    "--set=export.agreement=0.9",
+    "--set=export.min_top1_agreement=0.9",
 )
 
 
@@ -53,7 +53,7 @@ def report(exported):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Three images: a digit as PNG, a large colour JPEG, a wide PNG."""
+    """Three images: a digit as PNG, a large color JPEG, a wide PNG."""
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("pictures")
@@ -88,7 +88,7 @@ def test_layout(exported):
 
 
 def test_report_holds(exported, report):
-    assert (report["preparation"]["image_size"], report["preparation"]["crop_fraction"]) == (8, 1.0)
+    assert (report["preparation"]["image_size"], report["preparation"]["crop_pct"]) == (8, 1.0)
     assert (report["version"], report["network"], report["data"], report["checkpoint"]) == (
         1, "cifar_resnet20", "digits", "best",
     )  # fmt: skip
@@ -288,7 +288,7 @@ def test_an_unfinished_run_exports_with_a_warning(finished_run, tmp_path):
 def test_an_artifact_that_differs_is_not_published(finished_run, tmp_path):
     """With a tolerance that nothing meets, export.py fails and leaves no version."""
     code = (
-        "from keras_resnet.export import gates; gates._EXACT['litert'] = -1.0;"
+        "from keras_resnet.export import report; gates._EXACT['litert'] = -1.0;"
         "import runpy, sys; sys.argv = ['export.py'] + sys.argv[1:]; runpy.run_path('export.py', run_name='__main__')"
     )
     process = run("-c", code, f"--workdir={finished_run}", f"--output={tmp_path / 'out'}")

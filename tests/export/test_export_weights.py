@@ -40,9 +40,9 @@ def from_file(tmp_path_factory, images):
         "--precision=bfloat16,int8",
         "--stages",
         "--version=5",
-        "--set=export.bad_images=fail",
+        "--set=export.on_invalid_image=fail",
         "--set=export.top_k=2",
-        "--set=export.agreement=0.5",
+        "--set=export.min_top1_agreement=0.5",
     )
     assert process.returncode == 0, process.stderr
     return model, folder / "out"
@@ -56,7 +56,11 @@ def test_weights_alone_are_served_as_they_were_tested(from_file, photographs):
 
     model, output = from_file
     report = json.loads((output / "5" / "export_report.json").read_text())
-    assert (report["version"], report["network"], report["settings"]["bad_images"]) == (5, "cifar_resnet20", "fail")
+    assert (report["version"], report["network"], report["settings"]["on_invalid_image"]) == (
+        5,
+        "cifar_resnet20",
+        "fail",
+    )
     kinds = [(artifact["format"], artifact["precision"]) for artifact in report["artifacts"]]
     # The second int8 file is the one of batch 1.
     assert kinds == [("saved_model", "bfloat16"), ("litert", "int8"), ("litert", "int8")]

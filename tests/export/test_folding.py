@@ -16,18 +16,18 @@ TINY = {"depths": (1, 1), "widths": (8, 16)}
 NETS = {
     "post": {},
     "projection": {"shortcut": "B"},
-    "bottleneck 1.5": {"block": "bottleneck", "shortcut": "B", "stride_on": "3x3", "groups": 2},
-    "pre": {"order": "pre"},
-    "squeeze": {"squeeze": 4},
-    "plain": {"merge": "plain"},
-    "gate": {"merge": "gate"},
-    "deep stem": {"stem": "deep", "projection": "pool_conv", "shortcut": "B"},
+    "bottleneck 1.5": {"block": "bottleneck", "shortcut": "B", "stride_in": "3x3", "groups": 2},
+    "pre": {"preactivation": True},
+    "squeeze": {"se_reduction": 4},
+    "plain": {"skip": "none"},
+    "gate": {"skip": "gate"},
+    "deep stem": {"stem": "deep", "avg_down": True, "shortcut": "B"},
     "none": {"normalization": "none"},
 }
 
 
 def network(axes, channels=3):
-    """A small net whose every weight and statistic is drawn at random."""
+    """A small network whose every weight and statistic is drawn at random."""
     keras.utils.set_random_seed(0)
     spec = dataclasses.replace(SPECS["cifar_resnet20"], **TINY | axes)
     model = build(spec, input_shape=(32, 32, channels))
@@ -91,7 +91,7 @@ def test_a_convolution_that_others_read_keeps_its_output():
     ("make", "precision"), [(frozen_network, "float32"), (folded_network, "float32"), (folded_network, "bfloat16")]
 )
 def test_networks_answer_with_features_and_stages(make, precision):
-    model = network({"squeeze": 4, "shortcut": "B"})
+    model = network({"se_reduction": 4, "shortcut": "B"})
     parts = answers(model, stages=True)
     expected = parts.predict(IMAGES, verbose=0)
     actual = (make(parts, precision) if precision != "float32" else make(parts))(keras.ops.convert_to_tensor(IMAGES))

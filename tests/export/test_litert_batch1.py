@@ -25,7 +25,7 @@ IMAGE = np.random.RandomState(0).randint(0, 256, (1, 8, 8, 1)).astype(np.float32
 def exported(finished_run, tmp_path_factory):
     """The folder of the .tflite files of an export in float32 and int8."""
     output = tmp_path_factory.mktemp("batch1") / "digits"
-    flags = ("--formats=saved_model,litert", "--precision=float32,int8", "--set=export.agreement=0.5")
+    flags = ("--formats=saved_model,litert", "--precision=float32,int8", "--set=export.min_top1_agreement=0.5")
     process = run("export.py", f"--workdir={finished_run}", f"--output={output}", *flags, "--litert_interface=uint8")
     assert process.returncode == 0, process.stderr
     assert "int8, batch 1, uint8 in and out" in process.stdout

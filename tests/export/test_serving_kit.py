@@ -166,7 +166,7 @@ def served(kit, finished_export):
 def pictures(tmp_path_factory):
     """Digits, and a photograph that is too long for a command line; more than go into one request."""
     folder = tmp_path_factory.mktemp("pictures")
-    names = run("-m", "keras_resnet", "examples", "digits", "--count=16", f"--output={folder}").stdout.split()
+    names = run("-m", "keras_resnet", "sample-images", "digits", "--count=16", f"--output={folder}").stdout.split()
     noise = np.random.RandomState(0).randint(0, 256, (300, 300, 3)).astype(np.uint8)
     Image.fromarray(noise).save(folder / "large.png")
     assert (folder / "large.png").stat().st_size > 200_000

@@ -20,7 +20,7 @@ RUN = (
     "train.eval_every=8",
     "train.checkpoint_every=5",
     "train.ema_decay=0.9",
-    "model.stochastic_depth=0.2",
+    "model.drop_path_rate=0.2",
 )
 FLAGS = [f"--set={assignment}" for assignment in RUN]
 

@@ -54,11 +54,13 @@ def test_a_picture(folder, tmp_path, figure, kind):
 def test_all_of_them_are_left_out(folder, tmp_path, figure):
     for path, spoil in zip(sorted((folder / "china").iterdir()), PICTURES.values(), strict=False):
         path.write_bytes(spoil(path.read_bytes()))
-    process = train(f"folder:{folder}", tmp_path / "run", "--set=data.on_error=skip")
+    process = train(f"folder:{folder}", tmp_path / "run", "--set=data.on_unreadable_image=skip")
     assert process.returncode == 0, process.stderr
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert (results["steps"], results["skipped"]) == (40, len(PICTURES))
-    process = train(f"folder:{folder}", tmp_path / "few", "--set=data.on_error=skip", "--set=data.max_skipped=3")
+    process = train(
+        f"folder:{folder}", tmp_path / "few", "--set=data.on_unreadable_image=skip", "--set=data.max_skipped=3"
+    )
     assert process.returncode == 3
     assert "more than data.max_skipped: 3" in process.stderr
     figure("R9", f"{len(PICTURES)} damaged pictures left out, 40 of 40 steps; with a limit of 3, exit code 3")
@@ -87,6 +89,6 @@ def test_records(folder, tmp_path, figure, kind):
     assert str(path) in process.stderr.splitlines()[-1]
     figure("R9", f"records, {kind}: exit code 3, {process.stderr.splitlines()[-1].removeprefix('error: ')}")
     if kind == "a flipped bit":
-        process = train(f"tfrecord:{tmp_path / 'records'}", tmp_path / "skip", "--set=data.on_error=skip")
+        process = train(f"tfrecord:{tmp_path / 'records'}", tmp_path / "skip", "--set=data.on_unreadable_image=skip")
         assert process.returncode == 0, process.stderr
         assert json.loads((tmp_path / "skip" / "results.json").read_text())["skipped"] == 1

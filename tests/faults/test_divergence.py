@@ -31,13 +31,13 @@ def sums(loss, norm=1.0, images=4.0):
     ],
 )
 def test_what_counts_as_divergence(steps, expected):
-    found = find_divergence(steps, last=10, first_loss=2.0, explosion=10.0)
+    found = find_divergence(steps, last=10, first_loss=2.0, max_loss_ratio=10.0)
     assert (found and found.step) == expected
 
 
 def test_small_losses_do_not_explode():
-    assert find_divergence([sums(0.9)], last=1, first_loss=0.01, explosion=10.0) is None
-    assert find_divergence([sums(90.0)], last=1, first_loss=0.01, explosion=None) is None
+    assert find_divergence([sums(0.9)], last=1, first_loss=0.01, max_loss_ratio=10.0) is None
+    assert find_divergence([sums(90.0)], last=1, first_loss=0.01, max_loss_ratio=None) is None
 
 
 @pytest.fixture(scope="module")

@@ -159,7 +159,7 @@ from keras_resnet.specs import SPECS
 def network(images):
     pooled = tf.reduce_mean(images, (1, 2))
     return {"logits": pooled / 50, "features": pooled}
-preparation = Preparation(image_size=64, channels=3, crop_fraction=0.875)
+preparation = Preparation(image_size=64, channels=3, crop_pct=0.875)
 labels = ("red", "green", "blue")
 description = Description(spec=SPECS["cifar_resnet20"], preparation=preparation, labels=labels)
 write_saved_model(classification_signatures(network, description, Export()), sys.argv[1], description)
@@ -167,8 +167,8 @@ write_saved_model(classification_signatures(network, description, Export()), sys
 
 
 @pytest.fixture(scope="module")
-def colours(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("colours") / "1"
+def colors(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("colors") / "1"
     process = run("-c", EXPORT, folder)
     assert process.returncode == 0, process.stderr
     return folder
@@ -189,10 +189,10 @@ def hostile(folder, *arguments):
     return json.loads(process.stdout.splitlines()[-1])
 
 
-def test_mutated_images(colours, figure):
-    """Every reply has a status for every row; memory stays bounded; good neighbours answer as they do alone."""
+def test_mutated_images(colors, figure):
+    """Every reply has a status for every row; memory stays bounded; good neighbors answer as they do alone."""
     count = 5000 if LONG else 200
-    found = hostile(colours, count)
+    found = hostile(colors, count)
     assert found["rows"] == count
     assert found["statuses"]["OK"] + sum(n for s, n in found["statuses"].items() if s != "OK") == count
     assert found["statuses"]["OK"] > 0
@@ -209,7 +209,7 @@ def test_mutated_images(colours, figure):
     )
 
 
-def test_warmup_requests_that_fail_are_not_committed(colours, tmp_path, figure):
+def test_warmup_requests_that_fail_are_not_committed(colors, tmp_path, figure):
     """Replayed before anything is in sight: TF Serving does not load a version whose requests fail."""
     import shutil
 
@@ -220,7 +220,7 @@ def test_warmup_requests_that_fail_are_not_committed(colours, tmp_path, figure):
     from keras_resnet.export.warmup import FILE, write_warmup
 
     folder = tmp_path / "1"
-    shutil.copytree(colours, folder)
+    shutil.copytree(colors, folder)
     assert write_warmup(str(folder), (1, 3), (64, 64, 3)) == 8
     assert replay(str(folder)) == 8
     path = folder / FILE

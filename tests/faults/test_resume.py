@@ -52,7 +52,7 @@ WINDOWS = {
         "runs.saver:Saver._write_weights:before:1",
     ],
     "after the last step": [
-        "runs.outcome:write_text:before:1",
+        "runs.final_report:write_text:before:1",
         "runs.saver:Saver.save_weights:after:1",
         "runs.saver:Saver.save_weights:before:1",
     ],
@@ -161,12 +161,12 @@ def test_an_interrupt_while_it_starts(tmp_path):
 @pytest.mark.skipif(not LONG, reason="tests/runs/test_state.py has the counting")
 def test_early_stopping_goes_on(tmp_path, figure):
     """A rate that is far too high makes evaluations worse."""
-    flags = ["--set=train.patience=2", "--set=train.learning_rate=5", "--set=train.eval_every=4"]
+    flags = ["--set=train.early_stopping_patience=2", "--set=train.learning_rate=5", "--set=train.eval_every=4"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train(whole, *flags).returncode == 0
     results = json.loads((whole / "results.json").read_text())
     assert results["steps"] == results["best"]["step"] + 8 < 48
-    for point in ("runs.metrics:MetricsLog.write:after:4", "runs.outcome:write_text:before:1"):
+    for point in ("runs.metrics:MetricsLog.write:after:4", "runs.final_report:write_text:before:1"):
         assert train(killed, *flags, fault_at=f"{point}:kill").returncode == -signal.SIGKILL
     assert train(killed, *flags).returncode == 0
     assert differences(whole, killed) == []

@@ -74,8 +74,8 @@ def test_on_another_number_of_replicas(tmp_path, figure):
     """A run of one replica goes on with two: the same samples, and losses that differ by rounding alone."""
     # Random layers draw their masks by replica.
     changes = (
-        "model.stochastic_depth=0",
-        "train.statistics=synchronized",
+        "model.drop_path_rate=0",
+        "train.batch_norm=synchronized",
         "train.log_every=1",
         "train.learning_rate=0.001",
     )

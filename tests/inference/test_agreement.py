@@ -15,7 +15,7 @@ import keras_resnet
 from keras_resnet.commands.models import open_model
 from keras_resnet.errors import ConfigError
 from keras_resnet.inference.benchmark import benchmark, examples, parity
-from keras_resnet.inference.predictor import Fault, check_top_k
+from keras_resnet.inference.predictor import ImageError, check_top_k
 
 KINDS = {"weights": 1e-6, "saved_model": 1e-5, "litert": 1e-4}  # of scores, absolute
 
@@ -33,7 +33,7 @@ def models(finished_run, finished_export):
 
 @pytest.fixture(scope="module")
 def contents():
-    """Pictures of several sizes, shapes, colours and formats, and one that is none."""
+    """Pictures of several sizes, shapes, colors and formats, and one that is none."""
     random = np.random.RandomState(0)
 
     def pixels(*shape):
@@ -52,7 +52,7 @@ def contents():
 def test_all_kinds_give_the_same_answers(models, contents, kind):
     expected, found = (models[name].answer(contents, 10 if name == "run" else 3) for name in ("run", kind))
     assert len(found) == len(contents)
-    assert isinstance(found[2], Fault)  # and harms no other
+    assert isinstance(found[2], ImageError)  # and harms no other
     for i in (0, 1, 3, 4):
         scores = dict(zip(expected[i].labels, expected[i].scores, strict=True))
         assert list(found[i].labels) == [str(c) for c in found[i].classes]
@@ -78,7 +78,7 @@ def cropped(tmp_path_factory):
     keras.utils.set_random_seed(0)
     model = keras_resnet.CIFARResNet(20)
     about = model.description
-    preparation = replace(about.preparation, crop_fraction=0.5, interpolation="bicubic")
+    preparation = replace(about.preparation, crop_pct=0.5, interpolation="bicubic")
     about = replace(about, preparation=preparation, labels=tuple("abcdefghij"))
     weights, output = str(folder / "w.safetensors"), str(folder / "out")
     keras_resnet.save_weights(model, weights, about.to_metadata())
@@ -105,7 +105,7 @@ def test_artifacts_prepare_images_as_their_weights_do(cropped, artifact, toleran
     contents = [tf.io.encode_png(picture).numpy(), b"no image"]
     expected = open_model(weights).answer(contents, 10)[0]
     found, fault = open_model(f"{output}/{artifact}".rstrip("/")).answer(contents, 5)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, ImageError)
     scores = dict(zip(expected.classes, expected.scores, strict=True))
     np.testing.assert_allclose(found.scores, [scores[c] for c in found.classes], atol=tolerance)
     assert found.labels == tuple("abcdefghij"[c] for c in found.classes)
@@ -142,7 +142,7 @@ def test_predict_and_benchmark_of_an_artifact_need_no_tensorflow(cropped, tmp_pa
 def test_a_file_alone_keeps_its_description(cropped, tmp_path, capsys, artifact):
     path = shutil.copy(f"{cropped[1]}/{artifact}", tmp_path)
     preparation = open_model(str(path)).preparation
-    assert (preparation.crop_fraction, preparation.interpolation) == (0.5, "bicubic")
+    assert (preparation.crop_pct, preparation.interpolation) == (0.5, "bicubic")
     assert not capsys.readouterr().err
 
 
@@ -153,7 +153,7 @@ def test_a_litert_file_without_description_says_what_it_assumes(cropped, tmp_pat
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.txt", "\n".join("abcdefghij"))
     model = open_model(str(path))
-    assert model.preparation.crop_fraction == 1
+    assert model.preparation.crop_pct == 1
     assert model.labels == tuple("abcdefghij")
     assert "assumed: the central 100.0% of an image's shorter side" in capsys.readouterr().err
 

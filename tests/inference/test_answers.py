@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_resnet.inference.answers import CsvWriter, JsonWriter, TableWriter, plain_cell, printable
-from keras_resnet.inference.predictor import Fault, Prediction, best_classes
+from keras_resnet.inference.predictor import ImageError, Prediction, best_classes
 
 HOSTILE = ["=cmd()|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "<script>alert(1)</script>", "a\nb", 'q"u,o']
 PREDICTION = Prediction(tuple(range(len(HOSTILE))), tuple(HOSTILE), (0.5, *[0.0625] * (len(HOSTILE) - 1)))
@@ -30,7 +30,7 @@ def test_csv_holds_hostile_labels_as_text():
 
 
 def test_csv_guards_names_of_files_and_errors_too():
-    (row,) = csv.DictReader(io.StringIO(written(CsvWriter(), "=a.png", Fault("-1 pixels"))))
+    (row,) = csv.DictReader(io.StringIO(written(CsvWriter(), "=a.png", ImageError("-1 pixels"))))
     assert (row["image"], row["error"], row["label"]) == ("'=a.png", "'-1 pixels", "")
 
 
@@ -45,7 +45,7 @@ def test_json_can_stand_in_html_and_gives_labels_back():
 
 def test_json_of_several_images():
     writer = JsonWriter()
-    text = writer.begin() + writer.row("a", PREDICTION) + writer.row("b", Fault("is empty")) + writer.end()
+    text = writer.begin() + writer.row("a", PREDICTION) + writer.row("b", ImageError("is empty")) + writer.end()
     assert [entry["image"] for entry in json.loads(text)] == ["a", "b"]
     assert json.loads(text)[1] == {"image": "b", "error": "is empty"}
 

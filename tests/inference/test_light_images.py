@@ -72,7 +72,7 @@ def test_pixels_are_the_pipelines(kind):
     np.testing.assert_array_equal(light_images.decode(content, 3), decode(tf.constant(content), 3))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in READ if "jpeg" in kind or "grey" in kind])
+@pytest.mark.parametrize("kind", [kind for kind in READ if "jpeg" in kind or "gray" in kind])
 def test_grey_pixels_are_the_pipelines(kind):
     content = READ[kind]()
     np.testing.assert_array_equal(light_images.decode(content, 1), decode(tf.constant(content), 1))
@@ -92,7 +92,7 @@ def test_colours_to_grey_are_left_to_tensorflow():
 def test_prepared_as_the_pipeline_does(size, interpolation):
     pixels = np.asarray(Image.fromarray(PHOTOGRAPHS[1]).resize(size[::-1]))
     for fraction in (0.875, 1.0, 0.95):
-        preparation = Preparation(image_size=224, channels=3, crop_fraction=fraction, interpolation=interpolation)
+        preparation = Preparation(image_size=224, channels=3, crop_pct=fraction, interpolation=interpolation)
         expected = transforms.prepare(tf.constant(pixels), preparation).numpy()
         found = light_images.prepare(pixels, preparation, 224)
         assert found.dtype == np.float32

@@ -4,7 +4,7 @@ import numpy as np
 from keras_resnet.runs.dashboards import TensorBoard
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.metrics import MetricsLog, read_metrics
-from keras_resnet.runs.pictures import draw_curves
+from keras_resnet.runs.plots import draw_curves
 
 
 def test_each_step_stands_once_when_a_run_goes_on(tmp_path):

@@ -60,7 +60,9 @@ def test_keys_that_change_no_weight_may_change(tmp_path):
     assert folder.read_config() == config(wandb_project="mine")  # as it was finished
 
 
-@pytest.mark.parametrize("train", [{"checkpoint_every": 2}, {"eval_every": 2}, {"ema_decay": 0.5}, {"patience": 2}])
+@pytest.mark.parametrize(
+    "train", [{"checkpoint_every": 2}, {"eval_every": 2}, {"ema_decay": 0.5}, {"early_stopping_patience": 2}]
+)
 def test_keys_that_may_change_a_weight_may_not_change(tmp_path, train):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)

@@ -64,7 +64,7 @@ def test_a_changed_command_is_refused_there(finished_run, cli, tiny_run):
     )
 
 
-@pytest.mark.parametrize("change", ["train.steps=6", "train.batch_size=32", "data.flip=true"])
+@pytest.mark.parametrize("change", ["train.steps=6", "train.batch_size=32", "data.horizontal_flip=true"])
 def test_a_refused_recipe_names_the_way_that_works(finished_run, cli, tiny_run, tmp_path, change):
     """The flag in the message, in another folder, trains the run's last weights by the new recipe."""
     process = cli("train.py", f"--workdir={finished_run}", *tiny_run, f"--set={change}")

@@ -119,7 +119,7 @@ def test_two_steps_by_hand():
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
-        (Schedule("step", 1.0, 100, drops=(0.5, 0.75)), {0: 1.0, 49: 1.0, 50: 0.1, 74: 0.1, 75: 0.01, 99: 0.01}),
+        (Schedule("step", 1.0, 100, milestones=(0.5, 0.75)), {0: 1.0, 49: 1.0, 50: 0.1, 74: 0.1, 75: 0.01, 99: 0.01}),
         (Schedule("cosine", 2.0, 100), {0: 2.0, 50: 1.0, 100: 0.0}),
         (Schedule("cosine", 2.0, 110, warmup_steps=10), {0: 0.2, 9: 2.0, 10: 2.0, 60: 1.0, 110: 0.0}),
         (Schedule("constant", 0.3, 10), {0: 0.3, 9: 0.3}),
@@ -132,8 +132,8 @@ def test_schedule_by_hand(schedule, expected):
 
 def test_optimizer_is_saved_with_a_model(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(SGD(Schedule("step", 0.1, 10, drops=(0.5,)), weight_decay=0.25), loss="mse")
+    model.compile(SGD(Schedule("step", 0.1, 10, milestones=(0.5,)), weight_decay=0.25), loss="mse")
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.optimizer.l2 == 0.25
-    assert loaded.optimizer.get_config()["learning_rate"]["config"]["drops"] == (0.5,)
+    assert loaded.optimizer.get_config()["learning_rate"]["config"]["milestones"] == (0.5,)

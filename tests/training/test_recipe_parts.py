@@ -10,7 +10,7 @@ from keras_resnet.data.batches import training_batches
 from keras_resnet.optimizers import SGD
 from keras_resnet.task import load_task
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
-from keras_resnet.training.finetuning import part_of, prepare, rate_factors
+from keras_resnet.training.finetuning import learning_rate_factors, part_of, prepare
 from keras_resnet.training.optimizer import build_optimizer
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import named_variables, to_tensors
@@ -20,8 +20,10 @@ class Started:
     """A model, its optimizer and its step under a strategy."""
 
     def __init__(self, strategy, model=None, **train):
-        steps = {"steps": 10, "batch_size": 16, "learning_rate": 0.02, "statistics": "frozen"}
-        config = Config.model_validate({"model": model or {}, "train": steps | train, "data": {"pad_crop": 1}})
+        steps = {"steps": 10, "batch_size": 16, "learning_rate": 0.02, "batch_norm": "frozen"}
+        config = Config.model_validate(
+            {"model": model or {}, "train": steps | train, "data": {"random_crop_padding": 1}}
+        )
         self.task, self.strategy = load_task(config), strategy
         keras.utils.set_random_seed(0)
         with strategy.scope():
@@ -61,19 +63,19 @@ def test_parts_of_a_batch_add_up_to_the_batch(strategies, replicas, float64):
     and the weights of three steps stay within 1e-10. A part that is lost or weighted wrongly moves them by 1e-3.
     """
     whole = Started(strategies[1]).run(3).weights
-    assert_same(whole, Started(strategies[replicas], accumulate=4).run(3).weights, 1e-10)
+    assert_same(whole, Started(strategies[replicas], gradient_accumulation_steps=4).run(3).weights, 1e-10)
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_clipping_is_of_the_whole_gradient(strategies, replicas):
-    """One step without momentum, decay and warm-up: the weights move by rate times clip_norm."""
+    """One step without momentum, decay and warm-up: the weights move by rate times global_clipnorm."""
     train = {"momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.5, "schedule": "constant"}
-    started = Started(strategies[replicas], clip_norm=0.01, **train)
+    started = Started(strategies[replicas], global_clipnorm=0.01, **train)
     before = started.weights
     after = started.run(1).weights
     moved = np.sqrt(sum(((after[name] - before[name]) ** 2).sum() for name in before))
     assert moved == pytest.approx(0.5 * 0.01, rel=1e-3)
-    free = Started(strategies[replicas], clip_norm=1e6, **train).run(1).weights
+    free = Started(strategies[replicas], global_clipnorm=1e6, **train).run(1).weights
     assert_same(free, Started(strategies[replicas], **train).run(1).weights)
 
 
@@ -99,7 +101,7 @@ def test_moving_average_of_the_weights(strategies, replicas):
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_statistics_are_computed_anew(strategies, replicas):
     """The stem's, whose inputs do not depend on other statistics: mean and variance of all of its outputs."""
-    started = Started(strategies[replicas], statistics="replica", reestimate_batches=5).run(2)
+    started = Started(strategies[replicas], batch_norm="per_replica", precise_bn_batches=5).run(2)
     trained = started.weights
     reestimate_statistics(started.task, started.model, strategies[replicas], 5)
     after = started.weights
@@ -118,9 +120,9 @@ def test_statistics_are_computed_anew(strategies, replicas):
 
 
 def test_synchronized_statistics_are_those_of_the_whole_batch(strategies):
-    one = Started(strategies[1], statistics="replica").run(2).weights
-    both = Started(strategies[2], statistics="synchronized").run(2).weights
-    apart = Started(strategies[2], statistics="replica").run(2).weights
+    one = Started(strategies[1], batch_norm="per_replica").run(2).weights
+    both = Started(strategies[2], batch_norm="synchronized").run(2).weights
+    apart = Started(strategies[2], batch_norm="per_replica").run(2).weights
     assert_same(one, both, 2e-4)
     assert any(np.abs(apart[name] - value).max() > 1e-2 for name, value in one.items())
 
@@ -134,7 +136,7 @@ def test_frozen_statistics_stay_and_scales_learn(strategies):
 
 @pytest.mark.parametrize("until", ["stem", "stage2"])
 def test_frozen_parts_stay(strategies, until):
-    started = Started(strategies[1], freeze_until=until, statistics="replica")
+    started = Started(strategies[1], freeze_at=until, batch_norm="per_replica")
     before, after = started.weights, started.run(2).weights
     for name in before:
         stays = part_of(name) <= part_of(until)
@@ -147,10 +149,10 @@ def test_lower_stages_learn_slower():
             self.path = path
 
     paths = ("stem_conv/kernel", "stage1_block1_bn1/gamma", "stage3_block2_bn1/gamma", "last_bn/gamma", "logits/bias")
-    factors = rate_factors([Named(path) for path in paths], 0.5)
+    factors = learning_rate_factors([Named(path) for path in paths], 0.5)
     assert factors == [0.0625, 0.125, 0.5, 1.0, 1.0]
     variables = [keras.Variable([1.0, 2.0]), keras.Variable([3.0])]
-    optimizer = SGD(0.1, momentum=0.0, rate_factors=[0.5, 1.0])
+    optimizer = SGD(0.1, momentum=0.0, learning_rate_factors=[0.5, 1.0])
     optimizer.build(variables)
     optimizer.apply_gradients(zip([tf.constant([1.0, 1.0]), tf.constant([1.0])], variables, strict=True))
     np.testing.assert_allclose(variables[0], [0.95, 1.95])
@@ -159,10 +161,10 @@ def test_lower_stages_learn_slower():
 
 def test_decay_of_all_weights():
     variables = [keras.Variable([[1.0]]), keras.Variable([1.0])]
-    for decay_of, expected in (("kernels", (0.9, 1.0)), ("all", (0.9, 0.9))):
+    for weight_decay_on, expected in (("kernels", (0.9, 1.0)), ("all", (0.9, 0.9))):
         for variable in variables:
             variable.assign(tf.ones_like(variable.value))
-        optimizer = SGD(1.0, momentum=0.0, weight_decay=0.1, decay_of=decay_of)
+        optimizer = SGD(1.0, momentum=0.0, weight_decay=0.1, weight_decay_on=weight_decay_on)
         optimizer.build(variables)
         optimizer.apply_gradients(zip([tf.zeros((1, 1)), tf.zeros((1,))], variables, strict=True))
         np.testing.assert_allclose([float(variables[0][0, 0]), float(variables[1][0])], expected, rtol=1e-6)
@@ -170,7 +172,9 @@ def test_decay_of_all_weights():
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_stochastic_depth_trains(strategies, replicas):
-    started = Started(strategies[replicas], {"stochastic_depth": 0.5, "last_gamma": "zero"}, statistics="replica")
+    started = Started(
+        strategies[replicas], {"drop_path_rate": 0.5, "zero_init_last_gamma": True}, batch_norm="per_replica"
+    )
     before = started.weights
     assert not before["stage1_block1_bn2/gamma"].any()
     after = started.run(2).weights

@@ -17,7 +17,7 @@ def trained(strategy, steps=3, frozen=True, jit_compile=False, **train):
     config = Config.model_validate(
         {
             "train": {"steps": 10, "batch_size": 16, "learning_rate": 0.02, "weight_decay": 1e-2} | train,
-            "data": {"pad_crop": 1},
+            "data": {"random_crop_padding": 1},
         }
     )
     task = load_task(config)
@@ -59,7 +59,7 @@ def test_every_weight_learns(strategies):
 def test_rematerialized_step_is_the_same_step(strategies, replicas):
     """Weights, and averages that the recomputation must not move a second time."""
     _, plain, sums, _ = trained(strategies[replicas], steps=2, frozen=False)
-    _, again, again_sums, _ = trained(strategies[replicas], steps=2, frozen=False, rematerialize=True)
+    _, again, again_sums, _ = trained(strategies[replicas], steps=2, frozen=False, remat=True)
     for ours, theirs in zip(sums, again_sums, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
     for name, value in plain.items():

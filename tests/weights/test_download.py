@@ -155,7 +155,7 @@ def test_the_table_is_whole():
     for name, each in entries().items():
         assert each.network in SPECS, name
         assert each.url.startswith("https://"), name
-        assert each.licence, name
+        assert each.license, name
         assert each.recipe.startswith("https://"), name
         assert each.top1 is None or 65 < each.top1 < each.top5 < 100, name
         assert name.startswith(("keras/", "torchvision/", "timm/")), name

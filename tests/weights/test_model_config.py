@@ -72,7 +72,7 @@ def test_timms_folder_is_read_as_it_says(timm, capsys):
         mean=(127.5,) * 3,
         std=(63.75, 63.75, 127.5),
         image_size=288,
-        crop_fraction=1.0,
+        crop_pct=1.0,
         interpolation="bicubic",
         channels=3,
     )
@@ -85,7 +85,7 @@ def test_timms_folder_is_read_as_it_says(timm, capsys):
 def test_what_the_user_says_wins(timm):
     model = from_weights(write(timm, config=TIMM), image_size=64, crop_pct=0.8, interpolation="bilinear")
     about = model.description.preparation
-    assert (about.image_size, about.crop_fraction, about.interpolation, about.mean[0]) == (64, 0.8, "bilinear", 127.5)
+    assert (about.image_size, about.crop_pct, about.interpolation, about.mean[0]) == (64, 0.8, "bilinear", 127.5)
     assert model.input_shape == (None, 64, 64, 3)
 
 
@@ -93,7 +93,7 @@ def test_older_files_of_timm_have_it_at_the_top(tmp_path):
     flat = {"architecture": "resnet18d", **TIMM["pretrained_cfg"], "labels": ["a", "b"]}
     del flat["test_input_size"], flat["test_crop_pct"]
     found = read_model_config(write(tmp_path, config=flat))
-    assert (found.preparation["image_size"], found.preparation["crop_fraction"]) == (224, 0.9)
+    assert (found.preparation["image_size"], found.preparation["crop_pct"]) == (224, 0.9)
     assert found.labels == ("a", "b")
 
 
@@ -158,7 +158,7 @@ def test_transformers_image_processors(tmp_path, change, size, crop):
         "std": (58.395, 57.12, 57.375),
         "interpolation": "bicubic",
         "image_size": size,
-        "crop_fraction": crop,
+        "crop_pct": crop,
     }
 
 

@@ -14,7 +14,7 @@ from weights_rig import TORCH, keras_value, logits, relative_error, state_of
 
 from keras_resnet import from_weights
 from keras_resnet.builder import build
-from keras_resnet.weights import conventions, conversion
+from keras_resnet.weights import conversion, formats
 from keras_resnet.weights.loading import load_pretrained, set_pretrained
 
 
@@ -83,10 +83,10 @@ def test_akamasters_option_a(torch_file):
     path = torch_file("akamaster_resnet20")
     model = from_weights(path, classifier_activation=None)
     assert relative_error(logits(model, CIFAR_IMAGES), golden["logits"]) < 2e-5
-    assert (model.name, model.description.spec.zero_channels) == ("cifar_resnet20", "both")
+    assert (model.name, model.description.spec.zero_padding_position) == ("cifar_resnet20", "both")
 
     pretrained = load_pretrained(path)
-    end = dataclasses.replace(pretrained.spec, zero_channels="end")
+    end = dataclasses.replace(pretrained.spec, zero_padding_position="end")
     other = build(end, classes=10)
     set_pretrained(other, pretrained)
     assert relative_error(logits(other, CIFAR_IMAGES), golden["logits"]) > 1e-2
@@ -163,7 +163,7 @@ FOLDS = {
     "mean": lambda monkeypatch: _convention(
         monkeypatch, preparation=lambda names: conversion.Preparation(mean=(103.939, 116.779, 123.68), std=(1.0,) * 3)
     ),
-    "stride": lambda monkeypatch: _convention(monkeypatch, unseen=lambda names: {"stride_on": "3x3"}),
+    "stride": lambda monkeypatch: _convention(monkeypatch, unseen=lambda names: {"stride_in": "3x3"}),
 }
 
 
@@ -175,9 +175,9 @@ def _drop_biases(arrays):
 def _convention(monkeypatch, **changes):
     changed = tuple(
         dataclasses.replace(each, **changes) if each.name == "keras_applications v1" else each
-        for each in conventions.CONVENTIONS
+        for each in formats.WEIGHT_FORMATS
     )
-    monkeypatch.setattr(conventions, "CONVENTIONS", changed)
+    monkeypatch.setattr(formats, "WEIGHT_FORMATS", changed)
 
 
 @pytest.fixture(scope="module")

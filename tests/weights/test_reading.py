@@ -46,7 +46,7 @@ def test_files_that_are_no_weights_are_named(name, content, message, torch_allow
     [
         ("saved_model.pb", "a SavedModel is a program"),
         (".metadata", "it is a torch.distributed.checkpoint"),
-        ("pytorch_model.bin", "convert pytorch_model.bin: python -m keras_resnet convert-weights "),
+        ("pytorch_model.bin", "convert pytorch_model.bin: keras-resnet convert-weights "),
         ("notes.txt", "it holds no model.safetensors"),
     ],
 )

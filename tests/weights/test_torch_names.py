@@ -40,13 +40,13 @@ def test_there_and_back_is_bit_identical(fixture, tmp_path):
 @pytest.mark.parametrize(
     ("spec", "library", "reason"),
     [
-        (SPECS["resnet50"], "timm", "resnet50: has stride_on='1x1', timm's networks have '3x3'"),
+        (SPECS["resnet50"], "timm", "resnet50: has stride_in='1x1', timm's networks have '3x3'"),
         (SPECS["resnet50d"], "torchvision", "resnet50d: has stem='deep', torchvision's networks have 'imagenet'"),
         (variant(SPECS["resnet18"], shortcut="C"), "timm", "resnet18: has shortcut='C'"),
         (SPECS["cifar_resnet20"], "timm", "cifar_resnet20: has shortcut='A'"),
         (variant(SPECS["cifar_resnet20"], shortcut="B"), "timm", "has a stem for small images"),
-        (SPECS["keras_resnet50v2"], "timm", "has biases='unnormalized'"),
-        (SPECS["plain18"], "torchvision", "has merge='plain'"),
+        (SPECS["keras_resnet50v2"], "timm", "has conv_bias='unnormalized'"),
+        (SPECS["plain18"], "torchvision", "has skip='none'"),
     ],
 )
 def test_what_a_library_has_not_is_not_written(spec, library, reason, tmp_path):

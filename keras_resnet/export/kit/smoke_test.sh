@@ -76,7 +76,7 @@ PYTHON
 echo "3. a file that is no image harms no other, or is refused"
 echo "no image" > "$work/bad.jpg"
 if HOST="$rest" ./predict.sh "$1" "$work/bad.jpg" > "$work/mixed.json"; then
-    "$python" - "$work" << 'PYTHON' || fail "a bad image changed its neighbour's answer"
+    "$python" - "$work" << 'PYTHON' || fail "a bad image changed its neighbor's answer"
 import json, sys
 good, bad = json.load(open(f"{sys.argv[1]}/mixed.json"))["predictions"]
 text = open(f"{sys.argv[1]}/curl.json").read()

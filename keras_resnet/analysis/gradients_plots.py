@@ -1,0 +1,109 @@
+"""Pictures of signals in every layer: maps over layers and depths, curves over depth, curves over training."""
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_resnet.analysis.plots import COLORS, MARKERS, label, new_figure, shades
+
+INITIALIZATIONS = ("small", "xavier", "he", "large")
+INITIALIZATION_COLORS = dict(zip(INITIALIZATIONS, ("#56B4E9", "#E69F00", "#0072B2", "#CC79A7"), strict=True))
+LIMIT = 8.0  # decades at which the colors of a map end
+BOTTOM = -12.0  # of gradients that are drawn
+NAMES = {"none": "no normalization", "batch": "batch norm."}
+THEORY = np.log10(np.sqrt(np.pi / (np.pi - 1)))  # decades a layer: Yang et al. 2019, ReLU, wide networks
+
+
+def over_depth(fresh) -> Figure:
+    """Decades of gradients and activations against depth; a column per normalization."""
+    figure, axes = new_figure(2, 2, height=2.3, sharex=True)
+    for column, normalization in enumerate(("none", "batch")):
+        for row, signal in enumerate(("gradient", "activation")):
+            cell = axes[row, column]
+            for family, style in (("plain", "-"), ("residual", "--")):
+                answers = fresh[family, normalization, "relu"]
+                for name in INITIALIZATIONS:
+                    depths = sorted(map(int, answers[name]))
+                    ends = [answers[name][str(depth)][signal] for depth in depths]
+                    values = [(each[0] - each[-1]) * (1 if signal == "gradient" else -1) for each in ends]
+                    cell.plot(
+                        *(depths, values, style),
+                        color=INITIALIZATION_COLORS[name],
+                        marker=MARKERS[family],
+                        markersize=3.5,
+                        label=f"{family}, {name}" if (row, column) == (0, 0) else None,
+                    )
+            cell.axhline(0, color="black", linewidth=0.6)
+            if signal == "gradient" and normalization == "batch":
+                layers = np.array([depths[0], depths[-1]])
+                cell.plot(
+                    layers, (layers - 2) * THEORY, ":", color=COLORS["paper"], label="theory, plain: x 1.21 a layer"
+                )
+        title = {"none": "no normalization", "batch": "batch normalization"}[normalization]
+        gradient, activation = (
+            "gradient, first over\nlast layer (decades)",
+            "activation, last over\nfirst layer (decades)",
+        )
+        label(axes[0, column], "", "" if column else gradient, title, "upper left" if column else None)
+        label(axes[1, column], "layers", "" if column else activation, legend=None)
+    axes[1, 1].set_ylim(-1, 1)
+    legend_below(figure, axes[0, 0], 4)
+    return figure
+
+
+def heat_map(fresh, activation: str) -> Figure:
+    """Gradients over layers (across) and networks of growing depth (down), relative to the last layer's."""
+    kinds = [(family, normalization) for family in ("plain", "residual") for normalization in ("none", "batch")]
+    figure, axes = new_figure(len(INITIALIZATIONS), len(kinds), height=1.25, sharex=True, sharey=True)
+    colors = matplotlib.colormaps["PuOr_r"]
+    for row, kind in enumerate(kinds):
+        for column, name in enumerate(INITIALIZATIONS):
+            cell, answers = axes[row, column], fresh[(*kind, activation)][name]
+            depths = sorted(map(int, answers))
+            relative = [np.array(answers[str(depth)]["gradient"]) for depth in depths]
+            stretched = np.array(
+                [np.interp(np.linspace(0, 1, 109), np.linspace(0, 1, len(g)), g - g[-1]) for g in relative]
+            )
+            image = cell.imshow(
+                stretched,
+                aspect="auto",
+                interpolation="nearest",
+                cmap=colors,
+                vmin=-LIMIT,
+                vmax=LIMIT,
+                extent=(0, 1, len(depths), 0),
+            )
+            cell.set(xticks=[0, 0.5, 1], yticks=np.arange(len(depths)) + 0.5, yticklabels=depths)
+            cell.tick_params(labelsize=6)
+            cell.grid(visible=False)
+            units = "" if column else f"{kind[0]}\n{NAMES[kind[1]]}\nlayers"
+            label(cell, "first to last layer" if row == 3 else "", units, "" if row else name, None)
+    bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.6, aspect=30)
+    bar.ax.tick_params(labelsize=7)
+    bar.set_label("gradient relative to the last layer's (decades)", fontsize=7)
+    return figure
+
+
+def while_training(runs, seed: int) -> Figure:
+    """Gradients over layers, a line per measurement; a row per normalization, a column per network."""
+    networks = sorted({(depth, family) for family, depth, *_ in runs})
+    figure, axes = new_figure(len(networks), 2, height=2.0, sharey="row")
+    for row, normalization in enumerate(("batch", "none")):
+        for column, (depth, family) in enumerate(networks):
+            cell, run = axes[row, column], runs[family, depth, normalization, seed]
+            for step, found, color in zip(run["steps"], run["found"], shades(len(run["steps"])), strict=True):
+                cell.plot(range(1, len(found["gradient"]) + 1), found["gradient"], color=color, label=f"step {step}")
+            ended = "" if run["diverged"] is None else f"\ndiverged at step {run['diverged']}"
+            units = "" if column else f"{NAMES[normalization]}\ngradient (log10)"
+            label(cell, "3x3 layer" if row else "", units, ("" if row else f"{family} {depth}") + ended, None)
+    if min(min(found["gradient"]) for run in runs.values() for found in run["found"]) < BOTTOM:
+        axes[1, 0].set_ylim(BOTTOM, 2)
+    longest = max(axes.ravel(), key=lambda cell: len(cell.lines))
+    legend_below(figure, longest, 6)
+    return figure
+
+
+def legend_below(figure: Figure, axes, columns: int) -> None:
+    """One legend for all axes."""
+    handles = axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7)

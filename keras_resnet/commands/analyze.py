@@ -1,0 +1,118 @@
+"""Reproduces findings of the paper: trains or reuses the runs, and writes a page with pictures, tables and checks.
+
+    keras-resnet analyze degradation
+    keras-resnet analyze all --output=docs/evidence
+    keras-resnet analyze degradation --config=cifar10/paper
+
+ANALYSIS is one of those below, or all, which binds them into one report. The same command again goes on where it
+was, and only writes the report where nothing is left to train. The exit code is 1 where a check does not hold.
+"""
+
+import os
+
+from absl import flags
+
+from keras_resnet.analysis.analyses import ANALYSES, load_analysis
+from keras_resnet.analysis.experiment import Experiment, Training
+from keras_resnet.analysis.runner import make
+from keras_resnet.commands.entry import notify, require_tensorflow_backend
+from keras_resnet.config import load_config
+from keras_resnet.config.recipes import find_recipe
+from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.specs import CIFAR_DEPTHS
+
+__doc__ += "\n" + "\n".join(f"  {name:<12} {text}" for name, (_, text) in ANALYSES.items())
+
+DEFAULT_CONFIG = "evidence/digits"
+
+
+OWN = {"model.name": "--depths chooses the networks", "train.seed": "--seeds chooses them"}
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string(
+        "config",
+        DEFAULT_CONFIG,
+        "The recipe of all networks; a file beside it named after a network is that one's.",
+        flag_values=options,
+    )
+    flags.DEFINE_multi_string(
+        "set", [], "group.key=value on top of every run; may be given again.", flag_values=options
+    )
+    flags.DEFINE_string(
+        "workdir", "runs/evidence", "Folder of the runs, which all analyses share.", flag_values=options
+    )
+    flags.DEFINE_string("output", None, "Folder of the pages; default report/ in the workdir.", flag_values=options)
+    flags.DEFINE_list("depths", list(map(str, CIFAR_DEPTHS)), "Layers of the networks.", flag_values=options)
+    flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Seeds of every network.", flag_values=options)
+    flags.DEFINE_integer(
+        "processes",
+        2,
+        "Runs side by side, each on its share of the cores; on a GPU 1.",
+        lower_bound=1,
+        flag_values=options,
+    )
+
+
+def main(options, arguments):
+    """Makes one analysis or all; returns 1 where a check does not hold."""
+    require_tensorflow_backend()
+    names = _names(arguments)
+    config, assignments = find_recipe(options.config), _assignments(options.set)
+    load_config(config, assignments, notify)
+    experiment = Experiment(
+        config, options.workdir, assignments, _depths(options.depths), _whole("seeds", options.seeds)
+    )
+    experiment.config_of(Training("cifar_resnet20"))  # what is wrong with the recipe shows now
+    analyses = {name: load_analysis(name) for name in names}
+
+    from keras_resnet.analysis.report_page import claim_output, write_page, write_report  # draws
+
+    if options.output:
+        claim_output(options.output)
+    make(experiment, [job for analysis in analyses.values() for job in analysis.jobs(experiment)], options.processes)
+    folder, pages = options.output or os.path.join(options.workdir, "report"), []
+    for analysis in analyses.values():
+        pages.append(analysis.page(experiment))
+        path = next(path for path in write_page(pages[-1], experiment, folder) if path.endswith(".md"))
+        _print(pages[-1], path)
+    if arguments == ["all"]:
+        print(f"\nreport  {write_report(pages, experiment, folder)}")
+    return int(not all(check.holds for page in pages for check in page.checks))
+
+
+def _print(page, path):
+    print(f"\n{page.title}\n  {path}")
+    for check in page.checks:
+        print(f"  {'holds         ' if check.holds else 'DOES NOT HOLD '}  {check.claim}: {check.figures}")
+
+
+def _names(positional):
+    if len(positional) != 1:
+        raise ConfigError(f"expected one analysis: {', '.join(ANALYSES)}, or all")
+    (name,) = positional
+    if name not in (*ANALYSES, "all"):
+        raise ConfigError(f'unknown analysis "{name}"; {suggest(name, (*ANALYSES, "all"))}')
+    return list(ANALYSES) if name == "all" else [name]
+
+
+def _assignments(assignments):
+    for assignment in assignments:
+        key = assignment.partition("=")[0].strip()
+        if key in OWN:
+            raise ConfigError(f"--set={assignment}: every run has its own {key} here; {OWN[key]}")
+    return tuple(assignments)
+
+
+def _depths(values):
+    depths = _whole("depths", values)
+    if set(depths) - set(CIFAR_DEPTHS) or depths != tuple(sorted(depths)):
+        raise ConfigError(f"--depths={','.join(values)}: expected some of {CIFAR_DEPTHS}, growing")
+    return depths
+
+
+def _whole(flag, values):
+    if not values or not all(value.isdecimal() for value in values) or len(set(map(int, values))) < len(values):
+        raise ConfigError(f"--{flag}={','.join(values)}: expected different whole numbers, such as 0,1,2")
+    return tuple(map(int, values))

@@ -1,0 +1,160 @@
+"""Times networks side by side, whatever they are kept as, and compares their logits with the first one's.
+
+    keras-resnet benchmark resnet50 resnet50d
+    keras-resnet benchmark runs/latest exports/digits exports/digits/litert/1.tflite --batch_sizes=1,8
+    keras-resnet benchmark exports/r50 exports/r50/litert/1-int8.tflite --images=photos --format=csv
+
+Each model is what `predict` takes, or a network's name, whose weights are then drawn at random. All run in this
+process, in turn, for --seconds each at every batch size, on images that are prepared already. Parity is on the same
+images for all: the largest difference of a logit over the first model's largest logit, and how often the best class is
+the same.
+"""
+
+import dataclasses
+import os
+import sys
+
+from absl import flags
+
+from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands.models import check_model
+from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.processor import serve_only
+
+COLUMNS = {  # name in CSV and JSON -> heading, format of the table
+    "model": ("model", "{}"),
+    "kind": ("kind", "{}"),
+    "batch_size": ("batch", "{}"),
+    "median_ms": ("median ms", "{:.2f}"),
+    "p95_ms": ("p95 ms", "{:.2f}"),
+    "images_per_second": ("images/s", "{:.1f}"),
+    "speed": ("speed", "{:.2f}x"),
+    "relative_error": ("logits differ", "{:.1e}"),
+    "top1_agreement": ("same class", "{:.1%}"),
+    "calls": ("calls", "{}"),
+}
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_list("batch_sizes", ["1", "8"], "Images of one call.", flag_values=options)
+    flags.DEFINE_float(
+        "seconds", 3.0, "For each model and batch size, in ten turns.", lower_bound=0.0, flag_values=options
+    )
+    flags.DEFINE_string("format", "table", "table, json or csv; written to the standard output.", flag_values=options)
+    flags.DEFINE_list(
+        "images", [], "Files, folders, patterns for parity; default parts of two photographs.", flag_values=options
+    )
+    flags.DEFINE_integer("threads", None, "Of every model; default one per core.", lower_bound=1, flag_values=options)
+    flags.DEFINE_string("checkpoint", "best", "Of runs: best (by validation), last, or a step.", flag_values=options)
+    flags.DEFINE_string(
+        "weights", None, "For networks' names: a file, or a name of published weights.", flag_values=options
+    )
+
+
+def main(options, arguments):
+    """Prints a row per model and batch size."""
+    require_tensorflow_backend()
+    if not arguments:
+        raise ConfigError("expected models, for example: keras-resnet benchmark resnet50 exports/r50")
+    sizes = _batch_sizes(options.batch_sizes)
+    if options.format not in _WRITERS:
+        raise ConfigError(f"--format={options.format}: {suggest(options.format, _WRITERS)}")
+    kinds = {check_model(name, options.weights, options.checkpoint, random_weights=True) for name in arguments}
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    threads = options.threads or os.cpu_count() or 1
+    if kinds <= {"saved_model", "export", "litert", "onnx"}:
+        serve_only()
+    if kinds - {"litert", "onnx"}:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    from keras_resnet.commands.models import open_model
+    from keras_resnet.inference.benchmark import benchmark, examples
+
+    models = []
+    for name in arguments:
+        _tell(f"loading {name}")
+        models.append(open_model(name, options.weights, options.checkpoint, threads))
+    contents = _contents(options.images)
+    images = [examples(model, contents) for model in models]
+    seconds = options.seconds * len(models) * len(sizes)
+    _tell(f"timing at batch size {', '.join(map(str, sizes))}: {seconds:.0f} seconds or more")
+    rows = benchmark(models, sizes, options.seconds, images, _tell)
+    print(_WRITERS[options.format]([_columns(row) for row in rows], threads), end="")
+
+
+def _tell(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def _batch_sizes(values):
+    if not values or not all(size.isdecimal() and int(size) >= 1 for size in values):
+        raise ConfigError(f"--batch_sizes={','.join(values)}: expected whole numbers >= 1, such as 1,8")
+    return [int(size) for size in values]
+
+
+def _contents(names):
+    """{path: bytes} of the pictures that are named, None where none is."""
+    if not names:
+        return None
+    from keras_resnet.errors import DataError
+    from keras_resnet.inference.images import find_images, read_image
+    from keras_resnet.inference.predictor import ImageError
+
+    contents = {}
+    for path in find_images(names):
+        content = read_image(path)
+        if isinstance(content, ImageError):
+            raise DataError(f"--images: {path}: {content.what}")
+        contents[path] = content
+    return contents
+
+
+def _columns(row):
+    """{column: value} of a row, parity spread out; None where it cannot be told."""
+    values = dataclasses.asdict(row)
+    agreement = values.pop("parity") or {"relative_error": None, "top1_agreement": None}
+    return {name: (values | agreement)[name] for name in COLUMNS}
+
+
+def _table(rows, threads):
+    from keras_resnet.inference.answers import printable
+
+    cells = [[heading for heading, _ in COLUMNS.values()]]
+    for row in rows:
+        texts = [form.format(row[name]) if row[name] is not None else "-" for name, (_, form) in COLUMNS.items()]
+        cells.append([printable(text) for text in texts])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            f"{cell:<{width}}" if i < 2 else f"{cell:>{width}}"
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    ]
+    return "\n".join([*lines, "", f"{threads} threads; speed, logits and classes beside the first model's", ""])
+
+
+def _csv(rows, threads):
+    from keras_resnet.inference.answers import csv_line, plain_cell
+
+    lines = [csv_line(COLUMNS)]
+    for row in rows:
+        lines.append(csv_line(["" if row[n] is None else plain_cell(str(row[n])) for n in COLUMNS]))
+    return "".join(lines)
+
+
+def _json(rows, threads):
+    import platform
+    from importlib.metadata import version
+
+    from keras_resnet.inference.answers import dump_json
+
+    packages = ("tensorflow", "keras", "ai-edge-litert")
+    environment = {"threads": threads, "cores": os.cpu_count(), "machine": platform.machine()}
+    environment |= {name: version(name) for name in packages}
+    return dump_json({"environment": environment, "rows": rows}) + "\n"
+
+
+_WRITERS = {"table": _table, "json": _json, "csv": _csv}

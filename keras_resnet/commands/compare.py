@@ -1,0 +1,213 @@
+"""Tabulates the runs of one or more folders, finished or not, beside what was published.
+
+keras-resnet compare runs --csv=results.csv
+"""
+
+import csv
+import io
+import json
+import math
+import os
+
+from absl import flags
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from keras_resnet.analysis.paper_results import published
+from keras_resnet.errors import ConfigError
+from keras_resnet.files import write_aside
+from keras_resnet.runs.checkpoints import committed
+from keras_resnet.runs.folder import RunFolder
+from keras_resnet.runs.metrics import read_metrics
+
+COLUMNS = (
+    "run",
+    "network",
+    "data",
+    "schedule",
+    "steps",
+    "batch_size",
+    "seed",
+    "best_error",
+    "last_error",
+    "best_top5_error",
+    "last_top5_error",
+    "published",
+    "images_per_second",
+    "seconds",
+    "commit",
+    "state",
+)
+# heading -> a cell's text from a run's row; names and text to the left, the rest to the right
+SHOWN = {
+    "run": lambda row: row["run"],
+    "network": lambda row: row["network"],
+    "data": lambda row: row["data"],
+    "recipe": lambda row: _recipe(row),
+    "error best": lambda row: _percent(row, "best_error", "best_top5_error"),
+    "error last": lambda row: _percent(row, "last_error", "last_top5_error"),
+    "published": lambda row: row["published"],
+    "images/s": lambda row: _number(row, "images_per_second"),
+    "seconds": lambda row: _number(row, "seconds"),
+    "commit": lambda row: row["commit"],
+    "state": lambda row: row["state"],  # last, since what is damaged takes a sentence
+}
+NUMBERS = ("error best", "error last", "images/s", "seconds")
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("csv", None, "A file to write the table to as well, with every column.", flag_values=options)
+
+
+def main(options, arguments):
+    """Prints a row per run, by data, network and best error."""
+    if not arguments:
+        raise ConfigError("expected folders that hold runs, for example: keras-resnet compare runs")
+    rows = sorted((_row(path) for path in _runs(arguments)), key=_order)
+    if options.csv:
+        _write_csv(options.csv, rows)
+    _print(rows)
+
+
+def _runs(roots):
+    """Folders that hold a config.yaml, each once however many links lead there; nothing inside a run is one."""
+    found: dict[str, str] = {}
+    for root in roots:
+        if not os.path.isdir(root):
+            raise ConfigError(f"{root}: no such folder")
+        there = False
+        for folder, inside, files in os.walk(root.rstrip(os.sep) or os.sep):
+            inside[:] = sorted(name for name in inside if not name.startswith("."))
+            if "config.yaml" in files:
+                inside.clear()
+                there = True
+                found.setdefault(os.path.realpath(folder), folder)
+        if not there:
+            raise ConfigError(f"{root}: no run lies there (no folder in it has a config.yaml)")
+    return list(found.values())
+
+
+def _order(row):
+    error = row["best_error"]
+    return not row["network"], row["data"], row["network"], math.inf if error is None else error, row["run"]
+
+
+def _row(path):
+    """{column: value} of a run; None or "" for what it does not have (yet)."""
+    folder = RunFolder(path)
+    row = dict.fromkeys(COLUMNS) | {"run": path, "network": "", "data": "", "published": "", "commit": _commit(folder)}
+    try:
+        row |= _described(folder.read_config())
+        row |= _figures(folder, row["steps"])
+    except (ConfigError, OSError, ValueError) as error:
+        row["state"] = f"damaged: {str(error).replace(path + os.sep, '')}"
+    return row
+
+
+def _described(config):
+    train = config.train
+    if train.steps is None:
+        raise ValueError("config.yaml: train.steps: expected a whole number, as a run's folder has it, got null")
+    return {
+        "network": config.model.name,
+        "data": config.data.name,
+        "schedule": train.schedule,
+        "steps": train.steps,
+        "batch_size": train.batch_size,
+        "seed": train.seed,
+        "published": ", ".join(_published_error(each) for each in published(config)),
+    }
+
+
+def _published_error(each):
+    top5 = "" if each.top5_error is None else f" / {each.top5_error}"
+    return f"{each.error}{top5} {each.protocol}"
+
+
+def _figures(folder, steps):
+    """State, errors and speed: of results.json where there is one, else of the evaluations so far."""
+    if os.path.exists(folder.results):
+        results = folder.read_results()
+        try:
+            return {
+                "state": "finished",
+                "images_per_second": float(results["images_per_second"]),
+                "seconds": float(results["seconds"]),
+            } | _errors(results["best"]["validation"], results["validation"])
+        except (KeyError, TypeError, ValueError):
+            raise ValueError("results.json: is not what a finished run writes") from None
+    state = {"state": _progress(folder.checkpoints, steps)}
+    evaluations = _evaluations(folder.metrics)
+    if not evaluations:
+        return state
+    best = min(evaluations, key=lambda figures: (figures["error"], figures.get("loss", math.inf)))
+    return state | _errors(best, evaluations[-1])
+
+
+def _errors(best, last):
+    pairs = {"best": best, "last": last}
+    return {
+        f"{when}_{name}": None if name == "top5_error" and name not in figures else float(figures[name])
+        for when, figures in pairs.items()
+        for name in ("error", "top5_error")
+    }
+
+
+def _progress(checkpoints, steps):
+    """Where a run stands."""
+    done = committed(checkpoints)
+    return f"step {done[0][0]:,} of {steps:,}" if done else "not started"
+
+
+def _evaluations(path):
+    """Validation figures in metrics.jsonl, in order."""
+    figures = [{k.removeprefix("validation/"): v for k, v in line.items()} for line in read_metrics(path)]
+    return [each for each in figures if "error" in each]
+
+
+def _commit(folder):
+    try:
+        with open(folder.environment, encoding="utf-8") as file:
+            return (json.load(file)["commit"] or "")[:8]
+    except (OSError, ValueError, KeyError, TypeError):  # tells nothing, and spoils nothing
+        return ""
+
+
+def _recipe(row):
+    if row["steps"] is None:
+        return ""
+    return f"{row['schedule']}, {row['steps']:,} steps of {row['batch_size']}, seed {row['seed']}"
+
+
+def _percent(row, *names):
+    return " / ".join(f"{row[name]:.2f}" for name in names if row[name] is not None)
+
+
+def _number(row, name):
+    return "" if row[name] is None else f"{row[name]:,.0f}"
+
+
+def _print(rows):
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in SHOWN:
+        table.add_column(heading, justify="right" if heading in NUMBERS else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*[Text(cell(row)) for cell in SHOWN.values()])
+    console = Console(width=10**6)  # names are for copying: never cut, whatever the terminal
+    console.width = Measurement.get(console, console.options, table).maximum
+    console.print(table)
+    print("\nErrors are of the validation images, in percent; where there are two, the second is the top-5 error.")
+
+
+def _write_csv(path, rows):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    try:
+        write_aside(path, text.getvalue().encode())
+    except OSError as error:
+        raise ConfigError(f"--csv={path}: cannot be written ({error.strerror})") from None

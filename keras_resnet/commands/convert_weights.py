@@ -1,0 +1,95 @@
+"""Turns weights of any source into this package's file, or into one that torchvision or timm loads.
+
+    keras-resnet convert-weights SOURCE TARGET [--to=keras|torchvision|timm]
+    keras-resnet convert-weights resnet50-0676ba61.pth resnet50.safetensors
+    keras-resnet convert-weights runs/latest/weights/best.safetensors timm.safetensors --to=timm
+
+SOURCE: a file (safetensors, HDF5, PyTorch's own), a folder for the Hugging Face Hub, the beginning of a
+tf-models-official checkpoint's file names, or a name of `keras-resnet list --weights`.
+A training script's checkpoint is a SOURCE too; with plain and averaged weights in it, --which=ema takes the averaged.
+TARGET: a .safetensors file; with --to=keras also a .weights.h5 file, for the network's own `load_weights`.
+"""
+
+import hashlib
+import math
+import os
+import sys
+
+from absl import flags
+
+from keras_resnet.commands.entry import one_of
+from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing
+from keras_resnet.errors import ConfigError, DiskError
+
+NAMINGS = ("keras", "torchvision", "timm")
+WHICH_WEIGHTS = ("plain", "ema")
+NATIVE, HDF5 = ".safetensors", ".weights.h5"
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("to", "keras", "Whose names the tensors get: keras, torchvision or timm.", flag_values=options)
+    flags.DEFINE_float(
+        "epsilon", None, "Of the source's batch normalization, where another than usual.", flag_values=options
+    )
+    flags.DEFINE_string(
+        "which", None, "Which weights of a checkpoint with both: plain (the default) or ema.", flag_values=options
+    )
+    flags.DEFINE_boolean("overwrite", False, "Replace TARGET.", flag_values=options)
+    define_weights_flags(options)
+
+
+def main(options, arguments):
+    """Converts, after checking that the network takes every tensor."""
+    if len(arguments) != 2:
+        raise ConfigError("expected SOURCE and TARGET, for example: convert-weights model.pth model.safetensors")
+    source, target = arguments
+    one_of("--to", options.to, NAMINGS)
+    if options.which is not None:
+        one_of("--which", options.which, WHICH_WEIGHTS)
+    _check_target(target, options.to, options.overwrite)
+    given = preprocessing(options)
+
+    from keras_resnet.applications import assemble
+    from keras_resnet.weights.loading import load_pretrained
+    from keras_resnet.weights.native import save_weights
+
+    try:
+        pretrained = load_pretrained(source, **given, epsilon=options.epsilon, torch_allowed=True, which=options.which)
+        model = assemble(pretrained.spec, pretrained, include_top=bool(pretrained.classes), classifier_activation=None)
+        if target.endswith(HDF5):
+            model.save_weights(target)
+        else:
+            save_weights(model, target, to=options.to)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise DiskError(f"{error.filename or target}: {error.strerror}") from None
+    for line in pretrained.assumed:
+        print(f"assumed: {line}", file=sys.stderr)
+    _tell(pretrained, model, target)
+
+
+def _check_target(target, to, overwrite):
+    other = HDF5 if to == "keras" else NATIVE
+    if not target.endswith((NATIVE, other)):
+        allowed = f"a {NATIVE} file" if other == NATIVE else f"a {NATIVE} or a {other} file"
+        raise ConfigError(f"{target}: with --to={to}, expected the name of {allowed}")
+    if os.path.exists(target) and not overwrite:
+        raise ConfigError(f"{target}: is there already; name another, or add --overwrite")
+    if not os.path.isdir(os.path.dirname(target) or "."):
+        raise ConfigError(f"{target}: there is no folder {os.path.dirname(target)}")
+
+
+def _tell(pretrained, model, target):
+    spec, preparation = pretrained.spec, pretrained.description.preparation
+    flavour = ", aligned as tf-models-official" if spec.padding == "same" else ""
+    classes = f"{pretrained.classes} classes" if pretrained.classes else "no classifier"
+    print(f"{target}: {spec.name}, version {spec.version}, shortcut {spec.shortcut}{flavour}, {classes}")
+    print(f"  parameters  {sum(math.prod(v.shape) for v in model.trainable_variables):,}")
+    for name in ("mean", "std"):
+        print(f"  {name:<10}  {', '.join(f'{value:g}' for value in getattr(preparation, name))}")
+    crop = f"{preparation.interpolation}, the central {preparation.crop_pct:.3g}"
+    print(f"  images      {preparation.image_size or 'of any'} pixels, {crop}")
+    with open(target, "rb") as file:
+        print(f"  sha256      {hashlib.file_digest(file, 'sha256').hexdigest()}")

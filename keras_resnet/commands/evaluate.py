@@ -1,0 +1,137 @@
+"""Measures the error on a split of the images, every image counted once, by one of the papers' protocols.
+
+    keras-resnet evaluate runs/latest --split=test
+    keras-resnet evaluate runs/a runs/b --protocol=multi_scale --report=report
+
+    keras-resnet evaluate torchvision/resnet50.IMAGENET1K_V2 --set=data.name=tfds:imagenet2012
+
+Each argument is a run's folder, or weights: a file or a published name, with --set=data.name=... for the images where
+they are not those of a run. Of several, the scores are averaged (an ensemble).
+Protocols: single, the central crop; ten_crop, corners and center and their mirror images; multi_scale, the whole
+image at several sizes and mirrored, fully convolutional.
+"""
+
+import os
+
+from absl import flags
+
+from keras_resnet.commands.entry import one_of, require_tensorflow_backend
+from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing
+from keras_resnet.config.resolving import STRATEGIES
+from keras_resnet.errors import ConfigError, DiskError
+from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
+from keras_resnet.weights.published import is_weights_folder, locate
+
+PROTOCOLS = ("single", "ten_crop", "multi_scale")
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("split", "validation", "train, validation or test.", flag_values=options)
+    flags.DEFINE_string("checkpoint", "best", "best (by validation), last, or a step.", flag_values=options)
+    flags.DEFINE_string("protocol", "single", f"{', '.join(PROTOCOLS)}.", flag_values=options)
+    flags.DEFINE_list(
+        "scales",
+        [],
+        "multi_scale: shorter sides in pixels; default the paper's 224,256,384,480,640, in proportion.",
+        flag_values=options,
+    )
+    flags.DEFINE_multi_string(
+        "set", [], "group.key=value on top of the run's configuration; may be given again.", flag_values=options
+    )
+    flags.DEFINE_string(
+        "report", None, "Folder for tables and pictures: classes, confusions, the worst errors.", flag_values=options
+    )
+    flags.DEFINE_string("strategy", "one_device", "one_device or mirrored.", flag_values=options)
+    flags.DEFINE_integer(
+        "virtual_devices", 0, "Split the CPU into so many devices.", lower_bound=0, flag_values=options
+    )
+    define_weights_flags(options)
+
+
+def main(options, arguments):
+    """Prints the figures of one network or of an ensemble."""
+    require_tensorflow_backend()
+    if not arguments:
+        raise ConfigError("expected the folder of a run, for example: keras-resnet evaluate runs/latest")
+    one_of("--protocol", options.protocol, PROTOCOLS)
+    one_of("--strategy", options.strategy, STRATEGIES[:2])
+    scales = _scales(options.scales, options.protocol)
+
+    check_checkpoint_name(options.checkpoint)
+    given = preprocessing(options)
+    for path in arguments:  # before TensorFlow, which takes seconds to load
+        check_there(path)
+
+    from keras_resnet.classification import metrics, protocols, report
+    from keras_resnet.commands.runs import load_for_evaluation
+    from keras_resnet.config import check_strategy
+    from keras_resnet.training.strategy import make_strategy
+
+    strategy = make_strategy(options.strategy, options.virtual_devices)
+    members, names = [], []
+    for path in arguments:
+        with strategy.scope():
+            run, task = load_for_evaluation(path, options.checkpoint, options.set, given)
+        config = task.config
+        check_strategy(config, options.strategy, strategy.num_replicas_in_sync)
+        one_of("--split", options.split, task.sizes)
+        members.append(protocols.predict(task, run.model, strategy, options.split, options.protocol, scales))
+        names.append(f"{run.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
+        _check_same_images(members, task, path)
+    together = protocols.ensemble(members)
+    measured = metrics.measure(together)
+    _print(names, task, measured, options.split, options.protocol)
+    if options.report:
+        about = {"networks": names, "data": config.data.name, "split": options.split, "protocol": options.protocol}
+        try:
+            paths = report.write_report(options.report, task, options.split, together, about | measured)
+        except OSError as error:
+            raise DiskError(f"--report={options.report}: cannot be written ({error.strerror})") from None
+        print("\n".join(f"  {path}" for path in paths))
+
+
+def check_there(path: str) -> None:
+    """Raises a `ConfigError` unless a run or weights are there, by name or on the disk."""
+    if os.path.isdir(path) and not is_weights_folder(path):
+        RunFolder(path).read_config()
+        return
+    try:
+        locate(path)
+    except ValueError as error:
+        raise ConfigError(f"no run and no weights: {error}") from None
+
+
+def _scales(scales, protocol):
+    if scales and protocol != "multi_scale":
+        raise ConfigError(f"--scales: is for --protocol=multi_scale, got --protocol={protocol}")
+    if not all(scale.isdecimal() and int(scale) >= 8 for scale in scales):
+        raise ConfigError(f"--scales={','.join(scales)}: expected whole numbers >= 8, such as 224,256,384")
+    return tuple(map(int, scales))
+
+
+def _check_same_images(members, task, path):
+    first, last = members[0], members[-1]
+    if first.scores.shape != last.scores.shape or (first.labels != last.labels).any():
+        raise ConfigError(
+            f"{path}: was not trained on the same images and classes as the first ({task.config.data.name}, "
+            f"{len(task.labels)} classes); an ensemble needs the same for all"
+        )
+
+
+def _print(names, task, measured, split, protocol):
+    how = f", {protocol}" if protocol != "single" else ""
+    for name in names:
+        print(name)
+    print(f"on {task.config.data.name}, {split}{how}" + (", scores averaged" if len(names) > 1 else ""))
+    for name in ("error", "top5_error"):
+        if name in measured:
+            each = measured[name]
+            print(
+                f"  {name.replace('_', ' '):<10}  {each['percent']:.2f} %  (95 % interval {each['low']:.2f} to "
+                f"{each['high']:.2f}; {each['wrong']} of {each['images']} images wrong)"
+            )
+    print(f"  {'loss':<10}  {measured['loss']:.4f}")
+    left_out = task.sizes[split] - measured["error"]["images"]
+    if left_out:
+        print(f"  {left_out} images cannot be read and are left out")

@@ -1,0 +1,77 @@
+"""Writes a folder that is ready for the Hugging Face Hub: model.safetensors, config.json, README.md.
+
+    keras-resnet package-for-hub runs/latest my-resnet
+    hf upload OWNER/my-resnet my-resnet
+
+SOURCE: a run's folder, or weights: a file or a published name. `keras_resnet.from_weights("my-resnet")` loads it back,
+and `keras_resnet.from_weights("hf://OWNER/my-resnet")` when it is there.
+"""
+
+import os
+
+from absl import flags
+
+from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands.evaluate import check_there
+from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing, refuse
+from keras_resnet.errors import ConfigError, DiskError
+from keras_resnet.runs.folder import RunFolder
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string(
+        "license", None, "Of the weights, as the Hub names it, such as apache-2.0.", flag_values=options
+    )
+    define_weights_flags(options)
+
+
+def main(options, arguments):
+    """Writes the folder aside and renames it once."""
+    if len(arguments) != 2:
+        raise ConfigError("expected SOURCE and FOLDER, for example: publish runs/latest my-resnet")
+    source, target = arguments
+    check_there(source)
+    if os.path.exists(target):
+        raise ConfigError(f"{target}: is there already; name another folder")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(target))):
+        raise ConfigError(f"{target}: there is no folder {os.path.dirname(target)}")
+
+    from keras_resnet.weights.hub_folder import write_hub_folder
+
+    given = preprocessing(options)
+    if RunFolder(source).is_run():
+        refuse(given, "a run has its own")
+        model, text, pictures = _of_run(source)
+    else:
+        model, text, pictures = _of_weights(source, given)
+    try:
+        write_hub_folder(target, model, text, options.license, pictures)
+    except OSError as error:
+        raise DiskError(f"{target}: cannot be written ({error.strerror})") from None
+    print(f"{target}: {', '.join(sorted(os.listdir(target)))}")
+    print(f'\nNext: keras_resnet.from_weights("{target}")')
+    print(f"      hf upload OWNER/{os.path.basename(os.path.abspath(target))} {target}")
+
+
+def _of_run(path):
+    """(model, what its card says, pictures beside it)."""
+    require_tensorflow_backend()
+    from keras_resnet.commands.runs import load_run
+    from keras_resnet.runs.model_card import figures
+
+    run, folder = load_run(path), RunFolder(path)
+    results = folder.read_results()
+    if results is None:
+        raise ConfigError(f"{path}: the run is not finished; its figures belong on the card")
+    return run.model, figures(folder, run.config, run.description, results), [folder.curves]
+
+
+def _of_weights(path, given):
+    from keras_resnet.applications import from_weights
+
+    try:
+        model = from_weights(path, classifier_activation=None, **given)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return model, f"Weights of {path}.", []

@@ -1,0 +1,98 @@
+"""Turns a folder of pictures, a folder per class, into TFRecord files of the ImageNet layout.
+
+    keras-resnet prepare-data photos records --max_side=512
+
+Train on them with --set data.name=tfrecord:records. The folder may hold train, val and test; where it does not, the
+same pictures are held out as for data.name=folder:photos.
+"""
+
+import os
+import shlex
+import sys
+import time
+
+from absl import flags
+from rich.console import Console
+
+from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.config import validate
+from keras_resnet.errors import ConfigError
+from keras_resnet.yaml_files import Located
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_integer(
+        "max_side",
+        None,
+        "Make pictures smaller whose height or width is more pixels. Default: keep all.",
+        lower_bound=8,
+        flag_values=options,
+    )
+    flags.DEFINE_integer(
+        "quality", 90, "Of the JPEG files made for --max_side.", lower_bound=1, upper_bound=100, flag_values=options
+    )
+    flags.DEFINE_integer("shard_size_mb", 100, "Megabytes of one file, about.", lower_bound=1, flag_values=options)
+    flags.DEFINE_float("validation_fraction", 0.1, "As data.validation_fraction for training.", flag_values=options)
+    flags.DEFINE_float("test_fraction", 0.1, "As data.test_fraction for training.", flag_values=options)
+    flags.DEFINE_enum(
+        "on_unreadable_image",
+        "fail",
+        ["fail", "skip"],
+        "A picture that cannot be read: stop, or leave out.",
+        flag_values=options,
+    )
+
+
+def main(options, arguments):
+    """Writes the files, and prints what they hold."""
+    require_tensorflow_backend()
+    if len(arguments) != 2:
+        raise ConfigError("expected two folders, for example: keras-resnet prepare-data photos records")
+    if options["quality"].present and options.max_side is None:
+        raise ConfigError(f"--quality={options.quality}: is for --max_side, which is not given")
+    root, output = arguments
+    data = _data(root, options.validation_fraction, options.test_fraction, options.on_unreadable_image)
+    # libjpeg's remarks on damaged files would come between the lines that name them.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")  # decoding needs none, and another run may be using it
+    from keras_resnet.data.image_set import passed_over_text
+    from keras_resnet.data.prepare import prepare
+    from keras_resnet.data.progress import tracked
+
+    console, began = Console(highlight=False, soft_wrap=True), time.monotonic()
+    prepared = prepare(
+        data,
+        output,
+        max_side=options.max_side,
+        quality=options.quality,
+        shard_bytes=options.shard_size_mb * 10**6,
+        warn=lambda line: print(f"WARNING: {line}", file=sys.stderr, flush=True),
+        track=lambda pictures, total: tracked(pictures, total, console, "prepared"),
+    )
+    splits = ", ".join(f"{name} {count:,}" for name, count in prepared.images.items())
+    print(f"{sum(prepared.images.values()):,} images ({splits}) in {time.monotonic() - began:.0f} seconds: {output}")
+    if prepared.skipped:
+        print(f"  left out  {prepared.skipped:,} pictures that cannot be read")
+    if prepared.passed_over:
+        print(f"  passed over  {passed_over_text(prepared.passed_over)}")
+    before, after = prepared.bytes_before / 1e6, prepared.bytes_after / 1e6
+    print(f"  pictures  {before:,.1f} MB")
+    print(f"  records   {after:,.1f} MB in {prepared.files:,} files")
+    # What this command held out as nothing, training would otherwise hold out again.
+    missing = [] if "validation" in prepared.images else [n for n in ("validation", "test") if n not in prepared.images]
+    sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
+    print("\nNext: keras-resnet train " + " ".join(f"--set {shlex.quote(each)}" for each in sets))
+
+
+def _data(root, validation_fraction, test_fraction, on_unreadable_image):
+    values = {
+        "name": f"folder:{root}",
+        "validation_fraction": validation_fraction,
+        "test_fraction": test_fraction,
+        "on_unreadable_image": on_unreadable_image,
+    }
+    marks = {("data", name): f"--{name}" for name in values} | {("data", "name"): root}
+    return validate(Located({"data": values, "train": {"steps": 1}}, marks)).data

@@ -1,0 +1,56 @@
+"""Writes images of a data set as PNG files, named after what they show.
+
+keras-resnet sample-images digits --split=test --count=5 --output=exports/digits-examples
+"""
+
+import os
+
+from absl import flags
+
+from keras_resnet.config import validate
+from keras_resnet.errors import ConfigError
+from keras_resnet.yaml_files import Located
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("split", "test", "train, validation or test.", flag_values=options)
+    flags.DEFINE_integer(
+        "count", 5, "How many images; of different classes while there are.", lower_bound=1, flag_values=options
+    )
+    flags.DEFINE_string("output", None, "The folder to write into.", flag_values=options)
+
+
+def main(options, arguments):
+    """Writes the first image of one class after the other."""
+    if len(arguments) != 1:
+        raise ConfigError("expected one data set, for example: keras-resnet sample-images digits --output=DIR")
+    if not options.output:
+        raise ConfigError("--output is missing: the folder to write into")
+    config = validate(Located({"data": {"name": arguments[0]}, "train": {"steps": 1}}, {(): arguments[0]}))
+    import tensorflow as tf
+
+    from keras_resnet.data.decode import decode
+    from keras_resnet.data.image_set import load_image_set
+
+    images = load_image_set(config.data)
+    split = images.split(options.split)
+    try:
+        os.makedirs(options.output, exist_ok=True)
+        for index in _spread(split, options.count):
+            image, label = split.read(index)
+            path = os.path.join(options.output, f"{options.split}{index:04d}_{images.labels[int(label)]}.png")
+            tf.io.write_file(path, tf.io.encode_png(decode(image, images.image_shape[2])))
+            print(path)
+    except OSError as error:
+        raise ConfigError(f"--output={options.output}: cannot be written ({error.strerror})") from None
+
+
+def _spread(split, count):
+    """Indices of `count` images, the classes taking turns."""
+    by_label: dict[int, list[int]] = {}
+    for index in range(min(split.size, 10_000)):  # whose labels are read one by one
+        label = split.read(index)[1] if split.labels is None else split.labels[index]
+        by_label.setdefault(int(label), []).append(index)
+    turns = sorted((turn, label, index) for label, many in by_label.items() for turn, index in enumerate(many))
+    return [index for _, _, index in turns[:count]]

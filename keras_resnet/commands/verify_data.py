@@ -1,0 +1,132 @@
+"""Looks at every image of a data set before a long run, and lists what is wrong.
+
+    keras-resnet verify-data folder:photos --set data.validation_fraction=0.2 --csv=findings.csv
+
+Takes folder:PATH, tfrecord:PATH, tfds:NAME or digits. Exit codes: 0 nothing found, 3 something.
+"""
+
+import csv
+import io
+import os
+import time
+from collections import Counter
+
+from absl import flags
+from rich.console import Console
+from rich.table import Table
+
+from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.config import validate
+from keras_resnet.data.header import MAX_PIXELS
+from keras_resnet.errors import ConfigError
+from keras_resnet.files import write_aside
+from keras_resnet.yaml_files import Located, merge, read_yaml_value
+
+SHOWN = 50  # findings on the screen; a file holds all
+
+
+def define_flags(options: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_multi_string(
+        "set", [], "data.key=value, as for training; may be given several times.", flag_values=options
+    )
+    flags.DEFINE_integer(
+        "max_pixels",
+        MAX_PIXELS,
+        "Height x width from which on an image is too large, and not decoded.",
+        lower_bound=1,
+        flag_values=options,
+    )
+    flags.DEFINE_string("csv", None, "Also write every finding into this file.", flag_values=options)
+
+
+def main(options, arguments):
+    """Prints what was found, and the sizes of each split; returns the exit code."""
+    require_tensorflow_backend()
+    if len(arguments) != 1:
+        raise ConfigError("expected one data set, for example: keras-resnet verify-data folder:photos")
+    data = data_settings(arguments[0], options.set)
+    if options.csv and not os.path.isdir(os.path.dirname(options.csv) or "."):
+        raise ConfigError(f"--csv={options.csv}: there is no folder {os.path.dirname(options.csv)}")
+    # libjpeg's remarks on damaged files would come between the lines that name them.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")  # decoding needs none, and another run may be using it
+    from keras_resnet.data.image_set import passed_over_text
+    from keras_resnet.data.progress import tracked
+    from keras_resnet.data.verify import verify
+
+    console, began = Console(highlight=False, soft_wrap=True), time.monotonic()
+    report = verify(data, options.max_pixels, lambda looks, total: tracked(looks, total, console, "verified"))
+    if options.csv:
+        _write_csv(options.csv, report.findings)
+    if report.findings:
+        _print_findings(console, report.findings, options.csv)
+    _print_splits(console, report.splits)
+    if report.passed_over:
+        print(f"passed over: {passed_over_text(report.passed_over)}")
+    for note, sources in report.notes.items():
+        print(f"note: {len(sources):,} with {note}; the first is {sources[0]}")
+    images = sum(split.images for split in report.splits.values())
+    found = f"{len(report.findings):,} findings" if report.findings else "nothing found"
+    counts = f"{images:,} images in {len(report.splits)} splits, {len(report.labels):,} classes"
+    print(f"{counts}, {time.monotonic() - began:.0f} seconds: {found}")
+    return 3 if report.findings else 0
+
+
+def data_settings(name, assignments):
+    """The `Data` group of a configuration with this data set and "data.key=value" on top.
+
+    Raises:
+        ConfigError: anything is wrong with it.
+    """
+    located = Located({"data": {"name": name}, "train": {"steps": 1}}, {(): name})
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        group, _, key = path.partition(".")
+        if group != "data" or not key or not equals:
+            raise ConfigError(f"--set={assignment!r}: expected data.key=value, for example data.test_fraction=0.2")
+        value = {"data": {key: read_yaml_value(text, f"--set={assignment!r}")}}
+        located = merge(located, Located(value, {("data", key): "--set"}))
+    return validate(located).data
+
+
+def _print_findings(console, findings, path):
+    table = _table("kind", "findings")
+    for kind, count in Counter(finding.kind for finding in findings).most_common():
+        table.add_row(kind, f"{count:,}")
+    console.print(table)
+    print()
+    for finding in findings[:SHOWN]:
+        console.print(f"{finding.kind}  {finding}", markup=False)
+    if len(findings) > SHOWN:
+        where = f"{path} has all" if path else "--csv=FILE writes all"
+        print(f"... and {len(findings) - SHOWN:,} more; {where}")
+    print()
+
+
+def _print_splits(console, splits):
+    table = _table("split", "images", "classes", "smallest", "median", "largest (height x width)")
+    for name, split in splits.items():
+        sizes = [f"{height} x {width}" for height, width in split.sizes]
+        table.add_row(name, f"{split.images:,}", f"{split.classes:,}", *sizes)
+    console.print(table)
+
+
+def _table(*headings):
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def _write_csv(path, findings):
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    writer.writerow(("kind", "split", "source", "what"))
+    writer.writerows((finding.kind, finding.split, finding.source, finding.what) for finding in findings)
+    try:
+        write_aside(path, stream.getvalue().encode())
+    except OSError as error:
+        raise ConfigError(f"--csv={path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,77 @@
+"""Images above bars of their scores, with heat maps over them, in one PNG file."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from keras_resnet.files import write_aside
+from keras_resnet.inference.answers import printable
+from keras_resnet.inference.predictor import Prediction
+
+MAX_SHOWN = 20  # images in a picture
+LONGEST = 26  # characters of a label or title
+_HEAT = ListedColormap(["#D55E00"])  # one color, more of it where the map is higher
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One image: pixels (H, W, C) in [0, 255], its title, what was found, and a heat map (h, w) or None."""
+
+    pixels: np.ndarray
+    title: str
+    prediction: Prediction
+    heat_map: np.ndarray | None = None
+
+
+def draw(path: str, images: list[Shown]) -> None:
+    """Writes a PNG file, whole or not at all; five images in a row, at most `MAX_SHOWN`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    images = images[:MAX_SHOWN]
+    columns = min(5, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(2.4 * columns, 3.5 * rows), layout="constrained")
+    cells = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[3, 1.4] * rows)
+    for cell in cells.ravel():
+        cell.axis("off")
+    for i, shown in enumerate(images):
+        _draw_image(cells[2 * (i // columns)][i % columns], shown)
+        _draw_bars(cells[2 * (i // columns) + 1][i % columns], shown.prediction)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=130)
+    write_aside(path, content.getvalue())
+
+
+def _draw_image(cell, shown):
+    gray = shown.pixels.shape[-1] != 3
+    pixels = np.clip(shown.pixels[..., 0] if gray else shown.pixels, 0, 255).astype(np.uint8)
+    height, width = pixels.shape[:2]
+    place = (0, width, height, 0)
+    cell.imshow(pixels, cmap="gray" if gray else None, vmin=0, vmax=255, extent=place)
+    if shown.heat_map is not None:
+        heat = shown.heat_map / max(float(shown.heat_map.max()), 1e-12)
+        smooth = {"extent": place, "interpolation": "bilinear"}
+        cell.imshow(heat, cmap=_HEAT, alpha=0.7 * heat, vmin=0, vmax=1, **smooth)
+    cell.set_title(_short(shown.title), fontsize=8, parse_math=False)
+
+
+def _draw_bars(cell, prediction):
+    labels = [_short(label) for label in prediction.labels]
+    cell.axis("on")
+    cell.barh(range(len(labels)), prediction.scores, color=["#0072B2"] + ["#BBBBBB"] * (len(labels) - 1))
+    cell.set_yticks(range(len(labels)), labels, fontsize=8, parse_math=False)
+    cell.set_xticks([0, 1], ["0", "1"], fontsize=7)
+    cell.set_xlim(0, 1)
+    cell.set_xlabel("score", fontsize=7, labelpad=-6)
+    cell.invert_yaxis()
+    cell.spines[["top", "right"]].set_visible(False)
+
+
+def _short(text):
+    text = printable(text)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

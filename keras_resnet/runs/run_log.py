@@ -1,0 +1,34 @@
+"""log.txt of a run: when which process began, went on, lost something, stopped."""
+
+import contextlib
+import os
+import socket
+from datetime import UTC, datetime
+
+from keras_resnet.files import is_remote, read, write_aside
+
+
+class RunLog:
+    """Adds lines to a file; a silent one for all workers but the chief. What cannot be written is not worth a run."""
+
+    def __init__(self, path: str, silent: bool = False):
+        self._path, self._silent = path, silent
+
+    def write(self, text: str) -> None:
+        """Adds a line with the time and the process."""
+        if not self._silent:
+            with contextlib.suppress(OSError):
+                self._add(text)
+
+    def _add(self, text):
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        line = f"{time}  {socket.gethostname()}:{os.getpid()}  {text}\n"
+        if is_remote(self._path):  # stores of objects cannot append
+            try:
+                former = read(self._path)
+            except FileNotFoundError:
+                former = b""
+            write_aside(self._path, former + line.encode())
+        else:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(line)

@@ -1,0 +1,119 @@
+"""Tensors under this package's names -> the network they belong to, as far as tensors show it."""
+
+import re
+from dataclasses import replace
+
+from keras_resnet.specs import IN_WEIGHTS, SPECS, Spec
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
+    """Works a network out of the shapes of its tensors.
+
+    Args:
+        shapes: {variable's path: shape}, kernels (h, w, in, out).
+        unseen: fields of `Spec` that tensors do not show, as the source of the weights has them.
+        source: named in messages.
+
+    Raises:
+        ValueError: the tensors are of no network of this family.
+    """
+    parts = _blocks(shapes, source)
+    depths = tuple(max(number for place, number in parts if place == stage) for stage in _stages(parts))
+    for stage, number in ((stage, n) for stage, depth in enumerate(depths, 1) for n in range(1, depth + 1)):
+        if (stage, number) not in parts:
+            raise ValueError(f"{source}: stage {stage} has blocks up to {depths[stage - 1]}, but no {number}")
+    first = parts[1, 1]
+    block = "bottleneck" if "conv3" in first else "basic" if "conv2" in first else "single"
+    axes = unseen | {
+        "stem": _stem(shapes, source),
+        "block": block,
+        "depths": depths,
+        "preactivation": "preact_bn" in first,
+        "normalization": "batch" if "bn1" in first else "none",
+        "skip": "gate" if "gate" in first else "add",
+        "last_width": shapes["last_conv/kernel"][-1] if "last_conv/kernel" in shapes else None,
+        "transition": "pool" if "stage2_conv/kernel" in shapes else "stride",
+    }
+    try:
+        last = [parts[stage, 1] for stage in _stages(parts)]
+        if block == "bottleneck":
+            axes |= _bottleneck(last)
+        else:
+            axes["widths"] = tuple(each["conv1"][-1] for each in last)
+        if "se_reduce" in last[-1]:
+            axes["se_reduction"] = last[-1]["se_reduce"][2] // last[-1]["se_reduce"][3]
+        axes |= _shortcut(parts)
+        if block != "single" and any(f"stage1_block1_{c}/bias" in shapes for c in ("conv2", "conv3")):
+            axes |= {"conv_bias": "unnormalized"} if axes["normalization"] == "batch" else {}
+        return _named(Spec(name="resnet", **axes), unseen)
+    except (KeyError, IndexError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"{source}: the tensors are of no network of this family ({error} is not as it should be)"
+        ) from None
+
+
+def _named(spec, unseen):
+    """The row that has its shape, where there is one; what neither tensors nor their source tell is as in the row."""
+    varied = {"preactivation", "shortcut", "first_projection"}
+    for row in SPECS.values():
+        if all(
+            getattr(row, field) == getattr(spec, field)
+            for field in ({*IN_WEIGHTS} - varied) | ({"avg_down"} & {*unseen})
+        ):
+            return replace(row, **{field: getattr(spec, field) for field in varied | {*unseen}})
+    return spec
+
+
+def _blocks(shapes, source):
+    """{(stage, block): {part: shape of its kernel or scale}}."""
+    parts: dict[tuple[int, int], dict] = {}
+    for path, shape in shapes.items():
+        found = re.fullmatch(r"stage([1-9])_block([1-9]\d{0,3})_(\w+)/(?:kernel|gamma)", path)
+        if found:
+            parts.setdefault((int(found[1]), int(found[2])), {})[found[3]] = shape
+    if (1, 1) not in parts or "conv1" not in parts[1, 1]:
+        raise ValueError(
+            f"{source}: has no residual blocks that are known here; its first tensor is {min(shapes, default='none')}"
+        )
+    return parts
+
+
+def _stages(parts):
+    return sorted({stage for stage, _ in parts})
+
+
+def _stem(shapes, source):
+    if "stem_conv1/kernel" in shapes:
+        return "deep"
+    sides = {7: "imagenet", 3: "cifar"}
+    kernel = shapes.get("stem_conv/kernel", (0,))
+    if kernel[0] not in sides:
+        raise ValueError(f"{source}: a first convolution of shape {kernel} is known to no network of this family")
+    return sides[kernel[0]]
+
+
+def _bottleneck(last):
+    """Widths, groups and their width, from the 3x3 and the last 1x1 of each stage."""
+    widths = tuple(each["conv3"][3] // 4 for each in last)
+    inner, inputs = last[0]["conv2"][3], last[0]["conv2"][2]
+    groups = inner // inputs
+    return {"widths": widths, "groups": groups, "width_per_group": inner * 64 // (widths[0] * groups)}
+
+
+def _shortcut(parts):
+    """Which blocks have projections: none, those that change the shape, every stage's first, all."""
+    projected = {place for place, names in parts.items() if "proj" in names}
+    if not projected:
+        changes = any(_width(parts[place]) != parts[place]["conv1"][2] for place in parts)
+        return {"shortcut": "A"} if changes else {}
+    if projected == set(parts):
+        return {"shortcut": "C"}
+    changes = parts[1, 1]["conv1"][2] != _width(parts[1, 1])
+    return {"shortcut": "B", "first_projection": "changed" if changes or (1, 1) not in projected else "always"}
+
+
+def _width(block):
+    """Channels that a block returns."""
+    return block[max(part for part in block if re.fullmatch(r"conv\d", part))][-1]

@@ -1,0 +1,48 @@
+"""What the user sees while an analysis makes its runs."""
+
+import re
+
+import pytest
+
+from keras_resnet.analysis import progress_display
+from keras_resnet.analysis.experiment import Experiment, Measurement
+from keras_resnet.analysis.progress_display import ProgressDisplay
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that moves by itself a little, and by `clock.wait`."""
+
+    class Clock:
+        now = 100.0
+
+        def monotonic(self):
+            self.now += 1e-7
+            return self.now
+
+        def wait(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(progress_display, "time", clock)
+    return clock
+
+
+def test_estimates(clock, tmp_path, capsys):
+    """Two measurements of about 10 seconds each, on a slow machine: nothing is known before some work is done."""
+    jobs = [Measurement("m:first", seconds=10.0), Measurement("m:second", seconds=10.0)]
+    with ProgressDisplay(Experiment("paper.yaml", str(tmp_path)), jobs, jobs) as shown:
+        clock.wait(30)  # until the processes are there
+        shown.update(jobs[:1])
+        clock.wait(40)
+        shown.update(jobs[:1])
+        shown.finished(jobs[0])
+        clock.wait(30)
+        shown.update([])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("2 runs and measurements, 0 there already")
+    assert [re.split("  +", line) for line in lines[1:]] == [
+        ["0/2", "first", "? left"],
+        ["0/2", "first", "0:01:17 left"],  # 9.5 of 20 seconds' work took 70
+        ["1/2", "0:01:40 left"],  # 10 of 20 took 100
+    ]

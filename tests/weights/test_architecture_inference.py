@@ -1,0 +1,101 @@
+"""Networks are found out from their tensors."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from keras_resnet import SPECS, build, from_weights, variant
+from keras_resnet.description import Description
+from keras_resnet.specs import IN_WEIGHTS, NOT_IN_WEIGHTS
+from keras_resnet.weights.architecture_inference import recognize
+from keras_resnet.weights.conversion import convert
+from keras_resnet.weights.native import named_variables
+
+
+def shapes_of(spec):
+    return {path: tuple(variable.shape) for path, variable in named_variables(build(spec)).items()}
+
+
+SMALL = {
+    f"{spec.name}": replace(spec, depths=tuple(min(depth, 2) for depth in spec.depths))
+    for spec in SPECS.values()
+    if spec.skip != "none"
+}
+SMALL |= {
+    "version2": variant(SMALL["resnet18"], version="2"),
+    "option_a": variant(SMALL["resnet50"], shortcut="A"),
+    "option_c": variant(SMALL["resnet34"], shortcut="C"),
+    "official": variant(SMALL["resnet18"], first_projection="always", padding="same"),
+    "no_normalization": variant(SMALL["cifar_resnet20"], normalization="none"),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_axis_that_tensors_show(name):
+    spec = SMALL[name]
+    found = recognize(
+        shapes_of(spec), {axis: getattr(spec, axis) for axis in NOT_IN_WEIGHTS if axis != "name"}, "a file"
+    )
+    assert {axis: getattr(found, axis) for axis in IN_WEIGHTS} == {axis: getattr(spec, axis) for axis in IN_WEIGHTS}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "cifar_resnet20", "resnet50d", "seresnext26d_32x4d"])
+def test_rows_are_named(name):
+    spec = SPECS[name]
+    unseen = {axis: getattr(spec, axis) for axis in NOT_IN_WEIGHTS if axis != "name"}
+    assert recognize(shapes_of(spec), unseen, "a file") == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [("keras_resnet50v2", None), ("resnext50_32x4d", None), ("resnet50", "2"), ("seresnet18", None)],
+)
+def test_weights_that_keras_saved_of_our_networks(name, version, tmp_path, capsys):
+    model = build(variant(SPECS[name], version=version), classes=3, input_shape=(32, 32, 3))
+    path = str(tmp_path / "model.weights.h5")
+    model.save_weights(path)
+    loaded = from_weights(path, input_shape=(32, 32, 3), classifier_activation=None)
+    assert loaded.description.spec == model.description.spec
+    assert "assumed: what tensors do not show" in capsys.readouterr().err
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def damaged(change):
+    shapes = shapes_of(SMALL["resnet18"])
+    change(shapes)
+    with pytest.raises(ValueError, match=r"^a file: ") as caught:
+        recognize(shapes, {}, "a file")
+    return str(caught.value)
+
+
+def test_what_is_missing_is_named():
+    def without_block(shapes):
+        for path in [path for path in shapes if path.startswith("stage2_block1_")]:
+            del shapes[path]
+
+    assert "stage 2 has blocks up to 2, but no 1" in damaged(without_block)
+    assert "first convolution of shape (5, 5, 3, 64)" in damaged(
+        lambda s: s.update({"stem_conv/kernel": (5, 5, 3, 64)})
+    )
+    assert "has no residual blocks" in damaged(dict.clear)
+
+
+def test_a_file_that_says_another_network_than_its_tensors_is_refused():
+    model = build(SPECS["cifar_resnet20"])
+    arrays = {path: np.asarray(variable) for path, variable in named_variables(model).items()}
+    metadata = model.description.to_metadata()
+    assert convert(arrays, "a file", metadata).description == replace(model.description, source="a file")
+    wide = replace(model.description, spec=replace(model.description.spec, widths=(16, 32, 10**6)))
+    with pytest.raises(ValueError, match=r"a file: says that its network has widths=\(16, 32, 1000000\), its tensors"):
+        convert(arrays, "a file", wide.to_metadata())
+    with pytest.raises(ValueError, match="a file: the description of its network cannot be read"):
+        convert(arrays, "a file", metadata | {"spec": "[1, 2]"})
+
+
+def test_descriptions_survive_as_text():
+    description = Description(
+        spec=SPECS["resnet50d"], preparation=build(SPECS["cifar_resnet20"]).description.preparation, labels=("a", "ü")
+    )
+    assert Description.from_metadata(description.to_metadata()) == description
