@@ -61,6 +61,11 @@ class Stopped(UserError):
         self.exit_code = exit_code
 
 
+def needs(package: str, extra: str) -> str:
+    """Returns the end of an error message for a package that an extra of this one installs."""
+    return f'needs {package}: pip install "keras-residual-networks[{extra}]"'
+
+
 def suggest(value: str, allowed) -> str:
     """Names what is allowed: `did you mean "resnet50"?`, or all of it where nothing comes near.
 

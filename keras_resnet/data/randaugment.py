@@ -1,17 +1,16 @@
-"""RandAugment (Cubuk et al. 2019) with the operations of tf-models-official.
+"""RandAugment (Cubuk et al. 2019) with tf-models-official's choice of operations and strengths.
 
-Its own RandAugment draws from TensorFlow's global generator, whose numbers depend on how many threads run; here the
-draws come from the sample's seed, and only the operations on pixels are its own.
+The draws are a function of the sample's seed. tf-models-official's come from TensorFlow's global generator, whose
+numbers depend on the number of threads.
 """
 
 import functools
 
 import tensorflow as tf
 
+from keras_resnet.data import image_ops
 from keras_resnet.data.transforms import box_mask
-from keras_resnet.errors import ConfigError
 
-GREY = [128, 128, 128]  # fills what an operation leaves empty
 MAX_MAGNITUDE = 10.0
 
 
@@ -41,17 +40,7 @@ def _one_of(image, magnitude, which_seed, how_seed):
 
 
 def operations(size: int, magnitude: float, seed) -> dict:
-    """{name: image (size, size, 3) uint8 -> the same}, with tf-models-official's strengths, scaled to the image's size.
-
-    Raises:
-        ConfigError: tf-models-official is not installed.
-    """
-    try:
-        from official.vision.ops import augment
-    except ImportError as error:
-        raise ConfigError(
-            f"data.randaugment_num_ops: needs tf-models-official ({error}); pip install tf-models-official"
-        ) from None
+    """{name: image (size, size, 3) uint8 -> the same}, with tf-models-official's strengths, scaled to the size."""
     sign_seed, place_seed = tf.unstack(tf.random.split(seed, 2))
     level = magnitude / MAX_MAGNITUDE
     sign = tf.where(tf.random.stateless_uniform((), sign_seed) < 0.5, 1.0, -1.0)
@@ -61,23 +50,23 @@ def operations(size: int, magnitude: float, seed) -> dict:
         half = int(size / 224 * 40 * level)
         center = tf.random.stateless_uniform((2,), place_seed, 0, size, tf.int32)
         box = tf.concat([center - half, tf.fill((2,), 2 * half)], 0)
-        return tf.where(box_mask(size, size, box), tf.constant(GREY, tf.uint8), image)
+        return tf.where(box_mask(size, size, box), tf.constant(128, tf.uint8), image)
 
     return {
-        "AutoContrast": augment.autocontrast,
-        "Equalize": augment.equalize,
-        "Invert": augment.invert,
-        "Rotate": lambda image: augment.wrapped_rotate(image, sign * 30 * level, GREY),
-        "Posterize": lambda image: augment.posterize(image, int(4 * level)),
-        "Solarize": lambda image: augment.solarize(image, int(256 * level)),
-        "SolarizeAdd": lambda image: augment.solarize_add(image, int(110 * level)),
-        "Color": lambda image: augment.color(image, enhance),
-        "Contrast": lambda image: augment.contrast(image, enhance),
-        "Brightness": lambda image: augment.brightness(image, enhance),
-        "Sharpness": lambda image: augment.sharpness(image, enhance),
-        "ShearX": lambda image: augment.shear_x(image, sign * 0.3 * level, GREY),
-        "ShearY": lambda image: augment.shear_y(image, sign * 0.3 * level, GREY),
-        "TranslateX": lambda image: augment.translate_x(image, sign * pixels, GREY),
-        "TranslateY": lambda image: augment.translate_y(image, sign * pixels, GREY),
+        "AutoContrast": image_ops.autocontrast,
+        "Equalize": image_ops.equalize,
+        "Invert": image_ops.invert,
+        "Rotate": lambda image: image_ops.rotate(image, sign * 30 * level),
+        "Posterize": lambda image: image_ops.posterize(image, int(4 * level)),
+        "Solarize": lambda image: image_ops.solarize(image, int(256 * level)),
+        "SolarizeAdd": lambda image: image_ops.solarize_add(image, int(110 * level)),
+        "Color": lambda image: image_ops.color(image, enhance),
+        "Contrast": lambda image: tf.image.adjust_contrast(image, enhance),
+        "Brightness": lambda image: image_ops.brightness(image, enhance),
+        "Sharpness": lambda image: image_ops.sharpness(image, enhance),
+        "ShearX": lambda image: image_ops.shear_x(image, sign * 0.3 * level),
+        "ShearY": lambda image: image_ops.shear_y(image, sign * 0.3 * level),
+        "TranslateX": lambda image: image_ops.translate(image, x=sign * pixels),
+        "TranslateY": lambda image: image_ops.translate(image, y=sign * pixels),
         "Cutout": cutout,
     }

@@ -14,7 +14,7 @@ from keras_resnet.data.image_set import ImageSet, Split
 from keras_resnet.data.records import index_records, reader
 from keras_resnet.data.splits import complete
 from keras_resnet.data.unreadable_images import reason
-from keras_resnet.errors import ConfigError, DataError, suggest
+from keras_resnet.errors import ConfigError, DataError, needs, suggest
 
 IN_MEMORY = 2 * 10**9  # bytes of pixels up to which a split is decoded once
 _SPLITS = ("train", "validation", "test")
@@ -48,7 +48,12 @@ def load_tfds(data: Data) -> ImageSet:
 
 
 def _prepared(name, data):
-    import tensorflow_datasets as tfds
+    try:
+        import tensorflow_datasets as tfds
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow_datasets":
+            raise
+        raise ConfigError(f"data.name: {data.name}: {needs('tensorflow-datasets', 'datasets')}") from None
 
     tfds.core.utils.gcs_utils._is_gcs_disabled = True  # metadata of prepared sets is on the disk already
     try:

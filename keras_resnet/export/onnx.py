@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.description import Description
-from keras_resnet.errors import ConfigError
+from keras_resnet.errors import ConfigError, needs
 from keras_resnet.export.quiet import quiet
 
 OPSET = 17  # onnxruntime 1.12 and later, OpenVINO 2022.3 and later
@@ -21,7 +21,7 @@ def check_onnx() -> None:
     """Raises a `ConfigError` where the extra is not installed."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"--formats=onnx: {', '.join(missing)} not installed; pip install {' '.join(_PACKAGES)}")
+        raise ConfigError(f"--formats=onnx: {needs(', '.join(missing), 'onnx')}")
 
 
 def write_int8_onnx(exact: str, path: str, calibration: np.ndarray) -> None:

@@ -1,10 +1,10 @@
-"""An .onnx file, run by onnxruntime (`pip install onnxruntime`)."""
+"""An .onnx file, run by onnxruntime, which the extra `onnx` installs."""
 
 import json
 
 import numpy as np
 
-from keras_resnet.errors import ConfigError
+from keras_resnet.errors import ConfigError, needs
 from keras_resnet.inference.artifacts import labels_of, read_preparation
 from keras_resnet.inference.images import answer_prepared
 
@@ -22,7 +22,7 @@ class OnnxPredictor:
         try:
             import onnxruntime
         except ImportError:
-            raise ConfigError(f"{path}: needs onnxruntime: pip install onnxruntime") from None
+            raise ConfigError(f"{path}: {needs('onnxruntime', 'onnx')}") from None
         self.source = source
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0

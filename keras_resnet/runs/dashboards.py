@@ -8,7 +8,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from keras_resnet.config import Config
-from keras_resnet.errors import ConfigError
+from keras_resnet.errors import ConfigError, needs
 from keras_resnet.files import is_remote, os_errors
 from keras_resnet.runs.folder import RunFolder
 
@@ -65,7 +65,7 @@ class WeightsAndBiases:
         try:
             import wandb
         except ImportError:
-            raise ConfigError(f"train.wandb_project: {project}: wandb is not installed; pip install wandb") from None
+            raise ConfigError(f"train.wandb_project: {project}: {needs('wandb', 'wandb')}") from None
         name = os.path.basename(os.path.abspath(folder.path))
         try:
             self._run = wandb.init(

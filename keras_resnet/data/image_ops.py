@@ -1,0 +1,120 @@
+"""The image operations of RandAugment (Cubuk et al. 2019), as PIL and tf-models-official define them.
+
+Each takes and returns an RGB image (H, W, 3) uint8. `tests/data/test_augmentation.py` compares them with
+tf-models-official's, value by value.
+"""
+
+import math
+
+import tensorflow as tf
+
+RADIANS = math.pi / 180
+
+
+def blend(first, second, factor: float):
+    """first + factor (second - first), clipped to [0, 255]: interpolation up to 1, extrapolation above."""
+    first, second = tf.cast(first, tf.float32), tf.cast(second, tf.float32)
+    return tf.cast(tf.clip_by_value(first + factor * (second - first), 0, 255), tf.uint8)
+
+
+def color(image, factor: float):
+    """Changes the saturation: 0 is gray, 1 the image."""
+    return blend(tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(image)), image, factor)
+
+
+def brightness(image, factor: float):
+    """Changes the brightness: 0 is black, 1 the image."""
+    return blend(tf.zeros_like(image), image, factor)
+
+
+def sharpness(image, factor: float):
+    """Changes the sharpness: 0 is smoothed by a 3x3 kernel, 1 the image. The border stays."""
+    kernel = tf.constant([[1, 1, 1], [1, 5, 1], [1, 1, 1]], tf.float32)[:, :, None, None] / 13.0
+    pixels = tf.cast(image, tf.float32)[None]
+    smooth = tf.nn.depthwise_conv2d(pixels, tf.tile(kernel, (1, 1, 3, 1)), (1, 1, 1, 1), "VALID")[0]
+    smooth = tf.cast(tf.clip_by_value(smooth, 0, 255), tf.uint8)
+    around = ((1, 1), (1, 1), (0, 0))
+    inside = tf.pad(tf.ones_like(smooth, tf.bool), around)
+    return blend(tf.where(inside, tf.pad(smooth, around), image), image, factor)
+
+
+def invert(image):
+    """255 - image."""
+    return 255 - image
+
+
+def posterize(image, bits: int):
+    """Keeps the `bits` highest bits of every value."""
+    return tf.bitwise.left_shift(tf.bitwise.right_shift(image, 8 - bits), 8 - bits)
+
+
+def solarize(image, threshold: int):
+    """Inverts values from `threshold` on."""
+    return tf.where(image < threshold, image, 255 - image)
+
+
+def solarize_add(image, addition: int):
+    """Adds to values below 128."""
+    added = tf.cast(tf.clip_by_value(tf.cast(image, tf.int64) + addition, 0, 255), tf.uint8)
+    return tf.where(image < 128, added, image)
+
+
+def autocontrast(image):
+    """Stretches every channel to [0, 255]; a channel of one value stays."""
+    low, high = (tf.cast(reduce(image, (0, 1)), tf.float32) for reduce in (tf.reduce_min, tf.reduce_max))
+    scale = 255.0 / (high - low)
+    stretched = tf.clip_by_value(tf.cast(image, tf.float32) * scale - low * scale, 0, 255)
+    return tf.where(high > low, tf.cast(stretched, tf.uint8), image)
+
+
+def equalize(image):
+    """Equalizes the histogram of every channel, as PIL's ImageOps.equalize."""
+    return tf.stack([_equalize_channel(channel) for channel in tf.unstack(image, axis=-1)], -1)
+
+
+def _equalize_channel(channel):
+    values = tf.cast(channel, tf.int32)
+    counts = tf.math.bincount(tf.reshape(values, [-1]), minlength=256, maxlength=256)
+    last = counts[tf.reduce_max(values)]
+    step = (tf.size(values) - last) // 255
+    table = (tf.cumsum(counts, exclusive=True) + step // 2) // tf.maximum(step, 1)
+    table = tf.clip_by_value(tf.where(tf.range(256) > 0, table, 0), 0, 255)
+    return tf.where(step > 0, tf.cast(tf.gather(table, values), tf.uint8), channel)
+
+
+def rotate(image, degrees: float):
+    """Rotates about the center, clockwise; the image is reflected at its border."""
+    angle = tf.cast(degrees * RADIANS, tf.float32)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    bottom, right = (tf.cast(side - 1, tf.float32) for side in image.shape[:2])
+    x = (right - (cos * right - sin * bottom)) / 2.0
+    y = (bottom - (sin * right + cos * bottom)) / 2.0
+    return _transform(image, [cos, -sin, x, sin, cos, y])
+
+
+def shear_x(image, level):
+    """Shifts each row by `level` times its number; the image is reflected at its border."""
+    return _transform(image, [1.0, level, 0.0, 0.0, 1.0, 0.0])
+
+
+def shear_y(image, level):
+    """Shifts each column by `level` times its number; the image is reflected at its border."""
+    return _transform(image, [1.0, 0.0, 0.0, level, 1.0, 0.0])
+
+
+def translate(image, x=0.0, y=0.0):
+    """Shifts the image by pixels to the left and up; it is reflected at its border."""
+    return _transform(image, [1.0, 0.0, x, 0.0, 1.0, y])
+
+
+def _transform(image, coefficients):
+    """Output (x, y) is input (a0 x + a1 y + a2, b0 x + b1 y + b2), the nearest pixel."""
+    transform = tf.stack([tf.cast(each, tf.float32) for each in (*coefficients, 0.0, 0.0)])[None]
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=image[None],
+        transforms=transform,
+        output_shape=image.shape[:2],
+        fill_value=0.0,
+        fill_mode="REFLECT",
+        interpolation="NEAREST",
+    )[0]
