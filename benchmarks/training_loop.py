@@ -161,7 +161,7 @@ def replicas(steps, repeats, batch):
 
 
 def in_turn(repeats, base, other):
-    """[(seconds of base, of other)]; each goes first every second time, so that a drifting machine favours neither."""
+    """[(seconds of base, of other)]; each goes first every second time, so that a drifting machine favors neither."""
     pairs = []
     for i in range(repeats):
         pairs.append((base(), other()) if i % 2 == 0 else (other(), base())[::-1])

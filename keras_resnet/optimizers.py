@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_resnet.renamed import OPTIMIZER_ARGUMENTS, upgrade
+from keras_resnet.renamed import OPTIMIZER_ARGUMENTS, upgrade, upgrade_optimizer
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -114,7 +114,7 @@ class SGD(keras.optimizers.SGD):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Reads version 0.1's configuration too, whose arguments had other names."""
-        return super().from_config(_upgraded(config), custom_objects)
+        return super().from_config(upgrade_optimizer(config), custom_objects)
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -163,12 +163,3 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     def from_config(cls, config):
         """Reads version 0.1's configuration too, whose arguments had other names."""
         return cls(**upgrade(config, OPTIMIZER_ARGUMENTS))
-
-
-def _upgraded(config):
-    """An optimizer's configuration with today's names of arguments."""
-    if "clip_norm" in config or "l2" in config:  # of 0.1, where Keras's own entries of these names are not ours
-        config = {name: value for name, value in config.items() if name not in ("weight_decay", "global_clipnorm")} | (
-            {"weight_decay": config["weight_decay"]} if "l2" not in config else {}
-        )
-    return upgrade(config, OPTIMIZER_ARGUMENTS)

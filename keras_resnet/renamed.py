@@ -97,6 +97,8 @@ FUNCTIONS = {
     "Gate": "HighwayGate",
 }
 
+COMPLEXITY = {"multiply_adds": "macs"}
+
 COMMANDS = {"publish": "package-for-hub", "results": "compare", "examples": "sample-images"}
 
 FLAGS = {"licence": "license", "picture": "plot", "on_error": "on_unreadable_image"}
@@ -120,3 +122,12 @@ def upgrade_config(values: dict) -> dict:
             keys = {key.partition(".")[2]: value for key, value in flat.items()}
         upgraded[group] = keys
     return upgraded
+
+
+def upgrade_optimizer(config: dict) -> dict:
+    """Returns the configuration of a `keras_resnet.SGD` of version 0.1 with today's names of arguments."""
+    if "l2" in config or "clip_norm" in config:
+        # Keras's own entries, whose names are now those of this class's arguments.
+        keras_own = {"global_clipnorm"} | ({"weight_decay"} if "l2" in config else set())
+        config = {name: value for name, value in config.items() if name not in keras_own}
+    return upgrade(config, OPTIMIZER_ARGUMENTS)

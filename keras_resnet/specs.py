@@ -19,7 +19,7 @@ Initialization = Literal["he", "xavier", "small", "large"]
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What distinguishes one network of the family from another; `docs/adding_a_network.md` shows a new row.
+    """What distinguishes one network of the family from another; `CONTRIBUTING.md` shows a new row.
 
     Raises:
         ValueError: a field has a value that is not allowed, or the fields contradict each other.

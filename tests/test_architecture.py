@@ -31,7 +31,7 @@ ALLOWED = {
     "features": {"blocks", "builder"},
     "applications": {"builder", "description", "errors", "model", "preprocessing", "specs", "weights"},
     "analysis/intermediate_outputs": set(),
-    "analysis/complexity": {"analysis/intermediate_outputs"},
+    "analysis/complexity": {"analysis/intermediate_outputs", "renamed"},
     "analysis/complexity_of_rows": {"analysis/complexity", "builder", "specs"},
     "analysis": {
         "analysis/complexity",

@@ -181,7 +181,7 @@ def test_stride_stands_where_the_version_says():
 
 
 def test_strided_convolution_is_aligned_as_in_torch():
-    """3x3, stride 2, zeros on every side: output 0 is centred on pixel 0 (Keras's "same": on pixel 1)."""
+    """3x3, stride 2, zeros on every side: output 0 is centered on pixel 0 (Keras's "same": on pixel 1)."""
     inputs = keras.Input((4, 4, 1))
     model = keras.Model(inputs, conv(inputs, TINY, 3, 1, 2, "c"))
     kernel = np.zeros((3, 3, 1, 1))

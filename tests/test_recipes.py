@@ -214,7 +214,7 @@ def test_imagenet_recipe_is_the_paper_s(name):
         224,
         True,
     )
-    assert (data.color, train.weight_decay_on, config.eval.crop_pct) == ("alexnet", "all", 224 / 256)
+    assert (data.pca_lighting, train.weight_decay_on, config.eval.crop_pct) == (True, "all", 224 / 256)
     assert [rate(name, step) for step in (0, 149_999, 150_000, 299_999, 300_000)] == [0.1, 0.1, 0.01, 0.01, 1e-3]
 
 

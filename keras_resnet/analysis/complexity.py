@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from keras_resnet.analysis.intermediate_outputs import require_flat
+from keras_resnet.renamed import COMPLEXITY, SINCE
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Complexity:
     activations: int
 
     def __getattr__(self, name):
-        hint = "; it was renamed in version 0.2: use macs" if name == "multiply_adds" else ""
+        hint = f"; it was renamed in version {SINCE}: use {COMPLEXITY[name]}" if name in COMPLEXITY else ""
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
 

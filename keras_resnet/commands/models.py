@@ -38,7 +38,7 @@ def kind_of(name: str) -> str:
         return "published"
     if name in SPECS:
         return "network"
-    if os.path.isfile(f"{name}.index"):  # the beginning of a checkpoint's file names
+    if os.path.isfile(f"{name}.index"):  # a checkpoint prefix
         return "weights"
     near = suggest(name, [*published.entries(), *SPECS])
     raise ConfigError(f'no file, folder or network "{name}"; {near if near.startswith("did") else EXPECTED}')

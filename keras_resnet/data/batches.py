@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from keras_resnet.data.pipeline import Shard
-from keras_resnet.data.service import in_order
+from keras_resnet.data.tf_data_service import in_order
 from keras_resnet.data.unreadable_images import named
 from keras_resnet.errors import DataError
 
@@ -45,7 +45,7 @@ def named_faults(task, step: int) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        faults, service = task.train_faults(step), task.config.data.service
+        faults, service = task.train_faults(step), task.config.data.tf_data_service
         if service and not faults:
             raise DataError(f"data.tf_data_service: {service}: {error.message.splitlines()[0]}") from error
         raise named(error, faults) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_resnet.data.image_set import Split
-from keras_resnet.data.service import replica_batches, through_service
+from keras_resnet.data.tf_data_service import replica_batches, through_service
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def locate(weights: str, row: Spec | None = None) -> Entry | None:
 
     Args:
         weights: "imagenet" (keras.applications' own of the network `row`), a name of the table, "hf://OWNER/NAME" for a
-            repository of the Hub, a path, or the beginning of a checkpoint's file names.
+            repository of the Hub, a path, or a checkpoint prefix.
         row: the network that "imagenet" is meant for.
 
     Raises:

@@ -38,7 +38,7 @@ def test_curves_are_drawn(tmp_path):
 
 
 def test_tensorboard_forgets_what_comes_again(tmp_path):
-    """A run that went on from step 20 twice, once in a process of its own and once after a rollback."""
+    """A run that resumed from step 20 twice, once in a process of its own and once after a rollback."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     folder = RunFolder(str(tmp_path))

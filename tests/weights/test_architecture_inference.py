@@ -1,4 +1,4 @@
-"""Networks are found out from their tensors."""
+"""Architectures are inferred from tensors."""
 
 from dataclasses import replace
 

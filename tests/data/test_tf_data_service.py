@@ -8,7 +8,7 @@ import pytest
 
 from keras_resnet.config import Config
 from keras_resnet.data.batches import training_batches
-from keras_resnet.data.service import in_order
+from keras_resnet.data.tf_data_service import in_order
 from keras_resnet.errors import DataError
 from keras_resnet.task import load_task
 
@@ -48,7 +48,11 @@ def dispatcher():
 def test_the_service_gives_the_same_batches_in_the_same_order(dispatcher, photographs, strategies, replicas):
     def batches(service, start):
         data = {"name": f"folder:{photographs}", "image_size": 24, "crop": "random_resized", "mixup": 0.2}
-        config = {"data": data | {"service": service}, "train": {"steps": 12, "batch_size": 8}, "export": {"top_k": 1}}
+        config = {
+            "data": data | {"tf_data_service": service},
+            "train": {"steps": 12, "batch_size": 8},
+            "export": {"top_k": 1},
+        }
         task = load_task(Config.model_validate(config))
         return list(training_batches(task, strategies[replicas], start))
 
