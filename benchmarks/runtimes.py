@@ -90,10 +90,10 @@ def main(weights, export, images, count=200):
     export = pathlib.Path(export)
     version = max((path for path in export.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
     model = from_weights(weights, classifier_activation=None)
-    preparation = open_model(str(version)).preparation
-    size = preparation.image_size
+    preprocessing = open_model(str(version)).preprocessing
+    size = preprocessing.image_size
     pictures = [decoded(read_image(path), 3) for path in find_images([images])[: int(count)]]
-    pictures = np.stack([prepared(pixels, preparation, size) for pixels in pictures])
+    pictures = np.stack([prepared(pixels, preprocessing, size) for pixels in pictures])
     expected = model.predict(pictures, batch_size=BATCH, verbose=0)
     print(f"{len(pictures)} images\n\n| | logits differ by | same class |\n|---|---|---|")
 

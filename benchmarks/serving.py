@@ -196,7 +196,7 @@ def main(repeats=9, examples=64):
         model = network(folder)
         labels = tuple(map(str, range(1000)))
         description = model.description = replace(model.description, labels=labels)
-        what = ClassifierExport(description, Export(), Photographs(description.preparation, ""))
+        what = ClassifierExport(description, Export(), Photographs(description.preprocessing, ""))
         functions = sides(folder, what, model)
         images = parts_of_photographs(examples, seed=0)
         expected = model.predict(images, batch_size=8, verbose=0)

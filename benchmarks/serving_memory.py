@@ -34,9 +34,9 @@ def main(*names):
     print(f"{describe()}\n\n| | weights | settings | loaded | one version | two versions |\n|---|---|---|---|---|---|")
     for name in names or ("resnet18", "resnet50", "resnet152"):
         model = create_model(name, classifier_activation=None)
-        preparation = replace(model.description.preparation, image_size=SHAPE[0], channels=SHAPE[2])
+        preprocessing = replace(model.description.preprocessing, image_size=SHAPE[0], channels=SHAPE[2])
         labels = tuple(map(str, range(1000)))
-        description = replace(model.description, labels=labels, preparation=preparation)
+        description = replace(model.description, labels=labels, preprocessing=preprocessing)
         for kind, network in NETWORKS.items():
             with tempfile.TemporaryDirectory() as path:
                 signatures = classification_signatures(network(answers(model)), description, Export())

@@ -232,10 +232,10 @@ def assemble(
             f"{pretrained.path}: has no classifier; classes=N makes a new one, include_top=False does without"
         )
     description = pretrained.description if pretrained else builder.new_description(spec)
-    preparation = description.preparation
+    preprocessing = description.preprocessing
     first = keras.config.image_data_format() == "channels_first"
     if input_shape is None and input_tensor is None:
-        side = (preparation.image_size or spec.image_size) if include_top else None
+        side = (preprocessing.image_size or spec.image_size) if include_top else None
         channels = pretrained.channels if pretrained else 3
         input_shape = (channels, side, side) if first else (side, side, channels)
     inputs, images = builder.model_input(spec, input_shape, input_tensor)

@@ -7,7 +7,7 @@ import keras
 from keras import initializers, layers
 
 from keras_resnet.blocks import activate, block, channel_axis, conv, norm, pad
-from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Description, Preparation, check_units
+from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Description, Preprocessing, check_units
 from keras_resnet.model import ResNetModel
 from keras_resnet.preprocessing import preprocess
 from keras_resnet.specs import Spec
@@ -73,8 +73,8 @@ def check_classes(classes: int | None, features_only: bool = False) -> None:
 
 def new_description(spec: Spec, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> Description:
     """The description of a network without weights, tested as its paper does: CIFAR's images are not cropped."""
-    crop_pct = 1.0 if spec.stem == "cifar" else Preparation.crop_pct
-    return Description(spec=spec, preparation=Preparation(mean=mean, std=std, crop_pct=crop_pct))
+    crop_pct = 1.0 if spec.stem == "cifar" else Preprocessing.crop_pct
+    return Description(spec=spec, preprocessing=Preprocessing(mean=mean, std=std, crop_pct=crop_pct))
 
 
 def build_described(description: Description, image_size: int | None = None) -> ResNetModel:
@@ -84,14 +84,14 @@ def build_described(description: Description, image_size: int | None = None) -> 
         description: with labels, and with the size and channels of its images.
         image_size: height and width of the images; default the description's. 0: of any size.
     """
-    preparation = description.preparation
-    side = (preparation.image_size if image_size is None else image_size) or None
+    preprocessing = description.preprocessing
+    side = (preprocessing.image_size if image_size is None else image_size) or None
     model = build(
         description.spec,
         classes=len(description.labels),
-        input_shape=(side, side, preparation.channels),
-        mean=preparation.mean,
-        std=preparation.std,
+        input_shape=(side, side, preprocessing.channels),
+        mean=preprocessing.mean,
+        std=preprocessing.std,
     )
     model.description = replace(description, arguments=model.description.arguments)
     return model
@@ -101,9 +101,9 @@ def with_images(description: Description, images) -> Description:
     """The description with the channels of a model's images (N, H, W, C), and their size where it is fixed."""
     first = channel_axis() == 1
     side = images.shape[2 if first else 1] if len(images.shape) == 4 else None
-    size = side or description.preparation.image_size
-    preparation = replace(description.preparation, image_size=size, channels=images.shape[channel_axis()])
-    return replace(description, preparation=preparation)
+    size = side or description.preprocessing.image_size
+    preprocessing = replace(description.preprocessing, image_size=size, channels=images.shape[channel_axis()])
+    return replace(description, preprocessing=preprocessing)
 
 
 def model_input(spec, input_shape=None, input_tensor=None):

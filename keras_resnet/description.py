@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from keras_resnet.renamed import PREPROCESSING_FIELDS, SPEC_FIELDS, upgrade
+from keras_resnet.renamed import DESCRIPTION_FIELDS, OLD_PREPROCESSING, PREPROCESSING_FIELDS, SPEC_FIELDS, upgrade
 from keras_resnet.specs import Spec
 
 DESCRIPTION_FILE = "assets.extra/description.json"  # in a SavedModel
@@ -22,7 +22,7 @@ IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preparation:
+class Preprocessing:
     """How images are prepared for a network: resized, center-cropped, normalized.
 
     Attributes:
@@ -92,7 +92,7 @@ class Description:
 
     Attributes:
         spec: which network.
-        preparation: how images are prepared.
+        preprocessing: how images are prepared.
         source: where the weights are from, "" for those of a new model.
         labels: a name for each class, empty if unknown.
         arguments: how the network was built from its spec, as the constructors' arguments: include_top, pooling,
@@ -100,7 +100,7 @@ class Description:
     """
 
     spec: Spec
-    preparation: Preparation
+    preprocessing: Preprocessing
     source: str = ""
     labels: tuple[str, ...] = ()
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -117,9 +117,9 @@ class Description:
         Raises:
             ValueError: it is there and cannot be read.
         """
-        if "spec" not in metadata or "preparation" not in metadata:
+        if "spec" not in metadata or not {"preprocessing", OLD_PREPROCESSING} & set(metadata):
             return None
-        names = {field.name for field in dataclasses.fields(cls)} - {"source"}
+        names = {field.name for field in dataclasses.fields(cls)} - {"source"} | {OLD_PREPROCESSING}
         try:
             values = {name: json.loads(text) for name, text in metadata.items() if name in names}
         except (json.JSONDecodeError, RecursionError) as error:
@@ -138,9 +138,10 @@ class Description:
             ValueError: it cannot be read.
         """
         try:
+            values = upgrade(values, DESCRIPTION_FIELDS)
             return cls(
                 spec=Spec(**_fields(Spec, values["spec"], SPEC_FIELDS)),
-                preparation=Preparation(**_fields(Preparation, values["preparation"], PREPROCESSING_FIELDS)),
+                preprocessing=Preprocessing(**_fields(Preprocessing, values["preprocessing"], PREPROCESSING_FIELDS)),
                 source=str(values.get("source", "")),
                 labels=tuple(map(str, values.get("labels", ()))),
                 arguments=dict(values.get("arguments", {})),

@@ -6,7 +6,7 @@ import os
 import keras
 
 from keras_resnet.description import DESCRIPTION_FILE, Description
-from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.preprocessing import PreprocessingLayer
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -29,7 +29,7 @@ class ResNetModel(keras.Model):
     @property
     def _carrier(self):
         for layer in self.layers:
-            if isinstance(layer, Preprocessing):
+            if isinstance(layer, PreprocessingLayer):
                 return layer
         raise AttributeError(f"{self.name} has no layer that carries a description")
 

@@ -8,8 +8,8 @@ from keras_resnet.blocks import channel_axis
 from keras_resnet.description import Description
 
 
-@keras.saving.register_keras_serializable("keras_resnet")
-class Preprocessing(layers.Normalization):
+@keras.saving.register_keras_serializable("keras_resnet", name="Preprocessing")  # as in files of version 0.1
+class PreprocessingLayer(layers.Normalization):
     """images (N, H, W, C) -> the same, (images - mean) / sqrt(variance) per channel.
 
     It carries the network's `Description`: what Keras copies when it saves, clones or pickles a model are its layers.
@@ -54,13 +54,13 @@ def preprocess(images, description: Description):
     Runs in the variables' precision: bfloat16 has too few digits for pixels that are not whole numbers. With
     `include_preprocessing` false among the description's arguments, the layer passes images through.
     """
-    channels, preparation = images.shape[channel_axis()], description.preparation
+    channels, preprocessing = images.shape[channel_axis()], description.preprocessing
     if description.arguments.get("include_preprocessing", True):
-        mean, std = (_per_channel(values, channels) for values in (preparation.mean, preparation.std))
+        mean, std = (_per_channel(values, channels) for values in (preprocessing.mean, preprocessing.std))
         name = "preprocessing"
     else:
         mean, std, name = [0.0] * channels, [1.0] * channels, "no_preprocessing"
-    return Preprocessing(
+    return PreprocessingLayer(
         axis=channel_axis(),
         mean=mean,
         variance=[value**2 for value in std],

@@ -77,6 +77,9 @@ SPEC_FIELDS = {
     "biases": Renamed("conv_bias"),
 }
 
+OLD_PREPROCESSING = "preparation"
+DESCRIPTION_FIELDS = {OLD_PREPROCESSING: Renamed("preprocessing")}  # of model descriptions and export reports
+
 PREPROCESSING_FIELDS = {"crop_fraction": Renamed("crop_pct")}
 
 OPTIMIZER_ARGUMENTS = {

@@ -78,7 +78,7 @@ ALLOWED = {
         "weights",
     },
     "export": {"config", "description", "errors", "files", "model", "processor", "task"},
-    "inference": {"data", "description", "errors", "files"},
+    "inference": {"data", "description", "errors", "files", "renamed"},
     "classification": {"builder", "config", "data", "description", "errors", "specs", "weights"},
     "commands": {"*"},
     "__main__": {"*"},

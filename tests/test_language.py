@@ -54,7 +54,7 @@ def retired():
 # Spellings, and turns of phrase that style.md replaces. The key is what to write.
 PHRASES = {
     "American spelling": r"\b([Cc]olour|[Bb]ehaviour|[Nn]eighbour|[Cc]entre|[Ll]earnt|[Gg]rey|[Ff]avour|[Hh]onour)",
-    "American spelling (-ize)": r"\b\w*(normali|optimi|initiali|quanti|synchroni|standardi|recogni)s(e|ed|es|ing|ation)\b",
+    "American spelling (-ize)": r"\b\w*(normal|optim|initial|quant|synchron|recogn)is(e|ed|es|ing|ation)\b",
     "network": r"\b[Nn]ets\b",
     "again": r"\banew\b",
     "your": r"\b[a-z]+ of (yours|theirs)\b",

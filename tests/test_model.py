@@ -23,8 +23,8 @@ def model():
     model = keras_resnet.build(
         keras_resnet.SPECS["cifar_resnet20"], classes=3, input_shape=(12, 12, 1), mean=(30.0,), std=(40.0,)
     )
-    preparation = replace(model.description.preparation, crop_pct=0.75, interpolation="bicubic")
-    model.description = replace(model.description, preparation=preparation, labels=LABELS, source="a test")
+    preprocessing = replace(model.description.preprocessing, crop_pct=0.75, interpolation="bicubic")
+    model.description = replace(model.description, preprocessing=preprocessing, labels=LABELS, source="a test")
     model.get_layer("stem_bn").frozen_statistics = True
     return model
 
@@ -68,8 +68,8 @@ def test_copies_keep_the_description_and_frozen_statistics(model, tmp_path, kind
 
 def test_a_keras_file_is_saved_for_other_libraries_and_as_weights(tmp_path):
     model = keras_resnet.ResNet18(input_shape=(32, 32, 3), classes=3)
-    preparation = replace(model.description.preparation, mean=(1.0, 2.0, 3.0), std=(10.0, 20.0, 30.0))
-    wanted = replace(model.description, preparation=preparation, labels=LABELS, source="a test")
+    preprocessing = replace(model.description.preprocessing, mean=(1.0, 2.0, 3.0), std=(10.0, 20.0, 30.0))
+    wanted = replace(model.description, preprocessing=preprocessing, labels=LABELS, source="a test")
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     loaded.description = wanted
@@ -77,7 +77,7 @@ def test_a_keras_file_is_saved_for_other_libraries_and_as_weights(tmp_path):
     keras_resnet.save_weights(loaded, tmp_path / "native.safetensors")
     for name in ("timm", "native"):
         again = keras_resnet.from_weights(str(tmp_path / f"{name}.safetensors")).description
-        assert (again.preparation, again.labels, again.source) == (preparation, LABELS, "a test")
+        assert (again.preprocessing, again.labels, again.source) == (preprocessing, LABELS, "a test")
 
 
 def test_a_model_of_other_code_is_refused_in_one_line(tmp_path):
@@ -88,11 +88,11 @@ def test_a_model_of_other_code_is_refused_in_one_line(tmp_path):
 
 
 def test_export_by_keras_keeps_the_description(model, tmp_path):
-    from keras_resnet.inference.artifacts import read_preparation
+    from keras_resnet.inference.artifacts import read_preprocessing
 
     model.export(str(tmp_path / "saved"), verbose=False)
     assert tf.io.gfile.exists(str(tmp_path / "saved" / "saved_model.pb"))
-    assert read_preparation(str(tmp_path / "saved")) == (model.description.preparation, 12)
+    assert read_preprocessing(str(tmp_path / "saved")) == (model.description.preprocessing, 12)
 
 
 def test_a_process_without_us_is_told_what_to_import(model, tmp_path, cli):

@@ -9,7 +9,7 @@ from conftest import ROOT, run
 import keras_resnet
 from keras_resnet.commands.entry import COMMANDS
 from keras_resnet.config import Config, load_config
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 from keras_resnet.errors import ConfigError
 from keras_resnet.renamed import COMMANDS as RENAMED_COMMANDS
 from keras_resnet.renamed import (
@@ -61,7 +61,7 @@ def test_values_go_both_ways():
     assert upgrade({"order": "pre", "name": "x"}, SPEC_FIELDS) == {"preactivation": True, "name": "x"}
 
 
-@pytest.mark.parametrize(("table", "kind"), [(SPEC_FIELDS, keras_resnet.Spec), (PREPROCESSING_FIELDS, Preparation)])
+@pytest.mark.parametrize(("table", "kind"), [(SPEC_FIELDS, keras_resnet.Spec), (PREPROCESSING_FIELDS, Preprocessing)])
 def test_fields_exist_today_and_old_ones_do_not(table, kind):
     names = {field.name for field in dataclasses.fields(kind)}
     assert {row.new for row in table.values()} <= names

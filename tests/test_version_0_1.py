@@ -1,6 +1,7 @@
 """What version 0.1 wrote, `tests/golden/version_0_1.tar.xz`, still resumes, loads and predicts."""
 
 import json
+import shutil
 import tarfile
 
 import keras
@@ -11,6 +12,7 @@ from conftest import GOLDEN, run
 import keras_resnet
 from keras_resnet.commands.models import open_model
 from keras_resnet.commands.runs import load_run
+from keras_resnet.description import DESCRIPTION_FILE
 from keras_resnet.runs.folder import RunFolder
 
 # The flags of the run, in today's words: version 0.1 trained it with `data.flip=true`, `train.clip_norm=5` and so on.
@@ -59,7 +61,7 @@ def test_configuration_and_description_of_a_run_are_read(old):
     assert (config.data.horizontal_flip, config.data.pca_lighting, config.data.crop) == (True, True, "center")
     assert (config.train.milestones, config.train.global_clipnorm) == ((0.5,), 5)
     assert (config.train.batch_norm, config.model.zero_init_last_gamma) == ("synchronized", True)
-    assert folder.read_description().preparation.crop_pct == 0.875
+    assert folder.read_description().preprocessing.crop_pct == 0.875
 
 
 def test_old_names_of_the_run_s_command_name_the_new_ones(old):
@@ -92,9 +94,16 @@ def test_keras_file_with_its_optimizer(old, images):
 def test_export_predicts(old, images, name):
     predictor = open_model(str(old / name))
     assert predictor.labels == ("cat", "dog", "bird")
-    assert predictor.preparation.crop_pct == 0.875
+    assert predictor.preprocessing.crop_pct == 0.875
     expected = np.load(old / "expected.npz")["weights"]
     np.testing.assert_allclose(predictor.logits(images), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_export_without_a_description_has_its_preprocessing_from_the_report(old, tmp_path):
+    """As exports of the first weeks of version 0.1. What is usual for 32 pixels is a crop of 1.0."""
+    shutil.copytree(old / "export", tmp_path / "export")
+    (tmp_path / "export/1" / DESCRIPTION_FILE).unlink()
+    assert open_model(str(tmp_path / "export")).preprocessing.crop_pct == 0.875
 
 
 def test_the_files_are_of_version_0_1(old):

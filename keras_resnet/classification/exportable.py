@@ -12,7 +12,7 @@ from keras_resnet.classification.signatures import classification_signatures
 from keras_resnet.config import Export
 from keras_resnet.data import transforms
 from keras_resnet.data.decode import decode
-from keras_resnet.description import Description, Preparation
+from keras_resnet.description import Description, Preprocessing
 from keras_resnet.errors import ConfigError, DataError
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
@@ -57,15 +57,15 @@ class FolderImages:
 
     Args:
         folder: `--images` of the user.
-        preparation: how they are prepared.
+        preprocessing: how they are prepared.
 
     Raises:
         ConfigError: there is no such folder.
         DataError: it holds no images.
     """
 
-    def __init__(self, folder: str, preparation: Preparation):
-        self._files, self._preparation = _files_of(folder), preparation
+    def __init__(self, folder: str, preprocessing: Preprocessing):
+        self._files, self._preprocessing = _files_of(folder), preprocessing
 
     def example_images(self, count):
         """Every second image of the folder."""
@@ -79,10 +79,10 @@ class FolderImages:
         images = []
         for path in paths[:count]:
             try:
-                pixels = decode(tf.io.read_file(path), self._preparation.image_shape[2])
+                pixels = decode(tf.io.read_file(path), self._preprocessing.image_shape[2])
             except tf.errors.OpError:
                 continue  # others are as good
-            images.append(transforms.prepare(pixels, self._preparation).numpy())
+            images.append(transforms.prepare(pixels, self._preprocessing).numpy())
         if not images:
             raise DataError(f"--images: not one of {len(paths)} images can be decoded, {paths[0]} for one")
         return np.stack(images)
@@ -92,19 +92,19 @@ class Photographs:
     """Parts of scikit-learn's two photographs.
 
     Args:
-        preparation: how they are prepared.
+        preprocessing: how they are prepared.
         how: what a user does to have better ones.
     """
 
-    def __init__(self, preparation: Preparation, how: str):
-        self._preparation, self._how = preparation, how
+    def __init__(self, preprocessing: Preprocessing, how: str):
+        self._preprocessing, self._how = preprocessing, how
 
     def example_images(self, count):
         """At most 64 squares from a fixed seed."""
         from sklearn.datasets import load_sample_images
 
         random, photographs = np.random.RandomState(0), load_sample_images().images
-        channels, parts = self._preparation.image_shape[2], []
+        channels, parts = self._preprocessing.image_shape[2], []
         for i in range(min(count, 64)):
             photograph = photographs[i % 2]
             side = random.randint(100, min(photograph.shape[:2]))
@@ -112,7 +112,7 @@ class Photographs:
             part = photograph[top : top + side, left : left + side]
             if channels != 3:
                 part = np.repeat(part.mean(2, keepdims=True), channels, 2)
-            parts.append(transforms.prepare(tf.constant(part), self._preparation).numpy())
+            parts.append(transforms.prepare(tf.constant(part), self._preprocessing).numpy())
         return np.stack(parts)
 
     def calibration_images(self, count):

@@ -65,14 +65,14 @@ def predict(task, model, strategy, split: str, protocol: Protocol, scales: tuple
     Raises:
         DataError: an image cannot be read.
     """
-    preparation = model.description.preparation
+    preprocessing = model.description.preprocessing
     if protocol == "multi_scale":
-        views = _at_scales(scales or default_scales(preparation.image_size), preparation)
+        views = _at_scales(scales or default_scales(preprocessing.image_size), preprocessing)
         batch_size = strategy.num_replicas_in_sync  # images differ in shape
         with strategy.scope():
             score = dense_scores(model)
     else:
-        views = _single(preparation) if protocol == "single" else _ten_crops(preparation)
+        views = _single(preprocessing) if protocol == "single" else _ten_crops(preprocessing)
         batch_size, score = task.config.eval.batch_size, _mean_scores(model)
 
     @tf.function(reduce_retracing=True)
@@ -105,19 +105,19 @@ def _gathered(task, strategy, split, views, batch_size, step):
     return Predictions(scores[indices].astype(np.float64), labels[indices], indices)
 
 
-def _single(preparation):
+def _single(preprocessing):
     def views(image, label):
-        return transforms.prepare(decode(image, preparation.channels), preparation)[None], label
+        return transforms.prepare(decode(image, preprocessing.channels), preprocessing)[None], label
 
     return views
 
 
-def _ten_crops(preparation):
-    size, shorter = preparation.image_size, transforms.resized_side(preparation)
+def _ten_crops(preprocessing):
+    size, shorter = preprocessing.image_size, transforms.resized_side(preprocessing)
 
     def views(image, label):
-        pixels = decode(image, preparation.channels)
-        return ten_crops(transforms.resize_shorter_side(pixels, shorter, preparation.interpolation), size), label
+        pixels = decode(image, preprocessing.channels)
+        return ten_crops(transforms.resize_shorter_side(pixels, shorter, preprocessing.interpolation), size), label
 
     return views
 
@@ -130,10 +130,10 @@ def ten_crops(image, size):
     return tf.ensure_shape(tf.concat([crops, crops[:, :, ::-1]], 0), (10, size, size, image.shape[-1]))
 
 
-def _at_scales(scales, preparation):
+def _at_scales(scales, preprocessing):
     def views(image, label):
-        pixels = decode(image, preparation.channels)
-        whole = [transforms.resize_shorter_side(pixels, scale, preparation.interpolation) for scale in scales]
+        pixels = decode(image, preprocessing.channels)
+        whole = [transforms.resize_shorter_side(pixels, scale, preprocessing.interpolation) for scale in scales]
         return tuple(tf.stack([each, each[:, ::-1]]) for each in whole), label
 
     return views

@@ -6,12 +6,12 @@ import tensorflow as tf
 
 from keras_resnet.config import Export
 from keras_resnet.data import transforms, untrusted
-from keras_resnet.description import Description, Preparation
+from keras_resnet.description import Description, Preprocessing
 
 
-def prepare_batch(images, preparation: Preparation):
+def prepare_batch(images, preprocessing: Preprocessing):
     """images (N, H, W, C) -> (N, *image_shape) float32; images of that shape already stay as they are."""
-    size, _, channels = preparation.image_shape
+    size, _, channels = preprocessing.image_shape
     height, width = tf.shape(images)[1], tf.shape(images)[2]
 
     def resized():
@@ -20,12 +20,12 @@ def prepare_batch(images, preparation: Preparation):
         fits = tf.debugging.Assert((shorter > 0) & (longer <= untrusted.MAX_ASPECT * shorter), [message])
         with tf.control_dependencies([fits]):
             stacked = tf.transpose(tf.cast(images, tf.float32), (1, 2, 0, 3))  # all share one size
-        prepared = transforms.prepare(tf.reshape(stacked, (height, width, -1)), preparation)
+        prepared = transforms.prepare(tf.reshape(stacked, (height, width, -1)), preprocessing)
         return tf.transpose(tf.reshape(prepared, (size, size, -1, channels)), (2, 0, 1, 3))
 
     fits = (height == size) & (width == size)
     prepared = tf.cond(fits, lambda: tf.cast(images, tf.float32), resized)
-    return tf.ensure_shape(prepared, (None, *preparation.image_shape))
+    return tf.ensure_shape(prepared, (None, *preprocessing.image_shape))
 
 
 def classification_signatures(
@@ -51,19 +51,19 @@ def classification_signatures(
             resizing, so that XLA, TensorRT and converters to other formats take it.
         stages: images as for predict_images -> stage1 (N, h, w, c) float32, ...
     """
-    preparation, names = description.preparation, tf.constant(description.labels)
+    preprocessing, names = description.preprocessing, tf.constant(description.labels)
     top_k = settings.top_k or min(5, len(description.labels))
     reasons = untrusted.reasons(settings.max_image_bytes, settings.max_image_pixels)
     limits = settings.max_image_bytes, settings.max_image_pixels
 
     def prepare(pixels):
-        return transforms.prepare(pixels, preparation)
+        return transforms.prepare(pixels, preprocessing)
 
     def answers(images):
-        return network(prepare_batch(images, preparation))
+        return network(prepare_batch(images, preprocessing))
 
     def serving_default(image_bytes):
-        images, codes = untrusted.decode_all(image_bytes, prepare, preparation.image_shape, *limits)
+        images, codes = untrusted.decode_all(image_bytes, prepare, preprocessing.image_shape, *limits)
         status = tf.gather(tf.constant(reasons), codes)
         if settings.on_invalid_image == "fail":
             with tf.control_dependencies([_all_readable(codes, status)]):
@@ -78,7 +78,7 @@ def classification_signatures(
         }
 
     def predict_images(images):
-        return alone(prepare_batch(images, preparation))
+        return alone(prepare_batch(images, preprocessing))
 
     def alone(images):
         logits = network(images)["logits"]
@@ -91,14 +91,14 @@ def classification_signatures(
         return {name: value for name, value in answers(images).items() if name.startswith("stage")}
 
     def images_of(dtype):
-        return [tf.TensorSpec([None, None, None, preparation.channels], dtype, name="images")]
+        return [tf.TensorSpec([None, None, None, preprocessing.channels], dtype, name="images")]
 
     functions = {
         "serving_default": (serving_default, [tf.TensorSpec([None], tf.string, name="image_bytes")]),
         "predict_images": (predict_images, images_of(tf.float32)),
         "predict_images_uint8": (predict_images, images_of(tf.uint8)),
         "features": (features, images_of(tf.float32)),
-        "network": (alone, [tf.TensorSpec([None, *preparation.image_shape], tf.float32, name="images")]),
+        "network": (alone, [tf.TensorSpec([None, *preprocessing.image_shape], tf.float32, name="images")]),
     }
     return functions | ({"stages": (stage_outputs, images_of(tf.float32))} if stages else {})
 

@@ -18,7 +18,7 @@ from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.mixing import mix_pairs
 from keras_resnet.data.unreadable_images import unreadable
-from keras_resnet.description import Description, Preparation, different_classes
+from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
@@ -48,7 +48,7 @@ class Classification:
         self._check_images()
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
-        self.image_shape = self.description.preparation.image_shape
+        self.image_shape = self.description.preprocessing.image_shape
         side = self.image_shape[0]
         if config.export.top_k and config.export.top_k > len(self.labels):
             raise ConfigError(
@@ -66,12 +66,12 @@ class Classification:
 
     def _check_images(self):
         """Raises a `DataError` where the classes or the channels of the images are not the description's."""
-        name, images, preparation = self.config.data.name, self.images, self.description.preparation
+        name, images, preprocessing = self.config.data.name, self.images, self.description.preprocessing
         difference = different_classes(images.labels, self.labels)
         if difference:
             raise DataError(f"data.name: {name}: its classes are not the model's: {difference}")
-        if images.image_shape[0] and images.image_shape[2] != preparation.channels:  # others are decoded as needed
-            channels = f"{images.image_shape[2]} channels, the model takes {preparation.channels}"
+        if images.image_shape[0] and images.image_shape[2] != preprocessing.channels:  # others are decoded as needed
+            channels = f"{images.image_shape[2]} channels, the model takes {preprocessing.channels}"
             raise DataError(f"data.name: {name}: its images have {channels}")
 
     def build_model(self) -> keras.Model:
@@ -166,7 +166,7 @@ class Classification:
         return mix_pairs(images, targets, weights, shares), weights
 
     def _prepare(self, image, label):
-        return transforms.prepare(decode(image, self.image_shape[2]), self.description.preparation), label
+        return transforms.prepare(decode(image, self.image_shape[2]), self.description.preprocessing), label
 
     def loss(self, model, batch):
         """Cross entropy of each image (N,), and the sums of what is reported."""
@@ -218,7 +218,7 @@ def _new_description(config, images) -> Description:
     """What a new network will be."""
     mean, std = config.model.mean_and_std
     weights = f", from {config.model.weights}" if config.model.weights else ""
-    preparation = Preparation(
+    preprocessing = Preprocessing(
         mean=mean,
         std=std,
         image_size=config.data.image_size or images.image_shape[0] or config.model.spec.image_size,
@@ -227,7 +227,7 @@ def _new_description(config, images) -> Description:
         channels=images.image_shape[2],
     )
     source = f"trained on {config.data.name}{weights}"
-    return Description(spec=config.model.spec, preparation=preparation, source=source, labels=images.labels)
+    return Description(spec=config.model.spec, preprocessing=preprocessing, source=source, labels=images.labels)
 
 
 def _sums(losses, logits, labels, weights):

@@ -18,7 +18,7 @@ import sys
 from absl import flags
 
 from keras_resnet.commands.entry import one_of
-from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing
+from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags
 from keras_resnet.errors import ConfigError, DiskError
 
 NAMINGS = ("keras", "torchvision", "timm")
@@ -48,7 +48,7 @@ def main(options, arguments):
     if options.which is not None:
         one_of("--which", options.which, WHICH_WEIGHTS)
     _check_target(target, options.to, options.overwrite)
-    given = preprocessing(options)
+    given = preprocessing_flags(options)
 
     from keras_resnet.applications import assemble
     from keras_resnet.weights.loading import load_pretrained
@@ -82,14 +82,14 @@ def _check_target(target, to, overwrite):
 
 
 def _tell(pretrained, model, target):
-    spec, preparation = pretrained.spec, pretrained.description.preparation
+    spec, preprocessing = pretrained.spec, pretrained.description.preprocessing
     flavour = ", aligned as tf-models-official" if spec.padding == "same" else ""
     classes = f"{pretrained.classes} classes" if pretrained.classes else "no classifier"
     print(f"{target}: {spec.name}, version {spec.version}, shortcut {spec.shortcut}{flavour}, {classes}")
     print(f"  parameters  {sum(math.prod(v.shape) for v in model.trainable_variables):,}")
     for name in ("mean", "std"):
-        print(f"  {name:<10}  {', '.join(f'{value:g}' for value in getattr(preparation, name))}")
-    crop = f"{preparation.interpolation}, the central {preparation.crop_pct:.3g}"
-    print(f"  images      {preparation.image_size or 'of any'} pixels, {crop}")
+        print(f"  {name:<10}  {', '.join(f'{value:g}' for value in getattr(preprocessing, name))}")
+    crop = f"{preprocessing.interpolation}, the central {preprocessing.crop_pct:.3g}"
+    print(f"  images      {preprocessing.image_size or 'of any'} pixels, {crop}")
     with open(target, "rb") as file:
         print(f"  sha256      {hashlib.file_digest(file, 'sha256').hexdigest()}")

@@ -16,7 +16,7 @@ import os
 from absl import flags
 
 from keras_resnet.commands.entry import one_of, require_tensorflow_backend
-from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing
+from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags
 from keras_resnet.config.resolving import STRATEGIES
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
@@ -59,7 +59,7 @@ def main(options, arguments):
     scales = _scales(options.scales, options.protocol)
 
     check_checkpoint_name(options.checkpoint)
-    given = preprocessing(options)
+    given = preprocessing_flags(options)
     for path in arguments:  # before TensorFlow, which takes seconds to load
         check_there(path)
 

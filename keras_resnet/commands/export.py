@@ -15,7 +15,7 @@ from typing import Any
 from absl import flags
 
 from keras_resnet.commands.entry import no_arguments, require_tensorflow_backend
-from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing, refuse
+from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags, refuse
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.formats import Plan, plan
 from keras_resnet.export.serving_kit import check_model_name, write_serving_kit
@@ -74,7 +74,7 @@ def main(options, arguments):
         labels=options.labels,
         images=options.images,
         settings=tuple(options.set),
-        preprocessing=preprocessing(options),
+        preprocessing=preprocessing_flags(options),
     )
     what = plan(
         options.formats,
@@ -177,7 +177,7 @@ def _of_run(source) -> tuple[Any, Any, dict]:
         "step": run.step,
     }
     if source.images:
-        images: Any = FolderImages(source.images, run.description.preparation)
+        images: Any = FolderImages(source.images, run.description.preprocessing)
     else:
         images = _images_of_run(source.workdir, config, run.description)
     return ClassifierExport(run.description, config.export, images), run.model, provenance
@@ -200,7 +200,7 @@ def _images_of_run(workdir, config, description):
         images: Any = KeptImages(RunFolder(workdir).kept_images)
         kind = "images that the run keeps"
     except (OSError, ValueError):  # of version 0.1, or damaged
-        images = Photographs(description.preparation, "make the run's data set available")
+        images = Photographs(description.preprocessing, "make the run's data set available")
         kind = "parts of two photographs"
     print(f"  {reason}\n  verifying on {kind} instead", flush=True)
     return images
@@ -219,7 +219,7 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
         for line in pretrained.assumed:
             print(f"  assumed: {line}")
         about = pretrained.description
-        side = about.preparation.image_size or about.spec.image_size
+        side = about.preprocessing.image_size or about.spec.image_size
         shape = (side, side, pretrained.channels)
         model = assemble(about.spec, pretrained, input_shape=shape, classifier_activation=None)
     except (ValueError, OSError) as error:
@@ -228,9 +228,9 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
     labels = _labels(source.labels, about.labels, pretrained.classes)
     description = model.description = replace(model.description, labels=labels)
     images: Any = (
-        FolderImages(source.images, description.preparation)
+        FolderImages(source.images, description.preprocessing)
         if source.images
-        else Photographs(description.preparation, "--images=FOLDER")
+        else Photographs(description.preprocessing, "--images=FOLDER")
     )
     provenance = {"network": about.spec.name, "weights": source.weights, "source": about.source}
     return ClassifierExport(description, settings, images), model, provenance

@@ -49,7 +49,7 @@ def _list_weights():
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
     for each in entries().values():
         accuracies = ("" if value is None else f"{value:.2f}" for value in (each.top1, each.top5))
-        pixels = str(each.preparation.image_size) if each.preparation else ""
+        pixels = str(each.preprocessing.image_size) if each.preprocessing else ""
         checksum = each.checksum[:8] or "the Hub's"
         cells = (each.network, f"{each.parameters:,}", *accuracies, pixels, each.license, checksum, each.recipe)
         table.add_row(each.name, *cells)

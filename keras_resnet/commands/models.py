@@ -133,7 +133,7 @@ def _of_run(name, checkpoint, given):
     )
     if not run.finished:
         print(f"WARNING: {name}: the run is not finished; these are the weights of step {run.step:,}", file=sys.stderr)
-    return KerasPredictor(run.model, run.description.labels, run.description.preparation, name)
+    return KerasPredictor(run.model, run.description.labels, run.description.preprocessing, name)
 
 
 def _of_network(name, weights, given):
@@ -144,7 +144,7 @@ def _of_network(name, weights, given):
 
     if weights is None:
         model = build(SPECS[name])
-        return KerasPredictor(model, _labels(model, False), model.description.preparation, name)
+        return KerasPredictor(model, _labels(model, False), model.description.preprocessing, name)
     try:
         pretrained = load_pretrained(weights, SPECS[name], **given)
         check_network(pretrained, SPECS[name], {}, weights)
@@ -174,7 +174,7 @@ def _assembled(pretrained, weights, source):
     model = assemble(pretrained.spec, pretrained, classifier_activation=None)
     about = model.description
     labels = about.labels or _labels(model, weights == "imagenet" or weights in published.entries())
-    return KerasPredictor(model, labels, about.preparation, source)
+    return KerasPredictor(model, labels, about.preprocessing, source)
 
 
 def _labels(model, of_imagenet):

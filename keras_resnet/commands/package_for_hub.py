@@ -13,7 +13,7 @@ from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.commands.evaluate import check_there
-from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing, refuse
+from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags, refuse
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.runs.folder import RunFolder
 
@@ -39,7 +39,7 @@ def main(options, arguments):
 
     from keras_resnet.weights.hub_folder import write_hub_folder
 
-    given = preprocessing(options)
+    given = preprocessing_flags(options)
     if RunFolder(source).is_run():
         refuse(given, "a run has its own")
         model, text, pictures = _of_run(source)

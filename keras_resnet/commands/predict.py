@@ -19,7 +19,7 @@ from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.commands.models import check_model
-from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing
+from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags
 from keras_resnet.errors import ConfigError, DataError, DiskError, suggest
 from keras_resnet.inference.answers import FORMATS
 from keras_resnet.processor import serve_only
@@ -53,7 +53,7 @@ def main(options, arguments):
     if len(arguments) < 2:
         raise ConfigError("expected a model and images, for example: keras-resnet predict exports/digits a.png")
     model, *names = arguments
-    given = preprocessing(options)
+    given = preprocessing_flags(options)
     kind = check_model(model, options.weights, options.checkpoint, preprocessing=given)
     if options.format not in FORMATS:
         raise ConfigError(f"--format={options.format}: {suggest(options.format, FORMATS)}")
@@ -171,6 +171,6 @@ def _shown(predictor, path, content, prediction, *, explain):
         return Shown(pixels, title, prediction)
     from keras_resnet.analysis.grad_cam import grad_cam
 
-    image = prepared(pixels, predictor.preparation, predictor.image_shape[0])
+    image = prepared(pixels, predictor.preprocessing, predictor.image_shape[0])
     heat = grad_cam(predictor.model, image[None], [prediction.classes[0]])[0]
     return Shown(image, title, prediction, heat)

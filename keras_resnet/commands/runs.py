@@ -45,13 +45,13 @@ class Run:
         return self.model.description
 
 
-def load_run(path: str, checkpoint: str = "best", **preparation) -> Run:
+def load_run(path: str, checkpoint: str = "best", **preprocessing) -> Run:
     """Rebuilds a run's network in float32 from its description and sets its weights.
 
     Args:
         path: the run's folder, or one of the files that it keeps in weights/.
         checkpoint: of a run's folder, "best", "last" or a step.
-        **preparation: fields of `Preparation` that replace the run's.
+        **preprocessing: fields of `Preprocessing` that replace the run's.
 
     Raises:
         ConfigError: there is no such run or checkpoint, or its weights are damaged.
@@ -63,7 +63,7 @@ def load_run(path: str, checkpoint: str = "best", **preparation) -> Run:
             check_checkpoint_name(checkpoint)
             folder = RunFolder(path)
             stored, finished = _weights(folder, checkpoint), folder.read_results() is not None
-        description = _complete(stored, preparation)
+        description = _complete(stored, preprocessing)
         model = build_described(description)
         assign_tensors(named_variables(model), stored.arrays, path)
     except ValueError as error:
@@ -99,7 +99,7 @@ def load_for_evaluation(
     refuse({name: value for name, value in given.items() if name not in _KEYS}, "a run has its own")
     config = _config_of(path)
     changes = changed(config, assignments)
-    run = load_run(path, checkpoint, **_changed_preparation(assignments, changes))
+    run = load_run(path, checkpoint, **_changed_preprocessing(assignments, changes))
     return run, load_task(changes, run.description)
 
 
@@ -107,7 +107,7 @@ def load_for_evaluation(
 _KEYS = {"image_size": "data.image_size", "crop_pct": "eval.crop_pct", "interpolation": "eval.interpolation"}
 
 
-def _changed_preparation(assignments, config):
+def _changed_preprocessing(assignments, config):
     """What of the preprocessing the user changes for this evaluation."""
     keys = {assignment.partition("=")[0] for assignment in assignments}
     fields = {"data.image_size": "image_size", "eval.crop_pct": "crop_pct"}
@@ -140,10 +140,10 @@ def _weights_alone(path, assignments, given):
         raise ConfigError(f"{path}: has no classifier, so it names no classes")
     config = changed(Config(train=Train(steps=1)), assignments)
     about = pretrained.description
-    preparation = replace(about.preparation, **_changed_preparation(assignments, config))
-    size = preparation.image_size or about.spec.image_size
-    preparation = replace(preparation, image_size=size, channels=pretrained.channels)
-    description = replace(about, preparation=preparation)
+    preprocessing = replace(about.preprocessing, **_changed_preprocessing(assignments, config))
+    size = preprocessing.image_size or about.spec.image_size
+    preprocessing = replace(preprocessing, image_size=size, channels=pretrained.channels)
+    description = replace(about, preprocessing=preprocessing)
     task = load_task(config, description)
     if pretrained.classes != len(task.labels):
         raise DataError(
@@ -165,12 +165,12 @@ class _Stored:
     description: Description | None
 
 
-def _complete(stored, preparation):
+def _complete(stored, preprocessing):
     """The description with what files of version 0.1 do not say, and with what the user changes."""
     description = stored.description or load_task(stored.config).description
-    if description.preparation.channels is None:
-        preparation = {"channels": image_channels(stored.arrays)} | preparation
-    return replace(description, preparation=replace(description.preparation, **preparation))
+    if description.preprocessing.channels is None:
+        preprocessing = {"channels": image_channels(stored.arrays)} | preprocessing
+    return replace(description, preprocessing=replace(description.preprocessing, **preprocessing))
 
 
 def _config_of(path):

@@ -36,7 +36,7 @@ def apply_offline(options: flags.FlagValues) -> None:
         os.environ["KERAS_RESNET_OFFLINE"] = "1"
 
 
-def preprocessing(options: flags.FlagValues) -> dict:
+def preprocessing_flags(options: flags.FlagValues) -> dict:
     """Returns the given flags as arguments of `load_pretrained`, and applies `--offline`.
 
     Raises:

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from keras_resnet.config.fields import Group, one_of, problem
-from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Preparation, check_units
+from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, check_units
 from keras_resnet.specs import (
     SPECS,
     Activation,
@@ -109,10 +109,10 @@ class Model(Group):
         """Mean and standard deviation of images per channel, RGB in [0, 255]."""
         return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
 
-    def filled_in(self, spec: Spec, preparation: Preparation) -> "Model":
+    def filled_in(self, spec: Spec, preprocessing: Preprocessing) -> "Model":
         """The same with what is null and what weights of one network differ in as these weights have it."""
         theirs = {
             name: getattr(spec, name) for name in WEIGHT_OPTIONS if getattr(spec, name) != getattr(self.spec, name)
         }
-        theirs |= {name: getattr(preparation, name) for name in ("mean", "std")}
+        theirs |= {name: getattr(preprocessing, name) for name in ("mean", "std")}
         return self.model_copy(update={name: value for name, value in theirs.items() if getattr(self, name) is None})

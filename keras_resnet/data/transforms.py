@@ -3,21 +3,21 @@
 import tensorflow as tf
 
 from keras_resnet.data.decode import decode_crop
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 
 # Principal components of ImageNet's colors (Krizhevsky et al. 2012, 4.1), RGB in [0, 1]; fb.resnet.torch's numbers.
 _COLOR_DEVIATIONS = (0.2175, 0.0188, 0.0045)
 _COLOR_COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 
 
-def prepare(image, preparation: Preparation):
+def prepare(image, preprocessing: Preprocessing):
     """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized and center-cropped as a network was tested."""
-    return for_test(image, preparation.image_shape[0], preparation.crop_pct, preparation.interpolation)
+    return for_test(image, preprocessing.image_shape[0], preprocessing.crop_pct, preprocessing.interpolation)
 
 
-def resized_side(preparation: Preparation) -> int:
+def resized_side(preprocessing: Preprocessing) -> int:
     """Pixels of an image's shorter side before the crop."""
-    return round(preparation.image_shape[0] / preparation.crop_pct)
+    return round(preprocessing.image_shape[0] / preprocessing.crop_pct)
 
 
 def for_test(image, size, crop_pct=1.0, interpolation="bilinear"):

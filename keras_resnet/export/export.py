@@ -106,7 +106,7 @@ def export_model(
         if wrong:
             raise CheckError(f"{output}: not published, an artifact differs from the network: {'; '.join(wrong)}")
         tell("measuring the memory that a server takes, with one version and with two")
-        image_shape = what.description.preparation.image_shape
+        image_shape = what.description.preprocessing.image_shape
         memory = measure_memory(artifacts[0]["path"], image_shape, plan.batch_sizes)
         return _publish(what, aside, output, plan, provenance, artifacts, found["warmup_requests"], memory)
 
@@ -114,7 +114,7 @@ def export_model(
 def _write(what, model, aside, plan, tell):
     """Writes all artifacts of the plan, and returns {"format", "precision", "path"} for each, the SavedModel first."""
     parts, description = answers(model, plan.stages), what.description
-    image_shape = description.preparation.image_shape
+    image_shape = description.preprocessing.image_shape
     path = os.path.join(aside, SAVED_MODEL)
     if plan.saved_model == "bfloat16" and emulates_bfloat16():
         tell("note: this processor emulates bfloat16, where float32 is faster")
@@ -137,7 +137,7 @@ def _write(what, model, aside, plan, tell):
 def _write_litert(network, aside, description, plan, calibration, tell):
     """For each precision a file of free batch and one of batch 1."""
     single = os.path.join(aside, "single")
-    write_single(network, description.preparation.image_shape, single)
+    write_single(network, description.preprocessing.image_shape, single)
     os.makedirs(os.path.join(aside, "litert"))
     for precision in plan.litert:
         tell(f"writing LiteRT, {precision}")
@@ -176,7 +176,7 @@ def _real_images(what, plan):
     Raises:
         ConfigError: they are too few to tell whether int8 is good enough.
     """
-    size, rounded = 4 * int(np.prod(what.description.preparation.image_shape)), "int8" in (*plan.litert, *plan.onnx)
+    size, rounded = 4 * int(np.prod(what.description.preprocessing.image_shape)), "int8" in (*plan.litert, *plan.onnx)
     fewest = _FEWEST if rounded else 8  # large images take much memory
     real = np.asarray(what.example_images(max(fewest, min(_EXAMPLES, _EXAMPLE_BYTES // size))), np.float32)
     if rounded and len(real) < _FEWEST:
@@ -201,8 +201,8 @@ def _publish(what, aside, output, plan, provenance, artifacts, requests, memory)
     report = provenance | {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "classes": len(what.description.labels),
-        "image_shape": list(what.description.preparation.image_shape),
-        "preparation": asdict(what.description.preparation),
+        "image_shape": list(what.description.preprocessing.image_shape),
+        "preprocessing": asdict(what.description.preprocessing),
         "optimize": plan.optimize,
         "settings": what.settings.model_dump(mode="json"),
         "warmup": {"requests": requests, "batch_sizes": list(plan.batch_sizes)},

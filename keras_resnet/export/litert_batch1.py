@@ -103,7 +103,7 @@ _RGB, _GREY = 1, 2
 def _metadata(description):
     """The metadata of the file, by the schema."""
     builder = _MetadataBuilder()
-    name, color = description.spec.name, _RGB if description.preparation.channels == 3 else _GREY
+    name, color = description.spec.name, _RGB if description.preprocessing.channels == 3 else _GREY
     normalization = builder.table({0: builder.floats([0]), 1: builder.floats([1])})
     image = builder.table(
         {

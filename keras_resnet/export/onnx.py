@@ -80,7 +80,7 @@ def write_onnx(network: Callable, path: str, description: Description) -> None:
             logits = network(images)["logits"]
             return {"logits": tf.identity(logits, name="logits"), "scores": tf.nn.softmax(logits, name="scores")}
 
-        specs = [tf.TensorSpec([None, *description.preparation.image_shape], tf.float32, name="images")]
+        specs = [tf.TensorSpec([None, *description.preprocessing.image_shape], tf.float32, name="images")]
         function = tf.function(predict_images, input_signature=specs, autograph=False)
         model, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
         for value in (*model.graph.input, *model.graph.output):

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from keras_resnet.description import DESCRIPTION_FILE, Description, Preparation
+from keras_resnet.description import DESCRIPTION_FILE, Description, Preprocessing
 from keras_resnet.errors import ConfigError
+from keras_resnet.renamed import DESCRIPTION_FIELDS, PREPROCESSING_FIELDS, upgrade
 
 REPORT = "export_report.json"
 SMALL = 96  # pixels: up to here networks are tested on the whole image, from here on on its middle
@@ -57,7 +58,9 @@ def version_folder(path: str) -> str | None:
     return folder if version.isdecimal() and os.path.isdir(folder) else None
 
 
-def read_preparation(path: str, size: int | None = None, packed: str | None = None) -> tuple[Preparation, int | None]:
+def read_preprocessing(
+    path: str, size: int | None = None, packed: str | None = None
+) -> tuple[Preprocessing, int | None]:
     """(how images are prepared for an artifact, their height and width where they are known).
 
     Args:
@@ -69,17 +72,17 @@ def read_preparation(path: str, size: int | None = None, packed: str | None = No
     folder = version_folder(path)
     description = _description(packed, path) or _description(_read(folder, DESCRIPTION_FILE), path)
     if description:
-        return description.preparation, size or description.preparation.image_size
+        return description.preprocessing, size or description.preprocessing.image_size
     report = _report(folder)
     if size is None:
         size = (report.get("image_shape") or [None])[0]
-    said = report.get("preparation") or {}
+    said = upgrade(report.get("preprocessing") or {}, PREPROCESSING_FIELDS)
     fraction = 0.875 if size and size > SMALL else 1.0
     if not said and os.path.isfile(path):
         print(f"{path}: assumed: the central {fraction:.1%} of an image's shorter side, as is usual", file=sys.stderr)
-    known: dict[str, Any] = {field.name: said[field.name] for field in fields(Preparation) if field.name in said}
+    known: dict[str, Any] = {field.name: said[field.name] for field in fields(Preprocessing) if field.name in said}
     assumed: dict[str, Any] = {"image_size": size, "crop_pct": fraction}
-    return Preparation(**assumed | known), size
+    return Preprocessing(**assumed | known), size
 
 
 def _description(text, path):
@@ -104,4 +107,4 @@ def _report(folder):
         report = json.loads(_read(folder, REPORT) or "{}")
     except ValueError:
         return {}
-    return report if isinstance(report, dict) else {}
+    return upgrade(report, DESCRIPTION_FIELDS) if isinstance(report, dict) else {}

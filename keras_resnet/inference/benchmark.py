@@ -139,7 +139,7 @@ def examples(model: Predictor, contents: Mapping[str, bytes] | None = None) -> n
                 pictures.append(decoded(content, channels))
             except DataError as error:
                 raise DataError(f"--images: {path}: {error}") from None
-    return np.stack([prepared(pixels, model.preparation, model.image_shape[0]) for pixels in pictures])
+    return np.stack([prepared(pixels, model.preprocessing, model.image_shape[0]) for pixels in pictures])
 
 
 def _parts_of_photographs(channels):

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, list_images
 from keras_resnet.data.header import MAX_PIXELS, read_header
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 from keras_resnet.errors import DataError
 from keras_resnet.inference import light_images
 from keras_resnet.inference.predictor import Answer, ImageError, Predictor, best_classes
@@ -71,17 +71,17 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
         raise DataError(reason(error)) from None
 
 
-def prepared(pixels: np.ndarray, preparation: Preparation, size: int) -> np.ndarray:
+def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
     """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], as validation's images are."""
     if sys.modules.get("tensorflow") is None:  # LiteRT and onnxruntime need not wait for it to load
-        return light_images.prepare(pixels, preparation, size)
+        return light_images.prepare(pixels, preprocessing, size)
     import tensorflow as tf
 
     from keras_resnet.data import transforms
 
     with tf.device("CPU:0"):
-        image, crop_pct = tf.constant(pixels), preparation.crop_pct
-        return transforms.for_test(image, size, crop_pct, preparation.interpolation).numpy()
+        image, crop_pct = tf.constant(pixels), preprocessing.crop_pct
+        return transforms.for_test(image, size, crop_pct, preprocessing.interpolation).numpy()
 
 
 def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int) -> list[Answer]:
@@ -95,6 +95,6 @@ def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int)
             answers.append(ImageError(str(error)))
         else:
             answers.append(None)
-            images.append(prepared(pixels, predictor.preparation, predictor.image_shape[0]))
+            images.append(prepared(pixels, predictor.preprocessing, predictor.image_shape[0]))
     found = iter(best_classes(predictor.logits(np.stack(images)), predictor.labels, top_k) if images else [])
     return [answer or next(found) for answer in answers]

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 from keras_resnet.inference.images import answer_prepared
 
 
@@ -12,10 +12,10 @@ class KerasPredictor:
 
     kind = "keras"
 
-    def __init__(self, model: keras.Model, labels: tuple[str, ...], preparation: Preparation, source: str):
+    def __init__(self, model: keras.Model, labels: tuple[str, ...], preprocessing: Preprocessing, source: str):
         self.model = model
         self.labels = labels
-        self.preparation = preparation
+        self.preprocessing = preprocessing
         self.source = source
         self.image_shape = tuple(model.input_shape[1:])
         self.max_top_k = len(labels)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 
 _PNG_BITS = 24  # where a PNG says how many bits a value has
 
@@ -48,14 +48,14 @@ def _pixels(image, channels):
     return None
 
 
-def prepare(pixels: np.ndarray, preparation: Preparation, size: int) -> np.ndarray:
+def prepare(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
     """pixels (H, W, C) uint8 -> (size, size, C) float32, as `keras_resnet.data.transforms.for_test` has them."""
-    side = round(size / preparation.crop_pct)
+    side = round(size / preprocessing.crop_pct)
     shape = np.asarray(pixels.shape[:2], np.float32)
     height, width = np.round(shape * (np.float32(side) / shape.min())).astype(int)
-    image = _resized(pixels, 0, height, preparation.interpolation)
-    image = _resized(image, 1, width, preparation.interpolation)
-    if preparation.interpolation == "bicubic":  # it overshoots at edges
+    image = _resized(pixels, 0, height, preprocessing.interpolation)
+    image = _resized(image, 1, width, preprocessing.interpolation)
+    if preprocessing.interpolation == "bicubic":  # it overshoots at edges
         image = np.clip(image, 0, 255)
     top, left = (height - size) // 2, (width - size) // 2
     return image[top : top + size, left : left + size].astype(np.float32)

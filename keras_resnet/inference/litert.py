@@ -6,7 +6,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_resnet.errors import ConfigError
-from keras_resnet.inference.artifacts import labels_of, lines, read_preparation
+from keras_resnet.inference.artifacts import labels_of, lines, read_preprocessing
 from keras_resnet.inference.images import answer_prepared
 
 SIGNATURE = "predict_images"
@@ -38,7 +38,7 @@ class LiteRTPredictor:
         classes = int(self._output["shape"][-1])
         packed = _packed(path, "labels.txt")
         self.labels = labels_of(lines(packed) if packed else None, path, classes)
-        self.preparation, _ = read_preparation(path, self.image_shape[0], _packed(path, "description.json"))
+        self.preprocessing, _ = read_preprocessing(path, self.image_shape[0], _packed(path, "description.json"))
         self.max_top_k = len(self.labels)
 
     def logits(self, images):

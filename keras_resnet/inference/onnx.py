@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from keras_resnet.errors import ConfigError, needs
-from keras_resnet.inference.artifacts import labels_of, read_preparation
+from keras_resnet.inference.artifacts import labels_of, read_preprocessing
 from keras_resnet.inference.images import answer_prepared
 
 
@@ -45,7 +45,7 @@ class OnnxPredictor:
         packed = self._session.get_modelmeta().custom_metadata_map  # JSON
         labels = json.loads(packed["labels"]) if "labels" in packed else None
         self.labels = labels_of(labels, path, outputs["logits"][-1])
-        self.preparation, _ = read_preparation(path, self.image_shape[0], packed.get("description"))
+        self.preprocessing, _ = read_preprocessing(path, self.image_shape[0], packed.get("description"))
         self.max_top_k = len(self.labels)
 
     def logits(self, images):

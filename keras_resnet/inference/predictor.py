@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 from keras_resnet.errors import ConfigError
 
 DEFAULT_TOP_K = 5  # or all of fewer
@@ -39,7 +39,7 @@ class Predictor(Protocol):
         source: what the user named.
         labels: a name for each class.
         image_shape: (H, W, C) of the images that `logits` takes.
-        preparation: how an image is made ready for `logits`.
+        preprocessing: how an image is made ready for `logits`.
         max_top_k: how many classes `answer` can give.
     """
 
@@ -47,7 +47,7 @@ class Predictor(Protocol):
     source: str
     labels: tuple[str, ...]
     image_shape: tuple[int, ...]
-    preparation: Preparation
+    preprocessing: Preprocessing
     max_top_k: int
 
     def logits(self, images: np.ndarray) -> np.ndarray:

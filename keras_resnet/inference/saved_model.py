@@ -5,12 +5,12 @@ import os
 import tensorflow as tf
 
 from keras_resnet.errors import ConfigError
-from keras_resnet.inference.artifacts import numbered, read_labels, read_preparation
+from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing
 from keras_resnet.inference.predictor import Answer, ImageError, Prediction
 
 
 class SavedModelPredictor:
-    """A `Predictor` whose `answer` is the signature serving_default: preparation included, nothing is done outside.
+    """A `Predictor` whose `answer` is the signature serving_default: preprocessing included, nothing is done outside.
 
     Raises:
         ConfigError: there is no SavedModel with these signatures.
@@ -30,7 +30,7 @@ class SavedModelPredictor:
             raise ConfigError(f"{folder}: not a SavedModel of export.py: {str(error).splitlines()[0]}") from None
         classes = self._logits.structured_outputs["logits"].shape[-1]
         self.labels = read_labels(os.path.join(folder, "assets.extra", "labels.txt"), classes) or numbered(classes)
-        self.preparation, size = read_preparation(folder)
+        self.preprocessing, size = read_preprocessing(folder)
         shape = self._logits.structured_input_signature[1]["images"].shape[1:]
         self._any_size = shape[0] is None
         self.image_shape = (size, size, shape[2]) if self._any_size and size else tuple(shape)

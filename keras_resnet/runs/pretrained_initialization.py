@@ -27,5 +27,5 @@ def with_weights_filled_in(config: Config, folder: RunFolder) -> Config:
         pretrained = load_pretrained(model.weights, SPECS[model.name])
     except (ValueError, OSError) as error:
         raise ConfigError(f"model.weights: {error}") from None
-    filled_in = model.filled_in(pretrained.spec, pretrained.description.preparation)
+    filled_in = model.filled_in(pretrained.spec, pretrained.description.preprocessing)
     return config.model_copy(update={"model": filled_in})

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_resnet.description import Description, Preparation
+from keras_resnet.description import Description, Preprocessing
 from keras_resnet.specs import IN_WEIGHTS, Spec
 from keras_resnet.weights.architecture_inference import recognize
 from keras_resnet.weights.formats import EPSILON, convention_of
@@ -49,7 +49,7 @@ def convert(
     source: str,
     metadata: dict[str, str] | None = None,
     *,
-    preparation: Preparation | None = None,
+    preprocessing: Preprocessing | None = None,
     config: ModelConfig | None = None,
     given: dict[str, Any] | None = None,
     epsilon: float | None = None,
@@ -61,9 +61,9 @@ def convert(
         tensors: by their own names, in any order.
         source: named in messages and in the description.
         metadata: the strings of a file that this package wrote.
-        preparation: how images are made ready, where the publisher says it elsewhere.
+        preprocessing: how images are made ready, where the publisher says it elsewhere.
         config: what files beside the weights say.
-        given: fields of `Preparation` that the user knows better.
+        given: fields of `Preprocessing` that the user knows better.
         epsilon: of the batch normalization that the weights were trained with, where the caller knows.
         which: "plain" or "ema" where there are both; see `pick_network`.
 
@@ -88,35 +88,35 @@ def convert(
     spec = _agreed(said.spec, seen, source) if said else seen
     _check_classifier(arrays, spec, source)
     classes = arrays["logits/kernel"].shape[-1] if "logits/kernel" in arrays else None
-    if said or preparation:
-        known = {each.name for each in fields(Preparation)}
+    if said or preprocessing:
+        known = {each.name for each in fields(Preprocessing)}
     else:
-        known = {*config.preparation, *convention.known}
-    preparation = preparation or (said.preparation if said else convention.preparation(names))
-    preparation = replace(preparation, **(config.preparation if not said else {}) | given)
-    told = _told(preparation, spec, known | {*given})
+        known = {*config.preprocessing, *convention.known}
+    preprocessing = preprocessing or (said.preprocessing if said else convention.preprocessing(names))
+    preprocessing = replace(preprocessing, **(config.preprocessing if not said else {}) | given)
+    told = _told(preprocessing, spec, known | {*given})
     if not said:
         told += tuple(line for line in convention.assumed if epsilon is None or "epsilon" not in line)
-    description = said or Description(spec=spec, preparation=preparation, labels=_labels(config, classes))
+    description = said or Description(spec=spec, preprocessing=preprocessing, labels=_labels(config, classes))
     return Pretrained(
         path=source,
         arrays=arrays,
-        description=replace(description, spec=spec, preparation=preparation, source=description.source or source),
+        description=replace(description, spec=spec, preprocessing=preprocessing, source=description.source or source),
         classes=classes,
         assumed=picked + told,
     )
 
 
-def _told(preparation, spec, known):
+def _told(preprocessing, spec, known):
     """What of the preprocessing nobody says, with the values that are taken and the arguments that change them."""
     told: tuple[str, ...] = ()
     if not {"mean", "std"} <= known:
-        values = (", ".join(f"{value:g}" for value in each) for each in (preparation.mean, preparation.std))
+        values = (", ".join(f"{value:g}" for value in each) for each in (preprocessing.mean, preprocessing.std))
         told += ("images are normalized by ImageNet's mean {} and std {}".format(*values),)
     taken = {
-        "image_size": f"image_size {preparation.image_size or spec.image_size}",
-        "crop_pct": f"crop_pct {preparation.crop_pct:g}",
-        "interpolation": f"interpolation {preparation.interpolation}",
+        "image_size": f"image_size {preprocessing.image_size or spec.image_size}",
+        "crop_pct": f"crop_pct {preprocessing.crop_pct:g}",
+        "interpolation": f"interpolation {preprocessing.interpolation}",
     }
     if missing := ", ".join(text for name, text in taken.items() if name not in known):
         told += (f"images are resized and cropped by {missing}, the default of such networks",)

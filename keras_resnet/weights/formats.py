@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 from keras_resnet.weights import keras_names, official_names, torch_names, transformers_names
 
 Arrays = dict[str, np.ndarray]
@@ -31,10 +31,10 @@ class WeightFormat:
         matches: names of tensors -> whether they are named so.
         rename: {their name: tensor} -> {our path: array in our layout}, without what is not needed.
         unseen: fields of `Spec` that tensors do not show.
-        preparation: how images are made ready unless someone knows better.
+        preprocessing: how images are made ready unless someone knows better.
         epsilon: of their batch normalization.
         bgr: whether their first convolution takes blue, green, red.
-        known: fields of `preparation` that are so for all weights of this convention.
+        known: fields of `preprocessing` that are so for all weights of this convention.
         assumed: what else a user has to be told where nothing but tensors is at hand.
     """
 
@@ -42,15 +42,15 @@ class WeightFormat:
     matches: Callable[[set[str]], bool]
     rename: Callable[[Arrays], Arrays]
     unseen: Callable[[set[str]], dict]
-    preparation: Callable[[set[str]], Preparation] = field(default=lambda names: Preparation())
+    preprocessing: Callable[[set[str]], Preprocessing] = field(default=lambda names: Preprocessing())
     epsilon: float = EPSILON
     bgr: bool = False
     known: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
 
 
-_KERAS_V1 = Preparation(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0), image_size=224, crop_pct=1.0)
-_KERAS_V2 = Preparation(mean=(127.5,) * 3, std=(127.5,) * 3, image_size=224, crop_pct=1.0)
+_KERAS_V1 = Preprocessing(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0), image_size=224, crop_pct=1.0)
+_KERAS_V2 = Preprocessing(mean=(127.5,) * 3, std=(127.5,) * 3, image_size=224, crop_pct=1.0)
 
 WEIGHT_FORMATS = (
     WeightFormat(
@@ -65,21 +65,21 @@ WEIGHT_FORMATS = (
         matches=torch_names.matches,
         rename=torch_names.rename,
         unseen=torch_names.unseen,
-        preparation=torch_names.preparation,
+        preprocessing=torch_names.preprocessing,
     ),
     WeightFormat(
         name="transformers",
         matches=transformers_names.matches,
         rename=transformers_names.rename,
         unseen=lambda names: {"stride_in": "3x3", "avg_down": False},
-        preparation=lambda names: Preparation(image_size=224, interpolation="bicubic"),
+        preprocessing=lambda names: Preprocessing(image_size=224, interpolation="bicubic"),
     ),
     WeightFormat(
         name="keras_applications v1",
         matches=lambda names: keras_names.matches(names) and "conv1_bn/gamma" in names,
         rename=keras_names.rename,
         unseen=lambda names: {},
-        preparation=lambda names: _KERAS_V1,
+        preprocessing=lambda names: _KERAS_V1,
         known=("mean", "std"),
         epsilon=1.001e-5,
         bgr=True,
@@ -89,7 +89,7 @@ WEIGHT_FORMATS = (
         matches=keras_names.matches,
         rename=keras_names.rename,
         unseen=lambda names: {"stride_in": "3x3", "stride_at": "last", "pool_border": "zero"},
-        preparation=lambda names: _KERAS_V2,
+        preprocessing=lambda names: _KERAS_V2,
         known=("mean", "std"),
         epsilon=1.001e-5,
     ),

@@ -44,8 +44,8 @@ def write_hub_folder(
 def _config(model):
     """What a program wants to know before it loads the weights, in the terms of timm's config.json."""
     about = model.description
-    spec, preparation = about.spec, about.preparation
-    side = preparation.image_size or spec.image_size
+    spec, preprocessing = about.spec, about.preprocessing
+    side = preprocessing.image_size or spec.image_size
     return {
         "architecture": spec.name,
         "version": spec.version,
@@ -53,10 +53,10 @@ def _config(model):
         "label_names": list(about.labels),
         "pretrained_cfg": {
             "input_size": [model.input.shape[-1], side, side],
-            "mean": [value / 255 for value in preparation.mean],
-            "std": [value / 255 for value in preparation.std],
-            "crop_pct": preparation.crop_pct,
-            "interpolation": preparation.interpolation,
+            "mean": [value / 255 for value in preprocessing.mean],
+            "std": [value / 255 for value in preprocessing.std],
+            "crop_pct": preprocessing.crop_pct,
+            "interpolation": preprocessing.interpolation,
         },
         "library_name": "keras_resnet",
     }

@@ -59,7 +59,7 @@ def load_pretrained(
         tensors,
         weights,
         metadata,
-        preparation=entry.preparation if entry else None,
+        preprocessing=entry.preprocessing if entry else None,
         config=_config_beside(path),
         given=given,
         epsilon=epsilon,

@@ -25,13 +25,13 @@ class ModelConfig:
 
     Attributes:
         path: of the file that says it, for messages.
-        preparation: fields of `Preparation`.
+        preprocessing: fields of `Preprocessing`.
         labels: a name for each class, empty if not said.
         unseen: fields of `Spec` that tensors do not show.
     """
 
     path: str
-    preparation: dict[str, Any] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     unseen: dict[str, Any] = field(default_factory=dict)
 

@@ -7,7 +7,7 @@ import pathlib
 import re
 from dataclasses import dataclass
 
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 from keras_resnet.errors import suggest
 from keras_resnet.specs import Spec
 
@@ -34,7 +34,7 @@ class Entry:
         top1, top5: accuracy in percent on ImageNet's validation images, None where the publisher states none.
         recipe: where the training is described.
         license: of the weights.
-        preparation: how images are made ready, None where the file has to say it.
+        preprocessing: how images are made ready, None where the file has to say it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Entry:
     top5: float | None = None
     recipe: str = ""
     license: str = ""
-    preparation: Preparation | None = None
+    preprocessing: Preprocessing | None = None
 
 
 @functools.cache
@@ -61,7 +61,7 @@ def _entry(name, row, sources):
     prepared = {key: row.pop(key) for key in ("mean", "std", "image_size", "crop_pct", "interpolation")}
     prepared = {key: tuple(value) if isinstance(value, list) else value for key, value in prepared.items()}
     row.pop("figures", None)
-    return Entry(name=name, preparation=Preparation(**prepared), **row)
+    return Entry(name=name, preprocessing=Preprocessing(**prepared), **row)
 
 
 def locate(weights: str, row: Spec | None = None) -> Entry | None:

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 from keras_resnet.specs import Spec
 
 Arrays = dict[str, np.ndarray]
@@ -53,10 +53,10 @@ def unseen(names: set[str]) -> dict:
     return axes | {"avg_down": pooled}
 
 
-def preparation(names: set[str]) -> Preparation:
+def preprocessing(names: set[str]) -> Preprocessing:
     """Torchvision's and timm's default; images of 32 pixels where there are three stages."""
     cifar = not any(name.startswith(("layer4.", "stages.3.")) for name in names)
-    return Preparation(image_size=32, crop_pct=1.0) if cifar else Preparation(image_size=224)
+    return Preprocessing(image_size=32, crop_pct=1.0) if cifar else Preprocessing(image_size=224)
 
 
 def rename(arrays: Arrays) -> Arrays:

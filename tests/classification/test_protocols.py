@@ -193,13 +193,13 @@ def test_evaluate_sees_the_images_of_validation(sized, crop_pct, interpolation, 
         "export": {"top_k": 2},
     }
     task = load_task(Config.model_validate(config))
-    preparation = task.description.preparation
+    preprocessing = task.description.preprocessing
     for index in range(3):
         stored = task.images.split("train").read(tf.constant(index, tf.int64))
         validation = task._prepare(*stored)[0].numpy()
-        np.testing.assert_array_equal(protocols._single(preparation)(*stored)[0][0], validation)
-        np.testing.assert_array_equal(protocols._ten_crops(preparation)(*stored)[0][4], validation)
-        whole = protocols._at_scales([resized_side(preparation)], preparation)(*stored)[0][0][0].numpy()
+        np.testing.assert_array_equal(protocols._single(preprocessing)(*stored)[0][0], validation)
+        np.testing.assert_array_equal(protocols._ten_crops(preprocessing)(*stored)[0][4], validation)
+        whole = protocols._at_scales([resized_side(preprocessing)], preprocessing)(*stored)[0][0][0].numpy()
         top, left = ((side - size) // 2 for side in whole.shape[:2])
         np.testing.assert_array_equal(whole[top : top + size, left : left + size], validation)
 
@@ -207,8 +207,8 @@ def test_evaluate_sees_the_images_of_validation(sized, crop_pct, interpolation, 
 @pytest.mark.parametrize(("crop_pct", "interpolation"), [(1.0, "bilinear"), (0.6, "bicubic")])
 def test_evaluate_equals_validation(sized, strategies, crop_pct, interpolation):
     task, model = start(sized, strategies[1])
-    preparation = replace(model.description.preparation, crop_pct=crop_pct, interpolation=interpolation)
-    model.description = replace(model.description, preparation=preparation)
+    preprocessing = replace(model.description.preprocessing, crop_pct=crop_pct, interpolation=interpolation)
+    model.description = replace(model.description, preprocessing=preprocessing)
     task = load_task(task.config, model.description)
     validation = Evaluator(task, model, strategies[1])("train")
     measured = measure(predict(task, model, strategies[1], "train", "single"))

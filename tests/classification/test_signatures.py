@@ -9,12 +9,12 @@ import tensorflow as tf
 from keras_resnet.classification.signatures import classification_signatures
 from keras_resnet.config import Export
 from keras_resnet.data.transforms import for_test, prepare
-from keras_resnet.description import Description, Preparation
+from keras_resnet.description import Description, Preprocessing
 from keras_resnet.specs import SPECS
 
 DESCRIPTION = Description(
     spec=SPECS["cifar_resnet20"],
-    preparation=Preparation(image_size=8, channels=3, crop_pct=0.5),
+    preprocessing=Preprocessing(image_size=8, channels=3, crop_pct=0.5),
     labels=("red", "green", "blue"),
 )
 
@@ -101,7 +101,7 @@ def test_bicubic_weights_are_served_bicubic():
     from PIL import Image
 
     pixels = np.random.RandomState(0).randint(0, 256, (5, 5, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
-    bicubic = Preparation(image_size=16, channels=3, crop_pct=1.0, interpolation="bicubic")
+    bicubic = Preprocessing(image_size=16, channels=3, crop_pct=1.0, interpolation="bicubic")
     expected = np.asarray(Image.fromarray(pixels).resize((16, 16), Image.Resampling.BICUBIC), np.float32)
     assert np.abs(prepare(tf.constant(pixels), bicubic).numpy() - expected).max() < 2
     bilinear = prepare(tf.constant(pixels), replace(bicubic, interpolation="bilinear")).numpy()

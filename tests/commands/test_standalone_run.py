@@ -103,8 +103,8 @@ def test_a_copied_run_is_packaged_and_timed(moved, tmp_path):
     command("publish", folder, tmp_path / "package")
     description = keras_resnet.from_weights(str(tmp_path / "package")).description
     assert description.labels == ("a flower", "china")
-    preparation = description.preparation
-    assert (preparation.image_size, preparation.crop_pct, preparation.interpolation) == (24, 0.75, "bicubic")
+    preprocessing = description.preprocessing
+    assert (preprocessing.image_size, preprocessing.crop_pct, preprocessing.interpolation) == (24, 0.75, "bicubic")
     assert "120 validation" in (tmp_path / "package" / "README.md").read_text()
     assert "cifar" not in command("benchmark", folder, "--batch_sizes=1", "--seconds=0.1").splitlines()[0]
 

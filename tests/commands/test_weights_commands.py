@@ -36,7 +36,7 @@ def test_convert_there_and_back(torch_file, tmp_path, cli):
         if not name.endswith("num_batches_tracked"):
             np.testing.assert_array_equal(load_file(theirs)[name], value)
     again = from_weights(str(theirs))
-    about = again.description.preparation  # which went along
+    about = again.description.preprocessing  # which went along
     assert (about.mean, about.std, about.image_size) == ((1, 2, 3), (4, 5, 6), 96)
     assert (about.crop_pct, about.interpolation) == (0.8, "bicubic")
 

@@ -88,7 +88,7 @@ def test_layout(exported):
 
 
 def test_report_holds(exported, report):
-    assert (report["preparation"]["image_size"], report["preparation"]["crop_pct"]) == (8, 1.0)
+    assert (report["preprocessing"]["image_size"], report["preprocessing"]["crop_pct"]) == (8, 1.0)
     assert (report["version"], report["network"], report["data"], report["checkpoint"]) == (
         1, "cifar_resnet20", "digits", "best",
     )  # fmt: skip

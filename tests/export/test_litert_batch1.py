@@ -147,4 +147,4 @@ def test_metadata_by_the_official_schema(exported):
 
 def test_a_file_alone_answers(exported, tmp_path):
     path = shutil.copy(exported / "1-int8-batch1.tflite", tmp_path / "alone.tflite")
-    assert LiteRTPredictor(str(path), "alone").preparation.image_size == 8
+    assert LiteRTPredictor(str(path), "alone").preprocessing.image_size == 8

@@ -153,15 +153,15 @@ import sys
 import tensorflow as tf
 from keras_resnet.classification.signatures import classification_signatures
 from keras_resnet.config import Export
-from keras_resnet.description import Description, Preparation
+from keras_resnet.description import Description, Preprocessing
 from keras_resnet.export.saved_model import write_saved_model
 from keras_resnet.specs import SPECS
 def network(images):
     pooled = tf.reduce_mean(images, (1, 2))
     return {"logits": pooled / 50, "features": pooled}
-preparation = Preparation(image_size=64, channels=3, crop_pct=0.875)
+preprocessing = Preprocessing(image_size=64, channels=3, crop_pct=0.875)
 labels = ("red", "green", "blue")
-description = Description(spec=SPECS["cifar_resnet20"], preparation=preparation, labels=labels)
+description = Description(spec=SPECS["cifar_resnet20"], preprocessing=preprocessing, labels=labels)
 write_saved_model(classification_signatures(network, description, Export()), sys.argv[1], description)
 """
 

@@ -78,8 +78,8 @@ def cropped(tmp_path_factory):
     keras.utils.set_random_seed(0)
     model = keras_resnet.CIFARResNet(20)
     about = model.description
-    preparation = replace(about.preparation, crop_pct=0.5, interpolation="bicubic")
-    about = replace(about, preparation=preparation, labels=tuple("abcdefghij"))
+    preprocessing = replace(about.preprocessing, crop_pct=0.5, interpolation="bicubic")
+    about = replace(about, preprocessing=preprocessing, labels=tuple("abcdefghij"))
     weights, output = str(folder / "w.safetensors"), str(folder / "out")
     keras_resnet.save_weights(model, weights, about.to_metadata())
     (folder / "labels.txt").write_text("\n".join(about.labels))
@@ -141,8 +141,8 @@ def test_predict_and_benchmark_of_an_artifact_need_no_tensorflow(cropped, tmp_pa
 @pytest.mark.parametrize("artifact", ["litert/1.tflite", "onnx/1.onnx"])
 def test_a_file_alone_keeps_its_description(cropped, tmp_path, capsys, artifact):
     path = shutil.copy(f"{cropped[1]}/{artifact}", tmp_path)
-    preparation = open_model(str(path)).preparation
-    assert (preparation.crop_pct, preparation.interpolation) == (0.5, "bicubic")
+    preprocessing = open_model(str(path)).preprocessing
+    assert (preprocessing.crop_pct, preprocessing.interpolation) == (0.5, "bicubic")
     assert not capsys.readouterr().err
 
 
@@ -153,7 +153,7 @@ def test_a_litert_file_without_description_says_what_it_assumes(cropped, tmp_pat
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.txt", "\n".join("abcdefghij"))
     model = open_model(str(path))
-    assert model.preparation.crop_pct == 1
+    assert model.preprocessing.crop_pct == 1
     assert model.labels == tuple("abcdefghij")
     assert "assumed: the central 100.0% of an image's shorter side" in capsys.readouterr().err
 

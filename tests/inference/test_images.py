@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 from keras_resnet.errors import DataError
 from keras_resnet.inference.images import decoded, find_images, prepared, read_image
 from keras_resnet.inference.predictor import ImageError
@@ -72,12 +72,12 @@ def test_decoding():
 
 def test_preparing_keeps_the_middle():
     """4 x 6 to 4 x 4 with nothing resized: columns 1 to 4."""
-    image = prepared(PIXELS, Preparation(crop_pct=1.0), 4)
+    image = prepared(PIXELS, Preprocessing(crop_pct=1.0), 4)
     np.testing.assert_array_equal(image, PIXELS[:, 1:5].astype(np.float32))
 
 
 def test_preparing_follows_fraction_and_interpolation():
-    kinds = [Preparation(), Preparation(crop_pct=1.0), Preparation(interpolation="bicubic")]
+    kinds = [Preprocessing(), Preprocessing(crop_pct=1.0), Preprocessing(interpolation="bicubic")]
     images = [prepared(np.kron(PIXELS, np.ones((8, 8, 1), np.uint8)), kind, 14) for kind in kinds]
     assert all(image.shape == (14, 14, 3) for image in images)
     assert np.abs(images[0] - images[1]).max() > 1

@@ -11,7 +11,7 @@ from sklearn.datasets import load_sample_images
 from keras_resnet.data import transforms
 from keras_resnet.data.decode import decode
 from keras_resnet.data.header import Header, read_header
-from keras_resnet.description import Preparation
+from keras_resnet.description import Preprocessing
 from keras_resnet.inference import light_images
 
 PHOTOGRAPHS = load_sample_images().images
@@ -92,9 +92,9 @@ def test_colours_to_grey_are_left_to_tensorflow():
 def test_prepared_as_the_pipeline_does(size, interpolation):
     pixels = np.asarray(Image.fromarray(PHOTOGRAPHS[1]).resize(size[::-1]))
     for fraction in (0.875, 1.0, 0.95):
-        preparation = Preparation(image_size=224, channels=3, crop_pct=fraction, interpolation=interpolation)
-        expected = transforms.prepare(tf.constant(pixels), preparation).numpy()
-        found = light_images.prepare(pixels, preparation, 224)
+        preprocessing = Preprocessing(image_size=224, channels=3, crop_pct=fraction, interpolation=interpolation)
+        expected = transforms.prepare(tf.constant(pixels), preprocessing).numpy()
+        found = light_images.prepare(pixels, preprocessing, 224)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, atol=0.01)  # of 255
 

@@ -7,13 +7,13 @@ import pytest
 from keras_resnet import __version__
 from keras_resnet.commands.train import _started
 from keras_resnet.config import Config, Model
-from keras_resnet.description import Description, Preparation
+from keras_resnet.description import Description, Preprocessing
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.specs import SPECS
 
 DESCRIPTION = Description(
-    spec=SPECS["cifar_resnet20"], preparation=Preparation(image_size=8, channels=1), labels=("cat", "dog")
+    spec=SPECS["cifar_resnet20"], preprocessing=Preprocessing(image_size=8, channels=1), labels=("cat", "dog")
 )
 
 

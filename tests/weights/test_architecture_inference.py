@@ -96,6 +96,8 @@ def test_a_file_that_says_another_network_than_its_tensors_is_refused():
 
 def test_descriptions_survive_as_text():
     description = Description(
-        spec=SPECS["resnet50d"], preparation=build(SPECS["cifar_resnet20"]).description.preparation, labels=("a", "ü")
+        spec=SPECS["resnet50d"],
+        preprocessing=build(SPECS["cifar_resnet20"]).description.preprocessing,
+        labels=("a", "ü"),
     )
     assert Description.from_metadata(description.to_metadata()) == description

@@ -146,7 +146,7 @@ def test_a_model_comes_by_its_name(server, monkeypatch):
     model = from_weights("torchvision/resnet18.IMAGENET1K_V1")
     assert server.asked[0] == "HEAD /hub/timm/resnet18.tv_in1k/resolve/main/model.safetensors"
     assert model.description.source == "torchvision/resnet18.IMAGENET1K_V1"
-    assert model.description.preparation.image_size == 224
+    assert model.description.preprocessing.image_size == 224
 
 
 def test_the_table_is_whole():

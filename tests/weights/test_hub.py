@@ -88,7 +88,7 @@ def change(hub, **files):
 
 def test_preprocessing_comes_with_the_weights(hub, capsys):
     model = from_weights("hf://owner/net")
-    about = model.description.preparation
+    about = model.description.preprocessing
     assert (about.mean, about.image_size, about.crop_pct) == ((127.5,) * 3, 64, 0.9)
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith(f"hf://owner/net: revision {'1' * 12}, kept here since 20")
@@ -102,10 +102,10 @@ def test_what_changed_is_fetched_and_nothing_else(hub, capsys):
     assert sum(line == "GET main model.safetensors" for line in hub.asked) == 1
     other = {"pretrained_cfg": CONFIG["pretrained_cfg"] | {"crop_pct": 0.5}}
     change(hub, **{"config.json": json.dumps(other).encode()})
-    assert load_pretrained("hf://owner/net").description.preparation.crop_pct == 0.5
+    assert load_pretrained("hf://owner/net").description.preprocessing.crop_pct == 0.5
     assert sum(line == "GET main model.safetensors" for line in hub.asked) == 1
     assert f"revision {'2' * 12}" in capsys.readouterr().err
-    assert load_pretrained(f"hf://owner/net@{'1' * 40}").description.preparation.crop_pct == 0.9
+    assert load_pretrained(f"hf://owner/net@{'1' * 40}").description.preprocessing.crop_pct == 0.9
 
 
 def test_offline_and_unreachable_the_kept_copy_serves(hub, monkeypatch, capsys):

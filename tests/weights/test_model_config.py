@@ -68,7 +68,7 @@ def timm(tmp_path_factory):
 
 def test_timms_folder_is_read_as_it_says(timm, capsys):
     about = from_weights(write(timm, config=TIMM)).description
-    assert about.preparation == keras_resnet.description.Preparation(
+    assert about.preprocessing == keras_resnet.description.Preprocessing(
         mean=(127.5,) * 3,
         std=(63.75, 63.75, 127.5),
         image_size=288,
@@ -79,12 +79,12 @@ def test_timms_folder_is_read_as_it_says(timm, capsys):
     assert about.labels == tuple(TIMM["label_names"])
     assert capsys.readouterr().err == ""
     # A file in such a folder is the same.
-    assert load_pretrained(f"{timm}/model.safetensors").description.preparation.mean == (127.5,) * 3
+    assert load_pretrained(f"{timm}/model.safetensors").description.preprocessing.mean == (127.5,) * 3
 
 
 def test_what_the_user_says_wins(timm):
     model = from_weights(write(timm, config=TIMM), image_size=64, crop_pct=0.8, interpolation="bilinear")
-    about = model.description.preparation
+    about = model.description.preprocessing
     assert (about.image_size, about.crop_pct, about.interpolation, about.mean[0]) == (64, 0.8, "bilinear", 127.5)
     assert model.input_shape == (None, 64, 64, 3)
 
@@ -93,7 +93,7 @@ def test_older_files_of_timm_have_it_at_the_top(tmp_path):
     flat = {"architecture": "resnet18d", **TIMM["pretrained_cfg"], "labels": ["a", "b"]}
     del flat["test_input_size"], flat["test_crop_pct"]
     found = read_model_config(write(tmp_path, config=flat))
-    assert (found.preparation["image_size"], found.preparation["crop_pct"]) == (224, 0.9)
+    assert (found.preprocessing["image_size"], found.preprocessing["crop_pct"]) == (224, 0.9)
     assert found.labels == ("a", "b")
 
 
@@ -112,7 +112,7 @@ def test_transformers_outputs_are_theirs(fixture, tmp_path):
     model = from_weights(folder, classifier_activation=None, input_shape=images.shape[1:])
     assert relative_error(logits(model, images), golden) < 2e-5
     assert model.description.labels[:2] == ("class 0", "class 1")
-    assert model.description.preparation.interpolation == "bicubic"
+    assert model.description.preprocessing.interpolation == "bicubic"
     if fixture.endswith("v1"):  # without the file, no tensor tells where the stride is
         (tmp_path / "config.json").unlink()
         other = from_weights(folder, classifier_activation=None, input_shape=images.shape[1:])
@@ -153,7 +153,7 @@ def test_transformers_outputs_are_theirs(fixture, tmp_path):
 )
 def test_transformers_image_processors(tmp_path, change, size, crop):
     found = read_model_config(write(tmp_path, preprocessor_config=changed(PROCESSOR, **change)))
-    assert found.preparation == {
+    assert found.preprocessing == {
         "mean": (123.675, 116.28, 103.53),
         "std": (58.395, 57.12, 57.375),
         "interpolation": "bicubic",
@@ -226,6 +226,6 @@ def test_the_size_of_a_model_is_kept_with_its_weights(timm, tmp_path):
     model = from_weights(write(timm, config=TIMM), input_shape=(64, 64, 3))
     keras_resnet.save_weights(model, str(tmp_path / "small.safetensors"))
     again = load_pretrained(str(tmp_path / "small.safetensors"))
-    assert again.description.preparation == model.description.preparation
-    assert again.description.preparation.image_size == 64
+    assert again.description.preprocessing == model.description.preprocessing
+    assert again.description.preprocessing.image_size == 64
     assert again.assumed == ()

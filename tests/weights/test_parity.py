@@ -161,7 +161,8 @@ FOLDS = {
     "epsilon": lambda monkeypatch: monkeypatch.setattr(conversion, "fold_epsilon", lambda arrays, epsilon: None),
     "channels": lambda monkeypatch: _convention(monkeypatch, bgr=False),
     "mean": lambda monkeypatch: _convention(
-        monkeypatch, preparation=lambda names: conversion.Preparation(mean=(103.939, 116.779, 123.68), std=(1.0,) * 3)
+        monkeypatch,
+        preprocessing=lambda names: conversion.Preprocessing(mean=(103.939, 116.779, 123.68), std=(1.0,) * 3),
     ),
     "stride": lambda monkeypatch: _convention(monkeypatch, unseen=lambda names: {"stride_in": "3x3"}),
 }
