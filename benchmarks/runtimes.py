@@ -102,7 +102,7 @@ def main(weights, export, images, count=200):
             logits = make(path)
             actual = np.concatenate([logits(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)])
         except ImportError as error:
-            print(f"| {name} | left out: {error} | |")
+            print(f"| {name} | skipped: {error} | |")
             return
         reference = expected
         if name.endswith("batch1"):  # whose answers are scores

@@ -24,7 +24,7 @@ import tempfile
 import time
 from unittest import mock
 
-WARM = 3  # steps that are left out: tracing, first memory, filling of the pipeline
+WARM = 3  # steps that are skipped: tracing, first memory, filling of the pipeline
 
 
 def load(steps, batch):

@@ -1,10 +1,10 @@
-"""Residual networks for Keras: "Deep Residual Learning for Image Recognition" (He et al. 2015), working.
+"""Provides the residual networks of "Deep Residual Learning for Image Recognition" (He et al. 2015) for Keras.
 
     import keras_resnet
 
     model = keras_resnet.ResNet50()
 
-Names load when they are first used, so that `import keras_resnet` is instant.
+Names are imported on first use, so that `import keras_resnet` is fast.
 """
 
 import importlib
@@ -54,7 +54,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 @wrapt.when_imported("keras")
 def _register_classes(keras):
-    """Keras loads our models from `.keras` files only once it knows our model class, layers and optimizer."""
+    """Registers the model class, layers and optimizer, which Keras needs to load this package's `.keras` files."""
     importlib.import_module(f"{__name__}.model")
     if keras.backend.backend() == "tensorflow":
         importlib.import_module(f"{__name__}.optimizers")

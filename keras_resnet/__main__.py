@@ -1,4 +1,4 @@
-"""keras-resnet COMMAND: the same as keras-resnet COMMAND."""
+"""Runs `python -m keras_resnet COMMAND`, which is the same as `keras-resnet COMMAND`."""
 
 from keras_resnet.commands.entry import main
 

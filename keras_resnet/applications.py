@@ -1,4 +1,4 @@
-"""Constructors shaped like keras.applications': `ResNet50(include_top=True, weights=None, ...)`."""
+"""Provides constructors with keras.applications' signature: `ResNet50(include_top=True, weights=None, ...)`."""
 
 import sys
 from collections.abc import Callable
@@ -17,34 +17,37 @@ from keras_resnet.weights.conversion import Pretrained
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 from keras_resnet.weights.published import entries
 
-_DOC = """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network `{name}`.
+_DOC = """Instantiates the network `{name}`: images (N, H, W, 3) in [0, 255] -> scores (N, classes).
 
-    The arguments of keras.applications, then three of the family's. Unlike there, `weights` is None unless
-    given, and images are preprocessed by the model's first layer. For every other choice, `keras_resnet.build`, which
-    returns logits where this returns softmax scores.
+    The arguments are those of keras.applications, and `version`, `shortcut` and `include_preprocessing`. Unlike in
+    keras.applications, `weights` is None by default, and the model's first layer preprocesses the images. For other
+    options use `keras_resnet.build`, whose models return logits instead of softmax scores.
 
     Args:
-        include_top: end with pooling and classifier; otherwise with the last feature map (N, H', W', C).
-        weights: None (random), "imagenet" (keras.applications' published file), a name of
-            `keras-resnet list --weights`, or what `from_weights` takes. Version, shortcut and preprocessing
-            are then those that the weights were trained with.
-        input_tensor: Keras tensor to build upon; with `include_preprocessing` its values are in [0, 255].
-        input_shape: (H, W, C) of one image; default the weights', else ({side}, {side}, 3); without top of any size.
-        pooling: without top, None, "avg" or "max": (N, C) instead of a feature map.
-        classes: number of classes, with top; default the weights' or the paper's. Other than the weights': a new
-            classifier.
-        classifier_activation: on the logits, with top; None returns logits.
-        name: the model's name.
+        include_top: whether to include pooling and the classifier. If False, the model returns the last feature map
+            (N, H', W', C).
+        weights: None (random initialization), "imagenet" (the file that keras.applications publishes), a name of
+            `keras-resnet list --weights`, or any value that `from_weights` accepts. The model then has the version,
+            shortcut and preprocessing that the weights were trained with.
+        input_tensor: Keras tensor to use as images; with `include_preprocessing` its values must be in [0, 255].
+        input_shape: (H, W, C) of one image, H and W may be None. The default is the weights' input shape, else
+            ({side}, {side}, 3); without top, H and W are None.
+        pooling: without top, None, "avg" or "max". With "avg" and "max" the model returns (N, C) instead of a feature
+            map.
+        classes: number of classes, with top; default the weights' or the paper's. If it differs from the weights'
+            number, the classifier is new.
+        classifier_activation: activation of the classifier, with top; None returns logits.
+        name: name of the model.
         version: "1" (He et al. 2015), "1.5" (stride on the 3x3 convolution) or "2" (He et al. 2016).
         shortcut: "A", "B" or "C" (He et al. 2015, section 4.1).
-        include_preprocessing: subtract ImageNet's mean (or the weights') and divide by its deviation in the first
-            layer.
+        include_preprocessing: whether the first layer subtracts the mean of ImageNet (or of the weights) and divides by
+            the standard deviation.
 
     Returns:
         A `keras.Model`.
 
     Raises:
-        ValueError: an argument is not one of those named above; the message names it.
+        ValueError: the value of an argument is not allowed; the message names the argument.
     """
 
 
@@ -64,22 +67,24 @@ def create_model(
     include_preprocessing: bool = True,
     model_name: str | None = None,
 ) -> ResNetModel:
-    """images (N, H, W, 3) in [0, 255] -> scores (N, classes): any network of `SPECS` by name.
+    """Instantiates any network of `SPECS` by name: images (N, H, W, 3) in [0, 255] -> scores (N, classes).
 
-    `create_model("resnet50")` is `ResNet50()`: it returns softmax scores; `classifier_activation=None` returns the
-    logits, as `build` does.
+    `create_model("resnet50")` is equivalent to `ResNet50()`: the model returns softmax scores. With
+    `classifier_activation=None` it returns logits, like the models of `build`.
 
     Args:
-        name: see `list_models()`; or a name of published weights, see `list_weights()`, which are loaded then.
-        weights: None (random), "imagenet", a name of published weights, or what `from_weights` takes.
-        classes: number of classes; default the weights' or the paper's. Other than the weights': a new classifier.
+        name: name of a network, see `list_models()`, or of published weights to load, see `list_weights()`.
+        weights: None (random initialization), "imagenet", a name of published weights, or any value that
+            `from_weights` accepts.
+        classes: number of classes; default the weights' or the paper's. If it differs from the weights' number, the
+            classifier is new.
         features_only: return the stages' outputs, {"stage1": (N, H/4, W/4, C1), ...}; see `feature_info`.
         include_top, input_tensor, input_shape, pooling, classifier_activation, version, shortcut,
             include_preprocessing: as for `ResNet50`.
-        model_name: the model's name; default the network's.
+        model_name: name of the model; default the network's name.
 
     Raises:
-        ValueError: there is no such network, or an argument does not fit it.
+        ValueError: the network does not exist, or an argument does not fit it.
     """
     if name in entries():
         if weights is not None:
@@ -109,7 +114,7 @@ def create_model(
 
 
 def _application(row: str, title: str):
-    """Makes the constructor of a row of `SPECS`."""
+    """Creates the constructor of an entry of `SPECS`."""
 
     def constructor(
         include_top: bool = True,
@@ -163,25 +168,26 @@ def from_weights(
     name: str | None = None,
     include_preprocessing: bool = True,
 ) -> keras.Model:
-    """images (N, H, W, 3) in [0, 255] -> scores (N, classes): the network that a file's tensors belong to.
+    """Instantiates the network of a weights file: images (N, H, W, 3) in [0, 255] -> scores (N, classes).
 
-    What the tensors do not show comes from their source; what is only assumed is printed. `model.description` says
-    what it came to.
+    The architecture is inferred from the tensors. Options that tensors do not show are taken from the source of the
+    weights; assumptions are printed to stderr. `model.description` contains the result.
 
     Args:
-        weights: a file (safetensors, or HDF5 as Keras writes it), a folder as the Hugging Face Hub keeps models of
-            timm, transformers or this package, with its config.json, the beginning of a tf-models-official checkpoint's
-            file names, or a name of `keras-resnet list --weights`.
-        mean, std: per channel, RGB, in the units of images in [0, 255], where the caller knows them.
-        image_size: height and width in pixels that the weights were trained or tested at, where the caller knows it.
-        crop_pct: the shorter side is resized to image_size / crop_pct before the center is cropped.
-        interpolation: of that resizing, "bilinear" or "bicubic".
-        epsilon: of the batch normalization that the weights were trained with, where the caller knows it.
+        weights: a file (safetensors, or HDF5 as Keras writes it), a folder in the layout of the Hugging Face Hub with
+            the weights and config.json of timm, transformers or this package, "hf://OWNER/NAME", a tf-models-official
+            checkpoint prefix, or a name of `keras-resnet list --weights`.
+        mean, std: per channel, RGB, in the units of images in [0, 255]. These and the next four arguments take
+            precedence over the values of the source.
+        image_size: height and width in pixels of the images that the weights were trained or tested with.
+        crop_pct: the shorter side is resized to image_size / crop_pct before the center crop.
+        interpolation: interpolation of that resizing, "bilinear" or "bicubic".
+        epsilon: epsilon of the batch normalization that the weights were trained with.
         classifier_activation, include_top, input_tensor, input_shape, pooling, classes, name, include_preprocessing:
-            as for `ResNet50`; `classes` other than the file's gets a new classifier.
+            as for `ResNet50`. If `classes` differs from the file's number, the classifier is new.
 
     Raises:
-        ValueError: the file cannot be read, or is of no network of this family.
+        ValueError: the file cannot be read, or does not belong to a network of this package.
     """
     pretrained = load_pretrained(
         weights,
@@ -222,7 +228,10 @@ def assemble(
     name: str | None = None,
     include_preprocessing: bool = True,
 ) -> ResNetModel:
-    """A network with preprocessing and head as keras.applications' arguments ask for, and with weights if there are."""
+    """Builds a network with the preprocessing and head that keras.applications' arguments select, and sets its weights.
+
+    Without `pretrained`, the weights keep their random initialization.
+    """
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'pooling must be None, "avg" or "max", got {pooling!r}')
     builder.check_classes(classes, features_only)
@@ -262,7 +271,7 @@ def assemble(
 
 
 def _by_depth(prefix: str, title: str):
-    """Makes the constructor of the CIFAR rows whose names are `prefix` and a number of layers."""
+    """Creates the constructor of the CIFAR networks whose names are `prefix` and a number of layers."""
     depths = {int(row.removeprefix(prefix)): row for row in SPECS if row.startswith(prefix)}
 
     def constructor(depth: int, **kwargs) -> keras.Model:
@@ -298,19 +307,19 @@ CIFARHighwayNet = _by_depth("cifar_highway", "CIFARHighwayNet")
 
 
 def preprocess_input(x, data_format=None):
-    """Images in [0, 255] -> the same images: preprocessing is the first layer of these models.
+    """Returns `x` unchanged, because the first layer of these models preprocesses images in [0, 255].
 
-    It exists so that code written for keras.applications runs unchanged, and never alters `x`.
+    This function exists so that code written for keras.applications runs unchanged.
     """
     return x
 
 
 def decode_predictions(preds, top=5):
-    """Scores (N, 1000) -> for each image, `top` tuples (WordNet id, label, score), best first.
+    """Decodes scores (N, 1000) into `top` tuples (WordNet id, label, score) for each image, best first.
 
-    The class names come from keras.applications, which downloads them once.
+    The class names are those of keras.applications, which downloads them once.
 
     Raises:
-        ValueError: `preds` is not (N, 1000).
+        ValueError: the shape of `preds` is not (N, 1000).
     """
     return keras.applications.resnet.decode_predictions(preds, top=top)

@@ -1,6 +1,6 @@
-"""The pieces a network is made of. Each takes a tensor (N, H, W, C) and returns one.
+"""Provides the building blocks of a network. Each takes a tensor (N, H, W, C) and returns one.
 
-Shapes are written channels last; with Keras's image data format set to channels first they are (N, C, H, W).
+The docstrings write shapes as channels-last. With Keras's image data format "channels_first" they are (N, C, H, W).
 """
 
 import keras
@@ -10,7 +10,7 @@ from keras_resnet.layers import BatchNormalization, ChannelsFirstConv2D, Highway
 
 
 def channel_axis() -> int:
-    """The axis of a batch of images that holds the channels."""
+    """Returns the channel axis of a batch of images."""
     return 1 if keras.config.image_data_format() == "channels_first" else 3
 
 
@@ -20,7 +20,10 @@ def conv2d(*args, **kwargs):
 
 
 def initializer(spec):
-    """He: variance 2 / fan-out; Xavier: 2 / (fan-in + fan-out). Drawn uniformly, in half of a Gaussian's time."""
+    """Returns the kernel initializer: He, variance 2 / fan-out, or Xavier, variance 2 / (fan-in + fan-out).
+
+    Values are uniform, because drawing from a Gaussian takes twice the time.
+    """
     if spec.initialization == "xavier":
         return initializers.VarianceScaling(1.0, "fan_avg", "uniform")
     variance = {"he": 2.0, "small": 2.0 / 4, "large": 2.0 * 4}[spec.initialization]
@@ -28,13 +31,13 @@ def initializer(spec):
 
 
 def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
-    """k x k convolution, k // 2 zeros on every side; biased only where no normalization follows.
+    """Applies a k x k convolution with k // 2 zeros on every side; it has a bias only if no normalization follows.
 
-    Keras's "same" pads only right and bottom at stride 2, which is neither Caffe's nor Torch's alignment.
+    Keras's "same" pads only right and bottom at stride 2, unlike Caffe and Torch.
     """
     if kernel == 1 and stride > 1 and x.shape[channel_axis()] < 16:
-        # oneDNN's gradient of a strided 1x1 kernel is silently wrong for so few channels: by a factor of 1000 on AVX2
-        # with TF_ENABLE_ONEDNN_OPTS=1 (uxlfoundation/oneDNN#6035).
+        # oneDNN's gradient of a strided 1x1 kernel is silently wrong for fewer than 16 channels, by a factor of 1000 on
+        # AVX2 with TF_ENABLE_ONEDNN_OPTS=1 (uxlfoundation/oneDNN#6035).
         x, stride = subsample(x, stride, f"{name}_subsample"), 1
     explicit = stride > 1 and kernel > 1 and spec.padding == "symmetric"
     if explicit:
@@ -52,7 +55,7 @@ def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
 
 
 def norm(x, spec, name, zero_init_gamma=False):
-    """Batch normalization, or nothing; epsilon and momentum as in the authors' and Torch's networks."""
+    """Applies batch normalization, if any, with epsilon and momentum of the authors' and Torch's networks."""
     if spec.normalization == "none":
         return x
     scale = "zeros" if zero_init_gamma else "ones"
@@ -60,22 +63,22 @@ def norm(x, spec, name, zero_init_gamma=False):
 
 
 def activate(x, spec, name):
-    """The non-linearity: max(x, 0), or what came before it."""
+    """Applies the non-linearity `spec.activation`: ReLU or sigmoid."""
     return layers.Activation(spec.activation, name=name)(x)
 
 
 def pad(x, axes, name, mode="constant"):
-    """Pads the axes {axis: (before, after)}."""
+    """Pads `axes`, {axis: (before, after)}."""
     return Pad([axes.get(axis, (0, 0)) for axis in range(4)], mode, name=name)(x)
 
 
 def subsample(x, stride, name):
-    """Every `stride`-th pixel."""
+    """Keeps every `stride`-th pixel in height and width."""
     return layers.MaxPooling2D(1, strides=stride, name=name)(x) if stride > 1 else x
 
 
 def plan(spec, width, stride):
-    """The convolutions of one block, in order, as (kernel, filters, stride, groups)."""
+    """Returns the convolutions of one block, in order, as (kernel, filters, stride, groups)."""
     if spec.block == "single":
         return [(3, width, stride, 1)]
     if spec.block == "basic":
@@ -86,10 +89,10 @@ def plan(spec, width, stride):
 
 
 def branch(x, spec, convs, name):
-    """F(x, {W_i}): convolution, normalization, activation and so on, without what follows the last weight.
+    """Computes F(x, {W_i}), the residual function: convolutions with their normalizations and activations.
 
-    Post-activation ends with a normalization (its activation comes after the addition), pre-activation with a
-    convolution. A Highway layer's F (Srivastava et al. 2015) is activated by itself.
+    With post-activation, F ends with a normalization, because its activation follows the addition. With
+    pre-activation, F ends with a convolution. In a Highway layer (Srivastava et al. 2015), F ends with its activation.
     """
     for i, (kernel, filters, stride, groups) in enumerate(convs, 1):
         last = i == len(convs)
@@ -103,9 +106,9 @@ def branch(x, spec, convs, name):
 
 
 def squeeze_excite(x, spec, name):
-    """x times a factor in (0, 1) per channel, a function of all channels' averages (Hu et al. 2017).
+    """Multiplies each channel of x by a factor in (0, 1), a function of all channels' averages (Hu et al. 2017).
 
-    In between are channels / spec.se_reduction features, 8 at least as in timm's networks.
+    The hidden layer has channels / spec.se_reduction features, at least 8 as in timm's networks.
     """
     channels = x.shape[channel_axis()]
     factors = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_pool")(x)
@@ -115,13 +118,13 @@ def squeeze_excite(x, spec, name):
 
 
 def shortcut(x, activated, filters, stride, spec, name, opens_stage=False):
-    """W_s x of the block equation: x itself where the block keeps its width, else by `spec.shortcut`.
+    """Computes W_s x of the block equation, as selected by `spec.shortcut`.
 
-    A: every `stride`-th pixel, zeros for the new channels, no parameters.
-    B: 1x1 convolution of `activated` where the shape changes.
-    C: 1x1 convolution of `activated` everywhere.
+    A: every `stride`-th pixel of x and zeros for the new channels; no parameters.
+    B: 1x1 convolution of `activated` where the shape changes, else x.
+    C: 1x1 convolution of `activated` in every block.
 
-    `opens_stage` tells a stage's first block, where `spec.first_projection` may ask for one in any case.
+    `opens_stage` is True for a stage's first block, which has a projection if `spec.first_projection` is "always".
     """
     new = filters - x.shape[channel_axis()]
     keeps_shape = new == 0 and (stride == 1 or spec.stride_at == "last")
@@ -138,7 +141,7 @@ def shortcut(x, activated, filters, stride, spec, name, opens_stage=False):
 
 
 def gate(x, filters, stride, name):
-    """T(x) of a Highway layer, in (0, 1): 0.12 at first, so that a block begins by carrying x."""
+    """Computes T(x) of a Highway layer, in (0, 1). It is 0.12 initially, so that a new block mostly carries x."""
     x = layers.ZeroPadding2D(1, name=f"{name}_gate_pad")(x)
     bias = initializers.Constant(-2.0)
     layer = conv2d(filters, 3, strides=stride, activation="sigmoid", bias_initializer=bias, name=f"{name}_gate")
@@ -146,26 +149,26 @@ def gate(x, filters, stride, name):
 
 
 def drop(x, rate, name):
-    """x of an image as a whole left out in training with probability `rate`, else divided by 1 - rate."""
+    """Sets x of a whole image to zero with probability `rate` in training, and divides other x by 1 - rate."""
     return layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x) if rate else x
 
 
 def block(x, spec, width, stride, name, stage=0, number=0, drop_rate=0.0):
-    """y = F(x, {W_i}) + W_s x (He et al. 2015, equation 2), its pre-activated and gated forms, and F alone.
+    """Computes y = F(x, {W_i}) + W_s x (He et al. 2015, equation 2), its pre-activated or gated form, or F alone.
 
     Args:
         x: (N, H, W, C).
-        spec: the `Spec` that says which form.
+        spec: the `Spec` that selects the form.
         width: filters of the 3x3 convolutions.
         stride: 2 halves height and width, 1 keeps them.
         name: prefix of the layers' names, "stage2_block1".
-        stage, number: where it stands, from 1. Pre-activated, the network's first block shares its activation
-            with the shortcut (He et al. 2016, appendix), unless `spec.first_shortcut` is raw.
-        drop_rate: how often F is left out in training (Huang et al. 2016).
+        stage, number: numbers of the stage and of the block in it, from 1. The first block of a pre-activated network
+            shares its activation with the shortcut (He et al. 2016, appendix), unless `spec.first_shortcut` is "raw".
+        drop_rate: probability of dropping F in training (Huang et al. 2016).
     """
     convs = plan(spec, width, stride)
     filters = convs[-1][1]
-    activated = x  # what F and W_s read
+    activated = x  # input of F and W_s
     if spec.preactivation:
         activated = activate(norm(x, spec, f"{name}_preact_bn"), spec, f"{name}_preact_{spec.activation}")
         x = activated if stage == number == 1 and spec.first_shortcut == "activated" else x

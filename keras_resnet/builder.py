@@ -1,4 +1,4 @@
-"""Spec -> keras.Model: preprocessing, stem, stages, head."""
+"""Builds a `keras.Model` from a `Spec`: preprocessing, stem, stages and head."""
 
 import sys
 from dataclasses import replace
@@ -12,8 +12,8 @@ from keras_resnet.model import ResNetModel
 from keras_resnet.preprocessing import preprocess
 from keras_resnet.specs import Spec
 
-# Keras walks a graph with a call inside a call for every layer, also when it loads a saved model. ResNet-1202 has some
-# 4,000 of them, and Python allows 1,000 calls.
+# Keras traverses a graph recursively, one call per layer, also when it loads a saved model. ResNet-1202 has about 4,000
+# layers, and Python allows 1,000 nested calls by default.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
 
@@ -30,20 +30,20 @@ def build(
 ) -> ResNetModel:
     """images (N, H, W, 3) in [0, 255] -> logits (N, classes), or a dict of the stages' outputs.
 
-    It returns logits, where `ResNet50` and `create_model` return softmax scores unless told otherwise.
+    The model returns logits. The models of `ResNet50` and `create_model` return softmax scores by default.
 
     Args:
-        spec: a row of `SPECS`, or one derived from a row.
-        classes: number of classes; default the row's own (1000 or 10).
-        features_only: leave the head off: {"stage1": (N, H/4, W/4, C1), ...}, for version 2 before the network's last
-            normalization; see `feature_info`.
-        input_shape: (H, W, C) of one image, H and W may be None; default 224 or 32 square, RGB.
-        input_tensor: Keras tensor to build upon, in place of a new input. It is treated as images:
-            with `include_preprocessing` it must hold values in [0, 255].
+        spec: an entry of `SPECS`, or a `variant` of one.
+        classes: number of classes; default the network's own (1000 or 10).
+        features_only: return the stages' outputs without a head, {"stage1": (N, H/4, W/4, C1), ...}. In version 2 these
+            are the values before the network's last normalization. See `feature_info`.
+        input_shape: (H, W, C) of one image, H and W may be None; default (224, 224, 3) or (32, 32, 3).
+        input_tensor: Keras tensor to use as images, instead of a new input. With `include_preprocessing` its
+            values must be in [0, 255].
         include_preprocessing: subtract `mean` and divide by `std` in the model's first layer.
-        mean, std: per channel, in the units of the images. Images with other than 3 channels: the first
-            three channels take the three values, any further one their average; 1 or 2 channels (gray,
-            gray and alpha) take the average alone.
+        mean, std: per channel, in the units of the images. For more than 3 channels, the first three use the
+            three values and any further one their average. For 1 or 2 channels (gray, gray and alpha), all use
+            the average.
 
     Raises:
         ValueError: `classes` is below 1, `input_shape` is not (H, W, C), or `mean` and `std` are not in the units of
@@ -60,10 +60,10 @@ def build(
 
 
 def check_classes(classes: int | None, features_only: bool = False) -> None:
-    """Checks the number of classes that a caller asks for.
+    """Checks the number of classes that the caller gives.
 
     Raises:
-        ValueError: it is below 1, or given for a network without a head.
+        ValueError: `classes` is not a whole number of 1 or more, or is given for a network without a head.
     """
     if classes is not None and (isinstance(classes, bool) or not isinstance(classes, int) or classes < 1):
         raise ValueError(f"classes must be a whole number of 1 or more, or None for the network's own, got {classes!r}")
@@ -72,17 +72,17 @@ def check_classes(classes: int | None, features_only: bool = False) -> None:
 
 
 def new_description(spec: Spec, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> Description:
-    """The description of a network without weights, tested as its paper does: CIFAR's images are not cropped."""
+    """Returns the description of a network without weights. CIFAR images are not cropped, as in the paper."""
     crop_pct = 1.0 if spec.stem == "cifar" else Preprocessing.crop_pct
     return Description(spec=spec, preprocessing=Preprocessing(mean=mean, std=std, crop_pct=crop_pct))
 
 
 def build_described(description: Description, image_size: int | None = None) -> ResNetModel:
-    """The network of a description: images (N, H, W, C) in [0, 255] -> logits (N, classes).
+    """Builds the network of a description: images (N, H, W, C) in [0, 255] -> logits (N, classes).
 
     Args:
-        description: with labels, and with the size and channels of its images.
-        image_size: height and width of the images; default the description's. 0: of any size.
+        description: a description with labels, image size and channels.
+        image_size: height and width of the images; default the description's. 0 allows any size.
     """
     preprocessing = description.preprocessing
     side = (preprocessing.image_size if image_size is None else image_size) or None
@@ -98,7 +98,7 @@ def build_described(description: Description, image_size: int | None = None) -> 
 
 
 def with_images(description: Description, images) -> Description:
-    """The description with the channels of a model's images (N, H, W, C), and their size where it is fixed."""
+    """Returns the description with the channels of a model's images (N, H, W, C), and their size if it is fixed."""
     first = channel_axis() == 1
     side = images.shape[2 if first else 1] if len(images.shape) == 4 else None
     size = side or description.preprocessing.image_size
@@ -107,7 +107,7 @@ def with_images(description: Description, images) -> Description:
 
 
 def model_input(spec, input_shape=None, input_tensor=None):
-    """Returns what the model is called with, and the tensor of images (N, H, W, C) that it starts from."""
+    """Returns the model's inputs, and the tensor of images (N, H, W, C) that the network processes."""
     if input_tensor is not None:
         if not keras.utils.is_keras_tensor(input_tensor):
             raise ValueError(f"input_tensor must be a Keras tensor, such as keras.Input gives, got {input_tensor!r}")
@@ -123,7 +123,7 @@ def model_input(spec, input_shape=None, input_tensor=None):
 
 
 def features(x, spec):
-    """Preprocessed images -> ({"stage1": ..., ...}, what the head reads (N, H/32, W/32, C))."""
+    """preprocessed images (N, H, W, C) -> ({"stage1": ..., ...}, the head's input (N, H/32, W/32, C))."""
     x = stem(x, spec)
     stages: dict = {}
     blocks = 0
@@ -144,7 +144,7 @@ def features(x, spec):
 
 
 def halving_block(spec, stage):
-    """The number of a stage's block that has stride 2, 0 for none."""
+    """Returns the number of a stage's block that has stride 2, or 0 if none has."""
     if spec.transition == "pool":
         return 0
     if spec.stride_at == "last":
@@ -170,7 +170,7 @@ def stem(x, spec):
 
 
 def stem_pool(x, spec):
-    """3x3 max pooling of stride 2 whose border never wins: zeros after a ReLU, else the image's own edge."""
+    """Applies 3x3 max pooling of stride 2. The border is never the maximum: zeros after a ReLU, else x's edge."""
     if spec.padding == "same":
         return layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
     first, second = (axis for axis in (1, 2, 3) if axis != channel_axis())
@@ -180,7 +180,7 @@ def stem_pool(x, spec):
 
 
 def transition(x, spec, width, name):
-    """(N, H, W, C) -> (N, H/2, W/2, width): how the stages of Srivastava et al. 2015 begin."""
+    """x (N, H, W, C) -> (N, H/2, W/2, width), the first layers of a stage in Srivastava et al. 2015."""
     x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
     if spec.dropout:
         x = layers.Dropout(spec.dropout, name=f"{name}_dropout")(x)
@@ -188,7 +188,7 @@ def transition(x, spec, width, name):
 
 
 def head(x, classes, spec):
-    """(N, H, W, C) -> logits (N, classes), in the variables' precision also under mixed precision."""
+    """x (N, H, W, C) -> logits (N, classes), in the variables' dtype even under mixed precision."""
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     if spec.dropout:
         x = layers.Dropout(spec.dropout, name="dropout")(x)

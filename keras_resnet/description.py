@@ -1,7 +1,7 @@
-"""The one description of a trained model: network, preprocessing, class names, source. Standard library only.
+"""Provides `Description`, which describes a trained model: network, preprocessing, class names and source.
 
-It is written with weights, checkpoints, runs, exports and Hub folders, and inside the Keras model. Whatever prepares an
-image or names a class reads it from there, never from the configuration or the data set at hand.
+Weights files, checkpoints, runs, exports, Hub folders and Keras models contain it. All code that preprocesses images or
+names classes uses this description, not the current configuration or data set. Imports only the standard library.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How images are prepared for a network: resized, center-cropped, normalized.
+    """Preprocessing of images for a network: resizing, center crop and normalization.
 
     Attributes:
         mean, std: per channel, RGB, in the units of images in [0, 255].
         image_size: height and width in pixels of the crop; None if unknown.
         crop_pct: the shorter side is resized to image_size / crop_pct before the crop.
-        interpolation: of that resizing.
-        channels: of the images; None if unknown.
+        interpolation: interpolation of that resizing.
+        channels: number of channels of the images; None if unknown.
     """
 
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -51,10 +51,10 @@ class Preprocessing:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of a prepared image.
+        """Returns (H, W, C) of a preprocessed image.
 
         Raises:
-            ValueError: size or channels are unknown.
+            ValueError: the size or the number of channels is unknown.
         """
         if self.image_size is None or self.channels is None:
             raise ValueError(
@@ -66,10 +66,10 @@ class Preprocessing:
 def check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
     """Checks that a mean and a standard deviation are in the units of images in [0, 255].
 
-    Values for images in [0, 1], as torchvision and timm print them, would make every score wrong without an error.
+    Values for images in [0, 1], as torchvision and timm print them, would silently make every score wrong.
 
     Raises:
-        ValueError: images in [0, 255] cannot have them; the message names the values that were probably meant.
+        ValueError: images in [0, 255] cannot have these values; the message names the probably intended ones.
     """
     mean, std = ([] if values is None else [float(value) for value in values] for values in (mean, std))
     if mean and (min(mean) < 0 or max(mean) > 255 or 0 < max(mean) <= 1):
@@ -86,16 +86,16 @@ def _wrong_units(name, values, expected, of_unit_range):
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """A network, how images are prepared for it, what its classes are called, and where its weights are from.
+    """A network, its preprocessing, its class names, and the source of its weights.
 
-    The models of this package carry it as `model.description`, their weights files as strings beside the tensors.
+    The models of this package have it as `model.description`, and their weights files as metadata strings.
 
     Attributes:
-        spec: which network.
-        preprocessing: how images are prepared.
-        source: where the weights are from, "" for those of a new model.
-        labels: a name for each class, empty if unknown.
-        arguments: how the network was built from its spec, as the constructors' arguments: include_top, pooling,
+        spec: the architecture.
+        preprocessing: the preprocessing of images.
+        source: the source of the weights, "" for a new model.
+        labels: a name for each class; empty if unknown.
+        arguments: the constructor arguments that the model was built with: include_top, pooling,
             classifier_activation, include_preprocessing.
     """
 
@@ -106,16 +106,16 @@ class Description:
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
-        """The strings to keep in a file of weights."""
+        """Returns the description as metadata strings for a weights file."""
         values = self.to_json()
         return {name: value if name == "source" else json.dumps(value) for name, value in values.items()}
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str]) -> "Description | None":
-        """Reads what `to_metadata` wrote; None if it is missing.
+        """Creates a description from the strings of `to_metadata`; returns None if they are missing.
 
         Raises:
-            ValueError: it is there and cannot be read.
+            ValueError: the strings exist and cannot be read.
         """
         if "spec" not in metadata or not {"preprocessing", OLD_PREPROCESSING} & set(metadata):
             return None
@@ -127,15 +127,15 @@ class Description:
         return cls.from_json(values | {"source": metadata.get("source", "")})
 
     def to_json(self) -> dict:
-        """Plain values, as JSON and Keras's configurations hold them."""
+        """Returns the description as plain values, for JSON and for Keras's configurations."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def from_json(cls, values: dict) -> "Description":
-        """Reads what `to_json` returned.
+        """Creates a description from the values of `to_json`.
 
         Raises:
-            ValueError: it cannot be read.
+            ValueError: the values cannot be read.
         """
         try:
             values = upgrade(values, DESCRIPTION_FIELDS)
@@ -158,9 +158,9 @@ def _fields(kind, values, renamed):
 
 
 def different_classes(labels: Sequence[str], others: Sequence[str]) -> str:
-    """How two lists of class names differ, for messages: `"cat", "dog" (2), not "cat", "hound" (2)`; "" if equal.
+    """Returns the difference of two lists of class names for a message: `"cat" (1), not "hound" (1)`; "" if equal.
 
-    Names are compared in Unicode's composed form: macOS stores the names of files decomposed.
+    Names are compared in Unicode's composed form, because macOS stores file names decomposed.
     """
     if [unicodedata.normalize("NFC", each) for each in labels] == [
         unicodedata.normalize("NFC", each) for each in others
@@ -171,7 +171,7 @@ def different_classes(labels: Sequence[str], others: Sequence[str]) -> str:
 
 
 def _shown(labels, first):
-    """Some names around the first that differs, and how many there are."""
+    """Formats a few names around the first difference, and the number of all names."""
     start = max(0, min(first - 1, len(labels) - 4))
     names = ", ".join(f'"{label}"' for label in labels[start : start + 4])
     before, after = "... " * (start > 0), ", ..." * (start + 4 < len(labels))
@@ -179,5 +179,5 @@ def _shown(labels, first):
 
 
 def first_different_field(one: Spec, other: Spec, fields: tuple[str, ...]) -> str:
-    """The first of `fields` in which two networks differ, "" where they are the same."""
+    """Returns the first of `fields` in which two networks differ, "" if they are equal."""
     return next((name for name in fields if getattr(one, name) != getattr(other, name)), "")

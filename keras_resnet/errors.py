@@ -1,24 +1,24 @@
-"""Errors that are the user's to mend, and the exit code that each one ends a command with."""
+"""Provides the errors that a user can fix. Each class has the exit code of a command that it ends."""
 
 import difflib
 import re
 import textwrap
 
-INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: what ends a command and is no `UserError`
+INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: exit code for errors that are not a `UserError`
 
 
 class UserError(Exception):
-    """Something that the user can mend. Its message is one line: what, the value received, what is allowed.
+    """An error that the user can fix. Its message is one line: the subject, the value received, the values allowed.
 
     Attributes:
-        exit_code: of the command that it ends; every kind has its own.
+        exit_code: exit code of the command that the error ends; every class has its own.
     """
 
     exit_code: int
 
 
 class CheckError(UserError):
-    """A check that does not hold, such as an exported artifact that differs from its network."""
+    """A failed check, such as an exported artifact that differs from its network."""
 
     exit_code = 1
 
@@ -36,7 +36,7 @@ class DataError(UserError):
 
 
 class DivergenceError(UserError):
-    """Training whose loss is no longer a number, or explodes."""
+    """Training with a loss that is not finite or explodes."""
 
     exit_code = 4
 
@@ -48,13 +48,13 @@ class DiskError(UserError):
 
 
 class LostWorkerError(UserError):
-    """Another worker of the cluster is gone."""
+    """The loss of another worker of the cluster."""
 
     exit_code = 6
 
 
 class Stopped(UserError):
-    """A run that a signal has ended, after it saved."""
+    """A run that a signal ended after the run saved a checkpoint."""
 
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)
@@ -62,14 +62,14 @@ class Stopped(UserError):
 
 
 def needs(package: str, extra: str) -> str:
-    """Returns the end of an error message for a package that an extra of this one installs."""
+    """Returns the end of an error message about a missing package that an extra of this package installs."""
     return f'needs {package}: pip install "keras-residual-networks[{extra}]"'
 
 
 def suggest(value: str, allowed) -> str:
-    """Names what is allowed: `did you mean "resnet50"?`, or all of it where nothing comes near.
+    """Returns a hint about the allowed values: `did you mean "resnet50"?`, or all values if none is similar.
 
-    A name comes near by its letters or by the first letters of its words ("lr" for "learning_rate").
+    Two names are similar by their letters or by the first letters of the words ("lr" for "learning_rate").
     """
     allowed = [str(choice) for choice in allowed]
     close = [name for name in allowed if "_" in name and value == "".join(word[0] for word in name.split("_"))]

@@ -1,4 +1,4 @@
-"""The feature pyramid of a network: what each stage returns."""
+"""Provides `feature_info`, which describes the outputs of a network's stages."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,13 @@ from keras_resnet.builder import halving_block
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """One level: its key in the model's outputs, its channels, and how many pixels of the image one step covers."""
+    """Describes the output of one stage.
+
+    Attributes:
+        name: key in the model's outputs.
+        channels: number of channels.
+        stride: pixels of the image per pixel of the output, in height and width.
+    """
 
     name: str
     channels: int
@@ -18,10 +24,10 @@ class FeatureInfo:
 
 
 def feature_info(model: keras.Model) -> list[FeatureInfo]:
-    """The levels of a model that `create_model(..., features_only=True)` or `build(..., features_only=True)` made.
+    """Describes the outputs of a model that `create_model` or `build` returned with `features_only=True`.
 
     Raises:
-        ValueError: it returns anything but its stages' outputs.
+        ValueError: the model's outputs are not those of its stages.
     """
     description = getattr(model, "description", None)
     if description is None or not isinstance(model.output, dict):

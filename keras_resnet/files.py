@@ -1,7 +1,7 @@
-"""Files and folders on a disk, or on whatever `tf.io.gfile` knows by a scheme, such as gs://bucket/run.
+"""Reads and writes files and folders on disks and on the file systems of `tf.io.gfile`, such as gs://bucket/run.
 
-What is written here is whole or absent, also after a crash or on a full disk: a disk has rename for that, and stores of
-objects put a whole object or none. What stores do not have is a rename of many files at once (`has_rename`).
+A written file is complete or absent, also after a crash or on a full disk: disks rename files atomically, and object
+stores write a whole object or nothing. Object stores cannot rename many files at once (`has_rename`).
 """
 
 import contextlib
@@ -12,25 +12,25 @@ import socket
 
 
 def is_remote(path: str) -> bool:
-    """Whether the path names a scheme of `tf.io.gfile`."""
+    """Returns whether the path has a scheme of `tf.io.gfile`."""
     return "://" in os.fspath(path)
 
 
 def has_rename(path: str) -> bool:
-    """Whether folders there can be renamed at once."""
+    """Returns whether the file system of a path can rename a folder at once."""
     return not is_remote(path)
 
 
 def unique_suffix() -> str:
-    """Tells the files of this process from those of others, on this machine and on others."""
+    """Returns a suffix that distinguishes the files of this process from those of other processes and machines."""
     return f"tmp-{socket.gethostname()}-{os.getpid()}"
 
 
 def write_aside(path: str, content: bytes) -> None:
-    """Writes a file under a temporary name, makes sure that it is on the disk, and renames it once.
+    """Writes a file under a temporary name, syncs it to the disk, and renames it.
 
     Raises:
-        OSError: it cannot be written; what was there before stays.
+        OSError: the file cannot be written; an existing file is unchanged.
     """
     if is_remote(path):
         with os_errors(path), _gfile().GFile(path, "wb") as file:
@@ -48,7 +48,7 @@ def write_aside(path: str, content: bytes) -> None:
 
 
 def write_synced(path: str, content: bytes) -> None:
-    """Writes a file where nobody looks yet, and makes sure that it is on the disk."""
+    """Writes a file in place and syncs it to the disk, for files that no other process reads yet."""
     if is_remote(path):
         write_aside(path, content)
         return
@@ -59,10 +59,10 @@ def write_synced(path: str, content: bytes) -> None:
 
 
 def read(path: str) -> bytes:
-    """A file's content.
+    """Returns a file's content.
 
     Raises:
-        OSError: there is none, or it cannot be read.
+        OSError: the file does not exist or cannot be read.
     """
     if is_remote(path):
         with os_errors(path), _gfile().GFile(path, "rb") as file:
@@ -72,14 +72,14 @@ def read(path: str) -> bytes:
 
 
 def is_file(path: str) -> bool:
-    """Whether a file lies there."""
+    """Returns whether the path is a file."""
     if is_remote(path):
         return _gfile().exists(path) and not _gfile().isdir(path)
     return os.path.isfile(path)
 
 
 def names(folder: str) -> list[str]:
-    """Names of what lies in a folder, sorted; none where there is no folder."""
+    """Returns the sorted names in a folder; an empty list if the folder does not exist."""
     if is_remote(folder):
         there = _gfile().listdir(folder) if _gfile().isdir(folder) else []
         return sorted(name.rstrip("/") for name in there)
@@ -87,7 +87,7 @@ def names(folder: str) -> list[str]:
 
 
 def make_folder(path: str) -> None:
-    """Makes a folder and those above it, where they are not there."""
+    """Creates a folder and its parents if they do not exist."""
     if is_remote(path):
         with os_errors(path):
             _gfile().makedirs(path)
@@ -96,7 +96,7 @@ def make_folder(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a file, if there is one."""
+    """Removes a file if it exists."""
     if is_remote(path):
         if _gfile().exists(path):
             with os_errors(path):
@@ -107,7 +107,7 @@ def remove(path: str) -> None:
 
 
 def remove_folder(path: str) -> None:
-    """Removes a folder with what is in it; what cannot be removed stays."""
+    """Removes a folder and its content; skips entries that cannot be removed."""
     if is_remote(path):
         with contextlib.suppress(OSError), os_errors(path):
             _gfile().rmtree(path)
@@ -116,8 +116,8 @@ def remove_folder(path: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Makes sure that a folder's entries are on the disk."""
-    if is_remote(path) or os.name == "nt":  # Windows opens no folders
+    """Syncs a folder's entries to the disk."""
+    if is_remote(path) or os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(path or ".", os.O_RDONLY)
     try:
@@ -127,14 +127,14 @@ def sync_folder(path: str) -> None:
 
 
 def sync_file(path: str) -> None:
-    """Makes sure that what was written to a file is on the disk."""
+    """Syncs a file's content to the disk."""
     if not is_remote(path):
         with open(path, "r+b") as file:
             os.fsync(file.fileno())
 
 
 def free_bytes(path: str) -> int | None:
-    """Free space of the disk that holds a folder; None where there is no telling."""
+    """Returns the free bytes of a folder's disk, or None if they are unknown."""
     try:
         return shutil.disk_usage(path).free
     except OSError:
@@ -142,14 +142,14 @@ def free_bytes(path: str) -> int | None:
 
 
 def _gfile():
-    import tensorflow as tf  # seconds; disks do without
+    import tensorflow as tf  # takes seconds; disks do not need it
 
     return tf.io.gfile
 
 
 @contextlib.contextmanager
 def os_errors(path):
-    """TensorFlow's errors as the OSErrors that they mean."""
+    """Converts TensorFlow's errors to the corresponding `OSError`."""
     import tensorflow as tf
 
     try:

@@ -1,4 +1,4 @@
-"""Layers that Keras lacks: fused batch normalization, channels-first convolution on any CPU, padding, Highway gates."""
+"""Provides layers that Keras lacks: fused batch normalization, channels-first convolution on CPUs, padding, gates."""
 
 import contextlib
 import contextvars
@@ -14,7 +14,10 @@ _keeps_statistics = contextvars.ContextVar("keeps_statistics", default=False)
 
 @contextlib.contextmanager
 def kept_statistics(kept=True):
-    """In its scope, `BatchNormalization` on the fused kernel normalizes by the batch and leaves its averages alone."""
+    """Stops the fused kernel of `BatchNormalization` from updating the moving statistics within this context.
+
+    The layer still normalizes by the batch's statistics.
+    """
     token = _keeps_statistics.set(kept)
     try:
         yield
@@ -26,14 +29,14 @@ def kept_statistics(kept=True):
 class BatchNormalization(layers.BatchNormalization):
     """x (N, H, W, C) -> (N, H, W, C), normalized per channel (Ioffe and Szegedy 2015).
 
-    Same arguments, variables and results as `keras.layers.BatchNormalization`. In training on the
-    TensorFlow backend it runs TensorFlow's fused kernel, which reads the batch once instead of several
-    times. Keras's own path serves everything else: other backends, inference (where converters know how
-    to fold it into a convolution), float64, ranks other than 4, `synchronized=True` and masks.
+    The layer has the arguments, variables and results of `keras.layers.BatchNormalization`. In training on
+    the TensorFlow backend it runs TensorFlow's fused kernel, which reads the batch once instead of several
+    times. All other cases use Keras's implementation: other backends, inference (which converters can fold
+    into a convolution), float64, ranks other than 4, `synchronized=True` and masks.
 
     Args:
-        frozen_statistics: normalize by the moving averages in training too and keep them, while scale and shift are
-            learned.
+        frozen_statistics: normalize by the moving statistics in training too, and do not update them. Scale and shift
+            are still learned.
         **kwargs: as for `keras.layers.BatchNormalization`.
     """
 
@@ -62,7 +65,7 @@ class BatchNormalization(layers.BatchNormalization):
         )
 
     def _call_fused(self, inputs):
-        import tensorflow as tf  # this file alone, below `data`, knows a backend, for its kernels
+        import tensorflow as tf  # for its kernels; among the modules below `data`, only this one does
 
         axis = self.axis % 4
         channels = inputs.shape[axis]
@@ -76,8 +79,8 @@ class BatchNormalization(layers.BatchNormalization):
         )
         if _keeps_statistics.get():
             return ops.cast(outputs, self.compute_dtype)
-        # The kernel returns the sample variance, Keras averages the population variance. Whatever of this is
-        # known while tracing costs no operation: a deep network's graph is mostly bookkeeping.
+        # The kernel returns the sample variance, but Keras averages the population variance. Values that are known
+        # while tracing are computed in Python: such small operations are most of a deep network's graph.
         pixels = inputs.shape.num_elements()
         known = bool(pixels)
         count = pixels // channels if known else tf.cast(tf.size(inputs, out_type=tf.int64) // channels, variance.dtype)
@@ -85,7 +88,7 @@ class BatchNormalization(layers.BatchNormalization):
         for moving, batch, share in ((self.moving_mean, mean, 1), (self.moving_variance, variance, population)):
             average = ops.convert_to_tensor(moving)
             updated = average * self.momentum + batch * (share * (1 - self.momentum))
-            # A replica may get no image of an uneven last batch; the kernel's statistics are NaN then.
+            # A replica may get no image of an uneven last batch; then the kernel's statistics are NaN.
             moving.assign(updated if known else tf.where(count > 0, updated, average))
         return ops.cast(outputs, self.compute_dtype)
 
@@ -94,9 +97,10 @@ class BatchNormalization(layers.BatchNormalization):
 class ChannelsFirstConv2D(layers.Conv2D):
     """x (N, C, H, W) -> (N, filters, H', W').
 
-    Same arguments and variables as `keras.layers.Conv2D` with `data_format="channels_first"`, whose kernel TensorFlow
-    has on a CPU only with oneDNN (off by default without AVX-512). On the TensorFlow backend without a visible GPU,
-    this layer runs the channels-last kernel between two transpositions, as Keras's pooling layers do everywhere.
+    The layer has the arguments and variables of `keras.layers.Conv2D` with `data_format="channels_first"`. On a CPU,
+    TensorFlow has a kernel for that format only with oneDNN (off by default without AVX-512). On the TensorFlow backend
+    without a visible GPU, this layer runs the channels-last kernel between two transpositions, as Keras's pooling
+    layers do on all devices.
     """
 
     def __init__(self, *args, data_format="channels_first", **kwargs):
@@ -107,8 +111,8 @@ class ChannelsFirstConv2D(layers.Conv2D):
     def call(self, inputs):
         outputs = self.convolution_op(inputs, self.kernel)
         if self.use_bias:
-            # The bias comes first because ops.add of Keras 3.15 on TensorFlow takes a bias that comes second for one
-            # of the last axis, the width, wherever that is as long.
+            # The bias is the first argument: ops.add of Keras 3.15 on TensorFlow applies a bias in second place to the
+            # last axis, the width, if the sizes are equal.
             outputs = ops.add(ops.reshape(self.bias, (1, self.filters, 1, 1)), outputs)
         return outputs if self.activation is None else self.activation(outputs)
 
@@ -136,14 +140,14 @@ def _lacks_channels_first_kernels():
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class Pad(layers.Layer):
-    """x -> x with `padding` ((before, after), one pair per axis) more entries.
+    """x -> x with more entries on each axis.
 
-    Keras pads height and width with zeros only. Option A of He et al. 2015 needs zero channels; max pooling
-    of values that may be negative needs a border that never wins, which repeated edges are.
+    Keras's layers pad only height and width, with zeros. Option A of He et al. 2015 needs zero channels. Max
+    pooling of values that may be negative needs a border that is never the maximum, such as repeated edges.
 
     Args:
-        padding: entries before and after, for every axis of x, the batch's included.
-        mode: "constant", zeros, or "symmetric", which at a width of 1 repeats the edge.
+        padding: (before, after), the number of new entries, for every axis of x including the batch axis.
+        mode: "constant" adds zeros; "symmetric" mirrors x, which repeats the edge if one entry is added.
     """
 
     def __init__(self, padding, mode="constant", **kwargs):

@@ -1,4 +1,4 @@
-"""The Keras model that `build` and the constructors return: an ordinary functional model with a description."""
+"""Provides `ResNetModel`, the functional Keras model with a description that `build` and the constructors return."""
 
 import json
 import os
@@ -11,15 +11,15 @@ from keras_resnet.preprocessing import PreprocessingLayer
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class ResNetModel(keras.Model):
-    """A functional `keras.Model` that knows its network, preprocessing and classes, wherever Keras copies it.
+    """A functional `keras.Model` with a description of its network, preprocessing and classes.
 
     Attributes:
-        description: the `Description`; kept in the first layer, which `.keras` files, clones and pickles keep.
+        description: the `Description`. The first layer stores it, so that `.keras` files, clones and pickles keep it.
     """
 
     @property
     def description(self) -> Description:
-        """What the model is."""
+        """Returns the model's description."""
         return self._carrier.description
 
     @description.setter
@@ -34,13 +34,16 @@ class ResNetModel(keras.Model):
         raise AttributeError(f"{self.name} has no layer that carries a description")
 
     def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
-        """Exports as `keras.Model.export` does; a SavedModel keeps the description in assets.extra/description.json."""
+        """Exports the model as `keras.Model.export` does.
+
+        A SavedModel also contains the description, in assets.extra/description.json.
+        """
         super().export(filepath, format=format, verbose=verbose, input_signature=input_signature, **kwargs)
         if format == "tf_saved_model":
             write_description(os.fspath(filepath), self.description)
 
     def make_train_function(self, force=False):
-        """Keras's; for a very deep network on one device of TensorFlow, one that reaches its first step sooner."""
+        """Creates Keras's training function, or one with a faster start for very deep networks on one device."""
         if keras.backend.backend() == "tensorflow" and (force or getattr(self, "train_function", None) is None):
             from keras_resnet import very_deep
 
@@ -51,12 +54,12 @@ class ResNetModel(keras.Model):
         return super().make_train_function(force=force)
 
     def get_build_config(self):
-        """Adds a hint: Keras's error in a process without this package ends with what this returns."""
+        """Adds a hint. Keras prints this configuration when a process without this package loads the model."""
         return (super().get_build_config() or {}) | {"hint": "to load this model: import keras_resnet"}
 
 
 def write_description(saved_model: str, description: Description) -> None:
-    """Writes a description into a SavedModel's folder, where `read_description` of an export finds it."""
+    """Writes a description into a SavedModel's folder, from which `read_description` reads it."""
     path = os.path.join(saved_model, DESCRIPTION_FILE)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The papers' optimizer: SGD with momentum and L2 in the gradient, and its learning rates."""
+"""Provides the papers' optimizer, SGD with momentum and L2 in the gradient, and its learning rate schedules."""
 
 import math
 
@@ -11,29 +11,29 @@ from keras_resnet.renamed import OPTIMIZER_ARGUMENTS, upgrade, upgrade_optimizer
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class SGD(keras.optimizers.SGD):
-    """Momentum SGD with the weight decay of the papers and of Torch, for `compile` and `fit` as for `train.py`.
+    """SGD with momentum and the weight decay of the papers and of Torch, for `compile` and `fit` and for `train.py`.
 
-    | | update of a kernel w with gradient g |
+    | optimizer | update of a kernel w with gradient g |
     |---|---|
-    | this | v = m v - lr (g + weight_decay w), w = w + v |
+    | `keras_resnet.SGD` | v = m v - lr (g + weight_decay w), w = w + v |
     | `keras.optimizers.SGD` | v = m v - lr g, w = w + v - lr weight_decay w |
 
-    Keras's shrinks the weights beside the gradient, outside of the momentum: about ten times weaker at momentum 0.9.
-    The learning rate stands inside the momentum as in Caffe, which differs from Torch's only while the rate changes.
-    TensorFlow backend only.
+    Keras's optimizer decays the weights outside of the momentum, which is about ten times weaker at momentum 0.9. As in
+    Caffe, the momentum includes the learning rate; this differs from Torch only while the learning rate changes. The
+    optimizer requires the TensorFlow backend.
 
     Args:
-        learning_rate: number or schedule.
+        learning_rate: a number or a schedule.
         momentum: m.
-        weight_decay: added times w to the gradient.
-        weight_decay_on: "kernels", variables of rank 2 and more; "all", also biases, scales and shifts.
-        global_clipnorm: greatest norm of the gradient of all variables, after the replicas' are summed.
-        learning_rate_factors: for each variable, in the order of `build`, what its learning rate is multiplied with.
+        weight_decay: factor of w in the term that is added to the gradient.
+        weight_decay_on: "kernels" decays variables of rank 2 and more; "all" also decays biases, scales and shifts.
+        global_clipnorm: maximum norm of the gradient of all variables, after the sum over replicas.
+        learning_rate_factors: a factor of the learning rate for each variable, in the order of `build`.
         **kwargs: as for `keras.optimizers.SGD`.
 
     Attributes:
-        gradient_norm: () of all variables together in the last step, before it is clipped.
-        learning_rate_factor: (), what all learning rates are multiplied with; 1 at first.
+        gradient_norm: (), norm of the gradient of all variables in the last step, before clipping.
+        learning_rate_factor: (), factor of all learning rates, initially 1.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class SGD(keras.optimizers.SGD):
         if keras.backend.backend() != "tensorflow":
             raise ValueError(f"keras_resnet.SGD needs Keras's TensorFlow backend, this is {keras.backend.backend()}")
         super().__init__(learning_rate=learning_rate, momentum=float(momentum), name=name, **kwargs)
-        # Neither `self.weight_decay` nor `self.global_clipnorm`, which Keras applies in its own way.
+        # Keras would apply attributes named `weight_decay` and `global_clipnorm` in its own way.
         self.l2, self.weight_decay_on, self.max_gradient_norm = weight_decay, weight_decay_on, global_clipnorm
         self.learning_rate_factors = list(learning_rate_factors) if learning_rate_factors else None
 
     def build(self, variables):
-        """Adds what is told of a step, and what a rollback changes, to Keras's variables."""
-        # `fit` builds while it traces, which would make every variable a conditional of the graph: a third of
-        # ResNet-1202's time to the first step.
+        """Creates Keras's variables, `gradient_norm`, and `learning_rate_factor`, which a rollback changes."""
+        # `fit` builds the optimizer while it traces. Without `init_scope`, every variable would become a conditional of
+        # the graph, which takes a third of ResNet-1202's time to the first step.
         with tf.init_scope():
             if not self.built:
                 with keras.name_scope(self.name, caller=self):
@@ -69,7 +69,7 @@ class SGD(keras.optimizers.SGD):
         return self.add_variable((), initializer, aggregation="only_first_replica", name=name)
 
     def rate_at(self, step: int) -> float:
-        """The learning rate after `step` steps."""
+        """Returns the learning rate after `step` steps."""
         factor = float(ops.convert_to_numpy(self.learning_rate_factor))
         return float(ops.convert_to_numpy(self._learning_rate(step))) * factor
 
@@ -78,7 +78,7 @@ class SGD(keras.optimizers.SGD):
         return rate * ops.cast(self.learning_rate_factor, rate.dtype) if self.built else rate
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
-        # Where Keras sums over the replicas; its own global_clipnorm comes before that, and clips each replica's part.
+        # Keras sums over the replicas here. Its own global_clipnorm runs before the sum and clips each replica's part.
         gradients, variables = zip(*super()._all_reduce_sum_gradients(grads_and_vars), strict=True)
         norm = tf.linalg.global_norm(gradients)
         self.gradient_norm.assign(norm)
@@ -87,7 +87,7 @@ class SGD(keras.optimizers.SGD):
         return list(zip(gradients, variables, strict=True))
 
     def update_step(self, gradient, variable, learning_rate):
-        """Updates one variable from its gradient, already summed over the replicas."""
+        """Updates one variable from its gradient, which is already summed over the replicas."""
         if self.learning_rate_factors:
             learning_rate = learning_rate * self.learning_rate_factors[self._get_variable_index(variable)]
         if self.l2 and (self.weight_decay_on == "all" or len(variable.shape) > 1):
@@ -95,8 +95,8 @@ class SGD(keras.optimizers.SGD):
         if not self.momentum:
             super().update_step(gradient, variable, learning_rate)
             return
-        # Keras's rule as TensorFlow's one kernel, not as seven operations: the graph of a deep network is mostly
-        # updates.
+        # One TensorFlow kernel computes Keras's rule in place of seven operations, because updates are most of a deep
+        # network's graph.
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
             accum=self.momentums[self._get_variable_index(variable)].value.handle,
@@ -113,21 +113,21 @@ class SGD(keras.optimizers.SGD):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Reads version 0.1's configuration too, whose arguments had other names."""
+        """Creates an optimizer from its configuration, also from version 0.1's with other argument names."""
         return super().from_config(upgrade_optimizer(config), custom_objects)
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """step -> learning rate: linear warm-up, then by `kind`.
+    """step -> learning rate: a linear warm-up, then the schedule `kind`.
 
     Args:
-        kind: "step", times 0.1 at each of `milestones`; "cosine", to 0 at `steps`; "constant".
-        base: the highest rate.
-        steps: optimizer steps in all.
-        warmup_steps: steps before the rate is `base`.
+        kind: "step" multiplies by 0.1 at each of `milestones`; "cosine" decreases to 0 at `steps`; "constant".
+        base: the highest learning rate.
+        steps: total number of optimizer steps.
+        warmup_steps: number of steps before the learning rate is `base`.
         milestones: fractions of `steps`.
-        warmup_learning_rate: a constant rate during the warm-up, in place of one that grows.
+        warmup_learning_rate: a constant learning rate during the warm-up, instead of a linear increase.
     """
 
     def __init__(self, kind, base, steps, warmup_steps=0, milestones=(), warmup_learning_rate=None):
@@ -161,5 +161,5 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     @classmethod
     def from_config(cls, config):
-        """Reads version 0.1's configuration too, whose arguments had other names."""
+        """Creates a schedule from its configuration, also from version 0.1's with other argument names."""
         return cls(**upgrade(config, OPTIMIZER_ARGUMENTS))

@@ -1,4 +1,4 @@
-"""The first layer of every model: images in [0, 255] to zero mean and unit standard deviation."""
+"""Provides the first layer of every model, which normalizes images to zero mean and unit standard deviation."""
 
 import keras
 import numpy as np
@@ -10,13 +10,14 @@ from keras_resnet.description import Description
 
 @keras.saving.register_keras_serializable("keras_resnet", name="Preprocessing")  # as in files of version 0.1
 class PreprocessingLayer(layers.Normalization):
-    """images (N, H, W, C) -> the same, (images - mean) / sqrt(variance) per channel.
+    """images (N, H, W, C) -> (images - mean) / sqrt(variance) per channel, (N, H, W, C).
 
-    It carries the network's `Description`: what Keras copies when it saves, clones or pickles a model are its layers.
+    The layer stores the model's `Description`, because Keras copies the layers when it saves, clones or pickles a
+    model.
 
     Args:
         axis, mean, variance: as for `keras.layers.Normalization`.
-        description: a `Description`, or its plain values.
+        description: a `Description`, or the values of its `to_json`.
         **kwargs: as for `keras.layers.Normalization`.
     """
 
@@ -25,10 +26,10 @@ class PreprocessingLayer(layers.Normalization):
         self.description = Description.from_json(description) if isinstance(description, dict) else description
 
     def call(self, inputs):
-        """images (N, H, W, C) -> the same.
+        """images (N, H, W, C) -> normalized images (N, H, W, C).
 
-        The statistics are constants of whatever graph this is called in. Keras's layer keeps them as tensors, which
-        every traced function captures, and `model.export(format="onnx")` takes captured tensors for inputs.
+        Mean and variance are constants of the graph that calls the layer. Keras's layer stores them as tensors, which
+        every traced function captures, and `model.export(format="onnx")` treats captured tensors as inputs.
         """
         if self.input_mean is None or self.invert:
             return super().call(inputs)
@@ -49,10 +50,10 @@ class PreprocessingLayer(layers.Normalization):
 
 
 def preprocess(images, description: Description):
-    """images (N, H, W, C) -> the same, normalized by the description's mean and standard deviation.
+    """images (N, H, W, C) -> images (N, H, W, C), normalized by the description's mean and standard deviation.
 
-    Runs in the variables' precision: bfloat16 has too few digits for pixels that are not whole numbers. With
-    `include_preprocessing` false among the description's arguments, the layer passes images through.
+    The layer runs in the variables' dtype, because bfloat16 has too few digits for pixels that are not whole numbers.
+    If `include_preprocessing` is False in the description's arguments, the layer does not change the images.
     """
     channels, preprocessing = images.shape[channel_axis()], description.preprocessing
     if description.arguments.get("include_preprocessing", True):

@@ -1,4 +1,4 @@
-"""Names of version 0.1 and today's: for error messages, and for reading the files that version 0.1 wrote."""
+"""Maps names of version 0.1 to current names, for error messages and to read the files that version 0.1 wrote."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,18 +8,18 @@ SINCE = "0.2"
 
 
 class Renamed(NamedTuple):
-    """What an old name is called today.
+    """The current name of an old name.
 
     Attributes:
-        new: today's name.
-        values: old value -> new value, where values changed too.
+        new: the current name.
+        values: old value -> new value, if the values changed too.
     """
 
     new: str
     values: Mapping[Any, Any] = MappingProxyType({})
 
     def value(self, old):
-        """Returns today's form of an old value."""
+        """Returns the current form of an old value."""
         return self.values.get(old, old) if self.values else old
 
     def old_value(self, new):
@@ -27,7 +27,7 @@ class Renamed(NamedTuple):
         return next((old for old, each in self.values.items() if each == new and new is not None), new)
 
 
-# Keys of a configuration, "group.key". A key whose name stayed has values that changed.
+# Keys of a configuration, "group.key". An entry that keeps its name has changed values.
 CONFIG_KEYS = {
     "model.zero_channels": Renamed("model.zero_padding_position"),
     "model.last_gamma": Renamed("model.zero_init_last_gamma", {"one": False, "zero": True}),
@@ -108,7 +108,7 @@ FLAGS = {"licence": "license", "picture": "plot", "on_error": "on_unreadable_ima
 
 
 def upgrade(values: dict, table: dict[str, Renamed]) -> dict:
-    """Returns `values` with today's names and values for those of `table`; others stay as they are."""
+    """Returns `values` with current names and values for the entries of `table`; other entries are unchanged."""
     renamed = {}
     for name, value in values.items():
         row = table.get(name)
@@ -117,7 +117,7 @@ def upgrade(values: dict, table: dict[str, Renamed]) -> dict:
 
 
 def upgrade_config(values: dict) -> dict:
-    """Returns a configuration {group: {key: value}} that version 0.1 wrote with today's keys and values."""
+    """Returns a configuration {group: {key: value}} of version 0.1 with current keys and values."""
     upgraded = {}
     for group, keys in values.items():
         if isinstance(keys, dict):
@@ -128,9 +128,9 @@ def upgrade_config(values: dict) -> dict:
 
 
 def upgrade_optimizer(config: dict) -> dict:
-    """Returns the configuration of a `keras_resnet.SGD` of version 0.1 with today's names of arguments."""
+    """Returns the configuration of a `keras_resnet.SGD` of version 0.1 with current argument names."""
     if "l2" in config or "clip_norm" in config:
-        # Keras's own entries, whose names are now those of this class's arguments.
+        # These entries are Keras's own, but their names are now arguments of this class.
         keras_own = {"global_clipnorm"} | ({"weight_decay"} if "l2" in config else set())
         config = {name: value for name, value in config.items() if name not in keras_own}
     return upgrade(config, OPTIMIZER_ARGUMENTS)

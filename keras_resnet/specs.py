@@ -1,4 +1,4 @@
-"""Every network of the family as a row of data. Imports only the standard library."""
+"""Provides `Spec` and `SPECS`, the architectures of all networks as data. Imports only the standard library."""
 
 import typing
 from dataclasses import dataclass, fields, replace
@@ -19,7 +19,7 @@ Initialization = Literal["he", "xavier", "small", "large"]
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What distinguishes one network of the family from another; `CONTRIBUTING.md` shows a new row.
+    """Defines the architecture of one network. `CONTRIBUTING.md` shows how to add an entry to `SPECS`.
 
     Raises:
         ValueError: a field has a value that is not allowed, or the fields contradict each other.
@@ -30,35 +30,35 @@ class Spec:
     block: Literal["basic", "bottleneck", "single"]  # 3x3 twice; 1x1, 3x3, 1x1 four times as wide; 3x3 once
     depths: tuple[int, ...]  # blocks per stage
     widths: tuple[int, ...]  # filters of the 3x3 convolutions, per stage
-    # What He et al. 2015 and 2016 compare
+    # Options that He et al. 2015 and 2016 compare
     skip: Literal["add", "none", "gate"] = "add"  # y = F + W_s x; y = F; y = T F + (1 - T) W_s x (Highway)
     shortcut: Shortcut = "B"  # A: zero channels; B: projection where the shape changes; C: everywhere
-    zero_padding_position: ZeroPaddingPosition = "end"  # of option A: fb.resnet.torch; half on each side
-    preactivation: bool = False  # normalization and ReLU before a convolution (2016), not after it (2015)
-    stride_in: Literal["1x1", "3x3"] = "1x1"  # of a bottleneck: the paper; fb.resnet.torch ("version 1.5")
+    zero_padding_position: ZeroPaddingPosition = "end"  # option A's zeros: after x (fb.resnet.torch); half on each side
+    preactivation: bool = False  # normalization and ReLU before each convolution (2016), not after it (2015)
+    stride_in: Literal["1x1", "3x3"] = "1x1"  # strided layer of a bottleneck: paper; fb.resnet.torch (version 1.5)
     normalization: Normalization = "batch"
     activation: Activation = "relu"
-    initialization: Initialization = "he"  # small, large: half, twice He's deviation
-    # What later recipes change (Goyal et al. 2017, section 5.1; Huang et al. 2016)
-    zero_init_last_gamma: bool = False  # a block's last normalization begins with scale 0: F = 0 at first
-    drop_path_rate: float = 0.0  # of the last block in training (stochastic depth); grows linearly from 0
-    # What published weights need
-    groups: int = 1  # of a bottleneck's 3x3 (ResNeXt: 32)
-    width_per_group: int = 64  # filters per group where `widths` says 64 (ResNeXt: 4; Wide ResNet: 128)
-    avg_down: bool = False  # strided projections average, then apply a 1x1 of stride 1 (ResNet-D)
+    initialization: Initialization = "he"  # small, large: half, twice He's standard deviation
+    # Options that later recipes change (Goyal et al. 2017, section 5.1; Huang et al. 2016)
+    zero_init_last_gamma: bool = False  # a block's last normalization has an initial scale of 0, so that F = 0
+    drop_path_rate: float = 0.0  # stochastic depth: rate of the last block; increases linearly from 0
+    # Options that published weights need
+    groups: int = 1  # groups of a bottleneck's 3x3 convolution (ResNeXt: 32)
+    width_per_group: int = 64  # filters per group where `widths` is 64 (ResNeXt: 4; Wide ResNet: 128)
+    avg_down: bool = False  # strided projections are average pooling and a 1x1 of stride 1 (ResNet-D)
     se_reduction: int | None = None  # squeeze-and-excitation with channels / se_reduction features (SENet: 16)
     stride_at: Literal["first", "last"] = "first"  # block of a stage that halves the size (keras.applications V2: last)
-    conv_bias: Literal["none", "unnormalized"] = "none"  # of convolutions that no normalization follows
-    padding: Padding = "symmetric"  # at stride 2; same: one pixel less left and above (tf-models-official)
+    conv_bias: Literal["none", "unnormalized"] = "none"  # bias of convolutions without a normalization after them
+    padding: Padding = "symmetric"  # at stride 2; same: one pixel less at left and top (tf-models-official)
     first_projection: FirstProjection = "changed"  # always: in every stage's first block (tf-models-official)
     first_shortcut: FirstShortcut = (
-        "activated"  # pre-activated: x of the first block after (2016), before (timm) its ReLU
+        "activated"  # version 2: the first block's shortcut takes x after (2016) or before (timm) its ReLU
     )
-    pool_border: Literal["edge", "zero"] = "edge"  # of the stem's pooling before an activation (V2: zero)
-    # What the literal Highway network needs (Srivastava et al. 2015)
-    transition: Literal["stride", "pool"] = "stride"  # pool: a stage begins with max pooling and a 3x3 convolution
-    last_width: int | None = None  # of a 1x1 convolution before the classifier
-    dropout: float = 0.0  # in every transition and before the classifier
+    pool_border: Literal["edge", "zero"] = "edge"  # border of the stem's pooling without a ReLU before it (V2: zero)
+    # Options that the literal Highway network needs (Srivastava et al. 2015)
+    transition: Literal["stride", "pool"] = "stride"  # pool: a stage starts with max pooling and a 3x3 convolution
+    last_width: int | None = None  # filters of a 1x1 convolution before the classifier
+    dropout: float = 0.0  # dropout rate in every transition and before the classifier
 
     def __post_init__(self):
         for field in fields(self):
@@ -84,23 +84,23 @@ class Spec:
 
     @property
     def layers(self) -> int:
-        """Weighted layers as the papers count them: stem, convolutions of F, classifier."""
+        """Returns the number of weighted layers as the papers count them: stem, convolutions of F, classifier."""
         entries = len(self.depths) - 1 + (self.last_width is not None) if self.transition == "pool" else 0
         return 2 + sum(self.depths) * {"basic": 2, "bottleneck": 3, "single": 1}[self.block] + entries
 
     @property
     def image_size(self) -> int:
-        """Height and width in pixels of the images that the paper trains on."""
+        """Returns the height and width in pixels of the paper's training images."""
         return 32 if self.stem == "cifar" else 224
 
     @property
     def classes(self) -> int:
-        """Classes of the data set that the row is named after: ImageNet's 1000 or CIFAR-10's 10."""
+        """Returns the number of classes of the network's data set: ImageNet's 1000 or CIFAR-10's 10."""
         return 10 if self.stem == "cifar" else 1000
 
     @property
     def version(self) -> Version:
-        """ "1", the paper of 2015; "1.5", stride on the 3x3 convolution; "2", pre-activation."""
+        """Returns "1" (He et al. 2015), "1.5" (stride on the 3x3 convolution) or "2" (pre-activation)."""
         if self.preactivation:
             return "2"
         return "1.5" if self.stride_in == "3x3" else "1"
@@ -114,15 +114,15 @@ VERSIONS: dict[str, dict] = {
 
 
 def variant(spec: Spec, *, version: Version | None = None, **options) -> Spec:
-    """Derives a row from `spec`: `variant(spec, version="1.5", shortcut="C")`.
+    """Returns a copy of `spec` with other options: `variant(spec, version="1.5", shortcut="C")`.
 
     Args:
-        spec: a row of `SPECS`.
+        spec: an entry of `SPECS`.
         version: "1", "1.5" or "2".
-        **options: fields of `Spec`; None keeps what the row has.
+        **options: fields of `Spec`; None keeps the value of `spec`.
 
     Raises:
-        ValueError: a value is not allowed, or the network is plain and has no shortcut.
+        ValueError: a value is not allowed, or a shortcut is given for a plain network.
     """
     if version is not None and version not in VERSIONS:
         raise ValueError(f"version must be one of {tuple(VERSIONS)}, got {version!r}")
@@ -135,7 +135,7 @@ def variant(spec: Spec, *, version: Version | None = None, **options) -> Spec:
     return replace(spec, **(VERSIONS[version] if version else {}) | options)
 
 
-# Fields that change neither a tensor's name nor its shape: weights do not show them, their source has to say.
+# Fields that change neither a tensor's name nor its shape. They cannot be inferred from weights.
 NOT_IN_WEIGHTS: tuple[str, ...] = (
     *("name", "stride_in", "stride_at", "zero_padding_position", "padding", "pool_border", "zero_init_last_gamma"),
     *("drop_path_rate", "avg_down", "first_shortcut", "initialization", "activation", "dropout"),
@@ -174,14 +174,14 @@ _ROWS = (
     # He et al. 2015, table 6 and figure 6
     *(_cifar(f"cifar_resnet{depth}", depth) for depth in (*CIFAR_DEPTHS, 1202)),
     *(_cifar(f"cifar_plain{depth}", depth, skip="none") for depth in (*CIFAR_DEPTHS, 1202)),
-    # ResNet-32 with bottlenecks, as ResNet-50 is ResNet-34 with them (He et al. 2015, section 4.1)
+    # ResNet-32 with bottleneck instead of basic blocks, like ResNet-50 for ResNet-34 (He et al. 2015, section 4.1)
     _cifar("cifar_bottleneck47", 47, "bottleneck"),
     # He et al. 2016, table 3
     *(
         _cifar(f"cifar_preresnet{depth}", depth, "bottleneck", preactivation=True, shortcut="B")
         for depth in (164, 1001)
     ),
-    # Srivastava et al. 2015: its gates on the skeleton above, and its own network of 19 layers
+    # Srivastava et al. 2015: its gates in the CIFAR networks above, and its own network of 19 layers
     *(_cifar(f"cifar_highway{depth}", depth, skip="gate") for depth in CIFAR_DEPTHS),
     Spec(
         name="highway19",
@@ -195,13 +195,13 @@ _ROWS = (
         last_width=100,
         dropout=0.2,
     ),
-    # Xie et al. 2016 (ResNeXt); Zagoruyko and Komodakis 2016 (Wide ResNet): torchvision's
+    # Xie et al. 2016 (ResNeXt); Zagoruyko and Komodakis 2016 (Wide ResNet): as in torchvision
     _bottleneck("resnext50_32x4d", 3, 4, 6, 3, groups=32, width_per_group=4),
     _bottleneck("resnext101_32x8d", 3, 4, 23, 3, groups=32, width_per_group=8),
     _bottleneck("resnext101_64x4d", 3, 4, 23, 3, groups=64, width_per_group=4),
     _bottleneck("wide_resnet50_2", 3, 4, 6, 3, width_per_group=128),
     _bottleneck("wide_resnet101_2", 3, 4, 23, 3, width_per_group=128),
-    # He et al. 2018 (ResNet-C, ResNet-D); Hu et al. 2017 (squeeze-and-excitation): timm's
+    # He et al. 2018 (ResNet-C, ResNet-D); Hu et al. 2017 (squeeze-and-excitation): as in timm
     _bottleneck("resnet26", 2, 2, 2, 2),
     _bottleneck("resnet50c", 3, 4, 6, 3, stem="deep"),
     _bottleneck("resnet101c", 3, 4, 23, 3, stem="deep"),

@@ -1,4 +1,4 @@
-"""What `fit` needs to know of what is learned: the `Task` protocol, and its implementations by name."""
+"""Provides the `Task` protocol, which defines the model, data and metrics for `fit`, and `load_task`."""
 
 import importlib
 from typing import Any, Protocol
@@ -10,17 +10,17 @@ _TASKS = {"classification": "keras_resnet.classification.task:Classification"}
 
 
 class Task(Protocol):
-    """One kind of learning. `fit` is written once against it.
+    """A learning task, such as classification. `fit` supports every implementation of this protocol.
 
     Attributes:
-        config: the run's configuration, its time resolved to steps.
-        description: the network, how images are prepared for it, and what its classes are called.
+        config: the run's configuration, with durations resolved to steps.
+        description: the network, its preprocessing and its class names.
         labels: a name for each class.
-        image_shape: (H, W, C) that the network takes.
-        train_size: training images.
-        sizes: images of every split.
-        monitor: names of the evaluation's figures by which checkpoints are compared, smaller is better, in
-            order of precedence.
+        image_shape: (H, W, C) of the network's input.
+        train_size: number of training images.
+        sizes: number of images of every split.
+        monitor: names of the evaluation metrics that compare checkpoints, in order of precedence. Smaller values are
+            better.
     """
 
     config: Config
@@ -32,64 +32,68 @@ class Task(Protocol):
     monitor: tuple[str, ...]
 
     def build_model(self) -> Any:
-        """A new `keras.Model`; under a strategy, called in its scope."""
+        """Builds a new `keras.Model`; under a strategy, `fit` calls it in the strategy's scope."""
 
     def start_from(self, model: Any) -> str | None:
-        """Sets the weights that the configuration starts from, and says which; not called when a run goes on."""
+        """Sets the configured initial weights, if any, and returns their name; not called when a run resumes."""
 
     def train_dataset(self, start_step: int, shard: Any) -> Any:
-        """Batches of this worker from `start_step` to the configured steps, as tf.data of known cardinality.
+        """Returns this worker's batches from `start_step` to the last step, a tf.data dataset of known cardinality.
 
-        With `data.tf_data_service`, (step, batch) in any order.
+        With `data.tf_data_service`, its elements are (step, batch) in any order.
         """
 
     def eval_dataset(self, split: str, shard: Any) -> Any:
-        """Batches of this worker that cover a split once, as tf.data of known cardinality."""
+        """Returns this worker's batches that cover a split once, a tf.data dataset of known cardinality."""
 
     def eval_steps(self, split: str) -> int:
-        """Steps that an evaluation of the split takes."""
+        """Returns the number of steps in an evaluation of the split."""
 
     def train_faults(self, step: int) -> list[str]:
-        """A line for each training sample of a step that cannot be read, naming its file."""
+        """Returns a line for each unreadable training sample of a step, with the name of its file."""
 
     def train_samples(self, step: int) -> list[str]:
-        """Where each training sample of a step lies, over all workers."""
+        """Returns the location of each training sample of a step, over all workers."""
 
     def eval_faults(self, split: str, step: int) -> list[str]:
-        """The same for a step of an evaluation."""
+        """Returns a line for each unreadable sample of an evaluation step, with the name of its file."""
 
     def example_batch(self, count: int) -> tuple[Any, list[str]]:
-        """The first `count` training images as the network sees them, and what they show."""
+        """Returns the first `count` training images after augmentation, and their captions."""
 
     def loss(self, model: Any, batch: Any) -> tuple[Any, dict[str, Any]]:
-        """What is called as the model, one replica's batch -> (losses (N,) to minimize, sums {name: ()} to report).
+        """model, one replica's batch -> (losses (N,) to minimize, sums {name: ()} to report).
 
-        Among the sums, here and in `evaluate`, are "images", how many counted, and "loss".
+        `model` is a function with the model's arguments. The sums of `loss` and of `evaluate` include "images", the
+        number of images that count, and "loss".
         """
 
     def evaluate(self, model: Any, batch: Any) -> dict[str, Any]:
-        """One replica's evaluation batch -> sums {name: ()}, over its images alone."""
+        """model, one replica's evaluation batch -> sums {name: ()} over its images, without padding."""
 
     def summarize(self, sums: dict[str, float]) -> dict[str, float]:
-        """Sums over all images -> figures, such as the error in percent."""
+        """Returns the metrics, such as the error in percent, from sums over all images."""
 
     def example_images(self, count: int) -> Any:
-        """At most `count` images (N, H, W, C) float32 in [0, 255] to compare artifacts on; real, always the same."""
+        """Returns at most `count` images (N, H, W, C) float32 in [0, 255] that artifacts are compared on.
+
+        They are real images, and the same in every call.
+        """
 
     def calibration_images(self, count: int) -> Any:
-        """The same of the training images, prepared as in validation: int8 chooses its ranges by them."""
+        """Returns at most `count` training images, preprocessed as in validation, for the calibration of int8."""
 
 
 def load_task(config: Config, description: Description | None = None) -> Task:
-    """Makes the task that the configuration names, with its data set.
+    """Creates the task that the configuration names, and loads its data set.
 
     Args:
         config: the run's configuration.
-        description: of a trained network; its preprocessing and its classes apply, and the data set has to have these
-            classes. None: of a new one.
+        description: description of a trained network, whose preprocessing and classes are used; the data set must have
+            these classes. None for a new network.
 
     Raises:
-        UserError: the data set cannot be had, or does not fit the network.
+        UserError: the data set is not available, or does not fit the network.
     """
     module, name = _TASKS[config.task].split(":")
     task = getattr(importlib.import_module(module), name)(config, description)

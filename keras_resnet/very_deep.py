@@ -1,30 +1,30 @@
-"""What training a network of a thousand layers on TensorFlow needs; see docs/decisions/0006-very-deep-networks.md."""
+"""Makes training of very deep networks start faster on TensorFlow; see docs/decisions/0006-very-deep-networks.md."""
 
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-REWRITTEN_LAYERS = 1000  # Keras layers up to which TensorFlow may rewrite the graph
+REWRITTEN_LAYERS = 1000  # maximum number of Keras layers with TensorFlow's graph rewriting
 
 
 def is_very_deep(model: keras.Model) -> bool:
-    """Whether a model has so many layers that TensorFlow's graph rewriting costs more than it saves."""
+    """Returns whether a model has so many layers that TensorFlow's graph rewriting costs more than it saves."""
     return len(model.layers) > REWRITTEN_LAYERS
 
 
 def bound_graph_rewriting(model: keras.Model) -> None:
-    """Spares very deep networks TensorFlow's graph rewriting, for this process.
+    """Disables TensorFlow's graph rewriting in this process if the model is very deep.
 
-    It makes steps a few percent faster on CPUs, and took 23 s of 84 before the first step of 1202 layers
-    (`benchmarks/README.md`).
+    Graph rewriting makes steps a few percent faster on CPUs, but took 23 s of the 84 s before the first step of
+    ResNet-1202 (`benchmarks/README.md`).
     """
     if is_very_deep(model):
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def train_function(model: keras.Model) -> Callable:
-    """Returns `fit`'s function of an iterator, as one graph: Keras's function within a function is inlined slowly."""
+    """Returns the training function of `fit` as one graph: TensorFlow inlines Keras's nested functions slowly."""
     bound_graph_rewriting(model)
     step = tf.function(model.train_step, reduce_retracing=True)
     created = False
@@ -41,7 +41,7 @@ def train_function(model: keras.Model) -> Callable:
 
 
 def _create_variables(model, batch):
-    """Creates the optimizer's and the metrics' variables: TensorFlow traces twice what creates variables."""
+    """Creates the variables of optimizer and metrics: TensorFlow traces functions that create variables twice."""
     if model.optimizer is not None and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)

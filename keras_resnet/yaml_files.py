@@ -1,4 +1,4 @@
-"""YAML as configuration needs it: plain values only, no duplicate keys, and where each key was written."""
+"""Reads and writes YAML configurations: plain values without duplicate keys, and the file and line of each key."""
 
 import io
 import os
@@ -12,19 +12,19 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import is_remote, read
 
-MAX_BYTES = 1_000_000  # no configuration comes near; a file that does is a mistake or an attack
+MAX_BYTES = 1_000_000  # configurations are far smaller; a larger file is a mistake or an attack
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
 
 
 @dataclass(frozen=True)
 class Located:
-    """A tree of plain values, and for each path of keys where it was written ("configs/x.yaml:12")."""
+    """A tree of plain values, and the file and line of each path of keys ("configs/x.yaml:12")."""
 
     value: dict
     marks: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def mark(self, path) -> str:
-        """Where `path` was written, or the nearest group around it."""
+        """Returns the file and line of `path`, or of the nearest group around it."""
         path = tuple(path)
         while path not in self.marks and path:
             path = path[:-1]
@@ -32,12 +32,16 @@ class Located:
 
 
 def read_yaml(path: str) -> Located:
-    """Reads a file and whatever its `extends:` names, relative to it; its own keys win. Errors as `read_layers`."""
+    """Reads a file and the file that its `extends:` names. The keys of the first override those of the second.
+
+    Raises:
+        ConfigError: as for `read_layers`.
+    """
     return reduce(merge, read_layers(path))
 
 
 def read_layers(path: str, _seen: tuple[str, ...] = ()) -> list[Located]:
-    """Reads a file and whatever its `extends:` names, relative to it, the lowest file first.
+    """Reads a file and, recursively, the file that its `extends:` names, relative to it. The base file is the first.
 
     Raises:
         ConfigError: a file cannot be read, is not plain YAML, or extends itself.
@@ -58,10 +62,10 @@ def read_layers(path: str, _seen: tuple[str, ...] = ()) -> list[Located]:
 
 
 def read_yaml_value(text: str, where: str):
-    """Reads one value as YAML would in a file: `1e-3` is a number, `[1, 2]` a list, nothing is null.
+    """Reads one value as in a YAML file: `1e-3` is a number, `[1, 2]` a list, an empty text null.
 
     Raises:
-        ConfigError: it is not plain YAML.
+        ConfigError: the text is not plain YAML.
     """
     value = _parse(f"value: {text}", where, lines=False).value
     if set(value) != {"value"}:
@@ -70,7 +74,7 @@ def read_yaml_value(text: str, where: str):
 
 
 def merge(base: Located, changes: Located) -> Located:
-    """The tree of `base` with `changes` on top; groups are merged, other values replaced."""
+    """Returns the tree of `base` with `changes` applied: groups are merged, other values are replaced."""
 
     def merged(below, above):
         if not (isinstance(below, dict) and isinstance(above, dict)):
@@ -81,7 +85,7 @@ def merge(base: Located, changes: Located) -> Located:
 
 
 def dump_yaml(value: dict) -> str:
-    """Writes plain values as YAML, in the order of their keys."""
+    """Returns plain values as YAML text, in the order of their keys."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False  # type: ignore[assignment]
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]

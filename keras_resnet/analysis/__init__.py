@@ -1,1 +1,1 @@
-"""What a network costs and does, as functions of a `keras.Model`."""
+"""Functions that measure the cost and the signals of a `keras.Model`, and the analyses of the paper's findings."""

@@ -1,4 +1,4 @@
-"""The analyses by name. Each module has `jobs(experiment)`, the work it needs, and `page(experiment)`, its report."""
+"""Registers the analyses by name. Each module defines `jobs(experiment)` and `page(experiment)`."""
 
 import importlib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import Protocol
 from keras_resnet.analysis.experiment import Experiment, Job
 from keras_resnet.analysis.report_page import ReportPage
 
-# In the order of the report; module below keras_resnet.analysis, and what the command's help says of it.
+# name -> (module in keras_resnet.analysis, line of the command's help), in the order of the report
 ANALYSES = {
     "complexity": ("costs_of_networks", "Tables 1 and 6: layers, parameters, multiply-adds, beside the paper's."),
     "degradation": (
@@ -24,15 +24,15 @@ ANALYSES = {
 
 
 class Analysis(Protocol):
-    """What each of those modules has."""
+    """Interface of an analysis module."""
 
     def jobs(self, experiment: Experiment) -> Iterable[Job]:
-        """Runs and measurements that the page needs."""
+        """Returns the runs and measurements that the page needs."""
 
     def page(self, experiment: Experiment) -> ReportPage:
-        """The findings, once all jobs are done."""
+        """Returns the report page; requires that all jobs are done."""
 
 
 def load_analysis(name: str) -> Analysis:
-    """The module of an analysis."""
+    """Imports the module of an analysis."""
     return importlib.import_module(f"keras_resnet.analysis.{ANALYSES[name][0]}")  # type: ignore[return-value]

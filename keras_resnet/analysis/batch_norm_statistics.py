@@ -1,4 +1,4 @@
-"""What batch normalization does to a batch (Ioffe and Szegedy 2015)."""
+"""Measures the effect of batch normalization on a batch (Ioffe and Szegedy 2015)."""
 
 import contextlib
 
@@ -17,17 +17,18 @@ from keras_resnet.analysis.intermediate_outputs import (
 
 
 def batch_norm_statistics(model: keras.Model, images, *, training: bool = True) -> np.ndarray:
-    """images (N, H, W, C) -> structured array, one row per channel of every batch normalization.
+    """images (N, H, W, C) -> structured array, one row per channel of every batch normalization layer.
 
     Args:
         model: a functional model.
-        images: as the model takes them, one batch.
-        training: normalize by the batch: mean 0, variance v / (v + epsilon) follow. False: by the moving averages.
+        images: one batch of model inputs.
+        training: True normalizes with the batch, which gives mean 0 and variance v / (v + epsilon). False normalizes
+            with the moving statistics.
 
     Returns:
-        Fields "layer", "channel", "input_mean", "input_variance", and "mean", "variance" of what comes out before scale
-        and shift: (output - beta) / gamma; NaN where gamma is 0. "expected_variance" is v / (v + epsilon). Variances
-        are the population's, over images and positions.
+        Fields "layer", "channel", "input_mean", "input_variance", and "mean", "variance" of the output before scale and
+        shift: (output - beta) / gamma; NaN where gamma is 0. "expected_variance" is v / (v + epsilon). Variances are
+        population variances over images and positions.
 
     Raises:
         ValueError: the model has no batch normalization.
@@ -64,17 +65,17 @@ def _channels(layer, inputs, outputs):
 def preactivation_percentiles(
     model: keras.Model, images, *, percentiles=(15, 50, 85), kernel: int | None = 3, training: bool = True
 ) -> dict[str, np.ndarray]:
-    """images (N, H, W, C) -> {layer: (C, P)}, percentiles of what each channel gives to its non-linearity.
+    """images (N, H, W, C) -> {layer: (C, P)}, percentiles of each channel's preactivation.
 
-    Taken after some steps of training each time, they show how the inputs of a layer's units move (Ioffe and Szegedy
-    2015, figure 1 b and c, whose percentiles these are).
+    Repeated measurements during training show how the inputs of a layer's units drift. The default percentiles are
+    those of Ioffe and Szegedy 2015, figure 1 b and c.
 
     Args:
         model: a functional model.
-        images: as the model takes them, one batch.
+        images: one batch of model inputs.
         percentiles: in [0, 100].
-        kernel: side of the convolutions that count; None: all. Responses as in `keras_resnet.layer_responses`.
-        training: normalize by the batch, as a training step does; the moving averages stay as they are.
+        kernel: kernel size of the measured convolutions; None: all. `keras_resnet.layer_responses` defines responses.
+        training: normalize with the batch, as a training step does; the moving statistics do not change.
     """
     tensors = response_tensors(model, kernel)
     with unchanged(model) if training else contextlib.nullcontext():

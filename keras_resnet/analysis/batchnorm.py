@@ -1,4 +1,4 @@
-"""Batch normalization (Ioffe and Szegedy 2015), on which the paper's networks rest: statistics, drift, higher rates."""
+"""Analyzes batch normalization (Ioffe and Szegedy 2015): batch statistics, drift and higher learning rates."""
 
 import itertools
 import math
@@ -11,14 +11,14 @@ from keras_resnet.analysis.instrumented_runs import images_and_labels, probe_run
 from keras_resnet.analysis.report_page import Plot, ReportPage, Row, Table
 
 NETWORK = "cifar_resnet20"
-LAYER = "stage3_block3_conv1"  # the last 3x3 layer whose response goes into a non-linearity
+LAYER = "stage3_block3_conv1"  # the last 3x3 layer whose response enters a non-linearity
 NORMALIZATIONS, FACTORS = ("none", "batch"), (1, 5, 30)
-RATE = 0.01  # times 1
+RATE = 0.01  # learning rate at factor 1
 STEPS, PROBE_EVERY, IMAGES = 300, 30, 256
-SEEDS = 3  # of the experiment's
-LEARNT = 0.5  # nats of training loss
-EXACT = 1e-3  # that means and variances may be off
-DEAD = 0.1  # that a variance may be below 1 on account of epsilon
+SEEDS = 3  # number of the experiment's seeds that are used
+LEARNT = 0.5  # nats; a run has learned if its training loss is below this value
+EXACT = 1e-3  # allowed error of means and variances
+DEAD = 0.1  # allowed difference of a variance below 1, which epsilon causes
 PERCENTILES = (15, 50, 85)
 
 TEXT = """
@@ -44,29 +44,34 @@ does not count as 1.
 
 
 def measurement(normalization: str, factor: int, seed: int) -> Measurement:
-    """A run, and what was seen on the way."""
+    """Returns the job that trains one run and measures it at checkpoints."""
     arguments = (("normalization", normalization), ("factor", factor), ("seed", seed))
     return Measurement("keras_resnet.analysis.batchnorm:probed", arguments, seconds=18.0)
 
 
 def all_jobs(experiment: Experiment) -> dict[tuple[str, int, int], Measurement]:
-    """{(normalization, factor on the rate, seed): measurement}."""
+    """Returns {(normalization, factor on the learning rate, seed): measurement}."""
     kinds = itertools.product(NORMALIZATIONS, FACTORS, experiment.seeds[:SEEDS])
     return {kind: measurement(*kind) for kind in kinds}
 
 
 def jobs(experiment: Experiment) -> list[Job]:
-    """All of them."""
+    """Returns all measurements."""
     return list(all_jobs(experiment).values())
 
 
 def probed(experiment: Experiment, normalization: str, factor: int, seed: int) -> dict:
-    """Trains and measures, as `probe_run` returns it: {"percentiles": (C, 3), "mean", "variance": worst deviation}."""
+    """Trains a run and measures it at checkpoints.
+
+    Returns:
+        The result of `probe_run`, where "found" has {"percentiles": (C, 3)} and, with batch normalization, "mean" and
+        "variance", the largest absolute errors, and "least_variance".
+    """
     from keras_resnet.analysis.batch_norm_statistics import batch_norm_statistics, preactivation_percentiles
     from keras_resnet.task import load_task
 
-    # More checkpoints than a run writes, another number for each rate: where --set makes the rates one, runs keep
-    # folders of their own, in which two processes do not meet.
+    # keep_checkpoints exceeds the number of checkpoints that a run writes and differs for each factor. If --set fixes
+    # the learning rate, the runs still have different folders, so two processes never share one.
     kept = f"train.keep_checkpoints={STEPS * factor}"
     changes = (f"model.normalization={normalization}", f"train.learning_rate={RATE * factor:g}", kept)
     training = Training(NETWORK, seed, short(STEPS, PROBE_EVERY, *changes))
@@ -85,7 +90,7 @@ def probed(experiment: Experiment, normalization: str, factor: int, seed: int) -
 
 
 def page(experiment: Experiment) -> ReportPage:
-    """The findings."""
+    """Returns the page with the findings."""
     from keras_resnet.analysis.batchnorm_plots import convergence_picture, percentiles_picture
 
     runs = {kind: experiment.answer(job) for kind, job in all_jobs(experiment).items()}
@@ -117,12 +122,12 @@ DRIFT = "Percentiles of what the first three channels of {layer} give to the ReL
 
 
 def steps_to_learn(run: dict) -> float:
-    """Steps until the training loss is below `LEARNT`; infinite where it never is."""
+    """Returns the steps until the training loss is below `LEARNT`; infinity if it never is."""
     return next((step for step, loss in zip(*run["loss"], strict=True) if loss < LEARNT), math.inf)
 
 
 def drift(run: dict) -> float:
-    """How far medians move between measurements, in widths of the distribution."""
+    """Returns how far medians move between measurements, in widths of the distribution."""
     percentiles = np.array([found["percentiles"] for found in run["found"]])  # (measurements, C, 3)
     low, median, high = np.moveaxis(percentiles, -1, 0)
     width = (high - low).mean(0)
@@ -131,7 +136,7 @@ def drift(run: dict) -> float:
 
 
 def rows(runs) -> list[Row]:
-    """A row per run."""
+    """Returns a row per run."""
     found: list[Row] = []
     for (normalization, factor, seed), run in runs.items():
         worst = {name: max((each[name] for each in run["found"] if name in each), default=None) for name in EXACTLY}
@@ -155,7 +160,7 @@ EXACTLY = ("mean", "variance")
 
 
 def checks(runs, seeds) -> list[Check]:
-    """Statements that figures can refute; of those on learning none holds where nothing is learned."""
+    """Returns the checks; those on learning do not hold if no run learns."""
     normed = [found for (normalization, *_), run in runs.items() if normalization == "batch" for found in run["found"]]
     mean, variance = (max(found[name] for found in normed) for name in EXACTLY)
     least = min(found["least_variance"] for found in normed)

@@ -1,4 +1,4 @@
-"""Pictures of batch normalization: losses at several rates, and percentiles over steps."""
+"""Plots of batch normalization: losses at several learning rates, and percentiles over steps."""
 
 import math
 
@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from keras_resnet.analysis.batchnorm import FACTORS, LEARNT, NORMALIZATIONS, RATE, STEPS, steps_to_learn
 from keras_resnet.analysis.plots import COLORS, band, label, legend_above, new_figure
 
-# Ioffe and Szegedy 2015, figure 3: millions of steps until Inception reaches 72.2 %, without over with
+# Ioffe and Szegedy 2015, figure 3: ratio of the steps (in millions) to 72.2 % with Inception, without over with
 PUBLISHED = {1: 31.0 / 13.3, 5: 31.0 / 2.1, 30: 31.0 / 2.7}
 RATE_COLORS = dict(zip(FACTORS, ("#0072B2", "#E69F00", "#CC79A7"), strict=True))
 TITLES = {"none": "no normalization", "batch": "batch normalization"}
 
 
 def convergence_picture(runs, seeds) -> Figure:
-    """Losses over steps without and with normalization, and how much sooner they are low."""
+    """Plots losses over steps without and with normalization, and the ratio of the steps until they are low."""
     figure, axes = new_figure(3, 1, height=2.6)
     for cell, normalization in zip(axes[0], NORMALIZATIONS, strict=False):
         for factor, style in zip(FACTORS, ("-", "--", ":"), strict=True):
@@ -50,7 +50,7 @@ def _speed(cell, runs, seeds):
 
 
 def percentiles_picture(runs, seed) -> Figure:
-    """Percentiles of three channels over steps, without and with normalization."""
+    """Plots percentiles of three channels over steps, without and with normalization."""
     figure, axes = new_figure(3, 2, height=1.8, sharex=True, sharey="row")
     for row, normalization in enumerate(NORMALIZATIONS):
         run = runs[normalization, 1, seed]

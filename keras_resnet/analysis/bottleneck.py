@@ -1,4 +1,4 @@
-"""Section 4.1 and 4.2: a bottleneck in place of a basic block at equal cost, and a network of 1202 layers."""
+"""Compares bottleneck and basic blocks at equal cost (section 4.1), and trains 1202 layers (section 4.2)."""
 
 import itertools
 import resource
@@ -27,16 +27,16 @@ VERY_DEEP = Training(
             "train.warmup_steps=0",
             "train.warmup_learning_rate=null",
         ),
-        *("train.schedule=constant", "train.learning_rate=0.01"),  # the rate that the paper warms deep networks up with
+        *("train.schedule=constant", "train.learning_rate=0.01"),  # the paper's warm-up rate for deep networks
         *("train.log_every=1", f"train.eval_every={VERY_DEEP_STEPS}", f"train.checkpoint_every={VERY_DEEP_STEPS}"),
-        "recovery.max_loss_ratio=null",  # its loss does, at first; going back would build 1202 layers again
+        "recovery.max_loss_ratio=null",  # the loss explodes at first; a rollback would rebuild 1202 layers
     ),
 )
 
 
-MARGIN = 2.0  # points that "no worse" allows
+MARGIN = 2.0  # percentage points that "no worse" allows
 SAME_COST = 0.1
-FALL = 0.8  # to which share of the first five steps' loss that of the last five has to fall
+FALL = 0.8  # largest allowed ratio of the loss of the last five steps to that of the first five
 
 TEXT = """
 A bottleneck (1x1, 3x3, 1x1) costs about as much as a basic block (3x3, 3x3) and is a layer deeper. In the paper it
@@ -55,18 +55,18 @@ fulfilled the weaker check.
 
 
 def very_deep(experiment: Experiment) -> Measurement:
-    """A short run of 1202 layers in a process of its own."""
+    """Returns the job of a short run with 1202 layers in a separate process."""
     return Measurement("keras_resnet.analysis.bottleneck:train_very_deep", (), (), True, 180.0)
 
 
 def jobs(experiment: Experiment) -> list[Job]:
-    """Both kinds of block, and the very deep network."""
+    """Returns the runs with both kinds of block, and the job of the very deep network."""
     runs = [Training(name, seed) for name in (BASIC, BOTTLENECK) for seed in experiment.seeds]
     return [*runs, very_deep(experiment)]
 
 
 def page(experiment: Experiment) -> ReportPage:
-    """Errors of both kinds of block, and the short run."""
+    """Returns the page with the errors of both kinds of block and the short run."""
     runs = {name: [Training(name, seed) for seed in experiment.seeds] for name in (BASIC, BOTTLENECK)}
     deep = experiment.answer(very_deep(experiment))
     text = TEXT.format(
@@ -148,15 +148,15 @@ def train_very_deep(experiment: Experiment) -> dict:
     """Trains ResNet-1202 for a few steps through `fit`.
 
     Returns:
-        {"losses": of each step, "first_step_seconds": of those made here, building and tracing included,
-        "step_seconds": median of the others, "peak_memory": bytes of this process}. None where no step was left to
-        make, or one.
+        {"losses": of each step, "first_step_seconds": time of this process's first step, building and tracing
+        included, "step_seconds": median time of its other steps, "peak_memory": of this process, in bytes}. A time is
+        None if this process has no such step because the run was resumed.
     """
     from keras_resnet.analysis.worker import train
     from keras_resnet.runs.metrics import read_metrics
 
     path, times = experiment.folder(VERY_DEEP).metrics, [time.monotonic()]
-    there = len(read_metrics(path))  # of a process that was stopped
+    there = len(read_metrics(path))  # lines of an earlier process that was stopped
     ended = threading.Event()
 
     def watch():
@@ -171,7 +171,7 @@ def train_very_deep(experiment: Experiment) -> dict:
         ended.set()
         thread.join()
     gaps = sorted(after - before for before, after in itertools.pairwise(times[1:]))
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes per unit of ru_maxrss
     return {
         "losses": experiment.curve(VERY_DEEP, "train/loss")[1],
         "first_step_seconds": times[1] - times[0] if len(times) > 1 else None,

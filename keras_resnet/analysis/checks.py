@@ -1,7 +1,7 @@
-"""Statements that figures can refute.
+"""Checks: claims that measured values can refute.
 
-Networks that learned nothing are in no order, whatever their figures: every comparison also asks that the better side
-errs on less than half of what guessing does. A learning rate of 0 therefore fulfils none of them.
+A comparison of networks that learned nothing has no meaning. Every comparison of errors therefore also requires that
+the better side's error is less than half of the error of chance, so none holds at a learning rate of 0.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Check:
-    """Attributes: claim, a sentence; holds; figures, what it was decided by."""
+    """Attributes: claim, a sentence; holds, whether it is true; figures, the values that decide it."""
 
     claim: str
     holds: bool
@@ -20,12 +20,14 @@ class Check:
 
 
 def check_lower(claim: str, low: Sequence[float], high: Sequence[float], chance: float) -> Check:
-    """Holds where `low` is below `high` for every seed: with five seeds, once in 32 times by chance.
+    """Checks that `low` is below `high` for every seed.
+
+    With five seeds, equally good networks pass once in 32 times.
 
     Args:
-        claim: what is stated.
-        low, high: errors in percent, a pair per seed.
-        chance: error of guessing, in percent.
+        claim: the statement.
+        low, high: errors in percent, one pair per seed.
+        chance: error of chance, in percent.
     """
     holds = bool(np.less(low, high).all()) and _learnt(low, chance)
     pairs = int(np.less(low, high).sum())
@@ -35,9 +37,9 @@ def check_lower(claim: str, low: Sequence[float], high: Sequence[float], chance:
 def check_no_worse(
     claim: str, first: Sequence[float], second: Sequence[float], margin: float, chance: float, both: bool = False
 ) -> Check:
-    """Holds where the mean of `first` is at most `margin` percentage points above that of `second`.
+    """Checks that the mean of `first` is at most `margin` percentage points above the mean of `second`.
 
-    `both`: `second` has to have learned too, so that its failure to learn is no proof.
+    `both` requires that `second` has learned too, so its failure to learn does not confirm the claim.
     """
     excess = float(np.mean(first) - np.mean(second))
     worse = max(first, second, key=np.mean) if both else first
@@ -47,7 +49,7 @@ def check_no_worse(
 
 
 def ends_alike(claim: str, first: Sequence[float], second: Sequence[float], margin: float, chance: float) -> Check:
-    """Holds where the means are at most `margin` percentage points apart."""
+    """Checks that the means differ by at most `margin` percentage points."""
     apart = abs(float(np.mean(first) - np.mean(second)))
     better = min(first, second, key=np.mean)
     text = f"{_mean(first)} and {_mean(second)}: {apart:.2f} points apart, allowed {margin:.2f}{_note(better, chance)}"
@@ -55,13 +57,13 @@ def ends_alike(claim: str, first: Sequence[float], second: Sequence[float], marg
 
 
 def agrees(claim: str, ours: float, published: float, digits: int, unit: str = "") -> Check:
-    """Holds where `ours` differs from what was published, rounded or cut to `digits`, by less than the last digit."""
+    """Checks that `ours` and `published`, which is rounded or cut to `digits`, differ by less than the last digit."""
     holds = abs(ours - published) < 10**-digits
     return Check(claim, holds, f"{ours:.{digits + 2}f}{unit} against {published:.{digits}f}{unit}")
 
 
 def check_within(claim: str, ours: float, published: float, share: float, unit: str = "") -> Check:
-    """Holds where `ours` differs from what was published by at most a share of it."""
+    """Checks that `ours` differs from `published` by at most `share` of it."""
     off = ours / published - 1
     text = f"{ours:.4g}{unit} against {published:g}{unit}: {off:+.1%}, allowed {share:.0%}"
     return Check(claim, abs(off) <= share, text)

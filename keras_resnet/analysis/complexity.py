@@ -1,4 +1,4 @@
-"""What a model costs, read off its graph: nothing to keep in step with the blocks."""
+"""Counts the cost of a model from its graph, so a change of the blocks needs no change here."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Complexity:
     Attributes:
         macs: multiply-accumulate operations of convolutions and dense layers (the papers' "FLOPs").
         parameters: kernels, biases, scales and shifts, frozen ones included.
-        activations: numbers that convolutions, dense layers and max pooling put out.
+        activations: output elements of convolutions, dense layers and max pooling.
     """
 
     macs: int
@@ -30,13 +30,13 @@ class Complexity:
 
 
 def complexity(model: keras.Model) -> Complexity:
-    """Counts as pycls does (Radosavovic et al. 2019): normalization, ReLU and additions are free.
+    """Counts a model's cost as pycls does (Radosavovic et al. 2019): normalization, ReLU and additions are free.
 
     Args:
         model: a functional model whose input has a known height and width.
 
     Raises:
-        ValueError: a layer's output size is unknown, or it is a model itself; the message names the layer.
+        ValueError: a layer's output size is unknown, or a layer is itself a model; the message names the layer.
     """
     require_flat(model)
     macs = activations = 0
@@ -47,7 +47,7 @@ def complexity(model: keras.Model) -> Complexity:
             activations += outputs
         elif isinstance(layer, layers.MaxPooling2D) and max(layer.pool_size) > 1:
             activations += _outputs(layer)
-    learned = [v for v in model.weights if not v.path.endswith(("moving_mean", "moving_variance"))]  # or frozen now
+    learned = [v for v in model.weights if not v.path.endswith(("moving_mean", "moving_variance"))]  # frozen ones too
     parameters = sum(math.prod(variable.shape) for variable in learned)
     return Complexity(macs, parameters, activations)
 

@@ -1,6 +1,6 @@
-"""What every row of `SPECS` costs, kept in complexity_of_rows.json so that `list` need not build forty networks.
+"""Provides the cost of every network in `SPECS` from complexity_of_rows.json, so `list` does not build 40 networks.
 
-python -m keras_resnet.analysis.complexity_of_rows     writes the file again; a test holds it against the models
+python -m keras_resnet.analysis.complexity_of_rows     rewrites the file; a test compares it with the models
 """
 
 import json
@@ -10,12 +10,12 @@ FILE = pathlib.Path(__file__).with_suffix(".json")
 
 
 def read() -> dict[str, dict[str, int]]:
-    """{row: {"macs", "parameters", "activations"}} at the row's own image size and classes."""
+    """Returns {model name: {"macs", "parameters", "activations"}} at the network's default image size and classes."""
     return json.loads(FILE.read_text())
 
 
 def count(name: str) -> dict[str, int]:
-    """Builds one row and counts."""
+    """Builds one network and counts its cost."""
     from dataclasses import asdict
 
     from keras_resnet.analysis.complexity import complexity

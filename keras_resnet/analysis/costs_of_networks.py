@@ -1,4 +1,4 @@
-"""Tables 1 and 6: what every network costs, and the error that depth brings, beside the paper's figures."""
+"""Compares the cost of every network, and error against depth, with the paper's values (tables 1 and 6)."""
 
 from keras_resnet.analysis import complexity_of_rows, degradation
 from keras_resnet.analysis.checks import Check, agrees, check_within
@@ -12,7 +12,7 @@ from keras_resnet.specs import CIFAR_DEPTHS, SPECS
 # He et al. 2015, table 1 (1e9 multiply-adds, "FLOPs") and section 3.3
 PAPER_MULTIPLY_ADDS = {"resnet18": 1.8, "resnet34": 3.6, "resnet50": 3.8, "resnet101": 7.6, "resnet152": 11.3}
 PAPER_MULTIPLY_ADDS |= {"plain18": 1.8, "plain34": 3.6, "vgg16": 15.3, "vgg19": 19.6}
-# Millions of parameters and how many digits are given. He et al. 2015, table 6; He et al. 2016, tables 2 and 3
+# Millions of parameters, and number of decimals given. He et al. 2015, table 6; He et al. 2016, tables 2 and 3
 PAPER_PARAMETERS = {
     "cifar_resnet20": (0.27, 2),
     "cifar_resnet32": (0.46, 2),
@@ -47,12 +47,12 @@ description.
 
 
 def jobs(experiment: Experiment) -> list:
-    """None: the models need only be built."""
+    """Returns no jobs, since the page only builds models."""
     return []
 
 
 def page(experiment: Experiment) -> ReportPage:
-    """Counts, and the published errors over depth."""
+    """Returns the page with the counts and the published errors over depth."""
     costs = complexity_of_rows.read()
     rows = [_row(name, SPECS[name].layers, SPECS[name].image_size, cost) for name, cost in costs.items()]
     for layers in VGG:
@@ -69,7 +69,7 @@ def page(experiment: Experiment) -> ReportPage:
 
 
 def count_vgg(layers: int) -> dict[str, int]:
-    """Costs of VGG-16 or VGG-19 (Simonyan and Zisserman 2014), counted on keras.applications' model."""
+    """Counts the cost of VGG-16 or VGG-19 (Simonyan and Zisserman 2014) on the model of keras.applications."""
     import keras
 
     model = {16: keras.applications.VGG16, 19: keras.applications.VGG19}[layers](weights=None)
@@ -113,8 +113,8 @@ def _checks(costs):
 
 
 def _paper_s(costs, name):
-    """1e9 multiply-adds of the network that the paper has under this name: ResNet-18 and 34 with option A."""
-    plain = {"resnet18": "plain18", "resnet34": "plain34"}  # option A adds nothing that is counted
+    """Returns the multiply-adds (1e9) of the paper's network of this name; its ResNet-18 and 34 use option A."""
+    plain = {"resnet18": "plain18", "resnet34": "plain34"}  # option A adds no multiply-adds
     return costs[plain.get(name, name)]["macs"] / 1e9
 
 

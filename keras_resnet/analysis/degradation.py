@@ -1,4 +1,4 @@
-"""Figures 1, 4 and 6: what depth does to plain networks, and what shortcuts do about it."""
+"""Compares plain and residual networks of increasing depth (figures 1, 4 and 6)."""
 
 import statistics
 
@@ -11,7 +11,7 @@ from keras_resnet.analysis.report_page import Plot, ReportPage, Row, Table
 
 FAMILIES = ("plain", "residual")
 NAMES = {"plain": "plain", "residual": "resnet", "highway": "highway"}
-ALIKE = 2.0  # points that the shallow pair may differ, and a deeper residual network may be worse
+ALIKE = 2.0  # percentage points; allowed difference of the shallow pair, and excess of a deeper residual network
 
 TEXT = """
 Does a deeper network learn the training images at least as well, as it could by copying the shallower one and adding
@@ -30,22 +30,22 @@ this was fixed before the first run.
 
 
 def network(family: str, depth: int) -> str:
-    """The row of a family's network."""
+    """Returns the model name of a family's network."""
     return f"cifar_{NAMES[family]}{depth}"
 
 
 def trainings(experiment: Experiment, family: str, depth: int) -> list[Training]:
-    """The network's runs, one per seed."""
+    """Returns the network's runs, one per seed."""
     return [Training(network(family, depth), seed) for seed in experiment.seeds]
 
 
 def jobs(experiment: Experiment) -> list[Training]:
-    """Every network with every seed."""
+    """Returns the runs of every network with every seed."""
     return [each for family in FAMILIES for depth in experiment.depths for each in trainings(experiment, family, depth)]
 
 
 def page(experiment: Experiment) -> ReportPage:
-    """Errors over steps and depth, and whether they are in the paper's order."""
+    """Returns the page with errors over steps and depth, and checks of their order."""
     text = TEXT.format(
         depths=", ".join(map(str, experiment.depths)),
         seeds=len(experiment.seeds),
@@ -69,7 +69,7 @@ def page(experiment: Experiment) -> ReportPage:
 
 
 def row(experiment: Experiment, runs: list[Training]) -> Row:
-    """A table's row for the runs of one network with several seeds."""
+    """Returns a table row for the runs of one network with several seeds."""
     name = runs[0].network
     changes = " ".join(change.partition(".")[2] for change in runs[0].changes)
     train, test = [experiment.train_error(run) for run in runs], [experiment.test_error(run) for run in runs]
@@ -101,7 +101,7 @@ def _run_row(experiment, run) -> Row:
 
 
 def checks(experiment: Experiment) -> list[Check]:
-    """The paper's statements on depth; those for which the experiment has the networks."""
+    """Returns checks of the paper's claims on depth for which the experiment has the networks."""
     train = {
         (f, d): [experiment.train_error(t) for t in trainings(experiment, f, d)]
         for f in FAMILIES

@@ -1,4 +1,4 @@
-"""Where in an image a network sees a class: Grad-CAM (Selvaraju et al. 2017)."""
+"""Computes Grad-CAM heat maps of the image regions that raise a class's logit (Selvaraju et al. 2017)."""
 
 from typing import Any, NamedTuple
 
@@ -11,19 +11,20 @@ from keras_resnet.analysis.intermediate_outputs import channel_axis
 
 
 def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None) -> np.ndarray:
-    """images (N, H, W, C) -> heat maps (N, h, w) float32, at least 0, in the layer's resolution.
+    """images (N, H, W, C) -> non-negative heat maps (N, h, w) float32 at the layer's resolution.
 
-    L = ReLU(sum over k of a_k A_k), where A_k is the k-th feature map of a layer and a_k the average over its places
-    of the logit's derivative (Selvaraju et al. 2017, equations 1 and 2). At the last feature map of these networks,
-    which average it and end with one dense layer, that is the class activation map of Zhou et al. 2016 over h w.
+    L = ReLU(sum over k of a_k A_k), where A_k is the k-th feature map of a layer and a_k is the mean over its positions
+    of the logit's derivative (Selvaraju et al. 2017, equations 1 and 2). These networks end with average pooling and
+    one dense layer, so at the last feature map L is the ReLU of the class activation map of Zhou et al. 2016, divided
+    by h w.
 
     Args:
-        model: any functional or sequential Keras classifier, with layers of its own or with models as layers. A softmax
-            at its end is left out: logits are what is differentiated.
-        images: as the model takes them.
-        classes: (N,) whose logit is looked at; default each image's best.
-        layer: whose output (N, h, w, K) is looked at, such as "stage3_block6_add", also within an inner model; default
-            the last feature map.
+        model: any functional or sequential Keras classifier; its layers may be models. A final softmax is skipped,
+            since logits are differentiated.
+        images: model inputs.
+        classes: (N,), the classes whose logits are differentiated; default each image's top class.
+        layer: name of the layer whose output (N, h, w, K) is used, such as "stage3_block6_add", also within an inner
+            model; default the last feature map.
 
     Raises:
         ValueError: the model does not end with one score per class, or no layer of that name has feature maps.
@@ -31,11 +32,11 @@ def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None)
     calls = _calls(model)
     head = _head(model, calls)
     features = _features(model, calls[: calls.index(head)], layer)
-    dense = head.layer if _is_activated(head.layer) else None  # whose logits are no tensor of the graph
+    dense = head.layer if _is_activated(head.layer) else None  # its logits are not a tensor of the graph
     outputs = [features.output, head.inputs if dense else head.output]
     images = tf.convert_to_tensor(images, tf.float32)
     with tf.GradientTape() as tape:
-        tape.watch(images)  # else nothing is recorded where all weights are frozen
+        tape.watch(images)  # required if all weights are frozen: the tape then records nothing else
         maps, scores = keras.Model(calls[0].output, outputs)(images, training=False)
         if dense:
             scores = tf.matmul(scores, dense.kernel) + (dense.bias if dense.use_bias else 0.0)
@@ -49,7 +50,7 @@ def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None)
 
 
 class _Call(NamedTuple):
-    """A layer and its Keras tensors; the inputs are None for the model's own."""
+    """A layer and its Keras tensors; layer and inputs are None for the model's input."""
 
     layer: Any
     inputs: Any
@@ -57,7 +58,7 @@ class _Call(NamedTuple):
 
 
 def _calls(model):
-    """What a model computes, in order, with inner models opened: the first entry is its input."""
+    """Returns the layer calls of a model in order, with inner models expanded; the first entry is the model's input."""
     calls: list[_Call] = []
 
     def call(layer, *args, **kwargs):
@@ -85,7 +86,7 @@ def _calls(model):
 
 
 def _head(model, calls):
-    """The call that returns the logits, or activates them itself."""
+    """Returns the call of the layer that computes the logits, with or without a fused activation."""
     for call in reversed(calls[1:]):
         if not isinstance(call.layer, (layers.Activation, layers.Softmax)):
             break
@@ -101,7 +102,7 @@ def _is_activated(layer):
 
 
 def _features(model, calls, name):
-    """The named call, or the last one whose output is a feature map."""
+    """Returns the named call, or the last one whose output is a feature map."""
     found = [call for call in calls[1:] if (call.layer.name == name if name else len(call.output.shape) == 4)]
     if not found:
         missing = f'has no layer "{name}" before its head' if name else "has no feature maps (N, h, w, K)"
@@ -112,5 +113,5 @@ def _features(model, calls, name):
 
 
 def _channel_axis(calls):
-    """Of the convolutions, which may differ from Keras's setting of now."""
+    """Returns the channel axis of the convolutions, which may differ from Keras's current image data format."""
     return next((channel_axis(call.layer) for call in calls[1:] if isinstance(call.layer, layers.Conv2D)), -1)

@@ -1,4 +1,4 @@
-"""Section 4.1: whether plain networks fail by vanishing signals, and what does make signals vanish or explode."""
+"""Tests whether vanishing signals explain the failure of plain networks, and what causes them (section 4.1)."""
 
 import itertools
 
@@ -21,11 +21,11 @@ from keras_resnet.analysis.signal_propagation import (
 )
 
 FAMILIES, NORMALIZATIONS, ACTIVATIONS = ("plain", "residual"), ("none", "batch"), ("relu", "sigmoid")
-SHALLOW = 8  # layers; the least of the family, in front of the experiment's depths
-TRAINED_SEEDS = 2  # of the experiment's, for the short trainings
-STRONG = 3.0  # decades from which a signal counts as vanished or exploded
+SHALLOW = 8  # layers of the family's smallest network, added to the experiment's depths
+TRAINED_SEEDS = 2  # number of the experiment's seeds that the short runs use
+STRONG = 3.0  # decades; a signal counts as vanished or exploded beyond this change
 HEALTHY = 1.0  # decades that a signal may lose over the whole network
-ALIKE = 0.3  # decades that initializations may differ under batch normalization
+ALIKE = 0.3  # decades; allowed difference between initializations with batch normalization
 
 TEXT = """
 How strong are the signals in every layer, forward and backward? *Activation* is the root mean square of what a 3x3
@@ -50,18 +50,18 @@ FIXED = {"images": IMAGES, "side": SIDE, "steps": STEPS, "rate": RATE, "every": 
 
 
 def depths_of(experiment: Experiment) -> tuple[int, ...]:
-    """Layers of the networks that are measured at initialization."""
+    """Returns the depths of the networks that are measured at initialization."""
     return (SHALLOW, *experiment.depths)
 
 
 def initial_jobs(experiment: Experiment) -> dict[tuple[str, str, str], Measurement]:
-    """{(family, normalization, activation): measurement}."""
+    """Returns {(family, normalization, activation): measurement}."""
     kinds = itertools.product(FAMILIES, NORMALIZATIONS, ACTIVATIONS)
     return {kind: initial(*kind, depths_of(experiment), experiment.seeds[0]) for kind in kinds}
 
 
 def trained_jobs(experiment: Experiment) -> dict[tuple[str, int, str, int], Measurement]:
-    """{(family, depth, normalization, seed): measurement}."""
+    """Returns {(family, depth, normalization, seed): measurement}."""
     kinds = itertools.product(TRAINED, NORMALIZATIONS, experiment.seeds[:TRAINED_SEEDS])
     return {
         (*network, normalization, seed): trained(*network, normalization, seed)
@@ -70,12 +70,12 @@ def trained_jobs(experiment: Experiment) -> dict[tuple[str, int, str, int], Meas
 
 
 def jobs(experiment: Experiment) -> list[Job]:
-    """Both kinds of measurement."""
+    """Returns the measurements at initialization and during training."""
     return [*initial_jobs(experiment).values(), *trained_jobs(experiment).values()]
 
 
 def page(experiment: Experiment) -> ReportPage:
-    """The findings."""
+    """Returns the page with the findings."""
     from keras_resnet.analysis.gradients_plots import heat_map, over_depth, while_training
 
     depths, seeds = depths_of(experiment), experiment.seeds[:TRAINED_SEEDS]
@@ -117,13 +117,13 @@ WHILE = "Gradients of every layer in training, seed {seed}; dark lines are later
 
 
 def decades(norms: dict[str, list[float]], signal: str = "gradient") -> float:
-    """Returns how a signal changes over the network: gradients from the last layer to the first, activations back."""
+    """Returns the change of gradients from the last layer to the first, or of activations from first to last."""
     change = norms[signal][0] - norms[signal][-1]
     return change if signal == "gradient" else -change
 
 
 def initial_rows(fresh, depths) -> list[Row]:
-    """A row per activation, normalization and initialization."""
+    """Returns a row per activation, normalization and initialization."""
     shown = sorted({depths[0], depths[len(depths) // 2], depths[-1]})
     rows: list[Row] = []
     for activation, normalization, name in itertools.product(ACTIVATIONS, NORMALIZATIONS, INITIALIZATIONS):
@@ -135,7 +135,7 @@ def initial_rows(fresh, depths) -> list[Row]:
 
 
 def trained_rows(runs) -> list[Row]:
-    """A row per run."""
+    """Returns a row per run."""
     rows: list[Row] = []
     for (family, depth, normalization, seed), run in runs.items():
         start, end = losses(run)
@@ -155,7 +155,7 @@ def trained_rows(runs) -> list[Row]:
 
 
 def losses(run) -> tuple[float, float]:
-    """Mean training loss of the first and the last fifth of the steps; infinite where it diverged before the end."""
+    """Returns the mean training loss of the first and the last fifth of the steps; infinity if the run diverges."""
     _, values = run["loss"]
     fifth = max(len(values) // 5, 1)
     end = float(np.mean(values[-fifth:])) if values and run["diverged"] is None else float("inf")
@@ -163,7 +163,7 @@ def losses(run) -> tuple[float, float]:
 
 
 def initial_checks(fresh, depths) -> list[Check]:
-    """Statements on networks at initialization."""
+    """Returns the checks on networks at initialization."""
 
     def over(kind, name, signal="gradient"):
         return [decades(fresh[kind][name][str(depth)], signal) for depth in depths]
@@ -174,7 +174,7 @@ def initial_checks(fresh, depths) -> list[Check]:
     sigmoid = [over(("plain", "none", "sigmoid"), name)[-1] for name in INITIALIZATIONS]
     alike = max(
         np.ptp([over(kind, name) for name in INITIALIZATIONS], axis=0).max() for kind in normed
-    )  # over initializations
+    )  # difference between initializations
     weakest = min(min(over(kind, name, signal)) for kind in normed for name in INITIALIZATIONS for signal in SIGNALS)
     plain, residual = (over(kind, "he") for kind in normed)
     return [
@@ -219,8 +219,8 @@ SIGNALS = ("gradient", "activation")
 
 
 def trained_checks(runs, seeds, chance_error: float) -> list[Check]:
-    """Statements on networks in training; none holds where nothing is learned."""
-    chance = -np.log(1 - chance_error / 100)  # cross entropy of guessing
+    """Returns the checks on networks in training; none holds if no network learns."""
+    chance = -np.log(1 - chance_error / 100)  # cross entropy at chance
     ends = {kind: losses(run)[1] for kind, run in runs.items()}
     least = min(decades(found) for seed in seeds for found in runs["plain", 56, "batch", seed]["found"])
     plain, residual = ([ends[family, 56, "batch", seed] for seed in seeds] for family in FAMILIES)

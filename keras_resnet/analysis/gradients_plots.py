@@ -1,4 +1,4 @@
-"""Pictures of signals in every layer: maps over layers and depths, curves over depth, curves over training."""
+"""Plots of the signals in every layer: maps over layers and depths, curves over depth, curves over training."""
 
 import matplotlib
 import numpy as np
@@ -8,14 +8,14 @@ from keras_resnet.analysis.plots import COLORS, MARKERS, label, new_figure, shad
 
 INITIALIZATIONS = ("small", "xavier", "he", "large")
 INITIALIZATION_COLORS = dict(zip(INITIALIZATIONS, ("#56B4E9", "#E69F00", "#0072B2", "#CC79A7"), strict=True))
-LIMIT = 8.0  # decades at which the colors of a map end
-BOTTOM = -12.0  # of gradients that are drawn
+LIMIT = 8.0  # decades; limit of the color scale
+BOTTOM = -12.0  # log10 of the smallest gradient in the plot
 NAMES = {"none": "no normalization", "batch": "batch norm."}
-THEORY = np.log10(np.sqrt(np.pi / (np.pi - 1)))  # decades a layer: Yang et al. 2019, ReLU, wide networks
+THEORY = np.log10(np.sqrt(np.pi / (np.pi - 1)))  # decades per layer: Yang et al. 2019, ReLU, wide networks
 
 
 def over_depth(fresh) -> Figure:
-    """Decades of gradients and activations against depth; a column per normalization."""
+    """Plots the decades of gradients and activations against depth; one column per normalization."""
     figure, axes = new_figure(2, 2, height=2.3, sharex=True)
     for column, normalization in enumerate(("none", "batch")):
         for row, signal in enumerate(("gradient", "activation")):
@@ -52,7 +52,7 @@ def over_depth(fresh) -> Figure:
 
 
 def heat_map(fresh, activation: str) -> Figure:
-    """Gradients over layers (across) and networks of growing depth (down), relative to the last layer's."""
+    """Plots gradients relative to the last layer's, over layers (x) and networks of increasing depth (y, downwards)."""
     kinds = [(family, normalization) for family in ("plain", "residual") for normalization in ("none", "batch")]
     figure, axes = new_figure(len(INITIALIZATIONS), len(kinds), height=1.25, sharex=True, sharey=True)
     colors = matplotlib.colormaps["PuOr_r"]
@@ -85,7 +85,7 @@ def heat_map(fresh, activation: str) -> Figure:
 
 
 def while_training(runs, seed: int) -> Figure:
-    """Gradients over layers, a line per measurement; a row per normalization, a column per network."""
+    """Plots gradients over layers, one line per measurement; one row per normalization, one column per network."""
     networks = sorted({(depth, family) for family, depth, *_ in runs})
     figure, axes = new_figure(len(networks), 2, height=2.0, sharey="row")
     for row, normalization in enumerate(("batch", "none")):
@@ -104,6 +104,6 @@ def while_training(runs, seed: int) -> Figure:
 
 
 def legend_below(figure: Figure, axes, columns: int) -> None:
-    """One legend for all axes."""
+    """Adds one legend for all axes below them."""
     handles = axes.get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7)

@@ -1,4 +1,4 @@
-"""Gates beside additions: highway networks at equal depth and at equal parameters, and what their gates do."""
+"""Compares highway with residual and plain networks at equal depth and equal parameters, and measures gates."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from keras_resnet.analysis.plots import COLORS, MARKERS, label, legend_above, ne
 from keras_resnet.analysis.report_page import Plot, ReportPage, Table
 from keras_resnet.specs import CIFAR_DEPTHS
 
-SEEDS = 3  # of the experiment's; a gate makes a step half as long again
-IMAGES = 256  # that the gates are looked at with
-MARGIN = 2.0  # points that "no worse" allows
+SEEDS = 3  # number of the experiment's seeds that are used; a gate makes a step 50 % slower
+IMAGES = 256  # images that the gates are measured on
+MARGIN = 2.0  # percentage points that "no worse" allows
 SAME_PARAMETERS = 0.15
 FAMILIES = ("plain", "residual", "highway")
 # He et al. 2015, table 6, after Srivastava et al. 2015: millions of parameters, error on CIFAR-10
@@ -35,12 +35,12 @@ run.
 
 
 def trainings(experiment: Experiment, depth: int) -> list[Training]:
-    """The runs of a highway network."""
+    """Returns the runs of a highway network."""
     return degradation.trainings(experiment, "highway", depth)[:SEEDS]
 
 
 def gate_measurements(experiment: Experiment) -> dict[int, Measurement]:
-    """What the gates of each depth's first run do on test images."""
+    """Returns the jobs that measure the gates of each depth's first run on test images."""
     found = {}
     for depth in experiment.depths:
         first = trainings(experiment, depth)[0]
@@ -51,14 +51,14 @@ def gate_measurements(experiment: Experiment) -> dict[int, Measurement]:
 
 
 def jobs(experiment: Experiment) -> list[Job]:
-    """The highway networks, the networks they are compared with, and their gates."""
+    """Returns the runs of the highway networks, the runs of the compared networks, and the gate measurements."""
     highway = [each for depth in experiment.depths for each in trainings(experiment, depth)]
     others = [run for run in degradation.jobs(experiment) if run.seed in experiment.seeds[:SEEDS]]
     return [*others, *highway, *gate_measurements(experiment).values()]
 
 
 def measure_gates(experiment: Experiment, network: str, seed: int) -> list[dict]:
-    """A row per block of a trained network, see `keras_resnet.analysis.highway_gates`."""
+    """Returns a row per block of a trained network, see `keras_resnet.analysis.highway_gates`."""
     from keras_resnet.analysis.highway_gates import highway_gates
     from keras_resnet.analysis.worker import images_of_test, trained_model
     from keras_resnet.task import load_task
@@ -70,7 +70,7 @@ def measure_gates(experiment: Experiment, network: str, seed: int) -> list[dict]
 
 
 def page(experiment: Experiment) -> ReportPage:
-    """Errors against depth and parameters, and the gates."""
+    """Returns the page with errors against depth and parameters, and the gates."""
     runs = {(f, d): degradation.trainings(experiment, f, d)[:SEEDS] for f in FAMILIES for d in experiment.depths}
     gates = {depth: experiment.answer(measurement) for depth, measurement in gate_measurements(experiment).items()}
     text = TEXT.format(
@@ -121,7 +121,7 @@ def _checks(experiment, runs):
 
 
 def _pairs(depths, runs):
-    """(depth of a highway network, depth of the residual network with about as many parameters)."""
+    """Yields (depth of a highway network, depth of a residual network with about as many parameters)."""
     residual = {depth: _parameters(runs["residual", depth][0]) for depth in depths}
     for depth in depths:
         ours = _parameters(runs["highway", depth][0])

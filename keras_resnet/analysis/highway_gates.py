@@ -1,4 +1,4 @@
-"""What the gates of a highway network do with images."""
+"""Measures the gates of a highway network on images."""
 
 import keras
 import numpy as np
@@ -10,20 +10,20 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 
 def highway_gates(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """images (N, H, W, C) in [0, 255] -> structured array, a row per block of a highway network (Srivastava et al.
-    2015).
+    """images (N, H, W, C) in [0, 255] -> structured array, one row per block of a highway network.
 
-    A gate is a number in (0, 1) for every position and channel: 0 carries the block's input on, 1 replaces it by F.
+    A gate is a number in (0, 1) per position and channel: 0 passes the block's input through, and 1 replaces it with F
+    (Srivastava et al. 2015).
 
     Args:
         model: a network with gates, such as `CIFARHighwayNet(20)`, with any weights.
-        images: as the model takes them; a few hundred are enough.
+        images: model inputs; a few hundred are enough.
 
     Returns:
         Fields "block" ("stage1_block1"), "mean", percentiles "p5", "p25", "p50", "p75", "p95", "closed" (share of gates
-        below 0.1), "open" (share above 0.9), "over_images" (deviation of a gate over the images, root mean square over
-        gates; 0 where the block does the same with every image), "over_gates" (deviation of the gates' means). In the
-        network's order.
+        below 0.1), "open" (share above 0.9), "over_images" (standard deviation of a gate over the images, root mean
+        square over gates; 0 if a block treats all images alike), "over_gates" (standard deviation of the gates' means
+        over the images). Rows are in the network's order.
 
     Raises:
         ValueError: the model has no gates.

@@ -1,4 +1,4 @@
-"""Short runs through `fit` whose network is looked at again and again, at every checkpoint."""
+"""Trains short runs with `fit` and measures their networks at every checkpoint."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from keras_resnet.files import read
 
 
 def short(steps: int, checkpoint_every: int, *changes: str) -> tuple[str, ...]:
-    """Assignments of a run of `steps` at one rate that keeps its checkpoints and stops where it diverges."""
+    """Returns assignments of a run at a constant learning rate that keeps all checkpoints and stops on divergence."""
     return (
         *("train.epochs=null", f"train.steps={steps}", "train.warmup_steps=0", "train.warmup_learning_rate=null"),
         *("train.schedule=constant", "train.log_every=10", f"train.eval_every={steps}", "train.precise_bn_batches=0"),
@@ -24,9 +24,9 @@ def short(steps: int, checkpoint_every: int, *changes: str) -> tuple[str, ...]:
 
 
 def images_and_labels(task, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first images that the run learns from, as the network sees them: (images (count, H, W, C), classes (count,)).
+    """Returns a run's first training inputs: (images (count, H, W, C), classes (count,)).
 
-    Fewer, where the whole run sees fewer.
+    They are fewer than `count` if the whole run uses fewer.
     """
     from keras_resnet.data.pipeline import Shard
 
@@ -38,13 +38,13 @@ def images_and_labels(task, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def probe_run(experiment: Experiment, training: Training, probe: Callable[[Any], Any]) -> dict:
-    """Trains a run to its end, from wherever it stands, and calls `probe(model)` on what it was at every checkpoint.
+    """Starts or resumes a run, trains it to its end, and calls `probe(model)` with the weights of every checkpoint.
 
-    The first of these is of step 0: a run saves before its first step.
+    The first checkpoint is of step 0, since a run saves before its first step.
 
     Returns:
-        {"steps": of the probes; "found": what each returned; "loss": [steps, mean training loss of the steps
-        since the one before]; "diverged": the step at which the loss was no number, or None}.
+        {"steps": of the checkpoints; "found": result of each probe; "loss": [steps, mean training loss since the
+        previous of these steps]; "diverged": the step at which the loss was not finite, or None}.
     """
     from keras_resnet.analysis.worker import train
     from keras_resnet.runs.checkpoints import committed, network_arrays, read_checkpoint
@@ -59,7 +59,7 @@ def probe_run(experiment: Experiment, training: Training, probe: Callable[[Any],
     model = load_task(config).build_model()
     steps, found = [], []
     for step, path in sorted(committed(folder.checkpoints)):
-        if step % (config.train.checkpoint_every or 1):  # a signal ended a process there
+        if step % (config.train.checkpoint_every or 1):  # saved when a signal ended a process
             continue
         assign_tensors(named_variables(model), network_arrays(read_checkpoint(path)), path)
         steps.append(step)

@@ -1,4 +1,4 @@
-"""Where a functional model can be read: layers with kernels, and what comes out of them."""
+"""Provides the intermediate outputs of a functional model: layers with kernels, responses and their values."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from keras import layers, ops
 
 
 def require_flat(model: keras.Model) -> None:
-    """Refuses a model in which another one is a layer: what is inside of it would be passed over.
+    """Checks that no layer of a model is itself a model, whose inner layers would be missed.
 
     Raises:
-        ValueError: names the inner model.
+        ValueError: a layer is a model; the message names it.
     """
     for layer in model.layers:
         if isinstance(layer, keras.Model) and layer.weights:
@@ -20,10 +20,10 @@ def require_flat(model: keras.Model) -> None:
 
 
 def weighted_layers(model: keras.Model) -> list:
-    """Every layer with a kernel (convolutions, projections and gates too; dense layers), in the graph's order.
+    """Returns all layers with a kernel (convolutions, also projections and gates; dense layers), in the graph's order.
 
     Raises:
-        ValueError: there is none, or one is within a model that is a layer of this one.
+        ValueError: no layer has a kernel, or a layer is itself a model.
     """
     require_flat(model)
     found = [layer for layer in model.layers if getattr(layer, "kernel", None) is not None]
@@ -33,18 +33,18 @@ def weighted_layers(model: keras.Model) -> list:
 
 
 def response_tensors(model: keras.Model, kernel: int | None = 3) -> dict:
-    """{name of a convolution: its response}, in the graph's order.
+    """Returns {name of a convolution: its response tensor}, in the graph's order.
 
-    The response is what leaves the batch normalization that reads the convolution, before any non-linearity or
-    addition; the convolution's own output, where none does. Highway's gates are no responses, nor are projections
-    of shortcuts at `kernel` 3.
+    The response is the output of the batch normalization that follows the convolution, or the convolution's output if
+    none follows, before any non-linearity or addition. Gates of highway networks are excluded, and so are projection
+    shortcuts if `kernel` is 3.
 
     Args:
         model: a functional model.
-        kernel: side of the convolutions' kernels, None for any.
+        kernel: kernel size of the convolutions; None for any.
 
     Raises:
-        ValueError: there is no such convolution, or one is within a model that is a layer of this one.
+        ValueError: the model has no such convolution, or a layer is itself a model.
     """
     require_flat(model)
     norms = {id(layer.input): layer.output for layer in model.layers if isinstance(layer, layers.BatchNormalization)}
@@ -61,13 +61,13 @@ def response_tensors(model: keras.Model, kernel: int | None = 3) -> dict:
 
 
 def batches(model: keras.Model, tensors, images, batch_size: int, training: bool) -> Iterator[list]:
-    """Yields the values of `tensors`, in their order, for `batch_size` images after the other."""
+    """Yields the values of `tensors`, in their order, for each batch of `batch_size` images."""
     if not len(images):
         raise ValueError("images: expected one or more, got none")
     tensors = list(tensors)
     tapped = keras.Model(
         model.inputs, {str(i): tensor for i, tensor in enumerate(tensors)}
-    )  # a list of one would come as that one
+    )  # a dict, since Keras unpacks a list of one output
     for start in range(0, len(images), batch_size):
         images_now = ops.convert_to_tensor(images[start : start + batch_size], "float32")
         outputs = tapped(images_now, training=training)
@@ -76,7 +76,7 @@ def batches(model: keras.Model, tensors, images, batch_size: int, training: bool
 
 @contextlib.contextmanager
 def unchanged(model: keras.Model):
-    """In its scope a model may run in training mode; its moving averages and random states are then set back."""
+    """Restores a model's moving statistics and random states at exit, so the model can run in training mode inside."""
     kept = [(variable, ops.convert_to_numpy(variable).copy()) for variable in model.non_trainable_variables]
     try:
         yield
@@ -86,12 +86,12 @@ def unchanged(model: keras.Model):
 
 
 def channel_axis(layer) -> int:
-    """Where the channels of a convolution's output are."""
+    """Returns the channel axis of a convolution's output."""
     return 1 if layer.data_format == "channels_first" else -1
 
 
 def table(**columns) -> np.ndarray:
-    """Columns of equal length -> a structured array, which `pandas.DataFrame` takes as it is."""
+    """Returns columns of equal length as a structured array, which `pandas.DataFrame` accepts."""
     arrays = {name: np.asarray(column) for name, column in columns.items()}
     rows = np.empty(len(next(iter(arrays.values()))), [(name, array.dtype) for name, array in arrays.items()])
     for name, array in arrays.items():
@@ -100,10 +100,10 @@ def table(**columns) -> np.ndarray:
 
 
 def doubles(tensor) -> np.ndarray:
-    """The tensor in float64, in which squares of what float32 holds do not overflow."""
+    """Converts a tensor to float64, in which squares of float32 values do not overflow."""
     return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")), np.float64)
 
 
 def rms(tensor) -> float:
-    """Root mean square of all entries."""
+    """Returns the root mean square of all elements."""
     return float(np.sqrt(np.mean(doubles(tensor) ** 2)))

@@ -1,4 +1,4 @@
-"""Layer responses, the paper's figure 7: how strong the residual functions are."""
+"""Measures layer responses, the strength of the residual functions (figure 7 of the paper)."""
 
 import contextlib
 
@@ -11,27 +11,27 @@ from keras_resnet.analysis.intermediate_outputs import batches, doubles, respons
 def layer_responses(
     model: keras.Model, images, *, kernel: int | None = 3, batch_size: int = 64, training: bool = False
 ) -> np.ndarray:
-    """images (N, H, W, C) -> structured array (L,), the deviation of each 3x3 layer's response.
+    """images (N, H, W, C) -> structured array (L,), mean and standard deviation of each 3x3 layer's response.
 
-    A response is a layer's output after batch normalization and before the non-linearity or addition (He et al. 2015,
-    figure 7), before either where the network has no normalization.
+    A response is a layer's output after batch normalization, if any, and before the non-linearity or addition (He et
+    al. 2015, figure 7).
 
         by_size = np.sort(keras_resnet.layer_responses(model, images)["std"])[::-1]
 
     Args:
-        model: any functional model; of this family, of keras.applications, with loaded weights or fresh.
-        images: as the model takes them.
-        kernel: side of the convolutions that count. The stem of the ImageNet networks has 7; None: all, projections
-            too.
-        batch_size: images at a time. It does not change the result unless `training`.
-        training: normalize by each batch rather than by the moving averages, which stay as they are.
+        model: any functional model, from this package or keras.applications, with loaded or initial weights.
+        images: model inputs.
+        kernel: kernel size of the measured convolutions; 7 for the stem of the ImageNet networks. None: all,
+            projections too.
+        batch_size: images per batch. It does not change the result unless `training` is True.
+        training: normalize with each batch instead of the moving statistics, which do not change.
 
     Returns:
-        Fields "layer" (the convolution's name), "mean" and "std", over all images, positions and channels together,
-        in the graph's order.
+        Fields "layer" (the convolution's name), "mean" and "std" over all images, positions and channels together.
+        Rows are in the graph's order.
 
     Raises:
-        ValueError: there is no such layer, or no image.
+        ValueError: the model has no such layer, or `images` is empty.
     """
     tensors = response_tensors(model, kernel)
     counts, means, squares = (np.zeros(len(tensors)) for _ in range(3))

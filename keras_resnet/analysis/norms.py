@@ -1,4 +1,4 @@
-"""How strong signals are in every layer: forward, activations; backward, gradients."""
+"""Measures the strength of the signals in every layer: activations (forward) and gradients (backward)."""
 
 import contextlib
 from collections.abc import Callable
@@ -15,12 +15,12 @@ def activation_norms(model: keras.Model, images, *, training: bool = True) -> np
 
     Args:
         model: a functional model.
-        images: as the model takes them, one batch.
-        training: normalize by the batch, as a training step does; the moving averages stay as they are.
+        images: one batch of model inputs.
+        training: normalize with the batch, as a training step does; the moving statistics do not change.
 
     Returns:
-        Fields "layer", "input" and "output": root mean square of what the layer reads (activations, sums of shortcuts)
-        and of what its kernel makes of it, before any normalization. In the graph's order.
+        Fields "layer", "input" and "output": root mean square of the layer's input (activations, sums of shortcuts) and
+        of its output before any normalization. Rows are in the graph's order.
     """
     layers = weighted_layers(model)
     tensors = [tensor for layer in layers for tensor in (layer.input, layer.output)]
@@ -33,25 +33,25 @@ def activation_norms(model: keras.Model, images, *, training: bool = True) -> np
 def gradient_norms(
     model: keras.Model, images, labels, *, loss: Callable | None = None, training: bool = True
 ) -> np.ndarray:
-    """images (N, H, W, C), labels (N,) -> structured array (L,), the gradients at every layer with a kernel.
+    """images (N, H, W, C), labels (N,) -> structured array (L,), the gradient norms of every layer with a kernel.
 
-    TensorFlow only.
+    This function requires the TensorFlow backend.
 
     Args:
         model: a functional model with one output.
-        images: as the model takes them, one batch.
-        labels: classes, or whatever `loss` takes.
-        loss: (labels, outputs) -> (N,) or (), averaged over the batch; default the cross entropy of the model's layer
-            "logits", where it has one, else of its outputs, taken as logits.
-        training: normalize by the batch, as a training step does; the moving averages stay as they are.
+        images: one batch of model inputs.
+        labels: classes, or the labels that `loss` expects.
+        loss: (labels, outputs) -> (N,) or (), averaged over the batch. The default is the cross entropy of the layer
+            "logits" or, without such a layer, of the model's outputs, interpreted as logits.
+        training: normalize with the batch, as a training step does; the moving statistics do not change.
 
     Returns:
-        Fields "layer", "kernel" and "output": Euclidean norms of the loss's gradient by the layer's kernel, and by its
-        output before any normalization (what reaches the layer from above). 0 where the loss does not depend on it.
-        In the graph's order.
+        Fields "layer", "kernel" and "output": Euclidean norms of the loss's gradient with respect to the layer's kernel
+        and to its output before any normalization (the backward signal that reaches the layer). A norm is 0 if the loss
+        does not depend on the tensor. Rows are in the graph's order.
 
     Raises:
-        ValueError: Keras runs on another backend.
+        ValueError: Keras uses another backend.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"gradient_norms needs KERAS_BACKEND=tensorflow, got {keras.backend.backend()}")
@@ -63,7 +63,7 @@ def gradient_norms(
     tapped = keras.Model(model.inputs, [result, *(layer.output for layer in layers)])
     kernels = [layer.kernel.value for layer in layers]
     with unchanged(model), tf.GradientTape() as tape:
-        tape.watch(kernels)  # frozen ones too
+        tape.watch(kernels)  # includes frozen kernels
         prediction, *outputs = tapped(ops.convert_to_tensor(images, "float32"), training=training)
         value = tf.reduce_mean(loss(labels, prediction))
     gradients = tape.gradient(value, kernels + outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)

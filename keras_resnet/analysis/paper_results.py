@@ -1,4 +1,4 @@
-"""Errors that others published for the networks of this family, in percent, and where they stand."""
+"""Provides the published errors of this family's networks, in percent, with their sources."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ _FB = "github.com/facebook/fb.resnet.torch"
 
 @dataclass(frozen=True)
 class Published:
-    """Attributes: error and top5_error in percent (None where not given); protocol, how it was tested; source."""
+    """Attributes: error and top5_error in percent (None if not given); protocol, the test method; source."""
 
     error: float
     top5_error: float | None
@@ -62,7 +62,7 @@ PUBLISHED: dict[tuple[str, str], tuple[Published, ...]] = {
 
 
 def published(config: Config) -> tuple[Published, ...]:
-    """What was published for a run's network on its data; empty where nothing was, or not for this variant of it."""
+    """Returns the published results for a run's network and data; empty if this variant of the network has none."""
     model, row = config.model, SPECS[config.model.name]
     name = model.name
     if model.spec.shortcut != row.shortcut:

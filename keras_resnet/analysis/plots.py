@@ -1,4 +1,4 @@
-"""How the pictures of the analyses look: readable at a column's width, also by the color-blind."""
+"""Defines the style of the analyses' plots, which are readable at column width and with color blindness."""
 
 import io
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _STYLE: Any = {
 
 
 def new_figure(columns: int = 1, rows: int = 1, height: float = 2.7, **kwargs) -> tuple[Figure, np.ndarray]:
-    """(figure as wide as a page's text, its axes (rows, columns))."""
+    """Returns (a figure as wide as a page's text, its axes (rows, columns))."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(6.8 if columns > 1 else 4.6, height * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, **kwargs)
@@ -41,7 +41,7 @@ def new_figure(columns: int = 1, rows: int = 1, height: float = 2.7, **kwargs) -
 
 
 def label(axes: Axes, x: str, y: str, title: str = "", legend: str | None = "best", **limits) -> None:
-    """Names the axes, with their units, and shows the legend at a place, None for none."""
+    """Labels the axes, with units, and shows a legend at the location `legend`; None for no legend."""
     with matplotlib.rc_context(_STYLE):
         axes.set_xlabel(x)
         axes.set_ylabel(y)
@@ -53,7 +53,7 @@ def label(axes: Axes, x: str, y: str, title: str = "", legend: str | None = "bes
 
 
 def legend_above(figure: Figure, columns: int) -> None:
-    """One legend for all axes, above them, where no curve runs; what several axes show is named once."""
+    """Adds one legend for all axes above them, where it covers no curve; it lists each label once."""
     named: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -63,27 +63,27 @@ def legend_above(figure: Figure, columns: int) -> None:
 
 
 def shades(count: int) -> list:
-    """Colors for an ordered axis such as depth, from light to dark, told apart by lightness alone."""
+    """Returns colors for an ordered axis such as depth, from light to dark, distinguishable by lightness alone."""
     scale = matplotlib.colormaps["viridis_r"]
     return [scale(0.08 + 0.92 * i / max(count - 1, 1)) for i in range(count)]
 
 
 def band(axes: Axes, x: Sequence[float], values: Sequence[Sequence[float]], **style) -> None:
-    """Draws the median over seeds (seeds, points) as a line, least to greatest as a band."""
+    """Draws the median over seeds of values (seeds, points) as a line, and their range as a band."""
     if len(values) > 1:
         axes.fill_between(x, np.min(values, 0), np.max(values, 0), color=style.get("color"), alpha=0.18, linewidth=0)
     axes.plot(x, np.median(values, 0), **style)
 
 
 def spread(axes: Axes, x: Sequence[float], values: Sequence[Sequence[float]], **style) -> None:
-    """Draws the mean over seeds (points, seeds) as marks, least to greatest as bars."""
+    """Draws the mean over seeds of values (points, seeds) as markers, and their range as bars."""
     means = np.array([np.mean(each) for each in values])
     bars = [means - [min(each) for each in values], [max(each) for each in values] - means]
     axes.errorbar(x, means, yerr=np.abs(bars), capsize=2, elinewidth=0.9, **style)
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
+    """Returns the figure as the content of a PNG file."""
     content = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(content, format="png", dpi=160)

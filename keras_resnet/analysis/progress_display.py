@@ -1,4 +1,4 @@
-"""What the user sees while an analysis makes its runs: a bar in a terminal, plain lines elsewhere."""
+"""Displays the progress of an analysis: a bar in a terminal, plain lines elsewhere."""
 
 import time
 from datetime import timedelta
@@ -10,16 +10,16 @@ from keras_resnet.analysis.experiment import Experiment, Job, Training, cost
 from keras_resnet.runs.metrics import read_metrics
 
 LINE_EVERY = 30  # seconds between plain lines
-ENOUGH = 1.0  # seconds by `cost` that have to be done before they tell how long the rest takes
+ENOUGH = 1.0  # seconds of `cost` to complete before the time left is estimated
 
 
 class ProgressDisplay:
-    """Shows how much is done, and estimates the time left from the costs of what was done so far.
+    """Shows how much is done, and estimates the time left from the costs of the completed jobs.
 
     Args:
         experiment: the recipe and the folder.
         wanted: all jobs.
-        pending: those that are not done yet.
+        pending: the jobs that are not complete yet.
     """
 
     def __init__(self, experiment: Experiment, wanted: list[Job], pending: list[Job]):
@@ -33,8 +33,8 @@ class ProgressDisplay:
         self._bar: Progress | None = None
 
     def nothing_to_do(self) -> None:
-        """Says that everything is there."""
-        self._console.print(f"all {self._wanted} runs and measurements are there already ({self._study.workdir})")
+        """Prints that all jobs are complete."""
+        self._console.print(f"all {self._wanted} runs and measurements already exist ({self._study.workdir})")
 
     def __enter__(self):
         self._start = self._last_line = time.monotonic()
@@ -54,12 +54,12 @@ class ProgressDisplay:
             self._bar.stop()
 
     def finished(self, job: Job) -> None:
-        """Counts a job that is done."""
+        """Counts a completed job."""
         self._done += 1
         self._finished += self._costs[job] * (1 - self._began_at[job])
 
     def update(self, busy: list[Job]) -> None:
-        """Shows where things stand."""
+        """Shows the current progress of the `busy` jobs."""
         now = time.monotonic()
         if not self._bar and now - self._last_line < LINE_EVERY:
             return
@@ -79,7 +79,7 @@ class ProgressDisplay:
         return job.function.rpartition(":")[2]
 
     def _progress(self, job):
-        """Share of a run's steps that its metrics tell of; of a measurement's time, up to nearly all of it."""
+        """Returns the completed share of a run's steps, or of a measurement's estimated time (at most 0.95)."""
         if not isinstance(job, Training):
             now = time.monotonic()
             return min((now - self._seen.setdefault(job, now)) / job.seconds, 0.95)

@@ -1,4 +1,4 @@
-"""What an analysis leaves: a Markdown page, its tables as CSV, its pictures as PNG, and the report that binds pages."""
+"""Writes the pages of analyses (Markdown, with tables as CSV and plots as PNG) and the report over all pages."""
 
 import contextlib
 import csv
@@ -25,13 +25,13 @@ Row = dict[str, object]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with the same keys, which are the columns: plain names with units, "test error (%)".
+    """Rows with the same keys, which are the columns: plain names with units, such as "test error (%)".
 
     Attributes:
-        name: of the CSV file, after the page's name; empty for a page's only table.
-        caption: what the rows are.
-        rows: None where there is no value.
-        listed: on the page too, not only in the CSV file.
+        name: last part of the CSV file's name, after the page's name; empty for a page's only table.
+        caption: description of the rows.
+        rows: the rows; None stands for a missing value.
+        listed: whether the page shows the table too, not only the CSV file.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """Attributes: name, of the PNG file after the page's; caption, what is to be seen; figure."""
+    """Attributes: name, last part of the PNG file's name, after the page's; caption, a description; figure."""
 
     name: str
     caption: str
@@ -51,14 +51,14 @@ class Plot:
 
 @dataclass
 class ReportPage:
-    """One analysis, finished.
+    """The page of one complete analysis.
 
     Attributes:
         name: of the files: "degradation" for degradation.md, degradation.csv, degradation-curves.png.
         title: with the paper's figure or section.
-        text: Markdown: the question, what was done (the protocol), how it departs from the paper.
-        tables, pictures, checks: what was found.
-        seeds: that the networks were trained with; empty where nothing was.
+        text: Markdown: the question, the protocol, and the differences from the paper.
+        tables, plots, checks: the findings.
+        seeds: seeds of the trained networks; empty if none was trained.
     """
 
     name: str
@@ -71,17 +71,17 @@ class ReportPage:
 
 
 def claim_output(folder: str) -> None:
-    """Makes the folder of the pages, before hours go into what is to be written there.
+    """Creates the folder of the pages, so that an error shows before hours of training.
 
     Raises:
-        DiskError: it cannot be made.
+        DiskError: the folder cannot be created.
     """
     with _disk_errors(folder):
         make_folder(folder)
 
 
 def write_page(page: ReportPage, experiment: Experiment, folder: str) -> list[str]:
-    """Writes a page with its tables and pictures; returns the paths.
+    """Writes a page with its tables and plots; returns the paths.
 
     Raises:
         DiskError: the folder cannot be written.
@@ -103,7 +103,7 @@ def write_page(page: ReportPage, experiment: Experiment, folder: str) -> list[st
 
 
 def write_report(pages: list[ReportPage], experiment: Experiment, folder: str) -> str:
-    """Writes README.md, which binds the pages: every check, and whether it held. Returns its path."""
+    """Writes README.md, which links the pages and lists every check with its result; returns its path."""
     held = sum(check.holds for page in pages for check in page.checks)
     total = sum(len(page.checks) for page in pages)
     lines = [
@@ -128,7 +128,7 @@ def write_report(pages: list[ReportPage], experiment: Experiment, folder: str) -
 
 
 def checks_table(checks: list[Check]) -> list[str]:
-    """Markdown lines: each claim, whether it holds, and by which figures."""
+    """Returns Markdown lines with each claim, whether it holds, and the values that decide it."""
     if not checks:
         return []
     rows: list[Row] = [
@@ -139,7 +139,7 @@ def checks_table(checks: list[Check]) -> list[str]:
 
 
 def markdown_table(rows: list[Row]) -> list[str]:
-    """Markdown lines; numbers to the right."""
+    """Returns the lines of a Markdown table; numbers are right-aligned."""
     if not rows:
         return []
     columns = list(rows[0])
@@ -151,7 +151,7 @@ def markdown_table(rows: list[Row]) -> list[str]:
 
 
 def to_csv(rows: list[Row]) -> bytes:
-    """The rows with a head of columns."""
+    """Returns the rows as CSV with a header."""
     text = io.StringIO()
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -161,7 +161,7 @@ def to_csv(rows: list[Row]) -> bytes:
 
 
 def made_by(experiment: Experiment, seeds: tuple[int, ...]) -> list[str]:
-    """Markdown lines: by which command, recipe, seeds, code and machine."""
+    """Returns Markdown lines with the command, recipe, seeds, code version and machine."""
     from keras_resnet import __version__
 
     over = ", also where the text above says otherwise" if experiment.assignments else ""
@@ -176,7 +176,7 @@ def made_by(experiment: Experiment, seeds: tuple[int, ...]) -> list[str]:
     return ["---", "", *[f"- {name}: {value}" for name, value in rows.items()], ""]
 
 
-@functools.cache  # before the first page is written, perhaps into the repository
+@functools.cache  # read once, before pages written to the repository can make it dirty
 def _commit():
     folder = os.path.dirname(os.path.abspath(__file__))
     git = subprocess.run(

@@ -1,4 +1,4 @@
-"""Figure 7: layer responses of plain and residual networks, shallower and deeper."""
+"""Compares layer responses of plain and residual networks of several depths (figure 7)."""
 
 import itertools
 
@@ -13,10 +13,10 @@ from keras_resnet.analysis.plots import COLORS, label, new_figure, shades
 from keras_resnet.analysis.report_page import Plot, ReportPage, Row, Table
 
 FAMILIES = ("plain", "residual")
-DEPTHS = (20, 56, 110)  # the paper's figure has no plain network of 110
-SEEDS = 2  # of the experiment's
+DEPTHS = (20, 56, 110)  # the paper's figure has no plain network of 110 layers
+SEEDS = 2  # number of the experiment's seeds that are used
 IMAGES = 256
-LESS = 0.95  # of the other's median, to count as less: fresh networks all have 1, give or take a percent or two
+LESS = 0.95  # "less" means below this share of the other median: initial networks have 1, within a percent or two
 
 TEXT = """
 How strong are the residual functions? The standard deviation of every 3x3 layer's output after batch normalization and
@@ -33,12 +33,12 @@ first measurement, but that networks that learned nothing are in no order.
 
 
 def depths_of(experiment: Experiment) -> tuple[int, ...]:
-    """The paper's three, as far as the experiment has them; all of the experiment's where it has none of these."""
+    """Returns those of the paper's three depths that the experiment has, or all its depths if it has none of them."""
     return tuple(depth for depth in experiment.depths if depth in DEPTHS) or experiment.depths
 
 
 def measurement(training: Training) -> Measurement:
-    """Responses of a trained network."""
+    """Returns the job that measures the responses of a trained network."""
     arguments = (("network", training.network), ("seed", training.seed))
     return Measurement(
         "keras_resnet.analysis.responses_by_depth:trained_responses", arguments, (training,), seconds=8.0
@@ -46,7 +46,7 @@ def measurement(training: Training) -> Measurement:
 
 
 def all_jobs(experiment: Experiment) -> dict[tuple[str, int, int], Measurement]:
-    """{(family, depth, seed): measurement}."""
+    """Returns {(family, depth, seed): measurement}."""
     return {
         (family, depth, training.seed): measurement(training)
         for family in FAMILIES
@@ -56,12 +56,12 @@ def all_jobs(experiment: Experiment) -> dict[tuple[str, int, int], Measurement]:
 
 
 def jobs(experiment: Experiment) -> list[Job]:
-    """Measurements; the runs that they read are made before them."""
+    """Returns the measurements, which name the runs that they need."""
     return list(all_jobs(experiment).values())
 
 
 def trained_responses(experiment: Experiment, network: str, seed: int) -> dict[str, list]:
-    """{"layer": names, "std": of their responses} of the last weights of a run."""
+    """Returns {"layer": names, "std": standard deviations of their responses} for the last weights of a run."""
     from keras_resnet.analysis.layer_responses import layer_responses
     from keras_resnet.analysis.worker import images_of_test, trained_model
     from keras_resnet.task import load_task
@@ -73,7 +73,7 @@ def trained_responses(experiment: Experiment, network: str, seed: int) -> dict[s
 
 
 def page(experiment: Experiment) -> ReportPage:
-    """The findings."""
+    """Returns the page with the findings."""
     found = {kind: np.array(experiment.answer(job)["std"]) for kind, job in all_jobs(experiment).items()}
     depths, seeds = depths_of(experiment), experiment.seeds[:SEEDS]
     text = TEXT.format(
@@ -97,7 +97,7 @@ def page(experiment: Experiment) -> ReportPage:
 
 
 def rows(found) -> list[Row]:
-    """A row per network."""
+    """Returns a row per network and seed."""
     return [
         {
             "net": f"{family} {depth}",
@@ -113,7 +113,7 @@ def rows(found) -> list[Row]:
 
 
 def layer_rows(experiment: Experiment) -> list[Row]:
-    """A row per layer of every network, in the network's order."""
+    """Returns a row per layer of every network, in the network's order."""
     return [
         {"net": f"{family} {depth}", "seed": seed, "layer": layer, "std": std}
         for (family, depth, seed), job in all_jobs(experiment).items()
@@ -122,18 +122,18 @@ def layer_rows(experiment: Experiment) -> list[Row]:
 
 
 def _learnt(experiment, depths, seeds):
-    """The networks, (family, depth), that learned something with every seed."""
+    """Returns the networks (family, depth) that learned with every seed."""
     kinds = itertools.product(FAMILIES, depths)
     runs = {kind: [run for run in trainings(experiment, *kind) if run.seed in seeds] for kind in kinds}
     return {kind for kind, each in runs.items() if max(map(experiment.train_error, each)) < experiment.chance / 2}
 
 
 def checks(found, depths, seeds, learned) -> list[Check]:
-    """Residual below plain at every depth, and deeper residual below shallower, of networks that learned."""
+    """Checks, for networks that learned, residual below plain at each depth, and deeper below shallower residual."""
     medians = {kind: float(np.median(std)) for kind, std in found.items()}
 
     def less(claim, low, high):
-        """`low` and `high`: (family, depth)."""
+        """Checks that the responses of `low` are below those of `high`; both are (family, depth)."""
         pairs = [(medians[(*low, seed)], medians[(*high, seed)]) for seed in seeds]
         figures = "; ".join(f"{a:.3f} against {b:.3f}" for a, b in pairs) + f"; allowed {LESS:.0%} of it"
         comparable = learned >= {low, high}
@@ -161,7 +161,7 @@ def checks(found, depths, seeds, learned) -> list[Check]:
 
 
 def picture(found, depths, seed) -> Figure:
-    """Original order above, sorted below; residual at the left, plain and residual at the right."""
+    """Plots responses in layer order (top) and sorted (bottom); residual (left), plain and residual (right)."""
     figure, axes = new_figure(2, 2, height=2.3, sharey="col")
     for column, families in enumerate((("residual",), FAMILIES)):
         for family in families:

@@ -1,4 +1,4 @@
-"""Makes the runs and measurements that an analysis needs and that are not there yet, several at a time."""
+"""Runs the incomplete jobs of an analysis (training runs and measurements) in parallel worker processes."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from keras_resnet.training.signals import StopRequest
 
 
 class FailedJob(UserError):
-    """A job that the user's settings or data do not allow; ends with the exit code that its own command would."""
+    """Raised if the user's settings or data do not allow a job; has the exit code of the job's error."""
 
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)
@@ -26,16 +26,16 @@ class FailedJob(UserError):
 
 
 def make(experiment: Experiment, jobs: Iterable[Job], processes: int) -> None:
-    """Makes what is missing: runs first, seed by seed, so that a report is possible before all seeds are done.
+    """Runs the incomplete jobs: training runs first, seed by seed, so a report is possible before all seeds are done.
 
     Args:
         experiment: the recipe and the folder.
-        jobs: runs and measurements; one that is named twice is made once. What measurements read is made before them.
-        processes: how many work side by side, each on its share of the cores.
+        jobs: runs and measurements; duplicates run once. The runs that a measurement reads run before it.
+        processes: number of worker processes; each uses its share of the cores.
 
     Raises:
-        UserError: of a run, with its exit code.
-        Stopped: by a signal; every run has saved, and the same call goes on from there.
+        UserError: a job fails; the error has its exit code.
+        Stopped: a signal arrived; every run has saved, and the same call resumes it.
     """
     wanted = list(dict.fromkeys(_with_needs(jobs)))
     pending = sorted((job for job in wanted if not experiment.is_done(job)), key=_order)
@@ -67,7 +67,7 @@ def _order(job):
 
 
 class _Crew:
-    """The worker processes, and who does what."""
+    """The worker processes and their jobs."""
 
     def __init__(self, experiment, board, stop, processes):
         self.experiment, self.board, self.stop = experiment, board, stop
@@ -83,7 +83,7 @@ class _Crew:
                 self._listen()
                 self.board.update(list(self.busy.values()))
                 if self.stop.signal:
-                    raise self.stop.stopped("the runs have saved, and the same command goes on from there")
+                    raise self.stop.stopped("the runs have saved, and the same command resumes from there")
         finally:
             crew = [*self.busy, *self.idle]
             for worker in crew:
@@ -97,7 +97,7 @@ class _Crew:
             if job is None:
                 return
             pending.remove(job)
-            if getattr(job, "alone", False):  # a new process, whose memory and caches are this job's
+            if getattr(job, "alone", False):  # starts a new process, with memory and caches for this job only
                 while self.idle:
                     self._dismiss(self.idle.pop())
             worker = self.idle.pop() if self.idle else self._hire(job)
@@ -139,7 +139,7 @@ class _Crew:
 
 
 class _Worker:
-    """A process of `worker`, in a group of its own: the signals of a terminal reach it by way of this one alone."""
+    """A `worker` process in its own process group, so that a terminal's signals reach it only through its parent."""
 
     def __init__(self, experiment, number, threads):
         self.number = number
@@ -159,7 +159,7 @@ class _Worker:
         return json.loads(line) if line else self._how_it_ended()
 
     def _how_it_ended(self):
-        """What to say of a process that is gone without an answer."""
+        """Returns the error of a process that ended without an answer."""
         code = self.process.wait()
         if code >= 0:
             raise RuntimeError(f"a process that trains ended with {code}; {self.log} says why")
@@ -170,13 +170,13 @@ class _Worker:
         return {"error": error, "exit_code": 128 - code}
 
     def tell_to_end(self):
-        """Lets it save what it trains and leave."""
+        """Asks the process to save its run and exit."""
         self.asks.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
 
     def end(self):
-        """Waits for it to leave."""
+        """Asks the process to exit, and waits for it."""
         self.tell_to_end()
         self.process.wait()
 

@@ -1,4 +1,4 @@
-"""Section 4.1, table 3: zero channels (A), projections where the shape changes (B), projections everywhere (C)."""
+"""Compares shortcut options (table 3): zero padding (A), projections if the shape changes (B), all projections (C)."""
 
 import statistics
 import time
@@ -36,29 +36,29 @@ first run.
 
 
 def depth_of(experiment: Experiment) -> int:
-    """The deepest of the experiment's residual networks that is no deeper than `DEPTH`, or its shallowest."""
+    """Returns the experiment's largest depth that is at most `DEPTH`, or its smallest depth."""
     return max((depth for depth in experiment.depths if depth <= DEPTH), default=experiment.depths[0])
 
 
 def option_trainings(experiment: Experiment, option: str) -> list[Training]:
-    """The runs of one option, a seed each; A's are those of the degradation."""
+    """Returns the runs of one option, one per seed; option A uses the runs of the degradation analysis."""
     same = trainings(experiment, "residual", depth_of(experiment))
     return same if option == "A" else [Training(t.network, t.seed, (f"model.shortcut={option}",)) for t in same]
 
 
 def timing(experiment: Experiment) -> Measurement:
-    """Step times of the options, in turn."""
+    """Returns the job that measures the step times of the options."""
     return Measurement("keras_resnet.analysis.shortcuts:step_times", (("depth", depth_of(experiment)),), (), True, 40.0)
 
 
 def jobs(experiment: Experiment) -> list[Job]:
-    """The options, the plain network beside them, and the timing."""
+    """Returns the runs of the options and of the plain network, and the timing job."""
     runs = [each for option in OPTIONS for each in option_trainings(experiment, option)]
     return [*runs, *trainings(experiment, "plain", depth_of(experiment)), timing(experiment)]
 
 
 def page(experiment: Experiment) -> ReportPage:
-    """Errors and costs of the options."""
+    """Returns the page with the errors and costs of the options."""
     depth = depth_of(experiment)
     runs = {"plain": trainings(experiment, "plain", depth)} | {o: option_trainings(experiment, o) for o in OPTIONS}
     costs, times = {option: _cost(depth, option) for option in runs}, experiment.answer(timing(experiment))
@@ -91,7 +91,7 @@ def _cost(depth, option) -> Complexity:
 
 
 def _factor(times, option):
-    """Step time of an option in terms of A's."""
+    """Returns the step time of an option relative to option A."""
     return statistics.median(b / a for a, b in zip(times["A"], times[option], strict=True))
 
 
@@ -166,7 +166,7 @@ def _picture(experiment, runs, times):
 
 
 def step_times(experiment: Experiment, depth: int) -> dict[str, list[float]]:
-    """{option: seconds of a training step, one mean per round}; the options take turns, since machines do not idle."""
+    """Returns {option: mean seconds per training step in each round}; options alternate, since machine load varies."""
     import tensorflow as tf
 
     from keras_resnet.data.batches import training_batches

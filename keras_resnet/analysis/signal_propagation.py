@@ -1,4 +1,4 @@
-"""What the analysis of gradients measures: norms in every layer, at initialization and while networks are trained."""
+"""Measures the norms in every layer at initialization and during training, for the analysis of gradients."""
 
 import math
 from dataclasses import replace
@@ -10,10 +10,10 @@ from keras_resnet.analysis.instrumented_runs import images_and_labels, probe_run
 from keras_resnet.specs import SPECS, variant
 
 INITIALIZATIONS = ("small", "xavier", "he", "large")
-SIDE = 32  # pixels of the images at initialization: the paper's. On smaller ones the zeros of the padding weigh more.
+SIDE = 32  # pixels; image size at initialization, as in the paper. On smaller images zero padding matters more.
 IMAGES, PROBED_IMAGES = 16, 64
-STEPS, PROBE_EVERY, RATE = 200, 40, 0.01  # of the short trainings
-SMALLEST, LARGEST = 1e-45, 1e39  # what float32 can hold, and the next beyond
+STEPS, PROBE_EVERY, RATE = 200, 40, 0.01  # of the short runs
+SMALLEST, LARGEST = 1e-45, 1e39  # about the smallest positive float32, and a value above the largest
 
 MERGES = {"plain": "cifar_plain20", "residual": "cifar_resnet20"}
 TRAINED = {("plain", 20): "cifar_plain20", ("plain", 56): "cifar_plain56"}
@@ -21,14 +21,14 @@ TRAINED |= {("residual", 20): "cifar_resnet20", ("residual", 56): "cifar_resnet5
 
 
 def initial(family: str, normalization: str, activation: str, depths: tuple[int, ...], seed: int) -> Measurement:
-    """Norms of fresh networks of several depths, with every initialization."""
+    """Returns the job that measures untrained networks of several depths, with every initialization."""
     arguments = (("family", family), ("normalization", normalization), ("activation", activation))
     arguments += (("depths", depths), ("seed", seed))  # type: ignore[assignment]
     return Measurement("keras_resnet.analysis.signal_propagation:initial_norms", arguments, seconds=0.1 * sum(depths))
 
 
 def trained(family: str, depth: int, normalization: str, seed: int) -> Measurement:
-    """Norms of a network while it is trained."""
+    """Returns the job that measures a network during training."""
     arguments = (("family", family), ("depth", depth), ("normalization", normalization), ("seed", seed))
     return Measurement(
         "keras_resnet.analysis.signal_propagation:norms_in_training", arguments, seconds=10 + 0.4 * depth
@@ -41,7 +41,7 @@ def initial_norms(
     """Builds networks and measures them in training mode on a batch.
 
     Returns:
-        {initialization: {depth: what `norms` returns}}.
+        {initialization: {depth: result of `norms`}}.
     """
     import keras
 
@@ -64,7 +64,7 @@ def initial_norms(
 
 
 def norms_in_training(experiment: Experiment, family: str, depth: int, normalization: str, seed: int) -> dict:
-    """Trains a network for some steps and measures it at first and at checkpoints, as `probe_run` returns it."""
+    """Trains a network for `STEPS` steps and measures it at every checkpoint; returns the result of `probe_run`."""
     from keras_resnet.task import load_task
 
     changes = (f"model.normalization={normalization}", f"train.learning_rate={RATE}")
@@ -74,11 +74,12 @@ def norms_in_training(experiment: Experiment, family: str, depth: int, normaliza
 
 
 def norms(model, images: np.ndarray, labels: np.ndarray) -> dict[str, list[float]]:
-    """log10 of what each 3x3 layer reads and gets, in the graph's order.
+    """Returns log10 of the signals of each 3x3 layer, in the graph's order.
 
     Returns:
-        {"activation": of the root mean square of the layer's input, "gradient": of the norm of the loss's gradient by
-        its output, "kernel": by its kernel}; all within what float32 can hold. NaN counts as beyond.
+        {"activation": root mean square of the layer's input, "gradient": norm of the loss's gradient with respect to
+        its output, "kernel": the same with respect to its kernel}. Values are clipped to [`SMALLEST`, `LARGEST`]
+        before log10; NaN counts as `LARGEST`.
     """
     from keras_resnet.analysis.norms import activation_norms, gradient_norms
 

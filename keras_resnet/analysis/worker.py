@@ -1,7 +1,7 @@
-"""A process that trains and measures for `runner`, one job after another.
+"""Provides the process that trains and measures for `runner`, one job after another.
 
-It reads a job a line from its input and answers with a line {"error": null or text, "exit_code": number}. Everything
-that is printed meanwhile goes into a file. When its input ends, it saves what it trains and leaves.
+The process reads one job per line from stdin and answers each with a line {"error": null or text, "exit_code": number}
+on stdout. All other output goes to the log file. When stdin ends, the process saves the current run and exits.
 
     python -m keras_resnet.analysis.worker STUDY THREADS LOG
 """
@@ -23,9 +23,9 @@ from keras_resnet.runs.folder import write_text
 
 
 def main() -> None:
-    """Serves jobs until the input ends."""
+    """Runs jobs until stdin ends."""
     experiment, threads, log = sys.argv[1:]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # outside of `fit`: locks are given back on the way
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # outside of `fit`; exiting this way releases locks
     answers = _apart(log)
     jobs: queue.Queue = queue.Queue()
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _apart(log):
-    """The output for answers; what is printed, also by libraries, goes into the log."""
+    """Returns a stream to stdout for answers, and redirects all other output, also of libraries, to the log."""
     answers = os.fdopen(os.dup(1), "w")
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
@@ -47,14 +47,14 @@ def _read(jobs):
     for line in sys.stdin:
         jobs.put(line)
     jobs.put(None)
-    os.kill(os.getpid(), signal.SIGTERM)  # whoever asked is gone, or wants no more
+    os.kill(os.getpid(), signal.SIGTERM)  # the parent has exited or closed the pipe
 
 
 def _set_up(threads):
     import tensorflow as tf
 
-    # A step on small images is thousands of small operations: several threads wait for each other more than they
-    # compute, and rewriting the graph takes longer than it saves.
+    # A step on small images consists of thousands of small operations: several threads wait for each other longer
+    # than they compute, and rewriting the graph takes longer than it saves.
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -80,7 +80,7 @@ def _answer(experiment, job):
 
 
 def train(experiment: Experiment, training: Training) -> None:
-    """Trains a run to its end, from wherever it stands, and tests its last weights."""
+    """Starts or resumes a run, trains it to its end, and tests its last weights."""
     from keras_resnet.runs.lock import locked
     from keras_resnet.task import load_task
     from keras_resnet.training.fit import fit
@@ -98,7 +98,7 @@ def train(experiment: Experiment, training: Training) -> None:
 
 
 def _tested(task, strategy, folder):
-    """Figures of the last weights on the test images; eagerly, since a graph takes longer than it saves."""
+    """Returns the test metrics of the last weights; runs eagerly, since tracing a graph takes longer than it saves."""
     from keras_resnet.data.batches import distribute
     from keras_resnet.training.evaluation import add
 
@@ -110,7 +110,7 @@ def _tested(task, strategy, folder):
 
 
 def trained_model(task, folder):
-    """A task's network with the last weights of a finished run."""
+    """Returns a task's network with the last weights of a finished run."""
     from keras_resnet.weights.native import assign_tensors, named_variables
     from keras_resnet.weights.tensors import read_tensors
 
@@ -120,7 +120,7 @@ def trained_model(task, folder):
 
 
 def images_of_test(task, count=None):
-    """The first test images (count, H, W, C) float32 in [0, 255] as the network sees them; None: all."""
+    """Returns the first `count` test images (count, H, W, C), float32 in [0, 255], as model inputs; None: all."""
     import numpy as np
 
     from keras_resnet.data.pipeline import Shard
@@ -130,7 +130,7 @@ def images_of_test(task, count=None):
 
 
 def measure(experiment: Experiment, measurement: Measurement) -> None:
-    """Calls the function and keeps its answer."""
+    """Calls a measurement's function and stores its result."""
     module, _, name = measurement.function.partition(":")
     answer = getattr(importlib.import_module(module), name)(experiment, **dict(measurement.arguments))
     path = experiment.answer_file(measurement)
@@ -139,12 +139,12 @@ def measure(experiment: Experiment, measurement: Measurement) -> None:
 
 
 def to_json(job: Job | Experiment) -> str:
-    """A line that `from_json` reads."""
+    """Returns a line that `from_json` reads."""
     return json.dumps({"kind": type(job).__name__} | asdict(job))
 
 
 def from_json(text: str):
-    """The experiment or job of a line."""
+    """Returns the experiment or job of a line."""
     fields = json.loads(text)
     kind = {"Experiment": Experiment, "Training": Training, "Measurement": Measurement}[fields.pop("kind")]
     if kind is Measurement:

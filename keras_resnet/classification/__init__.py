@@ -1,1 +1,1 @@
-"""Which class is in the image: the task that the paper's sections 4.1 and 4.2 are about."""
+"""Provides image classification, the task of sections 4.1 and 4.2 of He et al. 2015."""

@@ -1,4 +1,4 @@
-"""What an exported classifier answers, and the images that its artifacts are compared on."""
+"""Provides classifiers to `export_model`, and the images that their artifacts are compared on."""
 
 import glob
 import os
@@ -19,25 +19,25 @@ _ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
 
 class ExampleImages(Protocol):
-    """Real images, prepared for a network; a `Classification` provides those of its data set."""
+    """A source of real images, preprocessed for a network, such as the data set of a `Classification`."""
 
     def example_images(self, count: int) -> np.ndarray:
-        """At most `count` images (N, H, W, C) float32 in [0, 255], on which artifacts are compared."""
+        """Returns at most `count` images (N, H, W, C) float32 in [0, 255], on which artifacts are compared."""
 
     def calibration_images(self, count: int) -> np.ndarray:
-        """At most `count` other images, from which int8 takes its ranges."""
+        """Returns at most `count` other images, for the calibration of int8."""
 
 
 class ClassifierExport:
-    """A classifier as `export_model` takes it.
+    """A classifier in the form that `export_model` takes.
 
     Args:
-        description: the network, how images are prepared for it, and its class names.
+        description: the network, its preprocessing and its class names.
         settings: the group `export` of a configuration.
-        images: what artifacts are compared on.
+        images: the images that artifacts are compared on.
 
     Raises:
-        ConfigError: `settings.top_k` is more than there are classes.
+        ConfigError: `settings.top_k` is greater than the number of classes.
     """
 
     def __init__(self, description: Description, settings: Export, images: ExampleImages):
@@ -48,31 +48,31 @@ class ClassifierExport:
         self.example_images, self.calibration_images = images.example_images, images.calibration_images
 
     def signatures(self, network: Callable, stages: bool = False):
-        """The exported functions, see `classification_signatures`."""
+        """Returns the exported functions, see `classification_signatures`."""
         return classification_signatures(network, self.description, self.settings, stages)
 
 
 class FolderImages:
-    """Images anywhere in a folder.
+    """Images in a folder and its subfolders.
 
     Args:
-        folder: `--images` of the user.
-        preprocessing: how they are prepared.
+        folder: value of the flag `--images`.
+        preprocessing: preprocessing of the images.
 
     Raises:
-        ConfigError: there is no such folder.
-        DataError: it holds no images.
+        ConfigError: the folder does not exist.
+        DataError: the folder contains no images.
     """
 
     def __init__(self, folder: str, preprocessing: Preprocessing):
         self._files, self._preprocessing = _files_of(folder), preprocessing
 
     def example_images(self, count):
-        """Every second image of the folder."""
+        """Returns every second image of the folder, at most `count`."""
         return self._prepared(self._files[::2], count)
 
     def calibration_images(self, count):
-        """The other images of the folder."""
+        """Returns the other images of the folder, at most `count`."""
         return self._prepared(self._files[1::2] or self._files, count)
 
     def _prepared(self, paths, count):
@@ -81,7 +81,7 @@ class FolderImages:
             try:
                 pixels = decode(tf.io.read_file(path), self._preprocessing.image_shape[2])
             except tf.errors.OpError:
-                continue  # others are as good
+                continue  # skips unreadable images
             images.append(transforms.prepare(pixels, self._preprocessing).numpy())
         if not images:
             raise DataError(f"--images: not one of {len(paths)} images can be decoded, {paths[0]} for one")
@@ -89,18 +89,18 @@ class FolderImages:
 
 
 class Photographs:
-    """Parts of scikit-learn's two photographs.
+    """Crops of scikit-learn's two photographs.
 
     Args:
-        preprocessing: how they are prepared.
-        how: what a user does to have better ones.
+        preprocessing: preprocessing of the crops.
+        how: instruction for providing other images, for error messages.
     """
 
     def __init__(self, preprocessing: Preprocessing, how: str):
         self._preprocessing, self._how = preprocessing, how
 
     def example_images(self, count):
-        """At most 64 squares from a fixed seed."""
+        """Returns at most 64 square crops, from a fixed seed."""
         from sklearn.datasets import load_sample_images
 
         random, photographs = np.random.RandomState(0), load_sample_images().images
@@ -116,7 +116,7 @@ class Photographs:
         return np.stack(parts)
 
     def calibration_images(self, count):
-        """None: two photographs are too few to take ranges from.
+        """Raises an error, because two photographs are too few for the calibration of int8.
 
         Raises:
             ConfigError: always.

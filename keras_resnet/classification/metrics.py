@@ -1,15 +1,22 @@
-"""Predictions -> figures: errors in percent with their uncertainty, classes, confusions."""
+"""Computes metrics of predictions: errors in percent with confidence intervals, metrics per class, confusions."""
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-TOP_5_FROM = 20  # classes, from which on the top-5 error says something
+TOP_5_FROM = 20  # smallest number of classes for which the top-5 error is meaningful
 
 
 @dataclass(frozen=True)
 class Error:
-    """Attributes: wrong of images; percent; low and high, the 95 % confidence interval in percent."""
+    """An error rate.
+
+    Attributes:
+        wrong: number of wrong predictions.
+        images: number of all predictions.
+        percent: the error in percent.
+        low, high: its 95 % confidence interval in percent.
+    """
 
     wrong: int
     images: int
@@ -19,10 +26,10 @@ class Error:
 
 
 def top_error(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> Error:
-    """scores (N, classes), labels (N,) -> how often the label is not among the k highest scores.
+    """scores (N, classes), labels (N,) -> the top-k error, the rate of labels not among the k highest scores.
 
-    Of equal scores the first counts as higher, as for argmax. The interval is Wilson's (1927), which holds for small
-    numbers and for 0 errors too.
+    Of equal scores, the first one ranks higher, as in argmax. The interval is Wilson's (1927), which is also valid for
+    few images and for 0 errors.
     """
     of_label = scores[np.arange(len(labels)), labels][:, None]
     before = np.arange(scores.shape[1]) < labels[:, None]
@@ -32,7 +39,7 @@ def top_error(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> Error:
 
 
 def measure(predictions) -> dict:
-    """Predictions -> {"error": {...}, "top5_error": {...} from 20 classes on, "loss": ...}, fit for JSON."""
+    """Returns {"error": {...}, "top5_error": {...}, "loss": ...} for JSON; top5_error for 20 or more classes."""
     scores, labels = predictions.scores, predictions.labels
     ranks = {"error": 1} | ({"top5_error": 5} if scores.shape[1] >= TOP_5_FROM else {})
     errors = {name: asdict(top_error(scores, labels, k)) for name, k in ranks.items()}
@@ -40,7 +47,7 @@ def measure(predictions) -> dict:
 
 
 def wilson_interval(wrong: int, images: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a rate of errors, in percent."""
+    """Returns the 95 % confidence interval of an error rate, in percent."""
     z = 1.959964
     rate, spread = wrong / images, z**2 / images
     center = (rate + spread / 2) / (1 + spread)
@@ -49,18 +56,18 @@ def wilson_interval(wrong: int, images: int) -> tuple[float, float]:
 
 
 def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of -log of the label's score."""
+    """Returns the mean of -log of the label's score."""
     return float(-np.log(np.maximum(scores[np.arange(len(labels)), labels], 1e-30)).mean())
 
 
 def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(classes, classes) counts: rows the truth, columns the answer."""
+    """Returns counts (classes, classes): rows are labels, columns are predictions."""
     classes = scores.shape[1]
     return np.bincount(labels * classes + scores.argmax(1), minlength=classes**2).reshape(classes, classes)
 
 
 def by_class(matrix: np.ndarray, names: tuple[str, ...]) -> list[dict]:
-    """Confusion matrix -> a row per class: images, error (percent; of its images), precision, most frequent mistake."""
+    """Returns a row per class of a confusion matrix: images, error and precision in percent, most frequent mistake."""
     rows = []
     for i, name in enumerate(names):
         images, answers = int(matrix[i].sum()), int(matrix[:, i].sum())
@@ -80,7 +87,7 @@ def by_class(matrix: np.ndarray, names: tuple[str, ...]) -> list[dict]:
 
 
 def worst_errors(scores: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Rows of the wrong answers that were given with the highest score, worst first."""
+    """Returns the row indices of the wrong predictions with the highest scores, highest score first."""
     answers = scores.argmax(1)
     wrong = np.flatnonzero(answers != labels)
     return wrong[np.argsort(-scores[wrong, answers[wrong]], kind="stable")][:count]

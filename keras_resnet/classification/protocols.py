@@ -1,4 +1,4 @@
-"""The papers' ways of testing: which views of an image a network sees, and how its scores are averaged."""
+"""Provides the papers' evaluation protocols: the views of an image, and how their scores are averaged."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -21,12 +21,12 @@ Protocol = Literal["single", "ten_crop", "multi_scale"]
 
 @dataclass(frozen=True)
 class Predictions:
-    """What networks say of a split.
+    """Predictions of one or several networks for a split.
 
     Attributes:
         scores: (N, classes) float64, each row sums to 1.
-        labels: (N,) int32, the truth.
-        indices: (N,) positions in the split; images that could not be read are not among them.
+        labels: (N,) int32, the true classes.
+        indices: (N,) positions in the split, without those of unreadable images.
     """
 
     scores: np.ndarray
@@ -40,27 +40,27 @@ def ensemble(members: list[Predictions]) -> Predictions:
 
 
 def default_scales(size: int) -> tuple[int, ...]:
-    """The paper's five scales, in proportion for networks that see images of another size than 224."""
+    """Returns the paper's five scales, multiplied by size / 224 for networks with another image size."""
     return tuple(round(scale * size / 224) for scale in PAPER_SCALES)
 
 
 def predict(task, model, strategy, split: str, protocol: Protocol, scales: tuple[int, ...] = ()) -> Predictions:
-    """Runs `model` over a split of `task`'s images by a protocol of the paper.
+    """Evaluates `model` on a split of `task`'s images with a protocol of the paper.
 
     | protocol | views of an image | averaged |
     |---|---|---|
-    | single | shorter side to image_size / crop_pct, the central square | - |
-    | ten_crop | the same resize; four corners and center, and their mirror images | scores |
+    | single | shorter side resized to image_size / crop_pct, center crop | - |
+    | ten_crop | the same resizing; four corners and center, and their mirror images | scores |
     | multi_scale | the whole image with its shorter side at each scale, and its mirror image | see `dense_scores` |
 
     Args:
-        task: a `Classification`: the images.
-        model: a network with logits, whose description says how they are prepared; under a strategy of several
-            replicas, built in its scope.
-        strategy: the devices.
+        task: a `Classification`, which provides the images.
+        model: a network that returns logits; its description defines the preprocessing. Under a strategy with several
+            replicas, the model must be built in the strategy's scope.
+        strategy: the strategy of the devices.
         split: name of the split.
-        protocol: which views.
-        scales: for multi_scale; default the paper's, see `default_scales`.
+        protocol: name of the protocol.
+        scales: scales of multi_scale; default the paper's, see `default_scales`.
 
     Raises:
         DataError: an image cannot be read.
@@ -99,7 +99,7 @@ def _gathered(task, strategy, split, views, batch_size, step):
             raise named(error, unreadable(images, pipeline.eval_indices(images, batch_size, number))) from error
         rows.append(tuple(np.concatenate([r.numpy() for r in strategy.experimental_local_results(o)]) for o in outputs))
     scores, labels, weights = (np.concatenate(column) for column in zip(*rows, strict=True))
-    indices = np.flatnonzero(weights)  # filling and unreadable images have weight 0
+    indices = np.flatnonzero(weights)  # padding and unreadable images have weight 0
     if not len(indices):
         raise DataError(f"{task.config.data.name}: not one image of the {split} split can be read")
     return Predictions(scores[indices].astype(np.float64), labels[indices], indices)
@@ -140,7 +140,7 @@ def _at_scales(scales, preprocessing):
 
 
 def _mean_scores(model):
-    """(N, V, H, W, C) -> mean of the V views' scores (N, classes)."""
+    """Returns a function images (N, V, H, W, C) -> mean of the V views' scores (N, classes)."""
 
     def score(images):
         flat = tf.reshape(images, tf.concat([[-1], tf.shape(images)[2:]], 0))
@@ -151,11 +151,11 @@ def _mean_scores(model):
 
 
 def dense_scores(model):
-    """Returns what is called as (images (1, V, H, W, C), ...) of several sizes -> scores (1, classes).
+    """Returns a function (images (1, V, H, W, C), ...) of several sizes -> scores (1, classes).
 
-    The fully convolutional form of Sermanet et al. 2014 and Simonyan and Zisserman 2014: the classifier is applied at
-    every place of the feature map to the average of a window as large as the map of a training image, the map of
-    logits is averaged, and the scores of mirror images and sizes are averaged.
+    It computes the fully convolutional form of Sermanet et al. 2014 and Simonyan and Zisserman 2014. Average pooling
+    with a window of the size of a training image's feature map precedes the classifier, which runs at every position.
+    The logits are averaged over positions, and the scores over mirror images and sizes.
     """
     any_size = build_described(model.description, image_size=0)
     assign_tensors(named_variables(any_size), to_tensors(named_variables(model)), "the model")
@@ -169,7 +169,7 @@ def dense_scores(model):
     def one_size(views):
         maps = tf.cast(features(views, training=False), tf.float32)
         windows = tf.nn.avg_pool2d(maps, window, 1, "VALID")
-        logits = classifier(tf.reduce_mean(windows, (1, 2)))  # a linear layer: the mean of its map
+        logits = classifier(tf.reduce_mean(windows, (1, 2)))  # the layer is linear: this is the mean over positions
         return tf.reduce_mean(tf.nn.softmax(logits), 0, keepdims=True)
 
     return score

@@ -1,4 +1,4 @@
-"""A folder that shows where a network errs: tables and pictures."""
+"""Writes tables and plots of a network's errors to a folder."""
 
 import csv
 import json
@@ -12,12 +12,12 @@ from keras_resnet.classification.metrics import by_class, confusion_matrix, wors
 from keras_resnet.classification.protocols import Predictions
 from keras_resnet.data.decode import decode
 
-NAMED_CLASSES = 40  # up to which the picture has room for names
+NAMED_CLASSES = 40  # maximum number of classes whose names fit into the plot
 SHOWN_ERRORS = 16
 
 
 def write_report(folder: str, task, split: str, predictions: Predictions, figures: dict) -> list[str]:
-    """Writes evaluation.json, classes.csv, confusion.png and, where there are errors, errors.png and errors.csv.
+    """Writes evaluation.json, classes.csv, confusion.png and, if there are errors, errors.png and errors.csv.
 
     Returns:
         The paths written.
@@ -40,7 +40,7 @@ def write_report(folder: str, task, split: str, predictions: Predictions, figure
 
 
 def _errors(task, split, predictions):
-    """A row per wrong answer, the surest first."""
+    """Returns a row per wrong prediction, highest score first."""
     source, rows = task.images.split(split).source, []
     for i in worst_errors(predictions.scores, predictions.labels, len(predictions.labels)):
         answer, label = int(predictions.scores[i].argmax()), int(predictions.labels[i])
@@ -65,7 +65,7 @@ def _write_csv(path, rows):
 
 
 def draw_confusion(path: str, matrix: np.ndarray, names: tuple[str, ...]) -> None:
-    """Draws the confusion matrix, each row as shares of its class, into a PNG file."""
+    """Draws the confusion matrix into a PNG file, with each row as shares of its class."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     side = min(3 + 0.32 * len(names), 14)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
@@ -85,7 +85,7 @@ def draw_confusion(path: str, matrix: np.ndarray, names: tuple[str, ...]) -> Non
 
 
 def draw_errors(path: str, task, split: str, predictions: Predictions, rows: np.ndarray) -> None:
-    """Draws the images of `rows` with the answer, its score and the truth into a PNG file."""
+    """Draws the images of `rows` into a PNG file, with the predicted class, its score and the label."""
     columns = min(4, len(rows))
     figure = Figure(figsize=(2.1 * columns, 2.5 * -(-len(rows) // columns)), layout="constrained")
     cells = figure.subplots(-(-len(rows) // columns), columns, squeeze=False).ravel()

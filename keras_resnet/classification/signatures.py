@@ -1,4 +1,4 @@
-"""What an exported classifier answers, as TensorFlow functions of fixed signatures."""
+"""Provides the signatures of an exported classifier as TensorFlow functions."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from keras_resnet.description import Description, Preprocessing
 
 
 def prepare_batch(images, preprocessing: Preprocessing):
-    """images (N, H, W, C) -> (N, *image_shape) float32; images of that shape already stay as they are."""
+    """images (N, H, W, C) -> (N, *image_shape) float32; images that already have this shape are only cast."""
     size, _, channels = preprocessing.image_shape
     height, width = tf.shape(images)[1], tf.shape(images)[2]
 
@@ -19,7 +19,7 @@ def prepare_batch(images, preprocessing: Preprocessing):
         message = f"images: expected sides above 0, one at most {untrusted.MAX_ASPECT} times the other"
         fits = tf.debugging.Assert((shorter > 0) & (longer <= untrusted.MAX_ASPECT * shorter), [message])
         with tf.control_dependencies([fits]):
-            stacked = tf.transpose(tf.cast(images, tf.float32), (1, 2, 0, 3))  # all share one size
+            stacked = tf.transpose(tf.cast(images, tf.float32), (1, 2, 0, 3))  # all have the same size
         prepared = transforms.prepare(tf.reshape(stacked, (height, width, -1)), preprocessing)
         return tf.transpose(tf.reshape(prepared, (size, size, -1, channels)), (2, 0, 1, 3))
 
@@ -31,24 +31,24 @@ def prepare_batch(images, preprocessing: Preprocessing):
 def classification_signatures(
     network: Callable, description: Description, settings: Export, stages: bool = False
 ) -> dict[str, tuple[Callable, list]]:
-    """Functions and input specs by name, the default one first.
+    """Returns functions and input specs by name, with the default signature first.
 
     Args:
-        network: prepared images (N, H, W, C) float32 in [0, 255] -> {"logits": (N, classes), "features": (N, F),
+        network: preprocessed images (N, H, W, C) float32 in [0, 255] -> {"logits": (N, classes), "features": (N, F),
             "stage1": (N, h, w, c), ...}, float32.
-        description: says how images are prepared and what the classes are called.
+        description: description with preprocessing and class names.
         settings: the group `export` of a configuration.
-        stages: also return the outputs of the network's stages.
+        stages: also export the outputs of the network's stages.
 
     Returns:
         serving_default: image_bytes (N,), JPEG, PNG, GIF or BMP of any size -> classes (N, k) int32, labels (N, k)
             string, scores (N, k) float32, best first, and status (N,) string. A row whose status is not "OK" has
             classes -1, labels "" and scores 0.
         predict_images, predict_images_uint8: images (N, H, W, C) float32 or uint8 in [0, 255], of any size ->
-            logits and scores (N, classes) float32. Images of the network's size are taken as they are.
+            logits and scores (N, classes) float32. Images of the network's size are not resized.
         features: images as for predict_images -> features (N, F) float32, the average of the last feature map.
-        network: images (N, *image_shape) float32 in [0, 255], prepared -> logits and scores (N, classes) float32; no
-            resizing, so that XLA, TensorRT and converters to other formats take it.
+        network: preprocessed images (N, *image_shape) float32 in [0, 255] -> logits and scores (N, classes) float32.
+            It does not resize, so that XLA, TensorRT and converters to other formats support it.
         stages: images as for predict_images -> stage1 (N, h, w, c) float32, ...
     """
     preprocessing, names = description.preprocessing, tf.constant(description.labels)
@@ -104,7 +104,7 @@ def classification_signatures(
 
 
 def _all_readable(codes, status):
-    """Fails, and names the first row that cannot be read."""
+    """Asserts that all rows are readable; the error names the first unreadable row."""
     row = tf.argmax(tf.cast(codes != 0, tf.int32))
     readable = tf.reduce_all(codes == 0)
     said = tf.cond(readable, lambda: "", lambda: "row " + tf.strings.as_string(row) + " " + status[row])

@@ -1,4 +1,4 @@
-"""Classification: the network with its logits, cross entropy, and errors in percent."""
+"""Provides the classification task: a network that returns logits, cross entropy, and errors in percent."""
 
 import contextlib
 import math
@@ -25,24 +25,25 @@ from keras_resnet.weights.loading import check_network, load_pretrained, set_pre
 
 
 class Classification:
-    """The `Task` of naming an image's class.
+    """The `Task` of image classification.
 
     Args:
         config: the run's configuration.
-        description: of the network; default what the configuration and its data set say, for a new one.
+        description: description of the network; default a new one from the configuration and its data set.
 
     Raises:
-        ConfigError, DataError: the configuration does not fit the data set, or this does not fit the description.
+        ConfigError, DataError: the configuration does not fit the data set, or the data set does not fit the
+            description.
     """
 
     monitor = ("error", "loss")
 
     def __init__(self, config: Config, description: Description | None = None):
-        keras.config.set_image_data_format("channels_last")  # as tf.data's images are
+        keras.config.set_image_data_format("channels_last")  # the format of tf.data's images
         self.config = config
         self.images = load_image_set(config.data)
         self._given = description
-        if description and not description.labels:  # weights of other publishers seldom name their classes
+        if description and not description.labels:  # weights of other libraries rarely name their classes
             self._given = replace(description, labels=self.images.labels)
         self.labels = self.description.labels
         self._check_images()
@@ -61,25 +62,25 @@ class Classification:
 
     @property
     def description(self) -> Description:
-        """The network, its preprocessing and its classes."""
+        """Returns the network, its preprocessing and its class names."""
         return self._given or _new_description(self.config, self.images)
 
     def _check_images(self):
-        """Raises a `DataError` where the classes or the channels of the images are not the description's."""
+        """Raises a `DataError` if the classes or the channels of the images are not the description's."""
         name, images, preprocessing = self.config.data.name, self.images, self.description.preprocessing
         difference = different_classes(images.labels, self.labels)
         if difference:
             raise DataError(f"data.name: {name}: its classes are not the model's: {difference}")
-        if images.image_shape[0] and images.image_shape[2] != preprocessing.channels:  # others are decoded as needed
+        if images.image_shape[0] and images.image_shape[2] != preprocessing.channels:  # others are decoded to fit
             channels = f"{images.image_shape[2]} channels, the model takes {preprocessing.channels}"
             raise DataError(f"data.name: {name}: its images have {channels}")
 
     def build_model(self) -> keras.Model:
-        """images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
+        """Builds the model: images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
         return build_described(self.description)
 
     def start_from(self, model):
-        """Sets the weights of `model.weights`, if it names some; returns what to tell of it."""
+        """Sets the weights of `model.weights`, if any, and returns a line that names them."""
         settings = self.config.model
         if not settings.weights:
             return None
@@ -96,7 +97,7 @@ class Classification:
         )
 
     def train_dataset(self, start_step, shard):
-        """Batches ((images (N, H, W, C) float32, targets (N, classes) float32), weights (N,) float32)."""
+        """Returns batches ((images (N, H, W, C) float32, targets (N, classes) float32), weights (N,) float32)."""
         return self._train_batches(start_step, shard, self.config.data.tf_data_service)
 
     def _train_batches(self, start_step, shard, service=None):
@@ -119,7 +120,7 @@ class Classification:
         return bool(self.config.data.mixup or self.config.data.cutmix)
 
     def eval_dataset(self, split, shard):
-        """Batches ((images (N, H, W, C) float32, labels (N,) int32), weights (N,) float32)."""
+        """Returns batches ((images (N, H, W, C) float32, labels (N,) int32), weights (N,) float32)."""
         return pipeline.eval_batches(
             self.images.split(split),
             self._prepare,
@@ -129,15 +130,15 @@ class Classification:
         )
 
     def eval_steps(self, split):
-        """Steps that an evaluation of the split takes."""
+        """Returns the number of steps in an evaluation of the split."""
         return pipeline.eval_steps(self.images.split(split), self.config.eval.batch_size)
 
     def train_faults(self, step):
-        """A line for each image of a training step that cannot be read."""
+        """Returns a line for each unreadable image of a training step."""
         return unreadable(self.images.split("train"), self._indices(step))
 
     def train_samples(self, step):
-        """Where each image of a training step lies."""
+        """Returns the location of each image of a training step."""
         return [self.images.split("train").source(index) for index in self._indices(step)]
 
     def _indices(self, step):
@@ -145,12 +146,12 @@ class Classification:
         return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step)
 
     def eval_faults(self, split, step):
-        """A line for each image of an evaluation step that cannot be read."""
+        """Returns a line for each unreadable image of an evaluation step."""
         images = self.images.split(split)
         return unreadable(images, pipeline.eval_indices(images, self.config.eval.batch_size, step))
 
     def example_batch(self, count):
-        """The first training images as the network sees them: (images (count, H, W, C), what they show)."""
+        """Returns (images (count, H, W, C), captions) of the first training images, after augmentation."""
         images, targets = next(iter(self._train_batches(0, pipeline.Shard(0, 1, count))))[0]
         names = [[(self.labels[i], row[i]) for i in np.argsort(-row)[:2] if row[i]] for row in targets.numpy()]
         captions = [" + ".join(f"{n} {s:.0%}" if s < 1 else n for n, s in pairs) for pairs in names]
@@ -169,7 +170,7 @@ class Classification:
         return transforms.prepare(decode(image, self.image_shape[2]), self.description.preprocessing), label
 
     def loss(self, model, batch):
-        """Cross entropy of each image (N,), and the sums of what is reported."""
+        """model, batch -> (cross entropy of each image (N,), sums to report)."""
         (images, targets), weights = batch
         logits = model(images, training=True)
         losses = keras.losses.categorical_crossentropy(
@@ -178,7 +179,7 @@ class Classification:
         return losses * weights, _sums(losses, logits, tf.argmax(targets, -1, tf.int32), weights)
 
     def evaluate(self, model, batch):
-        """Sums over the images whose weight is 1."""
+        """model, batch -> sums over the images whose weight is 1."""
         (images, labels), weights = batch
         logits = model(images, training=False)
         losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
@@ -189,7 +190,7 @@ class Classification:
         return sums
 
     def summarize(self, sums):
-        """{"loss": mean cross entropy, "error": percent of images whose best class is wrong, "top5_error"}."""
+        """Returns {"loss": mean cross entropy, "error": top-1 error in percent, "top5_error": in percent}."""
         images = sums["images"] or math.nan
         figures = {"loss": sums["loss"] / images, "error": 100 * sums["wrong"] / images}
         if "wrong_top5" in sums:
@@ -197,15 +198,15 @@ class Classification:
         return figures
 
     def example_images(self, count):
-        """The first validation images."""
+        """Returns at most `count` validation images, evenly spread over the split."""
         return self._prepared("validation", count)
 
     def calibration_images(self, count):
-        """Training images from all over the set."""
+        """Returns at most `count` training images, evenly spread over the split."""
         return self._prepared("train", count)
 
     def _prepared(self, split, count):
-        """`count` images of a split, evenly spread, prepared as in validation; what cannot be read is left out."""
+        """Returns `count` images of a split, evenly spread, preprocessed as in validation; skips unreadable images."""
         split = self.images.split(split)
         images = []
         for index in np.linspace(0, split.size - 1, min(count, split.size)).astype(np.int64):
@@ -215,7 +216,7 @@ class Classification:
 
 
 def _new_description(config, images) -> Description:
-    """What a new network will be."""
+    """Returns the description of a new network."""
     mean, std = config.model.mean_and_std
     weights = f", from {config.model.weights}" if config.model.weights else ""
     preprocessing = Preprocessing(

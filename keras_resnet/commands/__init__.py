@@ -1,1 +1,1 @@
-"""The command lines: `main(flags -> exit code)` that reads flags, and one file per command."""
+"""Provides the command line: the entry point in `entry`, and one module per command."""

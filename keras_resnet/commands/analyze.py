@@ -1,11 +1,11 @@
-"""Reproduces findings of the paper: trains or reuses the runs, and writes a page with pictures, tables and checks.
+"""Reproduces findings of the paper: trains or reuses the runs, and writes a page with plots, tables and checks.
 
     keras-resnet analyze degradation
     keras-resnet analyze all --output=docs/evidence
     keras-resnet analyze degradation --config=cifar10/paper
 
-ANALYSIS is one of those below, or all, which binds them into one report. The same command again goes on where it
-was, and only writes the report where nothing is left to train. The exit code is 1 where a check does not hold.
+ANALYSIS is one of the names below, or all, which writes one report over all of them. Repeating the command resumes it,
+or only writes the report if all runs are complete. The exit code is 1 if a check does not hold.
 """
 
 import os
@@ -56,7 +56,7 @@ def define_flags(options: flags.FlagValues) -> None:
 
 
 def main(options, arguments):
-    """Makes one analysis or all; returns 1 where a check does not hold."""
+    """Runs one analysis or all of them; returns 1 if a check does not hold."""
     require_tensorflow_backend()
     names = _names(arguments)
     config, assignments = find_recipe(options.config), _assignments(options.set)
@@ -64,10 +64,10 @@ def main(options, arguments):
     experiment = Experiment(
         config, options.workdir, assignments, _depths(options.depths), _whole("seeds", options.seeds)
     )
-    experiment.config_of(Training("cifar_resnet20"))  # what is wrong with the recipe shows now
+    experiment.config_of(Training("cifar_resnet20"))  # raises errors of the recipe now
     analyses = {name: load_analysis(name) for name in names}
 
-    from keras_resnet.analysis.report_page import claim_output, write_page, write_report  # draws
+    from keras_resnet.analysis.report_page import claim_output, write_page, write_report  # imports Matplotlib
 
     if options.output:
         claim_output(options.output)

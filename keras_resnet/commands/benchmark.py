@@ -1,13 +1,13 @@
-"""Times networks side by side, whatever they are kept as, and compares their logits with the first one's.
+"""Times networks of any format side by side, and compares their logits with those of the first.
 
     keras-resnet benchmark resnet50 resnet50d
     keras-resnet benchmark runs/latest exports/digits exports/digits/litert/1.tflite --batch_sizes=1,8
     keras-resnet benchmark exports/r50 exports/r50/litert/1-int8.tflite --images=photos --format=csv
 
-Each model is what `predict` takes, or a network's name, whose weights are then drawn at random. All run in this
-process, in turn, for --seconds each at every batch size, on images that are prepared already. Parity is on the same
-images for all: the largest difference of a logit over the first model's largest logit, and how often the best class is
-the same.
+Each model is one that `predict` accepts, or the name of a network, which then has random weights. All models run in
+this process, in turn, for --seconds each at every batch size, on preprocessed images. Parity uses the same images for
+all models. It is the largest difference between logits relative to the first model's largest logit, and the share of
+images with the same top class.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from keras_resnet.commands.models import check_model
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.processor import serve_only
 
-COLUMNS = {  # name in CSV and JSON -> heading, format of the table
+COLUMNS = {  # name in CSV and JSON -> (heading, format) in the table
     "model": ("model", "{}"),
     "kind": ("kind", "{}"),
     "batch_size": ("batch", "{}"),
@@ -95,7 +95,7 @@ def _batch_sizes(values):
 
 
 def _contents(names):
-    """{path: bytes} of the pictures that are named, None where none is."""
+    """Returns {path: bytes} of the given images; None if no images are given."""
     if not names:
         return None
     from keras_resnet.errors import DataError
@@ -112,7 +112,7 @@ def _contents(names):
 
 
 def _columns(row):
-    """{column: value} of a row, parity spread out; None where it cannot be told."""
+    """Returns {column: value} of a row, with one column per field of the parity; None for unknown values."""
     values = dataclasses.asdict(row)
     agreement = values.pop("parity") or {"relative_error": None, "top1_agreement": None}
     return {name: (values | agreement)[name] for name in COLUMNS}

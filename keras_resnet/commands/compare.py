@@ -1,4 +1,4 @@
-"""Tabulates the runs of one or more folders, finished or not, beside what was published.
+"""Tabulates the runs of one or more folders, finished or not, beside published results.
 
 keras-resnet compare runs --csv=results.csv
 """
@@ -40,7 +40,7 @@ COLUMNS = (
     "commit",
     "state",
 )
-# heading -> a cell's text from a run's row; names and text to the left, the rest to the right
+# heading -> function from a run's row to the cell's text
 SHOWN = {
     "run": lambda row: row["run"],
     "network": lambda row: row["network"],
@@ -52,7 +52,7 @@ SHOWN = {
     "images/s": lambda row: _number(row, "images_per_second"),
     "seconds": lambda row: _number(row, "seconds"),
     "commit": lambda row: row["commit"],
-    "state": lambda row: row["state"],  # last, since what is damaged takes a sentence
+    "state": lambda row: row["state"],  # last, since a description of damage is long
 }
 NUMBERS = ("error best", "error last", "images/s", "seconds")
 
@@ -63,7 +63,7 @@ def define_flags(options: flags.FlagValues) -> None:
 
 
 def main(options, arguments):
-    """Prints a row per run, by data, network and best error."""
+    """Prints a row per run, sorted by data, network and best error."""
     if not arguments:
         raise ConfigError("expected folders that hold runs, for example: keras-resnet compare runs")
     rows = sorted((_row(path) for path in _runs(arguments)), key=_order)
@@ -73,7 +73,7 @@ def main(options, arguments):
 
 
 def _runs(roots):
-    """Folders that hold a config.yaml, each once however many links lead there; nothing inside a run is one."""
+    """Returns the folders with a config.yaml, each once even if links lead to it; does not search inside a run."""
     found: dict[str, str] = {}
     for root in roots:
         if not os.path.isdir(root):
@@ -86,7 +86,7 @@ def _runs(roots):
                 there = True
                 found.setdefault(os.path.realpath(folder), folder)
         if not there:
-            raise ConfigError(f"{root}: no run lies there (no folder in it has a config.yaml)")
+            raise ConfigError(f"{root}: contains no run (no folder in it has a config.yaml)")
     return list(found.values())
 
 
@@ -96,7 +96,7 @@ def _order(row):
 
 
 def _row(path):
-    """{column: value} of a run; None or "" for what it does not have (yet)."""
+    """Returns {column: value} of a run; None or "" for values that it does not have (yet)."""
     folder = RunFolder(path)
     row = dict.fromkeys(COLUMNS) | {"run": path, "network": "", "data": "", "published": "", "commit": _commit(folder)}
     try:
@@ -128,7 +128,7 @@ def _published_error(each):
 
 
 def _figures(folder, steps):
-    """State, errors and speed: of results.json where there is one, else of the evaluations so far."""
+    """Returns state, errors and speed from results.json, or state and errors from the evaluations so far."""
     if os.path.exists(folder.results):
         results = folder.read_results()
         try:
@@ -157,13 +157,13 @@ def _errors(best, last):
 
 
 def _progress(checkpoints, steps):
-    """Where a run stands."""
+    """Returns the progress of a run as text."""
     done = committed(checkpoints)
     return f"step {done[0][0]:,} of {steps:,}" if done else "not started"
 
 
 def _evaluations(path):
-    """Validation figures in metrics.jsonl, in order."""
+    """Returns the validation metrics in metrics.jsonl, in order."""
     figures = [{k.removeprefix("validation/"): v for k, v in line.items()} for line in read_metrics(path)]
     return [each for each in figures if "error" in each]
 
@@ -172,7 +172,7 @@ def _commit(folder):
     try:
         with open(folder.environment, encoding="utf-8") as file:
             return (json.load(file)["commit"] or "")[:8]
-    except (OSError, ValueError, KeyError, TypeError):  # tells nothing, and spoils nothing
+    except (OSError, ValueError, KeyError, TypeError):  # the commit is optional
         return ""
 
 
@@ -196,7 +196,7 @@ def _print(rows):
         table.add_column(heading, justify="right" if heading in NUMBERS else "left", no_wrap=True)
     for row in rows:
         table.add_row(*[Text(cell(row)) for cell in SHOWN.values()])
-    console = Console(width=10**6)  # names are for copying: never cut, whatever the terminal
+    console = Console(width=10**6)  # users copy names, so they are never truncated
     console.width = Measurement.get(console, console.options, table).maximum
     console.print(table)
     print("\nErrors are of the validation images, in percent; where there are two, the second is the top-5 error.")

@@ -1,13 +1,13 @@
-"""Turns weights of any source into this package's file, or into one that torchvision or timm loads.
+"""Converts weights of any source to this package's format, or to a file that torchvision or timm loads.
 
     keras-resnet convert-weights SOURCE TARGET [--to=keras|torchvision|timm]
     keras-resnet convert-weights resnet50-0676ba61.pth resnet50.safetensors
     keras-resnet convert-weights runs/latest/weights/best.safetensors timm.safetensors --to=timm
 
-SOURCE: a file (safetensors, HDF5, PyTorch's own), a folder for the Hugging Face Hub, the beginning of a
-tf-models-official checkpoint's file names, or a name of `keras-resnet list --weights`.
-A training script's checkpoint is a SOURCE too; with plain and averaged weights in it, --which=ema takes the averaged.
-TARGET: a .safetensors file; with --to=keras also a .weights.h5 file, for the network's own `load_weights`.
+SOURCE: a file (safetensors, HDF5 or PyTorch), a Hugging Face Hub folder, a tf-models-official checkpoint prefix, or a
+name from `keras-resnet list --weights`. The file can be a training script's checkpoint; if it contains plain and
+averaged weights, --which=ema selects the averaged weights.
+TARGET: a .safetensors file; with --to=keras also a .weights.h5 file for `keras.Model.load_weights`.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ def define_flags(options: flags.FlagValues) -> None:
 
 
 def main(options, arguments):
-    """Converts, after checking that the network takes every tensor."""
+    """Converts the weights after checking that every tensor fits the network."""
     if len(arguments) != 2:
         raise ConfigError("expected SOURCE and TARGET, for example: convert-weights model.pth model.safetensors")
     source, target = arguments
@@ -76,7 +76,7 @@ def _check_target(target, to, overwrite):
         allowed = f"a {NATIVE} file" if other == NATIVE else f"a {NATIVE} or a {other} file"
         raise ConfigError(f"{target}: with --to={to}, expected the name of {allowed}")
     if os.path.exists(target) and not overwrite:
-        raise ConfigError(f"{target}: is there already; name another, or add --overwrite")
+        raise ConfigError(f"{target}: already exists; name another, or add --overwrite")
     if not os.path.isdir(os.path.dirname(target) or "."):
         raise ConfigError(f"{target}: there is no folder {os.path.dirname(target)}")
 

@@ -1,4 +1,4 @@
-"""The command line: a table of commands, absl flags in, one line per user error, an exit code out."""
+"""Provides the command line: the table of commands, flag parsing with absl, error messages and exit codes."""
 
 import contextlib
 import importlib
@@ -11,14 +11,15 @@ import wrapt
 from absl import flags
 
 from keras_resnet import __version__
+from keras_resnet.commands.quiet_import import import_tensorflow_quietly
 from keras_resnet.errors import INTERNAL_ERROR, ConfigError, Stopped, UserError, suggest
 from keras_resnet.processor import choose_kernels
 from keras_resnet.renamed import COMMANDS as RENAMED_COMMANDS
 from keras_resnet.renamed import FLAGS as RENAMED_FLAGS
 from keras_resnet.renamed import SINCE
 
-# name -> one line of help. Each is a module of this package with `define_flags(options)`, unless it has none, and
-# `main(options, arguments)`, which returns the exit code; None is 0.
+# name -> one line of help. Each command is a module of this package with `main(options, arguments)`, which returns the
+# exit code (None is 0), and, if it has flags, `define_flags(options)`.
 COMMANDS = {
     "train": "Train a network from a recipe, or resume a run.",
     "evaluate": "Measure a run's or pretrained weights' error on a split of a data set.",
@@ -43,7 +44,7 @@ USAGE = "keras-resnet COMMAND [ARGUMENTS] [--help]\n\n" + "\n".join(
 
 
 def main() -> None:
-    """Runs the command that the first argument names, as `keras-resnet` and `keras-resnet` do."""
+    """Runs the command that the first argument names, as `keras-resnet` and `python -m keras_resnet` do."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name == "--version":
         print(f"keras_resnet {__version__}")
@@ -60,10 +61,11 @@ def run(name: str, arguments: list[str]) -> None:
         name: a key of `COMMANDS`.
         arguments: flags and positional arguments, as on the command line.
     """
-    # TensorFlow's notices about CPU features and missing GPUs would drown the command's output. Without an NVIDIA
-    # driver it also logs an error that there is none.
+    # TensorFlow's notices about CPU features and missing GPUs would hide the command's output. Without an NVIDIA driver
+    # TensorFlow also logs an error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
     choose_kernels()
+    import_tensorflow_quietly()
     wrapt.when_imported("keras")(_set_image_defaults)
     with exits():
         code = call(name, arguments)
@@ -75,7 +77,7 @@ def call(name: str, arguments: list[str]) -> int | None:
     """Runs a command in this process and returns its exit code.
 
     Raises:
-        UserError: the user's error, as one line.
+        UserError: an error of the user; the message is one line.
     """
     if name in RENAMED_COMMANDS:
         raise ConfigError(f'command "{name}" was renamed in version {SINCE}: use "{RENAMED_COMMANDS[name]}"')
@@ -157,7 +159,7 @@ def help_text(options: flags.FlagValues) -> str:
 
 
 def _help(flag):
-    return flag.help.split(";\n")[0]  # without what absl adds for flags that may be repeated
+    return flag.help.split(";\n")[0]  # without the text that absl adds for repeatable flags
 
 
 def _default(flag):
@@ -171,13 +173,13 @@ def require_tensorflow_backend() -> None:
         ConfigError: Keras is configured for another backend.
     """
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
-    os.environ["KERAS_BACKEND"] = backend  # also where ~/.keras/keras.json names another
+    os.environ["KERAS_BACKEND"] = backend  # overrides ~/.keras/keras.json
     if backend != "tensorflow":
         raise ConfigError(f"KERAS_BACKEND={backend}: this command needs tensorflow; unset the variable")
 
 
 def one_of(flag: str, value: str, allowed) -> None:
-    """Raises a `ConfigError` with a suggestion unless a flag's value is one of those allowed."""
+    """Raises a `ConfigError` with a suggestion unless a flag's value is allowed."""
     if value not in allowed:
         raise ConfigError(f'{flag}: unknown {flag[2:]} "{value}"; {suggest(value, allowed)}')
 

@@ -1,13 +1,13 @@
-"""Measures the error on a split of the images, every image counted once, by one of the papers' protocols.
+"""Measures the error on a split of a data set with one of the papers' protocols; every image counts once.
 
     keras-resnet evaluate runs/latest --split=test
     keras-resnet evaluate runs/a runs/b --protocol=multi_scale --report=report
 
     keras-resnet evaluate torchvision/resnet50.IMAGENET1K_V2 --set=data.name=tfds:imagenet2012
 
-Each argument is a run's folder, or weights: a file or a published name, with --set=data.name=... for the images where
-they are not those of a run. Of several, the scores are averaged (an ensemble).
-Protocols: single, the central crop; ten_crop, corners and center and their mirror images; multi_scale, the whole
+Each argument is a run's folder, or weights: a file or a published name. Weights that are not from a run need
+--set=data.name=... for the data set. If there are several arguments, their scores are averaged (an ensemble).
+Protocols: single, the central crop; ten_crop, the corners, the center and their mirror images; multi_scale, the whole
 image at several sizes and mirrored, fully convolutional.
 """
 
@@ -40,17 +40,20 @@ def define_flags(options: flags.FlagValues) -> None:
         "set", [], "group.key=value on top of the run's configuration; may be given again.", flag_values=options
     )
     flags.DEFINE_string(
-        "report", None, "Folder for tables and pictures: classes, confusions, the worst errors.", flag_values=options
+        "report",
+        None,
+        "Folder for tables and plots: errors by class, confusion matrix, worst errors.",
+        flag_values=options,
     )
     flags.DEFINE_string("strategy", "one_device", "one_device or mirrored.", flag_values=options)
     flags.DEFINE_integer(
-        "virtual_devices", 0, "Split the CPU into so many devices.", lower_bound=0, flag_values=options
+        "virtual_devices", 0, "Split the CPU into that many devices.", lower_bound=0, flag_values=options
     )
     define_weights_flags(options)
 
 
 def main(options, arguments):
-    """Prints the figures of one network or of an ensemble."""
+    """Prints the metrics of one network or of an ensemble."""
     require_tensorflow_backend()
     if not arguments:
         raise ConfigError("expected the folder of a run, for example: keras-resnet evaluate runs/latest")
@@ -60,7 +63,7 @@ def main(options, arguments):
 
     check_checkpoint_name(options.checkpoint)
     given = preprocessing_flags(options)
-    for path in arguments:  # before TensorFlow, which takes seconds to load
+    for path in arguments:  # before TensorFlow is imported, which takes seconds
         check_there(path)
 
     from keras_resnet.classification import metrics, protocols, report
@@ -92,7 +95,7 @@ def main(options, arguments):
 
 
 def check_there(path: str) -> None:
-    """Raises a `ConfigError` unless a run or weights are there, by name or on the disk."""
+    """Raises a `ConfigError` unless `path` is a run, weights on the disk or a name of published weights."""
     if os.path.isdir(path) and not is_weights_folder(path):
         RunFolder(path).read_config()
         return
@@ -104,7 +107,7 @@ def check_there(path: str) -> None:
 
 def _scales(scales, protocol):
     if scales and protocol != "multi_scale":
-        raise ConfigError(f"--scales: is for --protocol=multi_scale, got --protocol={protocol}")
+        raise ConfigError(f"--scales: requires --protocol=multi_scale, got --protocol={protocol}")
     if not all(scale.isdecimal() and int(scale) >= 8 for scale in scales):
         raise ConfigError(f"--scales={','.join(scales)}: expected whole numbers >= 8, such as 224,256,384")
     return tuple(map(int, scales))
@@ -134,4 +137,4 @@ def _print(names, task, measured, split, protocol):
     print(f"  {'loss':<10}  {measured['loss']:.4f}")
     left_out = task.sizes[split] - measured["error"]["images"]
     if left_out:
-        print(f"  {left_out} images cannot be read and are left out")
+        print(f"  {left_out} unreadable images are skipped")

@@ -5,7 +5,7 @@
     keras-resnet export --weights=FILE_OR_NAME --output=OUT --labels=LABELS.txt
 
 Writes OUTPUT/<version>/ (SavedModel, labels, warm-up requests, export_report.json), OUTPUT/litert/<version>*.tflite and
-OUTPUT/onnx/<version>*.onnx, and verifies that all agree with the network. docs/serving.md describes their outputs.
+OUTPUT/onnx/<version>*.onnx, and checks that all agree with the network. docs/serving.md describes their outputs.
 """
 
 import os
@@ -65,7 +65,7 @@ def define_flags(options: flags.FlagValues) -> None:
 
 
 def main(options, arguments):
-    """Exports as the flags say."""
+    """Exports a network with the settings of the flags."""
     no_arguments(arguments)
     source = Source(
         workdir=options.workdir,
@@ -103,16 +103,16 @@ class Source:
 def export(
     source: Source, output: str | None, plan: Plan, serving_kit: str | None = None, model_name: str | None = None
 ) -> None:
-    """Exports the weights of a run's folder, or weights alone, and writes what serving them needs if asked.
+    """Exports a run or weights and, if `serving_kit` is given, writes the files to serve them.
 
-    `model_name`, under which clients ask the server, is by default the name of the output's folder.
+    Clients of the server use `model_name`; the default is the name of the output folder.
 
     Raises:
-        UserError: there is no run, not these weights, or the artifacts do not agree.
+        UserError: the run or the weights do not exist, or the artifacts do not agree with the network.
     """
     require_tensorflow_backend()
     _check(source, output)
-    assert output  # checked above
+    assert output  # `_check` requires it
     if serving_kit or model_name:
         check_model_name(model_name or _name_of(output))
     if plan.onnx:
@@ -142,7 +142,7 @@ def _name_of(output):
 
 
 def _check(source, output):
-    """Raises a `ConfigError` where flags are missing or contradict each other; before TensorFlow is loaded."""
+    """Raises a `ConfigError` if flags are missing or contradictory, before TensorFlow is imported."""
     if source.workdir and source.weights:
         raise ConfigError("--workdir, --weights: export one of them, not both")
     if not (source.workdir or source.weights) or not output:
@@ -150,11 +150,11 @@ def _check(source, output):
         raise ConfigError(f"--{name} is missing; for example: {_EXAMPLE}")
     if source.workdir and not os.path.isfile(os.path.join(source.workdir, "config.yaml")):
         where = f"--workdir={source.workdir}"
-        raise ConfigError(f"{where}: no run lies there (there is no config.yaml); train.py makes one")
+        raise ConfigError(f"{where}: contains no run (there is no config.yaml); `keras-resnet train` creates one")
     if source.workdir and source.labels:
-        raise ConfigError("--labels: is for --weights; a run has its own")
+        raise ConfigError("--labels: requires --weights; a run has its own")
     if source.workdir:
-        refuse(source.preprocessing, "is for --weights; a run has its own")
+        refuse(source.preprocessing, "requires --weights; a run has its own")
     for assignment in source.settings:
         if not assignment.startswith("export."):
             raise ConfigError(f"--set={assignment}: only keys of the group export can be changed here")
@@ -184,7 +184,7 @@ def _of_run(source) -> tuple[Any, Any, dict]:
 
 
 def _images_of_run(workdir, config, description):
-    """The run's data set; without it the images that the run keeps, or photographs, and a line that says so."""
+    """Returns the run's data set; without it, prints a line and returns the run's kept images or photographs."""
     from keras_resnet.classification.exportable import Photographs
     from keras_resnet.errors import UserError
     from keras_resnet.runs.folder import RunFolder
@@ -199,7 +199,7 @@ def _images_of_run(workdir, config, description):
     try:
         images: Any = KeptImages(RunFolder(workdir).kept_images)
         kind = "images that the run keeps"
-    except (OSError, ValueError):  # of version 0.1, or damaged
+    except (OSError, ValueError):  # the run is of version 0.1, or its images are damaged
         images = Photographs(description.preprocessing, "make the run's data set available")
         kind = "parts of two photographs"
     print(f"  {reason}\n  verifying on {kind} instead", flush=True)
@@ -237,21 +237,21 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
 
 
 def _settings(assignments):
-    """The group export, by its defaults and assignments."""
+    """Returns the settings of the group export: the defaults with assignments on top."""
     from keras_resnet.config import Config, changed
 
     return changed(Config.model_validate({"train": {"steps": 1}}), assignments).export
 
 
 def _labels(path, known, classes):
-    """A name for each class: from a file of a name a line, else those that came with the weights, else numbers."""
+    """Returns the class names: from a file with one name per line, else from the weights, else numbers."""
     if not path and known:
         return known
     if not path:
         print(f"  --labels=FILE names the {classes} classes; without it they are numbers")
         return tuple(map(str, range(classes)))
     try:
-        with open(path, encoding="utf-8-sig") as file:  # editors on Windows begin a file with a byte order mark
+        with open(path, encoding="utf-8-sig") as file:  # editors on Windows may write a byte order mark
             labels = tuple(line.strip() for line in file)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--labels={path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None

@@ -18,7 +18,7 @@ from keras_resnet.weights.published import entries
 
 COLUMNS = ("name", "layers", "block", "blocks per stage", "shortcut", "version", "image", "parameters", "MACs")
 NUMBERS = ("layers", "image", "parameters", "MACs")
-# He et al. 2015, section 3.3, for comparison; parameters as in keras.applications
+# For comparison: He et al. 2015, section 3.3; parameters as in keras.applications
 VGG = (("vgg16", 16, 138_357_544, 15.3e9), ("vgg19", 19, 143_667_240, 19.6e9))
 
 
@@ -32,7 +32,7 @@ def define_flags(options: flags.FlagValues) -> None:
 
 
 def main(options, arguments):
-    """Prints a row per network, or per file of weights."""
+    """Prints a row per network, weights file or recipe."""
     entry.no_arguments(arguments)
     if options.weights:
         _list_weights()
@@ -59,7 +59,7 @@ def _list_weights():
 
 
 def _print(table):
-    console = Console(width=10**6)  # names are for copying: never cut, whatever the terminal
+    console = Console(width=10**6)  # users copy names, so they are never truncated
     console.width = Measurement.get(console, console.options, table).maximum
     console.print(table)
 

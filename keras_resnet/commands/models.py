@@ -1,4 +1,4 @@
-"""Whatever a user may name as a model -> a `Predictor`."""
+"""Opens any model that a user can name as a `Predictor`."""
 
 import os
 import sys
@@ -16,10 +16,10 @@ EXPECTED = (
 
 
 def kind_of(name: str) -> str:
-    """What a user named: run, export, saved_model, litert, onnx, weights, published or network. Loads no TensorFlow.
+    """Returns run, export, saved_model, litert, onnx, weights, published or network, without importing TensorFlow.
 
     Raises:
-        ConfigError: none of them.
+        ConfigError: the name is none of these.
     """
     if os.path.isdir(name):
         there = os.listdir(name)
@@ -31,7 +31,7 @@ def kind_of(name: str) -> str:
             return "export"
         if published.is_weights_folder(name):
             return "weights"
-        raise ConfigError(f"{name}: no run, no exported SavedModel and no weights lie there; {EXPECTED}")
+        raise ConfigError(f"{name}: contains no run, no exported SavedModel and no weights; {EXPECTED}")
     if os.path.isfile(name):
         return {".tflite": "litert", ".onnx": "onnx"}.get(os.path.splitext(name)[1], "weights")
     if name in published.entries() or name.startswith(published.HUB_SCHEME):
@@ -45,7 +45,7 @@ def kind_of(name: str) -> str:
 
 
 def versions(folder: str) -> list[str]:
-    """The versions inside an export's folder, as text, newest first."""
+    """Returns the versions in an export's folder as strings, newest first."""
     names = [name for name in os.listdir(folder) if name.isdecimal()]
     there = [name for name in names if os.path.isfile(os.path.join(folder, name, "saved_model.pb"))]
     return sorted(there, key=int, reverse=True)
@@ -58,10 +58,10 @@ def check_model(
     random_weights: bool = False,
     preprocessing: dict | None = None,
 ) -> str:
-    """`kind_of`, and what can be told to be wrong before TensorFlow is loaded.
+    """Checks a model's name and flags without importing TensorFlow, and returns `kind_of(name)`.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: the name or a flag is not valid.
     """
     kind = kind_of(name)
     check_checkpoint_name(checkpoint)
@@ -85,17 +85,17 @@ def open_model(
     threads: int | None = None,
     preprocessing: dict | None = None,
 ):
-    """A `Predictor` of what a user named.
+    """Returns a `Predictor` for the model that a user names.
 
     Args:
-        name: see `kind_of`; of an export's folder the newest version is taken.
-        weights: for the name of a network: a file or a name of published weights; None draws them at random.
-        checkpoint: of a run, "best", "last" or a step.
-        threads: for LiteRT and ONNX; default LiteRT's one, onnxruntime's all.
-        preprocessing: of weights and runs, what replaces their own; see `load_pretrained`.
+        name: see `kind_of`; an export's folder stands for its newest version.
+        weights: for a network's name: a file or a name of published weights; None for random weights.
+        checkpoint: for a run: "best", "last" or a step.
+        threads: for LiteRT and ONNX; the default is one for LiteRT and all cores for ONNX Runtime.
+        preprocessing: for weights and runs: values that replace their own; see `load_pretrained`.
 
     Raises:
-        ConfigError: it cannot be opened; the message is one line.
+        ConfigError: the model cannot be opened; the message is one line.
     """
     kind = kind_of(name)
     if kind in ("saved_model", "export"):
@@ -118,7 +118,7 @@ def open_model(
 
 
 def _wrote(path):
-    from keras_resnet.commands.runs import is_of_a_run  # which loads TensorFlow
+    from keras_resnet.commands.runs import is_of_a_run  # imports TensorFlow
 
     return is_of_a_run(path)
 
@@ -137,7 +137,7 @@ def _of_run(name, checkpoint, given):
 
 
 def _of_network(name, weights, given):
-    """A row of the table, with weights or drawn at random."""
+    """Returns a predictor for a network of `SPECS`, with the given or random weights."""
     from keras_resnet.builder import build
     from keras_resnet.inference.keras_model import KerasPredictor
     from keras_resnet.weights.loading import check_network, load_pretrained
@@ -178,7 +178,7 @@ def _assembled(pretrained, weights, source):
 
 
 def _labels(model, of_imagenet):
-    """ImageNet's names of classes for published weights, from the file that Keras downloads once; else numbers."""
+    """Returns ImageNet's class names for published weights, from the file that Keras downloads once; else numbers."""
     from keras_resnet.inference.artifacts import numbered
 
     classes = model.output_shape[-1]
@@ -186,9 +186,9 @@ def _labels(model, of_imagenet):
         import numpy as np
         from keras.applications.imagenet_utils import decode_predictions
 
-        try:  # a score per class that falls: decoded, the names come in the order of the classes
+        try:  # with decreasing scores, the decoded names are in class order
             decoded = decode_predictions(-np.arange(1000, dtype=np.float32)[None], top=1000)[0]
             return tuple(label for _, label, _ in decoded)
-        except Exception as error:  # whatever a download may fail with; names are a convenience
+        except Exception as error:  # any error of the download, since names are optional
             print(f"WARNING: no names of ImageNet's classes ({error}); showing numbers", file=sys.stderr)
     return numbered(classes)

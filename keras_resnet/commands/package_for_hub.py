@@ -1,10 +1,11 @@
-"""Writes a folder that is ready for the Hugging Face Hub: model.safetensors, config.json, README.md.
+"""Writes a folder to upload to the Hugging Face Hub: model.safetensors, config.json, README.md.
 
     keras-resnet package-for-hub runs/latest my-resnet
     hf upload OWNER/my-resnet my-resnet
 
-SOURCE: a run's folder, or weights: a file or a published name. `keras_resnet.from_weights("my-resnet")` loads it back,
-and `keras_resnet.from_weights("hf://OWNER/my-resnet")` when it is there.
+The first argument is a run's folder, or weights: a file or a published name. The second is the folder to write.
+`keras_resnet.from_weights("my-resnet")` loads it, and `keras_resnet.from_weights("hf://OWNER/my-resnet")` loads it from
+the Hub.
 """
 
 import os
@@ -27,13 +28,13 @@ def define_flags(options: flags.FlagValues) -> None:
 
 
 def main(options, arguments):
-    """Writes the folder aside and renames it once."""
+    """Writes the folder under a temporary name and renames it."""
     if len(arguments) != 2:
-        raise ConfigError("expected SOURCE and FOLDER, for example: publish runs/latest my-resnet")
+        raise ConfigError("expected SOURCE and FOLDER, for example: keras-resnet package-for-hub runs/latest my-resnet")
     source, target = arguments
     check_there(source)
     if os.path.exists(target):
-        raise ConfigError(f"{target}: is there already; name another folder")
+        raise ConfigError(f"{target}: already exists; name another folder")
     if not os.path.isdir(os.path.dirname(os.path.abspath(target))):
         raise ConfigError(f"{target}: there is no folder {os.path.dirname(target)}")
 
@@ -55,7 +56,7 @@ def main(options, arguments):
 
 
 def _of_run(path):
-    """(model, what its card says, pictures beside it)."""
+    """Returns (model, text of the model card, paths of the plots)."""
     require_tensorflow_backend()
     from keras_resnet.commands.runs import load_run
     from keras_resnet.runs.model_card import figures
@@ -63,7 +64,7 @@ def _of_run(path):
     run, folder = load_run(path), RunFolder(path)
     results = folder.read_results()
     if results is None:
-        raise ConfigError(f"{path}: the run is not finished; its figures belong on the card")
+        raise ConfigError(f"{path}: the run is not finished; its card needs the final metrics")
     return run.model, figures(folder, run.config, run.description, results), [folder.curves]
 
 

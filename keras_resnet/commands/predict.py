@@ -1,4 +1,4 @@
-"""Names what is in images, with whatever a network is kept as.
+"""Classifies images with a run, weights, or an export of any format.
 
     keras-resnet predict exports/digits IMAGE... --plot=predictions.png
     keras-resnet predict runs/latest photos --explain=grad_cam --plot=heat.png
@@ -6,10 +6,10 @@
     keras-resnet predict torchvision/resnet50.IMAGENET1K_V2 photos
     keras-resnet predict resnet50 photos --weights=FILE.safetensors
 
-The model is a run's folder, a file of weights, a name of published weights, a network's name with --weights, an
-export's folder (its newest version) or one version of it, a .tflite or an .onnx file. Images are files, folders and
-patterns. Each is prepared as the model's own validation does. Exit codes: 0 all were answered, 3 some could not be
-read; the others are answered all the same.
+The model is a run's folder, a weights file, a name of published weights, a network's name with --weights, an export's
+folder (its newest version) or one version of it, a .tflite or an .onnx file. Images are files, folders and patterns.
+Each image is preprocessed as in the model's validation. The exit code is 0 if all images are classified, and 3 if some
+are unreadable; the command still classifies the others.
 """
 
 import os
@@ -59,7 +59,7 @@ def main(options, arguments):
         raise ConfigError(f"--format={options.format}: {suggest(options.format, FORMATS)}")
     check_plot(options.plot)
     _check_explain(options.explain, options.plot, kind)
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # libjpeg's warnings would come between the lines
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # libjpeg's warnings would mix with the output
     if kind in ("saved_model", "export"):
         serve_only()
     from keras_resnet.commands.models import open_model
@@ -75,12 +75,12 @@ def main(options, arguments):
         table = options.format == "table"
         _draw(options.plot, predictor, kept, bool(options.explain), sys.stdout if table else sys.stderr)
     if failed:
-        raise DataError(f"{failed:,} of {len(paths):,} images could not be answered; their lines say why")
+        raise DataError(f"{failed:,} of {len(paths):,} images could not be classified; see their lines")
     return 0
 
 
 def _check_explain(explain, plot, kind):
-    """Checks `--explain` before anything is loaded."""
+    """Checks `--explain` before the model is loaded."""
     if explain is None:
         return
     if explain != "grad_cam":
@@ -103,7 +103,7 @@ def check_plot(path: str | None) -> None:
 
 
 def _write(answers, paths, format_, batch_size, plotted):
-    """Writes answers as they come; returns how many failed, and (path, bytes, prediction) of the images to plot."""
+    """Writes answers as they arrive; returns the number of failures and (path, bytes, prediction) of images to plot."""
     from rich.console import Console
 
     from keras_resnet.data.progress import tracked
@@ -112,7 +112,7 @@ def _write(answers, paths, format_, batch_size, plotted):
 
     writer, console = writer_of(format_, paths), Console(stderr=True)
     if console.is_terminal and not sys.stdout.isatty() and len(paths) > batch_size:
-        answers = tracked(answers, len(paths), console, "answered")  # where a bar cannot mix with the lines
+        answers = tracked(answers, len(paths), console, "answered")  # here the bar does not mix with the output
     shown = 0
     if plotted:
         from keras_resnet.inference.plot import MAX_SHOWN
@@ -161,7 +161,7 @@ def _draw(path, predictor, kept, explain, stream):
 
 
 def _shown(predictor, path, content, prediction, *, explain):
-    """The whole image, or, with a heat map, the network's input."""
+    """Returns the whole image or, with a heat map, the network's input."""
     from keras_resnet.inference.images import decoded, prepared
     from keras_resnet.inference.plot import Shown
 

@@ -1,9 +1,9 @@
-"""Turns a folder of pictures, a folder per class, into TFRecord files of the ImageNet layout.
+"""Converts a folder of images, with one folder per class, to TFRecord files in the ImageNet layout.
 
     keras-resnet prepare-data photos records --max_side=512
 
-Train on them with --set data.name=tfrecord:records. The folder may hold train, val and test; where it does not, the
-same pictures are held out as for data.name=folder:photos.
+Train on them with --set data.name=tfrecord:records. The folder may contain train, val and test; otherwise the same
+images are held out as for data.name=folder:photos.
 """
 
 import os
@@ -25,7 +25,7 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "max_side",
         None,
-        "Make pictures smaller whose height or width is more pixels. Default: keep all.",
+        "Resize images whose height or width is larger, in pixels; default none.",
         lower_bound=8,
         flag_values=options,
     )
@@ -39,25 +39,25 @@ def define_flags(options: flags.FlagValues) -> None:
         "on_unreadable_image",
         "fail",
         ["fail", "skip"],
-        "A picture that cannot be read: stop, or leave out.",
+        "An unreadable image: stop, or skip it.",
         flag_values=options,
     )
 
 
 def main(options, arguments):
-    """Writes the files, and prints what they hold."""
+    """Writes the files and prints their contents."""
     require_tensorflow_backend()
     if len(arguments) != 2:
         raise ConfigError("expected two folders, for example: keras-resnet prepare-data photos records")
     if options["quality"].present and options.max_side is None:
-        raise ConfigError(f"--quality={options.quality}: is for --max_side, which is not given")
+        raise ConfigError(f"--quality={options.quality}: requires --max_side")
     root, output = arguments
     data = _data(root, options.validation_fraction, options.test_fraction, options.on_unreadable_image)
-    # libjpeg's remarks on damaged files would come between the lines that name them.
+    # libjpeg's warnings about damaged files would mix with the lines that name these files.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
-    tf.config.set_visible_devices([], "GPU")  # decoding needs none, and another run may be using it
+    tf.config.set_visible_devices([], "GPU")  # decoding needs no GPU, and another run may use it
     from keras_resnet.data.image_set import passed_over_text
     from keras_resnet.data.prepare import prepare
     from keras_resnet.data.progress import tracked
@@ -70,18 +70,18 @@ def main(options, arguments):
         quality=options.quality,
         shard_bytes=options.shard_size_mb * 10**6,
         warn=lambda line: print(f"WARNING: {line}", file=sys.stderr, flush=True),
-        track=lambda pictures, total: tracked(pictures, total, console, "prepared"),
+        track=lambda images, total: tracked(images, total, console, "prepared"),
     )
     splits = ", ".join(f"{name} {count:,}" for name, count in prepared.images.items())
     print(f"{sum(prepared.images.values()):,} images ({splits}) in {time.monotonic() - began:.0f} seconds: {output}")
     if prepared.skipped:
-        print(f"  left out  {prepared.skipped:,} pictures that cannot be read")
+        print(f"  skipped   {prepared.skipped:,} unreadable images")
     if prepared.passed_over:
-        print(f"  passed over  {passed_over_text(prepared.passed_over)}")
+        print(f"  ignored   {passed_over_text(prepared.passed_over)}")
     before, after = prepared.bytes_before / 1e6, prepared.bytes_after / 1e6
-    print(f"  pictures  {before:,.1f} MB")
+    print(f"  images    {before:,.1f} MB")
     print(f"  records   {after:,.1f} MB in {prepared.files:,} files")
-    # What this command held out as nothing, training would otherwise hold out again.
+    # Without these settings, training would hold out images for splits that this command left empty.
     missing = [] if "validation" in prepared.images else [n for n in ("validation", "test") if n not in prepared.images]
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
     print("\nNext: keras-resnet train " + " ".join(f"--set {shlex.quote(each)}" for each in sets))

@@ -1,4 +1,4 @@
-"""A run's network with its weights, or a network of weights alone, ready to be evaluated or exported."""
+"""Loads the network of a run, or of weights without a run, for evaluation and export."""
 
 import json
 import sys
@@ -23,14 +23,14 @@ from keras_resnet.weights.tensors import read_metadata, read_tensors
 
 @dataclass(frozen=True)
 class Run:
-    """A trained network. Its data set is not needed, and not looked at.
+    """A trained network. Loading it does not need its data set.
 
     Attributes:
-        path: what the user named.
-        model: float32, with weights; its description says all that predictions depend on.
-        config: the run's configuration; of weights alone, the one that they are evaluated with.
-        step: of the weights; None of weights alone.
-        finished: whether training is.
+        path: the path or name that the user gave.
+        model: float32, with weights; its description contains everything that predictions depend on.
+        config: the run's configuration; for weights without a run, the configuration of their evaluation.
+        step: of the weights; None for weights without a run.
+        finished: whether training is finished.
     """
 
     path: str
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def description(self) -> Description:
-        """The network's."""
+        """Returns the model description."""
         return self.model.description
 
 
@@ -49,12 +49,12 @@ def load_run(path: str, checkpoint: str = "best", **preprocessing) -> Run:
     """Rebuilds a run's network in float32 from its description and sets its weights.
 
     Args:
-        path: the run's folder, or one of the files that it keeps in weights/.
-        checkpoint: of a run's folder, "best", "last" or a step.
+        path: the run's folder, or a file in its weights/.
+        checkpoint: for a run's folder: "best", "last" or a step.
         **preprocessing: fields of `Preprocessing` that replace the run's.
 
     Raises:
-        ConfigError: there is no such run or checkpoint, or its weights are damaged.
+        ConfigError: the run or checkpoint does not exist, or its weights are damaged.
     """
     try:
         if is_file(path):
@@ -74,18 +74,18 @@ def load_run(path: str, checkpoint: str = "best", **preprocessing) -> Run:
 def load_for_evaluation(
     path: str, checkpoint: str, assignments: list[str], preprocessing: dict | None = None
 ) -> tuple[Run, Task]:
-    """A run or weights of any source, and the images to evaluate them on.
+    """Loads a run or weights of any source, and the task with the images to evaluate them on.
 
     Args:
-        path: a run's folder, a file that it keeps in weights/, or weights of any source.
-        checkpoint: of a run's folder.
-        assignments: "data.key=value" or "eval.key=value" on top of the run's configuration; of weights alone,
-            "data.name=..." at least.
-        preprocessing: what replaces the weights' own; see `load_pretrained`.
+        path: a run's folder, a file in its weights/, or weights of any source.
+        checkpoint: for a run's folder.
+        assignments: "data.key=value" or "eval.key=value" on top of the run's configuration; weights without a run need
+            at least "data.name=...".
+        preprocessing: values that replace those of the weights; see `load_pretrained`.
 
     Raises:
-        ConfigError: there are no such weights, or an assignment is of another group.
-        DataError: the data set's classes are not the network's.
+        ConfigError: the weights do not exist, or an assignment is of another group.
+        DataError: the data set and the network have different classes.
     """
     for assignment in assignments:
         if not assignment.startswith(("data.", "eval.")):
@@ -103,12 +103,12 @@ def load_for_evaluation(
     return run, load_task(changes, run.description)
 
 
-# arguments of `load_pretrained`: keys of the configuration
+# argument of `load_pretrained` -> key of the configuration
 _KEYS = {"image_size": "data.image_size", "crop_pct": "eval.crop_pct", "interpolation": "eval.interpolation"}
 
 
 def _changed_preprocessing(assignments, config):
-    """What of the preprocessing the user changes for this evaluation."""
+    """Returns the fields of the preprocessing that the user changes for this evaluation."""
     keys = {assignment.partition("=")[0] for assignment in assignments}
     fields = {"data.image_size": "image_size", "eval.crop_pct": "crop_pct"}
     fields |= {"eval.interpolation": "interpolation"}
@@ -117,15 +117,15 @@ def _changed_preprocessing(assignments, config):
 
 
 def is_of_a_run(path: str) -> bool:
-    """Whether a file of weights is one that a run wrote, with its configuration."""
+    """Returns whether a run wrote this weights file, which then contains its configuration."""
     try:
         return is_file(path) and is_safetensors(path) and "config" in read_metadata(path)
-    except ValueError:  # neither that nor anything else
+    except ValueError:  # not a valid weights file of any kind
         return False
 
 
 def _weights_alone(path, assignments, given):
-    """The network of weights that no run of this package wrote, tested as their source says."""
+    """Loads weights that no run wrote; the preprocessing is that of their source."""
     try:
         pretrained = load_pretrained(path, **given)
     except ValueError as error:
@@ -133,9 +133,7 @@ def _weights_alone(path, assignments, given):
     for line in pretrained.assumed:
         print(f"{path}: assumed: {line}", file=sys.stderr)
     if not any(assignment.startswith("data.name=") for assignment in assignments):
-        raise ConfigError(
-            f"{path}: weights do not say on which images; add --set=data.name=folder:PATH, or another set"
-        )
+        raise ConfigError(f"{path}: weights need a data set; add --set=data.name=folder:PATH, or another")
     if not pretrained.classes:
         raise ConfigError(f"{path}: has no classifier, so it names no classes")
     config = changed(Config(train=Train(steps=1)), assignments)
@@ -157,7 +155,7 @@ def _weights_alone(path, assignments, given):
 
 @dataclass(frozen=True)
 class _Stored:
-    """What a file or a checkpoint of a run holds; no description in checkpoints of version 0.1."""
+    """Contents of a weights file or checkpoint of a run; checkpoints of version 0.1 have no description."""
 
     arrays: dict
     step: int
@@ -166,7 +164,7 @@ class _Stored:
 
 
 def _complete(stored, preprocessing):
-    """The description with what files of version 0.1 do not say, and with what the user changes."""
+    """Returns the description with the values that files of version 0.1 lack and with the user's changes."""
     description = stored.description or load_task(stored.config).description
     if description.preprocessing.channels is None:
         preprocessing = {"channels": image_channels(stored.arrays)} | preprocessing
@@ -178,29 +176,29 @@ def _config_of(path):
 
 
 def _weights_file(path):
-    """What a file of weights that a run wrote holds."""
+    """Reads a weights file that a run wrote."""
     metadata = read_metadata(path)
     try:
         values, step = json.loads(metadata["config"]), int(metadata["step"])
     except (KeyError, ValueError):
-        raise ConfigError(f"{path}: does not say what it belongs to; expected a file of a run's weights/") from None
+        raise ConfigError(f"{path}: has no metadata of a run; expected a file of a run's weights/") from None
     config = validate_saved(values, path, metadata.get("keras_resnet"))
     return _Stored(read_tensors(path), step, config, Description.from_metadata(metadata))
 
 
 def _weights(folder, checkpoint):
-    """What a run holds of a checkpoint."""
+    """Reads the weights of a run's checkpoint."""
     path = {"best": folder.best_weights, "last": folder.last_weights}.get(checkpoint)
     if path and is_file(path):
         return _weights_file(path)
     there = {str(step): path for step, path in committed(folder.checkpoints)}
     found = None
-    if checkpoint == "last":  # of an unfinished run, the newest checkpoint is the last
+    if checkpoint == "last":  # in an unfinished run, the newest checkpoint is the last
         found = newest_checkpoint(folder.checkpoints, lambda text: print(f"WARNING: {text}", file=sys.stderr))
     elif checkpoint in there:
         found = read_checkpoint(there[checkpoint])
     if found is None:
         steps = ", ".join(there) or "none"
-        raise ConfigError(f"--checkpoint={checkpoint}: {folder.path} has no such weights; steps there: {steps}")
+        raise ConfigError(f"--checkpoint={checkpoint}: {folder.path} has no such weights; available steps: {steps}")
     description = Description.from_json(found.description) if found.description else folder.read_description()
     return _Stored(network_arrays(found), found.step, folder.read_config(), description)

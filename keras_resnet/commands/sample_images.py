@@ -1,4 +1,4 @@
-"""Writes images of a data set as PNG files, named after what they show.
+"""Writes images of a data set as PNG files, named after split, index and class.
 
 keras-resnet sample-images digits --split=test --count=5 --output=exports/digits-examples
 """
@@ -22,7 +22,7 @@ def define_flags(options: flags.FlagValues) -> None:
 
 
 def main(options, arguments):
-    """Writes the first image of one class after the other."""
+    """Writes the first images of each class, alternating between classes."""
     if len(arguments) != 1:
         raise ConfigError("expected one data set, for example: keras-resnet sample-images digits --output=DIR")
     if not options.output:
@@ -47,9 +47,9 @@ def main(options, arguments):
 
 
 def _spread(split, count):
-    """Indices of `count` images, the classes taking turns."""
+    """Returns the indices of `count` images, alternating between classes."""
     by_label: dict[int, list[int]] = {}
-    for index in range(min(split.size, 10_000)):  # whose labels are read one by one
+    for index in range(min(split.size, 10_000)):  # limited, since labels may be read one by one
         label = split.read(index)[1] if split.labels is None else split.labels[index]
         by_label.setdefault(int(label), []).append(index)
     turns = sorted((turn, label, index) for label, many in by_label.items() for turn, index in enumerate(many))

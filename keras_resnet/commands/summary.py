@@ -1,4 +1,4 @@
-"""Shows one network as the paper's table 1 does: its stages, their output sizes, and what an image costs.
+"""Shows one network as the paper's table 1 does: its stages, their output sizes, and the cost per image.
 
 keras-resnet summary resnet50
 keras-resnet summary cifar_resnet56 --shortcut=B --image_size=32
@@ -25,7 +25,7 @@ def define_flags(options: flags.FlagValues) -> None:
 
 
 def main(options, arguments):
-    """Prints the table of the network that is named."""
+    """Prints the table of one network."""
     if len(arguments) != 1:
         raise ConfigError("expected one network, for example: keras-resnet summary resnet50")
     (name,) = arguments
@@ -61,7 +61,7 @@ def print_summary(spec, image_size: int, classes: int) -> None:
 
 
 def _rows(spec, classes):
-    """(title, layer whose output it is, content) from stem to head, in the words of the paper's table 1."""
+    """Yields (title, layer with the stage's output, content) from stem to head, in the terms of the paper's table 1."""
     from keras_resnet.blocks import plan
 
     width = spec.widths[0]

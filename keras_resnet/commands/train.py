@@ -1,4 +1,4 @@
-"""Trains a network from a recipe. The same command again resumes the run, or reports that it is finished.
+"""Trains a network from a recipe. Repeating the command resumes the run, or reports that it is finished.
 
 keras-resnet train --strategy=mirrored
 keras-resnet train --config=cifar10/resnet110 --strategy=mirrored --workdir=runs/r110
@@ -44,7 +44,7 @@ def define_flags(options: flags.FlagValues) -> None:
 
 
 def main(options, arguments):
-    """Trains as the flags say."""
+    """Trains with the settings of the flags."""
     entry.no_arguments(arguments)
     apply_offline(options)
     train(
@@ -72,13 +72,15 @@ def train(
     """Trains or resumes a run; the arguments are the command's flags.
 
     Raises:
-        UserError: the configuration, the folder or the data do not allow it.
+        UserError: the configuration, the folder or the data do not allow training.
     """
     entry.require_tensorflow_backend()
     config = load_config(config_path, assignments, notify=entry.notify)
     check_strategy(config, strategy, virtual_devices)
     if virtual_devices and strategy != "mirrored":
-        raise ConfigError(f"--virtual_devices={virtual_devices}: is for --strategy=mirrored, got --strategy={strategy}")
+        raise ConfigError(
+            f"--virtual_devices={virtual_devices}: requires --strategy=mirrored, got --strategy={strategy}"
+        )
     if strategy == "multi_worker":
         check_cluster()
     if workdir:
@@ -93,9 +95,9 @@ def train(
         return
     kind, _, path = config.data.name.partition(":")
     if kind == "folder" and not os.path.isdir(path):
-        raise DataError(f"data.name: {config.data.name}: there is no such folder")
+        raise DataError(f"data.name: {config.data.name}: no such folder")
 
-    # TensorFlow takes seconds to load; whatever is wrong above is reported before it.
+    # Importing TensorFlow takes seconds, so the checks above come first.
     from keras_resnet.runs.lock import locked
     from keras_resnet.runs.pretrained_initialization import with_weights_filled_in
     from keras_resnet.task import load_task
@@ -137,7 +139,7 @@ def train(
 
 
 def _started(workdir, config_path):
-    """Whether a run was begun that this may be: its checkpoints hold the weights, and their file may be gone."""
+    """Returns whether a run exists to resume. It has its own weights, so those of model.weights may be missing."""
     if workdir:
         return is_file(RunFolder(workdir).config)
     return bool(glob.glob(RunFolder.default_pattern(config_path)))

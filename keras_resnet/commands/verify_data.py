@@ -1,8 +1,8 @@
-"""Looks at every image of a data set before a long run, and lists what is wrong.
+"""Checks every image of a data set before a long run, and lists the problems.
 
     keras-resnet verify-data folder:photos --set data.validation_fraction=0.2 --csv=findings.csv
 
-Takes folder:PATH, tfrecord:PATH, tfds:NAME or digits. Exit codes: 0 nothing found, 3 something.
+The data set is folder:PATH, tfrecord:PATH, tfds:NAME or digits. The exit code is 3 if there are findings, otherwise 0.
 """
 
 import csv
@@ -22,7 +22,7 @@ from keras_resnet.errors import ConfigError
 from keras_resnet.files import write_aside
 from keras_resnet.yaml_files import Located, merge, read_yaml_value
 
-SHOWN = 50  # findings on the screen; a file holds all
+SHOWN = 50  # findings on the screen; the CSV file has all
 
 
 def define_flags(options: flags.FlagValues) -> None:
@@ -41,18 +41,18 @@ def define_flags(options: flags.FlagValues) -> None:
 
 
 def main(options, arguments):
-    """Prints what was found, and the sizes of each split; returns the exit code."""
+    """Prints the findings and the sizes of each split; returns the exit code."""
     require_tensorflow_backend()
     if len(arguments) != 1:
         raise ConfigError("expected one data set, for example: keras-resnet verify-data folder:photos")
     data = data_settings(arguments[0], options.set)
     if options.csv and not os.path.isdir(os.path.dirname(options.csv) or "."):
         raise ConfigError(f"--csv={options.csv}: there is no folder {os.path.dirname(options.csv)}")
-    # libjpeg's remarks on damaged files would come between the lines that name them.
+    # libjpeg's warnings about damaged files would mix with the lines that name these files.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
-    tf.config.set_visible_devices([], "GPU")  # decoding needs none, and another run may be using it
+    tf.config.set_visible_devices([], "GPU")  # decoding needs no GPU, and another run may use it
     from keras_resnet.data.image_set import passed_over_text
     from keras_resnet.data.progress import tracked
     from keras_resnet.data.verify import verify
@@ -65,7 +65,7 @@ def main(options, arguments):
         _print_findings(console, report.findings, options.csv)
     _print_splits(console, report.splits)
     if report.passed_over:
-        print(f"passed over: {passed_over_text(report.passed_over)}")
+        print(f"ignored: {passed_over_text(report.passed_over)}")
     for note, sources in report.notes.items():
         print(f"note: {len(sources):,} with {note}; the first is {sources[0]}")
     images = sum(split.images for split in report.splits.values())
@@ -76,10 +76,10 @@ def main(options, arguments):
 
 
 def data_settings(name, assignments):
-    """The `Data` group of a configuration with this data set and "data.key=value" on top.
+    """Returns the `Data` group of a configuration with this data set and "data.key=value" on top.
 
     Raises:
-        ConfigError: anything is wrong with it.
+        ConfigError: the data set's name or an assignment is not valid.
     """
     located = Located({"data": {"name": name}, "train": {"steps": 1}}, {(): name})
     for assignment in assignments:

@@ -1,4 +1,4 @@
-"""Flags of the commands that load weights: preprocessing that the weights do not tell, and `--offline`."""
+"""Provides the flags of commands that load weights: preprocessing that the weights do not specify, and `--offline`."""
 
 import os
 from typing import get_args
@@ -12,7 +12,7 @@ _WHEN = "where the weights do not tell it, or to override it."
 
 
 def define_weights_flags(options: flags.FlagValues) -> None:
-    """Defines the flags that `preprocessing` reads, and `--offline`."""
+    """Defines the flags that `preprocessing_flags` reads, and `--offline`."""
     flags.DEFINE_integer(
         "image_size", None, f"Input height and width in pixels, {_WHEN}", lower_bound=1, flag_values=options
     )
@@ -31,7 +31,7 @@ def define_offline(options: flags.FlagValues) -> None:
 
 
 def apply_offline(options: flags.FlagValues) -> None:
-    """Sets the environment variable that `--offline` stands for."""
+    """Sets the environment variable for `--offline`."""
     if options.offline:
         os.environ["KERAS_RESNET_OFFLINE"] = "1"
 

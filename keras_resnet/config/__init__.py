@@ -1,6 +1,6 @@
-"""What decides a run, typed: YAML, `extends`, `--set group.key=value`, and errors of one line.
+"""The typed configuration of a run: YAML, `extends`, `--set group.key=value`, and one-line errors.
 
-Knows nothing of TensorFlow, so that a mistake shows at once.
+It does not import TensorFlow, so mistakes are reported at once.
 """
 
 from keras_resnet.config.data import Data

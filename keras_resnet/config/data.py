@@ -1,4 +1,4 @@
-"""The group `data`."""
+"""The configuration group `data`."""
 
 import re
 from typing import Annotated, Literal
@@ -29,61 +29,77 @@ def _service(value):
 
 
 class Data(Group):
-    """Which images, and how they are varied in training."""
+    """The data set, its splits and the augmentation of training images."""
 
     name: Annotated[str, AfterValidator(_image_set)] = Field(
         "digits",
-        description="digits: scikit-learn's, no download. synthetic: made-up images. tfds:NAME: a set of TensorFlow "
-        "Datasets. folder:PATH: a folder per class. tfrecord:PATH: files in the ImageNet layout.",
+        description="The data set. digits: scikit-learn's digits, without download. synthetic: generated images. "
+        "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. tfrecord:PATH: files in the ImageNet "
+        "layout.",
     )
-    directory: str | None = Field(None, description="tfds: where prepared sets lie. null: ~/tensorflow_datasets.")
-    download: bool = Field(True, description="tfds: download and prepare what is not there.")
+    directory: str | None = Field(
+        None, description="tfds: the folder of prepared data sets. null: ~/tensorflow_datasets."
+    )
+    download: bool = Field(True, description="tfds: download and prepare a missing data set.")
     classes: int | None = Field(
-        None, ge=1, le=10**6, description="tfrecord without a labels.txt, synthetic: the number of classes."
+        None, ge=1, le=10**6, description="Number of classes, for synthetic and for tfrecord without a labels.txt."
     )
     validation_fraction: float = Field(
-        0.1, ge=0, lt=1, description="Of the training images, where the set has no validation images. 0: test on test."
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the training images for validation, if the data set has no validation split. 0: validate "
+        "on the test split.",
     )
     test_fraction: float = Field(
-        0.1, ge=0, lt=1, description="Of the training images, where the set has training images alone."
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the training images for testing, if the data set has only training images.",
     )
     on_unreadable_image: Literal["fail", "skip"] = Field(
-        "fail", description="An image that cannot be read. fail: stop, naming it. skip: leave it out, naming it."
+        "fail", description="Reaction to an unreadable image. fail: stop and name it. skip: skip it and name it."
     )
-    max_skipped: int = Field(100, ge=0, description="With on_unreadable_image: skip, how many before the run stops.")
+    max_skipped: int = Field(
+        100, ge=0, description="With on_unreadable_image: skip, the largest number of skipped images of a run."
+    )
     tf_data_service: Annotated[str | None, AfterValidator(_service)] = Field(
-        None, description="Dispatcher of a tf.data service that prepares batches: grpc://HOST:PORT."
+        None, description="Dispatcher of a tf.data service that prepares the batches: grpc://HOST:PORT."
     )
 
     image_size: int | None = Field(
         None,
         ge=8,
         le=2048,
-        description="Height and width in pixels that the network sees. null: the set's own, or the network's.",
+        description="Height and width of the network's input in pixels. null: those of the data set or of the network.",
     )
     crop: Literal["center", "scale_jitter", "random_resized"] = Field(
         "center",
-        description="Of training images. center: as in tests. scale_jitter: a square of image_size from the image with "
-        "its shorter side in a random one of `resize_range`. random_resized: an area of random share and aspect ratio.",
+        description="Crop of training images. center: as in evaluation. scale_jitter: a square of image_size after "
+        "resizing the shorter side to a random length in resize_range. random_resized: a random area and aspect ratio.",
     )
     resize_range: tuple[Annotated[int, Field(ge=8, le=4096)], ...] = Field(
-        (256, 480), strict=False, description="For crop: scale_jitter, the least and the greatest shorter side."
+        (256, 480), strict=False, description="For crop: scale_jitter, the smallest and largest shorter side."
     )
     area_range: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
-        (0.08, 1.0), strict=False, description="For crop: random_resized, the least and the greatest share of the area."
+        (0.08, 1.0), strict=False, description="For crop: random_resized, the smallest and largest share of the area."
     )
     random_crop_padding: int = Field(
-        0, ge=0, le=512, description="Pixels of zeros on every side before a random crop of the image's size."
+        0, ge=0, le=512, description="Pixels of zero padding on every side before a random crop of the image's size."
     )
-    horizontal_flip: bool = Field(False, description="Mirror half of the training images left to right.")
+    horizontal_flip: bool = Field(False, description="Flip training images horizontally with probability 0.5.")
     pca_lighting: bool = Field(
-        False, description="Add a random multiple of ImageNet's principal colors to every image (AlexNet)."
+        False, description="Add random multiples of ImageNet's principal color components to every image (AlexNet)."
     )
-    randaugment_num_ops: int = Field(0, ge=0, le=10, description="RandAugment: operations on one image. 0: none.")
-    randaugment_magnitude: float = Field(10, ge=0, le=10, description="RandAugment: their strength.")
-    random_erasing: float = Field(0.0, ge=0, le=1, description="Random erasing: how often a rectangle becomes noise.")
-    mixup: float = Field(0.0, ge=0, description="Mixup: alpha of the Beta distribution of the mix. 0: none.")
-    cutmix: float = Field(0.0, ge=0, description="CutMix: the same; where both are given, pairs take one at random.")
+    randaugment_num_ops: int = Field(0, ge=0, le=10, description="RandAugment: operations per image. 0: none.")
+    randaugment_magnitude: float = Field(10, ge=0, le=10, description="RandAugment: strength of the operations.")
+    random_erasing: float = Field(0.0, ge=0, le=1, description="Probability of replacing a random rectangle by noise.")
+    mixup: float = Field(0.0, ge=0, description="Mixup: alpha of the Beta distribution. 0: none.")
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        description="CutMix: alpha of the Beta distribution. 0: none. With mixup too, each pair randomly uses one.",
+    )
 
     @model_validator(mode="after")
     def _ranges(self):
@@ -92,5 +108,5 @@ class Data(Group):
             if len(values) != 2 or values[0] > values[1]:
                 raise problem([name], f"expected two numbers, the smaller first, got {list(values)}")
         if self.name == "synthetic" and self.on_unreadable_image == "skip":
-            raise problem(["on_unreadable_image"], "synthetic images cannot fail; leave it out")
+            raise problem(["on_unreadable_image"], "synthetic images cannot fail; omit it")
         return self

@@ -1,8 +1,9 @@
-"""Where two configurations differ."""
+"""Comparison of two configurations."""
 
-# Keys that change no weight of a run: they may change when it is resumed. `checkpoint_every` is none of them, since a
-# rollback goes to a checkpoint, nor is `eval.batch_size`, by which the sums that choose the best weights are rounded.
-# `log_every` decides over how many steps a loss counts as exploded, which matters only to a run that explodes.
+# Keys that do not affect the weights of a run and may change when it resumes. They do not include `checkpoint_every`,
+# because a rollback goes to a checkpoint, or `eval.batch_size`, which affects the rounding of the sums that select the
+# best weights. `log_every` sets the number of steps in the check for an exploding loss, so it affects only runs whose
+# loss explodes.
 FREE = (
     "train.log_every",
     "train.keep_checkpoints",
@@ -16,9 +17,9 @@ FREE = (
 
 
 def first_difference(there: dict, here: dict, group: str = "") -> str | None:
-    """The first key outside of `FREE` in which two configurations differ, "train.seed is 0 there and 1 here".
+    """Returns the first difference of two configurations outside of `FREE`: "train.seed is 0 there and 1 here".
 
-    Keys that only one of them knows are those of another version of this package, and are left out.
+    Keys that only one configuration has belong to another version of this package, and are ignored.
     """
     for name in there:
         key = f"{group}{name}"

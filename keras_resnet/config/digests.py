@@ -1,7 +1,7 @@
-"""The digest of a configuration, which names its default run folder and must outlive this version.
+"""The digest of a configuration, which names its default run folder and is stable across versions.
 
-Version 0.1 hashed all of its keys with their values, so its keys are hashed under its names for ever. A key that was
-added later counts only where its value is not the default: adding one changes the digest of no existing run.
+Version 0.1 hashed all of its keys with their values, so these keys are always hashed under their old names. A key that
+was added later is hashed only if its value is not the default, so a new key changes no digest of an existing run.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from keras_resnet.renamed import CONFIG_KEYS, Renamed
 
 
 def digest(values: dict, defaults: dict) -> str:
-    """Eight hexadecimal digits that differ when any value does.
+    """Returns eight hexadecimal digits that differ if any value differs.
 
     Args:
-        values: a whole configuration, {group: {key: value}}. A later key that `resolve` fills in must be passed as the
-            user left it; otherwise every run would differ from the default.
-        defaults: the same of a configuration in which everything is the default.
+        values: a whole configuration, {group: {key: value}}. A later key that `resolve` fills in must have the value
+            that the user set; otherwise every run would differ from the default.
+        defaults: the default configuration in the same form.
     """
     now, default = _flat(values), _flat(defaults)
     first = _flat(json.loads(files("keras_resnet.config").joinpath("defaults_0_1.json").read_text()))

@@ -1,4 +1,4 @@
-"""What the groups of a configuration are made of: their base class, and checks that suggest what is meant."""
+"""The base class of configuration groups, and validators that suggest allowed values."""
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
@@ -7,7 +7,7 @@ from keras_resnet.errors import suggest
 
 
 def one_of(allowed):
-    """Checks that a text is one of `allowed`, and suggests the nearest."""
+    """Returns a validator that checks that a text is one of `allowed`, and suggests the closest one."""
 
     def check(value):
         if value not in allowed:
@@ -18,12 +18,12 @@ def one_of(allowed):
 
 
 def problem(at, text, beside=None):
-    """What a validator raises where the keys `at`, below its group, do not fit, or not with the keys `beside`."""
+    """Returns the error for invalid keys `at`, relative to the group, or for their conflict with the keys `beside`."""
     context = {"at": at, "problem": text} | ({"beside": beside} if beside else {})
     return PydanticCustomError("at", "{problem}", context)
 
 
 class Group(BaseModel):
-    """A group of keys: fixed once read, no unknown keys, no number for a text."""
+    """The base class of groups: frozen, without unknown keys, with strict types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)

@@ -1,4 +1,4 @@
-"""A whole configuration, typed, with every default."""
+"""The typed configuration with all defaults, and its groups `eval` and `export`."""
 
 from typing import Literal
 
@@ -14,48 +14,48 @@ from keras_resnet.yaml_files import dump_yaml
 
 
 class Eval(Group):
-    """How a network is tested."""
+    """The evaluation of a network."""
 
-    batch_size: int = Field(256, ge=1, le=10**6, description="Images of one evaluation step, over all replicas.")
+    batch_size: int = Field(256, ge=1, le=10**6, description="Images per evaluation step, over all replicas.")
     crop_pct: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="The shorter side is resized to image_size / crop_pct before the central crop.",
+        description="The shorter side is resized to image_size / crop_pct before the center crop.",
     )
-    interpolation: Interpolation = Field("bilinear", description="How images are resized, always without aliasing.")
+    interpolation: Interpolation = Field("bilinear", description="Interpolation of resizing, always antialiased.")
 
 
 class Export(Group):
-    """What an exported model answers."""
+    """The outputs and limits of an exported model."""
 
     top_k: int | None = Field(
         None,
         ge=1,
-        description="Classes that serving_default returns for an image. null: 5, or all of fewer.",
+        description="Number of classes that serving_default returns per image. null: 5, or all if there are fewer.",
     )
     on_invalid_image: Literal["status", "fail"] = Field(
         "status",
-        description="An image that serving_default cannot read: status, its row says why and the others are answered; "
-        "fail, the whole request fails and names the row.",
+        description="Reaction of serving_default to an unreadable image. status: its row gives the reason and the "
+        "other rows have results. fail: the whole request fails and names the row.",
     )
     max_image_bytes: int = Field(
-        20_000_000, ge=1, le=2**31 - 1, description="serving_default decodes no file of more bytes than that."
+        20_000_000, ge=1, le=2**31 - 1, description="Largest file that serving_default decodes, in bytes."
     )
     max_image_pixels: int = Field(
-        50_000_000, ge=1, le=2**29, description="serving_default decodes no image of more pixels than that."
+        50_000_000, ge=1, le=2**29, description="Largest image that serving_default decodes, in pixels."
     )
     min_top1_agreement: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Least share of images on which an artifact of lower precision names the class that the network "
-        "names. null: 0.999 for float16, 0.99 for bfloat16, dynamic and int8.",
+        description="Minimum share of images for which an artifact of lower precision has the same top-1 class as the "
+        "network. null: 0.999 for float16, 0.99 for bfloat16, dynamic and int8.",
     )
 
 
 class Config(Group):
-    """A whole run. `config_json_schema()` turns it into the schema that editors read."""
+    """The configuration of a run; `config_json_schema()` returns its schema for editors."""
 
     task: Literal["classification"] = "classification"
     model: Model = Model()
@@ -76,10 +76,10 @@ class Config(Group):
         return self
 
     def digest(self) -> str:
-        """Eight hexadecimal digits that differ when anything in the configuration does, in every later version too."""
+        """Returns eight hexadecimal digits that differ if any value differs, stable across versions."""
         defaults = Config(train=Train(steps=1))
         return digest(self.model_dump(mode="json"), defaults.model_dump(mode="json"))
 
     def to_yaml(self) -> str:
-        """The configuration with every default written out, as `load_config` reads it."""
+        """Returns the configuration with all defaults as YAML that `load_config` reads."""
         return dump_yaml(self.model_dump(mode="json"))

@@ -1,11 +1,11 @@
-"""The layers of a configuration: a file, what extends it, and each --set; a later layer wins."""
+"""Merging of configuration layers: a file, the files that it extends, and each --set; later layers override earlier."""
 
 from collections.abc import Callable, Iterable
 from functools import reduce
 
 from keras_resnet.yaml_files import Located, merge
 
-# Pairs of keys that exclude each other: where a later layer gives the first, the second of an earlier layer goes.
+# Pairs of keys that exclude each other: if a later layer sets the first, the second of an earlier layer is removed.
 _EXCLUSIVE: dict[tuple[str, str], Callable] = {
     ("train.steps", "train.epochs"): lambda steps, epochs: steps is not None and epochs is not None,
     ("train.epochs", "train.steps"): lambda epochs, steps: epochs is not None and steps is not None,
@@ -18,7 +18,7 @@ _EXCLUSIVE: dict[tuple[str, str], Callable] = {
 
 
 def stack(layers: Iterable[Located], notify: Callable[[str], None]) -> Located:
-    """Merges layers, the lowest first; `notify` receives a line for each key that gives way to another key."""
+    """Merges layers, the lowest first; `notify` receives a line for each key that another key replaces."""
 
     def put_on(below, layer):
         for (key, other), excludes in _EXCLUSIVE.items():

@@ -1,4 +1,4 @@
-"""Configuration files and assignments -> `Config`, and what is wrong with them in one line."""
+"""Loads configuration files and assignments as a `Config`, and reports mistakes in one line."""
 
 import json
 from collections.abc import Callable
@@ -22,25 +22,25 @@ def load_config(
     assignments: tuple[str, ...] | list[str] = (),
     notify: Callable[[str], None] = lambda line: None,
 ) -> Config:
-    """Reads a YAML file, what it extends, and "group.key=value" assignments on top, and checks the whole once.
+    """Reads a YAML file, the files that it extends, and "group.key=value" assignments, and validates the result once.
 
     Args:
         path: the file.
-        assignments: each wins over the file and over those before it.
-        notify: receives a line for each key that gives way to another key, such as train.epochs to train.steps.
+        assignments: each overrides the file and earlier assignments.
+        notify: receives a line for each key that another key replaces, such as train.epochs by train.steps.
 
     Raises:
-        ConfigError: anything is wrong; one line with file, line, key, value and what is allowed.
+        ConfigError: the configuration is invalid; one line with file, line, key, value and the allowed values.
     """
     return validate(stack([*read_layers(path), *map(_assigned, assignments)], notify))
 
 
 def load_saved_config(path: str, writer: str | None = None) -> Config:
-    """Reads the configuration that a run saved, with version 0.1's names too.
+    """Reads the saved configuration of a run, also with the names of version 0.1.
 
     Args:
         path: the file.
-        writer: the version of this package that wrote it, where it is known.
+        writer: the version of this package that wrote it, if known.
 
     Raises:
         ConfigError: as `load_config`.
@@ -50,16 +50,16 @@ def load_saved_config(path: str, writer: str | None = None) -> Config:
 
 
 def validate_saved(values: dict, source: str, writer: str | None = None) -> Config:
-    """Turns the plain values of a saved configuration into a `Config`; `source` is the file for error messages.
+    """Converts the plain values of a saved configuration to a `Config`; `source` is the file for error messages.
 
     Raises:
-        ConfigError: the first thing that is wrong, in one line.
+        ConfigError: the first problem, in one line.
     """
     return validate(Located(upgrade_config(values), {(): source}), writer)
 
 
 def changed(config: Config, assignments: tuple[str, ...] | list[str]) -> Config:
-    """`config` with "group.key=value" assignments on top.
+    """Returns `config` with "group.key=value" assignments applied.
 
     Raises:
         ConfigError: as `load_config`.
@@ -80,10 +80,10 @@ def _assigned(assignment):
 
 
 def validate(located: Located, writer: str | None = None) -> Config:
-    """Turns what was read into a `Config`; `writer` is as for `load_saved_config`.
+    """Validates merged layers as a `Config`; `writer` is as in `load_saved_config`.
 
     Raises:
-        ConfigError: the first thing that is wrong, in one line.
+        ConfigError: the first problem, in one line.
     """
     try:
         return Config.model_validate(located.value)
@@ -98,7 +98,7 @@ def _one_line(errors, located, other_version):
     context = first.get("ctx") or {}
     path = group + context.get("at", [])
     line = f"{located.mark(path)}: {'.'.join(path) or 'file'}: "
-    if other_version:  # where it is no mistake of the user's, nothing that was meant can be suggested
+    if other_version:  # not a mistake of the user, so there is nothing to suggest
         problem = "unknown key" if first["type"] == "extra_forbidden" else _problem(first, path)
         return line + f"{problem}; written by keras_resnet {other_version}; this is {__version__}"
     line += _problem(first, path)
@@ -130,7 +130,7 @@ def _problem(error, path):
 
 
 def _renamed(path, value):
-    """What to write in place of a key or value of version 0.1; "" if it is none."""
+    """Returns the replacement of a key or value of version 0.1; "" if it is not one."""
     row = CONFIG_KEYS.get(".".join(path))
     if not row or (row.new == ".".join(path) and value not in row.values):
         return ""
@@ -142,7 +142,7 @@ _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def _expected(path, error):
-    """What the field takes, in words: `a number > 0`."""
+    """Returns what the field accepts, in words: `a number > 0`."""
     field = _fields(path[:-1]).get(path[-1]) if path else None
     if field is None or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
         return "a group of keys"
@@ -152,7 +152,7 @@ def _expected(path, error):
     kind = get_origin(annotation) or annotation
     words = _KINDS.get(kind, error["msg"])
     limits = field.metadata
-    if kind is tuple:  # the bounds are those of its items
+    if kind is tuple:  # the bounds apply to its items
         limits = get_args(get_args(annotation)[0])[1].metadata
     bounds = [
         f"{sign} {getattr(limit, name)}"
@@ -171,10 +171,10 @@ def _fields(path):
 
 
 def config_json_schema() -> str:
-    """The JSON schema of a configuration file, for editors; `configs/schema.json` is its output."""
+    """Returns the JSON schema of a configuration file, for editors; `configs/schema.json` is its output."""
     schema = Config.model_json_schema()
     schema["properties"]["extends"] = {"type": "string", "description": "A file that this one changes, relative to it."}
-    schema.pop("required", None)  # a file that extends another may leave anything out
+    schema.pop("required", None)  # a file that extends another may omit any key
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["$defs"]["Model"]["properties"]["name"]["enum"] = list(SPECS)
     sets = "|".join(name.replace("NAME", ".+").replace("PATH", ".+") for name in IMAGE_SETS)

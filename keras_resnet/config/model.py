@@ -1,4 +1,4 @@
-"""The group `model`."""
+"""The configuration group `model`."""
 
 from typing import Annotated
 
@@ -21,7 +21,8 @@ from keras_resnet.specs import (
     variant,
 )
 
-# What published weights of one network differ in. Weights to start from fill in what a configuration leaves null.
+# Options in which published weights of one network differ. Pretrained weights fill in those that are null in a
+# configuration.
 WEIGHT_OPTIONS = ("version", "shortcut", "zero_padding_position", "padding", "first_projection", "first_shortcut")
 FILLED_IN = (*WEIGHT_OPTIONS, "mean", "std")
 
@@ -31,60 +32,63 @@ def _as_text(value):
 
 
 class Model(Group):
-    """Which network."""
+    """The network, its options and its initial weights."""
 
     name: Annotated[str, one_of(tuple(SPECS))] = Field(
-        "cifar_resnet20", description="A row of keras_resnet.SPECS; `keras-resnet list` shows them."
+        "cifar_resnet20", description="A network of keras_resnet.SPECS; `keras-resnet list` shows them."
     )
     version: Annotated[Version | None, BeforeValidator(_as_text)] = Field(
-        None, description="1: the paper. 1.5: stride on the 3x3. 2: pre-activation. null: the row's own."
+        None, description="1: as in the paper. 1.5: stride in the 3x3. 2: pre-activation. null: the network's own."
     )
-    shortcut: Shortcut | None = Field(None, description="Option A, B or C of the paper. null: the row's own.")
+    shortcut: Shortcut | None = Field(None, description="Option A, B or C of the paper. null: the network's own.")
     zero_padding_position: ZeroPaddingPosition | None = Field(
-        None, description="Where option A puts its zero channels."
+        None, description="Position of the zero channels of option A."
     )
     padding: Padding | None = Field(
-        None, description="At stride 2. symmetric: as Caffe and Torch. same: one pixel less left and above."
+        None, description="Padding at stride 2. symmetric: as in Caffe and Torch. same: one pixel less left and above."
     )
     first_projection: FirstProjection | None = Field(
-        None, description="always: a projection in every stage's first block, as in tf-models-official's networks."
+        None, description="always: a projection in the first block of every stage, as in tf-models-official."
     )
     first_shortcut: FirstShortcut | None = Field(
-        None, description="Version 2: what the first block's shortcut takes, activated (He et al. 2016) or raw (timm)."
+        None, description="Version 2: input of the first block's shortcut, activated (He et al. 2016) or raw (timm)."
     )
-    normalization: Normalization | None = Field(None, description="none: no batch normalization; biases instead.")
-    activation: Activation | None = Field(None, description="The non-linearity.")
+    normalization: Normalization | None = Field(None, description="none: biases instead of batch normalization.")
+    activation: Activation | None = Field(None, description="The activation function.")
     initialization: Initialization | None = Field(
-        None, description="he, xavier, or He's standard deviation halved (small) or doubled (large)."
+        None, description="he, xavier, or half (small) or twice (large) He's standard deviation."
     )
     zero_init_last_gamma: bool | None = Field(
-        None, description="Initialize the scale of a block's last normalization with 0: blocks begin as the identity."
+        None, description="Initialize the last gamma of each block with 0, so that blocks start as the identity."
     )
     drop_path_rate: float | None = Field(
-        None, ge=0, lt=1, description="How often the last block's F is left out in training; linear from the first."
+        None, ge=0, lt=1, description="Stochastic depth: drop rate of the last block; increases linearly from 0."
     )
     weights: str | None = Field(
         None,
-        description="Weights to start from: a file, or a name of `keras-resnet list --weights`. "
-        "Another number of classes: new head. The version and the normalization of images are then the weights' own.",
+        description="Initial weights: a file, or a name of `keras-resnet list --weights`. They fill in null options "
+        "such as version, mean and std. With a different number of classes, the classifier is new.",
     )
-    reset_head: bool = Field(False, description="Start with a new classifier even where that of `weights` would fit.")
+    reset_head: bool = Field(False, description="Start with a new classifier, even if that of `weights` fits.")
 
     mean: tuple[Annotated[float, Field(ge=0, le=255)], ...] | None = Field(
         None,
         strict=False,
-        description="Subtracted from images in [0, 255], per channel. null: the weights', else ImageNet's.",
+        description="Mean per channel, subtracted from images in [0, 255]. null: from the weights, else ImageNet's.",
     )
     std: tuple[Annotated[float, Field(gt=0, le=255)], ...] | None = Field(
-        None, strict=False, description="Images are divided by it, per channel. null: the weights', else ImageNet's."
+        None,
+        strict=False,
+        description="Standard deviation per channel, by which images are divided. null: from the weights, else "
+        "ImageNet's.",
     )
 
     @model_validator(mode="after")
     def _describes_a_network(self):
         if self.shortcut is not None and SPECS[self.name].skip == "none":
-            raise problem(["shortcut"], f"{self.name} has no shortcuts; leave it out")
+            raise problem(["shortcut"], f"{self.name} has no shortcuts; omit it")
         if self.reset_head and not self.weights:
-            raise problem(["reset_head"], "is for a run that starts from model.weights, which is not given")
+            raise problem(["reset_head"], "requires model.weights")
         for name in ("mean", "std"):
             values = getattr(self, name)
             if values is not None and not 1 <= len(values) <= 4:
@@ -101,16 +105,16 @@ class Model(Group):
 
     @property
     def spec(self):
-        """The network's `Spec`."""
+        """Returns the network's `Spec`."""
         return variant(SPECS[self.name], **self.model_dump(exclude={"name", "weights", "reset_head", "mean", "std"}))
 
     @property
     def mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of images per channel, RGB in [0, 255]."""
+        """Returns the mean and standard deviation per channel, for RGB in [0, 255]."""
         return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
 
     def filled_in(self, spec: Spec, preprocessing: Preprocessing) -> "Model":
-        """The same with what is null and what weights of one network differ in as these weights have it."""
+        """Returns a copy in which the null options of `FILLED_IN` have the values of the weights."""
         theirs = {
             name: getattr(spec, name) for name in WEIGHT_OPTIONS if getattr(spec, name) != getattr(self.spec, name)
         }

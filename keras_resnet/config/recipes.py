@@ -1,4 +1,4 @@
-"""The recipes that come with the package: `configs/` of the repository, inside the installed package."""
+"""Access to the recipes of the package: `configs/` of the repository, inside the installed package."""
 
 import os
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""What a configuration means once the data and the devices are known."""
+"""Resolves a configuration for a data set, and checks it against the strategy."""
 
 import math
 
@@ -9,7 +9,7 @@ STRATEGIES = ("one_device", "mirrored", "multi_worker")
 
 
 def resolve(config: Config, train_size: int) -> Config:
-    """The configuration with time in steps: epochs, evaluations and checkpoints, for so many training images."""
+    """Returns the configuration with epochs, evaluation and checkpoint intervals in steps, for `train_size` images."""
     train = config.train
     epoch = math.ceil(train_size / train.batch_size)
     steps = train.steps or max(1, round((train.epochs or 1) * train_size / train.batch_size))
@@ -26,12 +26,12 @@ def resolve(config: Config, train_size: int) -> Config:
 
 
 def check_strategy(config: Config, strategy: str, replicas: int | None = None) -> None:
-    """Checks what depends on how the run is distributed.
+    """Checks the settings that depend on the distribution strategy.
 
     Args:
-        config: the run.
+        config: the run's configuration.
         strategy: one of `STRATEGIES`.
-        replicas: how many copies of the network train, where it is known.
+        replicas: the number of replicas, if known.
 
     Raises:
         ConfigError: the strategy is unknown, a batch does not divide over the replicas, or the precision

@@ -1,1 +1,1 @@
-"""Images and labels as tf.data. `load_image_set(name)` finds a set, `pipeline` turns it into batches."""
+"""Provides images and labels as tf.data: `load_image_set` loads a set, `pipeline` builds batches of it."""

@@ -1,4 +1,4 @@
-"""Sets small enough to lie in memory."""
+"""Provides splits of data sets that fit in memory."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,9 +7,9 @@ from keras_resnet.data.image_set import Split
 
 
 def split_of_arrays(images: np.ndarray, labels: np.ndarray, name: str) -> Split:
-    """images (N, H, W, C) uint8, labels (N,) -> a split; `name` stands in messages."""
+    """images (N, H, W, C) uint8, labels (N,) -> a split; messages use `name`."""
     labels = labels.astype(np.int32)
-    with tf.device("CPU:0"):  # captured by the graph, not copied into it
+    with tf.device("CPU:0"):  # the graph captures the tensors and does not copy them
         all_images, all_labels = tf.constant(images), tf.constant(labels)
 
     def read(index):

@@ -1,4 +1,4 @@
-"""The training images' variations, in the order in which a configuration's `data` group applies them."""
+"""Augments training images, in the order of the options of a configuration's `data` group."""
 
 import tensorflow as tf
 
@@ -14,9 +14,9 @@ def augment(image, size: int, channels: int, data: Data, seed):
 
     Args:
         image: pixels (H, W, C) uint8, or the bytes () of a file.
-        size: height and width that the network sees.
+        size: height and width of the network's input.
         channels: 1 or 3.
-        data: says which variations.
+        data: selects the augmentations.
         seed: (2,) int64.
     """
     seeds = tf.unstack(tf.random.split(seed, 6))
@@ -39,5 +39,5 @@ def augment(image, size: int, channels: int, data: Data, seed):
 
 
 def mix_shares(size: int, data: Data, seed):
-    """The sample's draw for mixup and CutMix, see `draw_mix`; its seed is apart from those of `augment`."""
+    """Draws a sample's shares for mixup and CutMix, see `draw_mix`; the seed differs from those of `augment`."""
     return draw_mix(size, data.mixup, data.cutmix, tf.random.fold_in(seed, 1))

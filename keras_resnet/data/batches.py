@@ -1,4 +1,4 @@
-"""A task's data sets on the devices of a strategy."""
+"""Distributes a task's data sets over the devices of a strategy."""
 
 import contextlib
 import itertools
@@ -13,7 +13,7 @@ from keras_resnet.errors import DataError
 
 
 def distribute(strategy: tf.distribute.Strategy, make_dataset, batch_size: int):
-    """make_dataset (Shard -> tf.data) -> the strategy's data set, whose elements hold a batch per replica."""
+    """make_dataset (Shard -> tf.data) -> the strategy's data set, whose elements hold one batch per replica."""
 
     def on_worker(context):
         replica_batch = context.get_per_replica_batch_size(batch_size)
@@ -23,10 +23,10 @@ def distribute(strategy: tf.distribute.Strategy, make_dataset, batch_size: int):
 
 
 def training_batches(task, strategy: tf.distribute.Strategy, start_step: int) -> Iterator:
-    """The batches of the steps from `start_step`, in order, one element for all replicas.
+    """Yields the batches of the steps from `start_step` on, in order; one element serves all replicas.
 
     Raises:
-        DataError: an image cannot be read, or a tf.data service does not answer.
+        DataError: an image is unreadable, or a tf.data service does not answer.
     """
     config = task.config
     dataset = distribute(strategy, lambda shard: task.train_dataset(start_step, shard), config.train.batch_size)
@@ -41,7 +41,7 @@ def training_batches(task, strategy: tf.distribute.Strategy, start_step: int) ->
 
 @contextlib.contextmanager
 def named_faults(task, step: int) -> Iterator[None]:
-    """Raises what the data's errors mean for the samples of a step: TensorFlow seldom names the file."""
+    """Converts data errors of a step to a `DataError` that names the image: TensorFlow seldom names the file."""
     try:
         yield
     except tf.errors.OpError as error:

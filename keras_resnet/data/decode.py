@@ -1,4 +1,4 @@
-"""Stored images -> pixels, reading no more of a file than is needed.
+"""Decodes stored images to pixels and reads no more of a file than it needs.
 
 A stored image is pixels (H, W, C) uint8, or the bytes () of a JPEG, PNG, BMP, WebP or GIF (its first frame).
 """
@@ -14,26 +14,26 @@ from keras_resnet.data.image_header import ASPECT, OK, PIXELS, checked, reasons
 
 _MAX_BYTES = 2**31 - 1
 _PNG = b"\x89PNG\r\n\x1a\n"
-# libjpeg's exact inverse cosine transform, as Pillow and with it torchvision and timm use it. TensorFlow's default, the
-# fast one, is off by up to 6 of 255 on photographs of quality 90, and no faster.
+# libjpeg's exact inverse cosine transform, which Pillow, torchvision and timm use. TensorFlow's default, the fast
+# transform, is off by up to 6 of 255 on photographs of quality 90 and is no faster.
 _EXACT = "INTEGER_ACCURATE"
-_RATIOS = (1, 2, 4, 8)  # at which libjpeg decodes; it then computes a part of each block's frequencies
+_RATIOS = (1, 2, 4, 8)  # downscaling by libjpeg, which then computes only a part of each block's frequencies
 
 
 def _separate(function):
-    """A function of its own in every graph: the operations of branches not taken would cost 0.5 ms an image."""
+    """Makes a separate graph function: otherwise, operations of branches not taken cost 0.5 ms per image."""
     return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
 def decode(image, channels: int):
     """Stored image -> (H, W, channels) uint8. Gray, palette and CMYK files become RGB; transparency is dropped.
 
-    Fails, naming the reason, where `checked` refuses the file: the same files that exports refuse.
+    Fails with the reason if `checked` refuses the file. Exports refuse the same files.
     """
     if image.dtype != tf.string:
         return image
-    if tf.executing_eagerly():  # as a graph in a tenth of the time
-        with contextlib.suppress(tf.errors.OpError):  # which says less of what is wrong
+    if tf.executing_eagerly():  # a graph takes a tenth of the time
+        with contextlib.suppress(tf.errors.OpError):  # the eager error below says more about the cause
             return _compiled(channels)(image)
     return _decode(image, channels)
 
@@ -44,7 +44,7 @@ def _compiled(channels):
 
 
 def _decode(image, channels):
-    """`decode` in a graph. Headers of JPEG and PNG are read in a few operations, those of rare formats by `checked`."""
+    """Decodes in a graph. A few operations read the headers of JPEG and PNG; `checked` reads those of rare formats."""
 
     def jpeg():
         _check_size(*tf.unstack(tf.image.extract_jpeg_shape(image))[:2])
@@ -76,7 +76,7 @@ def _decode_rare(image, channels):
 
 
 def pixels_of(content, kind, channels: int):
-    """Content that `checked` passed, and its kind -> (H, W, channels) uint8."""
+    """Content that `checked` accepts, and its kind -> (H, W, channels) uint8."""
 
     def jpeg():
         return _decoded_jpeg(content, channels)
@@ -92,7 +92,7 @@ def pixels_of(content, kind, channels: int):
         rgb = tf.cond(tf.shape(pixels)[2] == 1, lambda: tf.tile(pixels, (1, 1, 3)), lambda: pixels[:, :, :3])
         return _to_channels(rgb, channels)
 
-    def webp():  # asked for three channels, the decoder refuses a file with transparency
+    def webp():  # with channels=3, the decoder refuses a file with transparency
         pixels = tf.io.decode_image(content, expand_animations=False)
         return _to_channels(tf.ensure_shape(pixels, (None, None, None))[:, :, :3], channels)
 
@@ -116,7 +116,7 @@ def _to_channels(rgb, channels):
 
 
 def _decoded_png(content, channels):
-    """Refuses an image with 16 bits a value that uses the lowest 12 alone: a camera's 12 bits would be near black."""
+    """Decodes a PNG; refuses 16-bit images that use only the lowest 12 bits: a camera's would be near black."""
     pixels = _decoded(content, channels)
 
     def greatest():
@@ -134,7 +134,7 @@ def _decoded_png(content, channels):
 
 
 def _check_size(height, width):
-    """Refuses what `checked` refuses for its size."""
+    """Fails for the sizes that `checked` refuses."""
     size = tf.cast(tf.stack([height, width]), tf.int64)
     pixels, longer, shorter = tf.reduce_prod(size), tf.reduce_max(size), tf.reduce_min(size)
     fits = (pixels <= MAX_PIXELS) & (longer <= MAX_ASPECT * shorter)
@@ -143,14 +143,14 @@ def _check_size(height, width):
 
 @_separate
 def _refusal(code, size):
-    """What a code of `checked` says, with the size where it is known."""
+    """Returns the message for a code of `checked`, with the size if it is known."""
     what = tf.gather(tf.constant(reasons(_MAX_BYTES, MAX_PIXELS)), code)
     height, width = tf.unstack(tf.strings.as_string(size))
     return tf.where(size[0] > 0, tf.strings.join([what, " (", height, " x ", width, " pixels)"]), what)
 
 
 def _assert(holds, message):
-    """`tf.debugging.Assert` whose message is made only where it fails; to be called inside a function or a branch."""
+    """Calls `tf.debugging.Assert` and builds the message only on failure. For use inside a function or a branch."""
 
     def fail():
         tf.debugging.Assert(False, [message()])
@@ -160,16 +160,16 @@ def _assert(holds, message):
 
 
 def decode_crop(image, choose_box: Callable, channels: int, least: int):
-    """Stored image -> (h, w, channels) uint8, the part of it that is chosen from its size.
+    """Stored image -> (h, w, channels) uint8, the part that `choose_box` selects by the image's size.
 
-    Of a JPEG, only the rows and columns of that part are computed, and if it is at least twice, four or eight times as
-    high and wide as needed, at a half, a quarter or an eighth of the image's size.
+    For a JPEG, only the rows and columns of that part are computed. If the part is at least two, four or eight times as
+    high and wide as needed, it is decoded at a half, a quarter or an eighth of the image's size.
 
     Args:
         image: the stored image.
         choose_box: (height (), width ()) int32 -> (top, left, h, w) int32, inside the image.
         channels: 1 or 3.
-        least: height and width in pixels that are needed; a JPEG's part may be made smaller down to that.
+        least: needed height and width in pixels; the part of a JPEG may be downscaled to no less.
     """
 
     def crop_pixels(pixels):

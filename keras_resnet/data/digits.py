@@ -1,7 +1,7 @@
-"""Handwritten digits: 1,797 gray images of 8x8 pixels that ship inside scikit-learn, so that nothing is downloaded.
+"""Provides handwritten digits: 1,797 gray images of 8x8 pixels that ship with scikit-learn, without a download.
 
 Source: E. Alpaydin, C. Kaynak (1998), "Optical Recognition of Handwritten Digits", UCI Machine Learning
-Repository, its test part.
+Repository, test part.
 """
 
 import numpy as np
@@ -10,13 +10,13 @@ from keras_resnet.config import Data
 from keras_resnet.data.arrays import split_of_arrays
 from keras_resnet.data.image_set import ImageSet
 
-TRAIN, VALIDATION = 0.7, 0.1  # of each class; the rest is for the test
+TRAIN, VALIDATION = 0.7, 0.1  # shares of each class; the rest is the test split
 
 
 def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
-    """labels (N,) -> indices of each split, a fixed 70/10/20 of every class.
+    """labels (N,) -> indices of each split, a fixed 70/10/20 split of every class.
 
-    Uses NumPy's frozen `RandomState`, whose numbers never change with a version.
+    Uses NumPy's frozen `RandomState`, whose numbers never change between versions.
     """
     random = np.random.RandomState(0)
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
@@ -29,7 +29,7 @@ def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def load_digits(data: Data) -> ImageSet:
-    """The digits as images (8, 8, 1) uint8 in [0, 255]; the original's 17 gray levels are spread evenly."""
+    """Returns the digits as images (8, 8, 1) uint8 in [0, 255]; the original 17 gray levels are spaced evenly."""
     from sklearn.datasets import load_digits as load
 
     bunch = load()

@@ -1,4 +1,4 @@
-"""A folder of images, a folder per class: PATH/cat/1.jpg, or PATH/train/cat/1.jpg beside val/ and test/."""
+"""Loads images from one folder per class: PATH/cat/1.jpg, or PATH/train/cat/1.jpg next to val/ and test/."""
 
 import numpy as np
 import tensorflow as tf
@@ -11,10 +11,10 @@ from keras_resnet.errors import DataError
 
 
 def load_folder(data: Data) -> ImageSet:
-    """The images of a folder; classes are the names of its folders, in the order of the alphabet.
+    """Returns the images of a folder; the classes are the names of its folders, in alphabetical order.
 
     Raises:
-        DataError: there is no such folder, or `scan_folder` finds something that cannot be used.
+        DataError: the folder does not exist, or `scan_folder` finds a problem.
     """
     root = data.name.partition(":")[2]
     scan = scan_folder(root)
@@ -26,7 +26,7 @@ def load_folder(data: Data) -> ImageSet:
 
 
 def set_of_scan(scan: FolderScan, data: Data) -> ImageSet:
-    """What a scan found, with parts of the training images held out for splits that it lacks."""
+    """Converts a scan to an image set; holds out training images for missing splits."""
     splits = {name: split_of_classes(classes, scan.labels) for name, classes in scan.splits.items()}
     if "train" in splits and splits["train"].size:
         splits = complete(splits, data.validation_fraction, data.test_fraction)
@@ -34,7 +34,7 @@ def set_of_scan(scan: FolderScan, data: Data) -> ImageSet:
 
 
 def split_of_classes(classes: dict[str, list[str]], labels: tuple[str, ...]) -> Split:
-    """{class: paths} -> a split; a label is the class's place in `labels`."""
+    """Converts {class: paths} to a split; a label is the index of the class in `labels`."""
     paths = [path for files in classes.values() for path in files]
     numbers = np.asarray([labels.index(label) for label, files in classes.items() for _ in files], np.int32)
     with tf.device("CPU:0"):

@@ -1,11 +1,11 @@
-"""Decides which folders of a data set are splits and which are classes; refuses what could be read in two ways.
+"""Decides which folders of a data set are splits and which are classes; refuses ambiguous layouts.
 
 | folder | read as |
 |---|---|
-| `cat/`, `dog/` | two classes, all of it training images |
+| `cat/`, `dog/` | two classes of training images |
 | `train/cat/`, `val/cat/`, `test/cat/` | splits; `Training`, `test_set`, `valid-images`, ... too |
-| `train/`, with images in it, beside `bus/` and `car/` | a class that is called "train" |
-| `val/` or `test/`, empty or without folders of classes, beside `train/cat/` | no split |
+| `train/` that holds images, next to `bus/` and `car/` | a class named "train" |
+| `val/` or `test/`, empty or without class folders, next to `train/cat/` | no split |
 """
 
 import re
@@ -21,21 +21,21 @@ _SPLIT_NAME = re.compile(
 
 
 def split_of(name: str) -> str | None:
-    """The split that a folder of that name may be: "Training" and "train_set" -> "train"."""
+    """Returns the split that a folder's name may mean: "Training" and "train_set" -> "train"."""
     match = _SPLIT_NAME.fullmatch(name.lower())
     return {"tr": "train", "va": "validation", "te": "test"}[match[1][:2]] if match else None
 
 
 def classes_of(folder: Folder) -> dict[str, Folder]:
-    """The folders in it that hold images."""
+    """Returns the subfolders that hold images."""
     return {name: inside for name, inside in folder.folders.items() if inside.count}
 
 
 def find_splits(root: Folder) -> tuple[dict[str, Folder], Counter]:
-    """({"train": folder of the classes' folders, ...}, what was passed over for it: {reason: files}).
+    """Returns ({"train": folder of the class folders, ...}, {reason: number of files} of what is skipped).
 
     Raises:
-        DataError: there is no reading, or more than one; the message says which.
+        DataError: the layout is not understood or ambiguous; the message gives the reason.
     """
     named: dict[str, dict[str, Folder]] = {"train": {}, "validation": {}, "test": {}}
     for name, folder in root.folders.items():
@@ -57,7 +57,7 @@ def find_splits(root: Folder) -> tuple[dict[str, Folder], Counter]:
 
 
 def _are_classes(named, others):
-    """Whether the root's folders are classes; False where they are splits."""
+    """Returns whether the root's folders are classes; False if they are splits."""
     train = {name: folder for name, folder in named["train"].items() if folder.count}
     held = {name: folder for split in ("validation", "test") for name, folder in named[split].items() if folder.count}
     held_as_split = {name: folder for name, folder in held.items() if classes_of(folder)}
@@ -88,7 +88,7 @@ def _are_classes(named, others):
 
 
 def _only(candidates, split):
-    """The one folder of that split that has folders of classes, or None."""
+    """Returns the only folder of that split that has class folders, or None."""
     usable = {name: folder for name, folder in candidates.items() if classes_of(folder)}
     if len(usable) > 1:
         raise DataError(f"{_names(usable)} could each be the {split} split: expected one; rename the others")
@@ -105,7 +105,7 @@ def _two_readings(splits, others):
 
 
 def _unwrapped(folder, split):
-    """training_set/training_set/cat, as some archives unpack -> training_set/training_set."""
+    """Returns the inner folder where an archive nests a split: training_set/training_set/cat -> the second one."""
     inside = classes_of(folder)
     only = next(iter(inside.values())) if len(inside) == 1 and not folder.images else None
     if only and split_of(next(iter(inside))) == split and classes_of(only) and not only.images:
@@ -114,7 +114,7 @@ def _unwrapped(folder, split):
 
 
 def _check_classes(root):
-    """Refuses a folder around the data set, and splits inside of the classes."""
+    """Refuses a folder that wraps the data set, and splits inside the classes."""
     classes = classes_of(root)
     if len(classes) == 1:
         inner = root
@@ -137,7 +137,7 @@ def _check_classes(root):
 
 
 def _names(folders, most=3):
-    """ "bus", "car" and 8 more."""
+    """Returns the names as text: "bus", "car" and 8 more."""
     quoted = [f'"{shown(name)}"' for name in folders]
     rest = f" and {len(quoted) - most} more" if len(quoted) > most else ""
     return ", ".join(quoted[:most]) + rest

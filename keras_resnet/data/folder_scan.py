@@ -1,4 +1,4 @@
-"""The one scan of a folder of images: splits, classes, paths, what was passed over, and what cannot be used.
+"""Scans a folder of images: splits, classes, paths, skipped files, and problems.
 
 Training, `verify-data` and `prepare-data` all read a folder through `scan_folder`; training stops at the first problem,
 `verify-data` lists them all.
@@ -17,7 +17,7 @@ from keras_resnet.errors import DataError, suggest
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong: its kind, the split, where it lies, and what it is."""
+    """A problem: its kind, its split, its location (`source`) and its description (`what`)."""
 
     kind: str
     split: str
@@ -30,12 +30,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class FolderScan:
-    """What a folder holds.
+    """The contents of a data set's folder.
 
     Attributes:
-        splits: {split: {class: paths}}, all sorted. "train" is there unless the layout is not understood.
-        passed_over: {reason: number of files} of what is not data.
-        problems: what no run can use; empty for a folder that can be used.
+        splits: {split: {class: paths}}, all sorted. "train" is present unless the layout is not understood.
+        passed_over: {reason: number of files} of skipped files, which are not data.
+        problems: what prevents a run; empty for a usable folder.
     """
 
     splits: dict[str, dict[str, list[str]]]
@@ -44,18 +44,18 @@ class FolderScan:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of their labels."""
+        """The class names, in the order of their labels."""
         return tuple(self.splits.get("train", ()))
 
 
 def scan_folder(root: str) -> FolderScan:
-    """Reads a folder of folders of classes, or of splits that hold those.
+    """Scans a folder that holds class folders, or split folders that hold class folders.
 
     Raises:
-        DataError: there is no such folder, or it cannot be read.
+        DataError: the folder does not exist or cannot be read.
     """
     if not os.path.isdir(root):
-        raise DataError(f"data.name: folder:{shown(root)}: there is no such folder")
+        raise DataError(f"data.name: folder:{shown(root)}: no such folder")
     if what := name_problem(root):
         raise DataError(f"data.name: folder:{shown(root)}: {what}")
     tree = read_folder(root)
@@ -74,7 +74,7 @@ def scan_folder(root: str) -> FolderScan:
     if tree not in folders.values():
         passed_over["image outside of a class folder"] += len(tree.images)
     found = {reason: count for reason, count in passed_over.items() if count} | dict(absent)
-    # Names that cannot be read come first: they may be why there are too few classes.
+    # Unreadable names come first: they may be the reason for too few classes.
     problems.sort(key=lambda problem: problem.kind != "unreadable")
     unreadable = sum(problem.kind == "unreadable" for problem in problems)
     problems[unreadable:unreadable] = _missing_classes(root, splits, found)
@@ -82,10 +82,10 @@ def scan_folder(root: str) -> FolderScan:
 
 
 def _class_files(split, folder: Folder, passed_over, problems) -> dict[str, list[str]]:
-    """{class: paths}; what cannot be used is left out and added to `problems`."""
+    """Returns {class: paths}; skips what cannot be used and adds it to `problems`."""
     folder_of: dict[str, Folder] = {}
     for name, inside in (folder.folders if split == "train" else classes_of(folder)).items():
-        label = unicodedata.normalize("NFC", name)  # macOS writes names decomposed, others composed
+        label = unicodedata.normalize("NFC", name)  # macOS decomposes names, other systems compose them
         if what := name_problem(name):
             problems.append(Finding("unreadable", split, shown(inside.path), what))
         elif label in folder_of:
@@ -107,17 +107,17 @@ def _class_files(split, folder: Folder, passed_over, problems) -> dict[str, list
         problems += [Finding("unreadable", split, shown(path), what) for path, what in unusable.items()]
         files[label] = [path for path in paths if path not in unusable]
         if not paths and split == "train":
-            instead = f"; passed over: {passed_over_text(passed_here)}" if passed_here else ""
+            instead = f"; ignored: {passed_over_text(passed_here)}" if passed_here else ""
             what = f"has no images ({IMAGE_SUFFIXES}); add some, or remove its folder{instead}"
             problems.append(Finding("empty class", split, f'class "{label}"', what))
     return files
 
 
 def _missing_classes(root, splits, passed_over) -> list[Finding]:
-    """Too few classes, and classes that the training images lack; the latter are left out."""
+    """Returns findings for too few classes and for classes that train lacks; removes the latter from `splits`."""
     labels, problems = splits["train"], []
     if len(labels) < 2:
-        instead = f"; passed over: {passed_over_text(passed_over)}" if passed_over else ""
+        instead = f"; ignored: {passed_over_text(passed_over)}" if passed_over else ""
         what = f"expected a folder for each of two or more classes, found {len(labels)}{instead}"
         problems.append(Finding("wrong layout", "train", root, what))
     for split, classes in splits.items():

@@ -1,6 +1,6 @@
-"""Reads a folder from the disk: which files are images, which folders hold data, and why anything else is passed over.
+"""Lists a folder: which files are images, which folders hold data, and why anything else is skipped.
 
-Suffixes and names alone decide, so that a million files are listed in seconds; no file is opened.
+Only suffixes and names count, so a million files are listed in seconds; no file is opened.
 """
 
 import functools
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from keras_resnet.errors import DataError
 
-# The suffixes of what TensorFlow decodes, in any case; sites append a size to them (".jpg_large", ".jpg-large").
+# Suffixes of the formats that TensorFlow decodes. Some sites append a size (".jpg_large", ".jpg-large").
 _IMAGE_SUFFIX = re.compile(
     r"\.(jpe?g|jpe|jfif|jif|jfi|pjpeg|pjp|png|gif|bmp|dib|webp)([-_:](large|orig|medium|small|thumb))?"
 )
 IMAGE_SUFFIXES = ".jpg, .jpeg, .png, .bmp, .gif, .webp and their variants"  # for messages
-# What archives, cameras, recycle bins and network drives leave behind, in lower case; hidden folders never count.
+# Folders that archives, cameras, recycle bins and network drives create, in lower case. Hidden folders never count.
 _LEFTOVER_FOLDERS = {
     "__macosx",
     "__pycache__",
@@ -29,9 +29,7 @@ _LEFTOVER_FOLDERS = {
     "network trash folder",
     "temporary items",
 }
-_NETWORK_DRIVES = re.compile(
-    r"[@#](eadir|recycle|recently-snapshot|snapshot|tmp|sharebin)"
-)  # Synology's and QNAP's own
+_NETWORK_DRIVES = re.compile(r"[@#](eadir|recycle|recently-snapshot|snapshot|tmp|sharebin)")  # of Synology and QNAP
 _LEFTOVER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _DEPTH_OF_CLASSES = 2  # PATH/train/cat
 _READ_ALREADY = "link to a folder that is read already"
@@ -39,14 +37,14 @@ _READ_ALREADY = "link to a folder that is read already"
 
 @dataclass
 class Folder:
-    """One folder.
+    """A folder on the disk.
 
     Attributes:
-        path: as it was reached.
-        real: the same without links.
+        path: path by which the scan reached it.
+        real: the same path with links resolved.
         images: names of the images directly in it.
-        folders: {name: folder} of those that may hold data.
-        passed_over: {reason: number of files} for what is directly in it and is not data.
+        folders: {name: folder} of the subfolders that may hold data.
+        passed_over: {reason: number of files} of skipped files directly in it.
     """
 
     path: str
@@ -57,11 +55,11 @@ class Folder:
 
     @functools.cached_property
     def count(self) -> int:
-        """Images in it, at any depth."""
+        """The number of images in it, at any depth."""
         return len(self.images) + sum(folder.count for folder in self.folders.values())
 
     def collect(self, passed_over: Counter) -> list[str]:
-        """Paths of the images in it, at any depth; a folder that several links lead to is taken once."""
+        """Returns the paths of its images, at any depth; reads a folder that several links point to only once."""
         return self._collect(passed_over, set())
 
     def _collect(self, passed_over, taken):
@@ -75,7 +73,7 @@ class Folder:
 
 
 def read_folder(path: str) -> Folder:
-    """Lists a folder and what is inside it. Links to folders are followed, but none leads back into itself.
+    """Lists a folder and its contents. Follows links to folders, except links to a folder that contains them.
 
     Raises:
         DataError: `path` or a folder inside it cannot be read.
@@ -84,17 +82,17 @@ def read_folder(path: str) -> Folder:
 
 
 def list_images(path: str) -> list[str]:
-    """Paths of the images anywhere in a folder, sorted by folder.
+    """Returns the paths of the images in a folder, at any depth, sorted by folder.
 
     Raises:
-        DataError: as `read_folder`.
+        DataError: see `read_folder`.
     """
     return read_folder(path).collect(Counter())
 
 
 def name_problem(name: str) -> str | None:
-    """What is wrong with a file's or a folder's name; None for any text without control characters."""
-    if any("\ud800" <= character <= "\udfff" for character in name):  # bytes that the file system's encoding lacks
+    """Returns what is wrong with the name of a file or folder; None for any text without control characters."""
+    if any("\ud800" <= character <= "\udfff" for character in name):  # bytes invalid in the file system's encoding
         return "its name is not UTF-8"
     if any(unicodedata.category(character) == "Cc" for character in name):
         return "its name has a control character"
@@ -102,13 +100,13 @@ def name_problem(name: str) -> str | None:
 
 
 def shown(name: str) -> str:
-    """A name that any terminal can print: what `name_problem` refuses is replaced."""
+    """Returns a name that any terminal can print; replaces characters that `name_problem` refuses."""
     text = os.fsencode(name).decode(errors="replace")
     return "".join("\ufffd" if unicodedata.category(character) == "Cc" else character for character in text)
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of that name is read as an image."""
+    """Returns whether a file of that name is read as an image."""
     return _suffix_is_image(os.path.splitext(name)[1].lower())
 
 
@@ -118,13 +116,13 @@ def _suffix_is_image(suffix):
 
 
 def _read(path, above, linked):
-    """The folder and what is in it.
+    """Reads a folder and its contents.
 
     Args:
         path: of the folder.
-        above: real paths of the folders that it was reached through.
-        linked: real paths of folders that links inside the same class lead to. Without it, folders that link to each
-            other would be read along every way through them.
+        above: real paths of the folders above it, through which it was reached.
+        linked: real paths of the folders that links inside the same class point to. Without it, folders that link to
+            each other would be read along every path through them.
     """
     above = (*above, os.path.realpath(path))
     folder = Folder(path, above[-1])
@@ -167,7 +165,7 @@ def _add_file(folder, entry):
         folder.passed_over[name.strip()] += 1
     elif not is_image(name):
         folder.passed_over[shown(os.path.splitext(name)[1].lower()) or "no suffix"] += 1
-    elif entry.is_file() or entry.is_symlink():  # a link to nowhere is named when it is read
+    elif entry.is_file() or entry.is_symlink():  # a broken link is reported when it is read
         folder.images.append(name)
     else:
         folder.passed_over["not a regular file"] += 1

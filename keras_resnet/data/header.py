@@ -1,18 +1,18 @@
-"""What the first bytes of a picture say of its format and size. Loads no TensorFlow."""
+"""Reads the format and size of an image from its first bytes. Loads no TensorFlow."""
 
 import struct
 from dataclasses import dataclass
 
-MAX_ASPECT = 64  # of the longer side to the shorter: resized images stay small
+MAX_ASPECT = 64  # longer side divided by shorter side: resized images stay small
 MAX_PIXELS = 50_000_000  # 150 MB of RGB; `export.max_image_pixels` by default
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by color type (PNG specification, section 11.2.1); 3 is a palette
-_NO_FRAME = {0xC4, 0xC8, 0xCC}  # markers of JPEG between SOF0 and SOF15 that begin none (ITU-T T.81, table B.1)
+_NO_FRAME = {0xC4, 0xC8, 0xCC}  # JPEG markers from SOF0 to SOF15 that start no frame (ITU-T T.81, table B.1)
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its picture. Channels: 1 gray, 2 gray with alpha, 3 RGB or palette, 4 RGBA or CMYK."""
+    """The header of an image file. Channels: 1 gray, 2 gray with alpha, 3 RGB or palette, 4 RGBA or CMYK."""
 
     format: str
     height: int
@@ -21,7 +21,7 @@ class Header:
 
 
 def read_header(content: bytes) -> Header | None:
-    """The format and size of a picture, not decoded; None where its first bytes are not those of one."""
+    """Returns the format and size of an image without decoding it; None if its first bytes match no format."""
     try:
         if content.startswith(b"\xff\xd8\xff"):
             return _jpeg_header(content)
@@ -33,7 +33,7 @@ def read_header(content: bytes) -> Header | None:
             return Header("GIF", height, width, 3)
         if content.startswith(b"BM"):
             width, height = struct.unpack_from("<ii", content, 18)
-            return Header("BMP", abs(height), width, 3)  # negative: the first row is the top one
+            return Header("BMP", abs(height), width, 3)  # negative if the first row is the top row
         if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
             return _webp_header(content)
     except struct.error:
@@ -42,20 +42,20 @@ def read_header(content: bytes) -> Header | None:
 
 
 def _jpeg_header(content):
-    """The first frame header; None where the markers do not lead to one."""
+    """Returns the first frame header; None if the markers lead to none."""
     at = 2
     while True:
         sync, marker = struct.unpack_from(">BB", content, at)
         if sync != 0xFF:
             return None
-        if marker == 0xFF:  # any number of them may stand before a marker
+        if marker == 0xFF:  # fill byte; any number of them may precede a marker
             at += 1
         elif marker in _NO_LENGTH:
             at += 2
         elif 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
             height, width, channels = struct.unpack_from(">HHB", content, at + 5)
             return Header("JPEG", height, width, channels)
-        elif marker in (0xD9, 0xDA):  # the end, or pixels
+        elif marker in (0xD9, 0xDA):  # end of the image, or start of the pixels
             return None
         else:
             (length,) = struct.unpack_from(">H", content, at + 2)
@@ -65,7 +65,7 @@ def _jpeg_header(content):
 
 
 def _webp_header(content):
-    """RFC 9649, section 2: a lossy, a lossless, or an extended file, which names its canvas."""
+    """Reads a lossy, lossless or extended file; an extended file gives its canvas size (RFC 9649, section 2)."""
     kind = content[12:16]
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", content, 26)

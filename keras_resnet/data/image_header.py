@@ -1,22 +1,22 @@
-"""What the first bytes of an image file say, inside a TensorFlow graph, before a decoder reserves memory for it.
+"""Checks the first bytes of an image file inside a TensorFlow graph, before a decoder allocates memory for it.
 
-Training, exports, `verify-data` and `prepare-data` refuse the same files by the codes of `checked`. Only what the
-decoder would read first counts: the first frame header of a JPEG, the IHDR of a PNG, the first frame of a GIF, which
-alone is handed on.
+Training, exports, `verify-data` and `prepare-data` refuse the same files by the codes of `checked`. It checks only what
+the decoder reads first: the first frame header of a JPEG, the IHDR of a PNG, and the first frame of a GIF. Only that
+frame is passed to the decoder.
 """
 
 import tensorflow as tf
 
 from keras_resnet.data.header import MAX_ASPECT
 
-_HOPS = 1000  # markers before a JPEG's frame header; real files have a few dozen at most
-_GIF_BLOCKS = 4096  # of up to 255 bytes that are not full; nearly all are
+_HOPS = 1000  # maximum number of markers before a JPEG's frame header; real files have at most a few dozen
+_GIF_BLOCKS = 4096  # maximum number of blocks with less than 255 bytes; nearly all have 255
 OK, EMPTY, BYTES, FORMAT, HEADER, PIXELS, ASPECT, DECODE = range(8)
 JPEG, PNG, GIF, BMP, WEBP = range(5)
 
 
 def reasons(max_bytes: int, max_pixels: int) -> tuple[str, ...]:
-    """What the codes of `checked` say; the first is "OK"."""
+    """Returns the messages of the codes of `checked`; the first is "OK"."""
     return (
         "OK",
         "has 0 bytes",
@@ -30,7 +30,7 @@ def reasons(max_bytes: int, max_pixels: int) -> tuple[str, ...]:
 
 
 def checked(content, max_bytes: int, max_pixels: int):
-    """content () -> (code (), kind () from JPEG to WEBP, what to decode (), size (2,) int64: height and width)."""
+    """content () -> (code (), kind () from JPEG to WEBP, content to decode (), size (2,) int64: height and width)."""
     length = tf.strings.length(content)
     head = _bytes_at(content, 0, 34)
     kinds = [
@@ -63,7 +63,7 @@ def checked(content, max_bytes: int, max_pixels: int):
         ]
         height, width, first = tf.switch_case(kind, sizes)
         longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
-        # The product of two numbers of 32 bits would overflow int64.
+        # The product of two 32-bit numbers can overflow int64.
         pixels = tf.cast(height, tf.float64) * tf.cast(width, tf.float64)
         too = [(shorter < 1, lambda: HEADER), (pixels > max_pixels, lambda: PIXELS)]
         too.append((longer > MAX_ASPECT * shorter, lambda: ASPECT))
@@ -74,7 +74,7 @@ def checked(content, max_bytes: int, max_pixels: int):
 
 
 def _bytes_at(content, at, count):
-    """`count` bytes from a place on, as int64; zeros after the end."""
+    """Returns `count` bytes from position `at` on, as int64; zeros after the end."""
     part = tf.strings.substr(content, tf.minimum(at, tf.strings.length(content)), count)
     part = tf.io.decode_raw(part + b"\0" * count, tf.uint8)[:count]
     return tf.cast(tf.ensure_shape(part, (count,)), tf.int64)
@@ -93,7 +93,7 @@ def _little_endian(digits):
 
 
 def _png_size(head):
-    """(height, width), 0 where the first chunk is no header (PNG specification, section 11.2.1)."""
+    """Returns (height, width), 0 if the first chunk is not IHDR (PNG specification, section 11.2.1)."""
     there = tf.reduce_all(head[12:16] == tf.constant(list(b"IHDR"), tf.int64))
     there = tf.cast(there, tf.int64)
     return _big_endian(head[20:24]) * there, _big_endian(head[16:20]) * there
@@ -101,14 +101,14 @@ def _png_size(head):
 
 def _bmp_size(head):
     width, height = (_little_endian(head[at : at + 4]) for at in (18, 22))
-    height = tf.where(height >= 2**31, 2**32 - height, height)  # negative: the first row is the top one
+    height = tf.where(height >= 2**31, 2**32 - height, height)  # negative if the first row is the top row
     return height, tf.where(width >= 2**31, tf.zeros_like(width), width)
 
 
 def _bmp_is_plain(content, head):
-    """Not compressed, and 24 or 32 bits a pixel or 8 of gray: what TensorFlow's decoder reads as it is meant.
+    """Returns whether TensorFlow decodes a BMP correctly: uncompressed, 24 or 32 bits per pixel, or 8 bits of gray.
 
-    It takes the indices into a palette for gray levels, which is right only where the palette has gray i at place i.
+    The decoder reads palette indices as gray levels, which is correct only if the palette has gray i at index i.
     """
     bits, compression = _little_endian(head[28:30]), _little_endian(head[30:34])
     palette_at = tf.cast(14 + tf.minimum(_little_endian(head[14:18]), 1000), tf.int32)
@@ -124,7 +124,7 @@ def _bmp_is_plain(content, head):
 
 
 def _webp_size(head):
-    """(height, width), 0 where the first chunk is none of the three that a WebP begins with (RFC 9649, section 2)."""
+    """Returns (height, width), 0 if the first chunk is not one of WebP's three first chunks (RFC 9649, section 2)."""
     lossy, lossless, extended = (_starts(head[12:], name) for name in (b"VP8 ", b"VP8L", b"VP8X"))
     bits = _little_endian(head[21:25])
     sizes = [
@@ -137,12 +137,12 @@ def _webp_size(head):
 
 
 def _webp_is_animated(head):
-    """TensorFlow 2.20 reads no single frame of an animated WebP, and may end the process when asked to."""
+    """Returns whether a WebP is animated: TensorFlow 2.20 cannot decode a single frame and may end the process."""
     return _starts(head[12:], b"VP8X") & (head[20] // 2 % 2 == 1)
 
 
 def _jpeg_size(content):
-    """(height, width) of the first frame header, found as libjpeg does; 0 where there is none (ITU T.81, annex B)."""
+    """Returns (height, width) of the first frame header, searched as libjpeg does; 0 if none (ITU T.81, annex B)."""
 
     def hop(at, height, width, searching):
         part = _bytes_at(content, at, 9)
@@ -166,9 +166,9 @@ def _jpeg_size(content):
 
 
 def _gif_first_frame(content):
-    """(height, width, the file up to the end of its first frame); 0 where there is none (GIF89a, section 20).
+    """Returns (height, width, the file up to the end of its first frame); 0 if there is none (GIF89a, section 20).
 
-    The decoder would unpack every frame to return the first.
+    For the whole file, the decoder would unpack every frame to return the first.
     """
     raw = tf.io.decode_raw(content, tf.uint8)
     length = tf.size(raw)
@@ -180,7 +180,7 @@ def _gif_first_frame(content):
         return tf.where(flags >= 128, 3 * tf.bitwise.left_shift(2, flags % 8), 0)
 
     def block(place, blocks):
-        """A run of full blocks, and the one after it; the place after them, or minus it after the last."""
+        """Skips a run of full blocks and the next one; returns the position, the count, and whether more follow."""
         full = raw[place : place + 1024 * 256 : 256]
         run = tf.cast(tf.argmax(tf.cast(tf.concat([full, [0]], 0) != 255, tf.int32)), tf.int32)
         place += 256 * run

@@ -1,7 +1,7 @@
-"""The image operations of RandAugment (Cubuk et al. 2019), as PIL and tf-models-official define them.
+"""Provides the image operations of RandAugment (Cubuk et al. 2019), as PIL and tf-models-official define them.
 
-Each takes and returns an RGB image (H, W, 3) uint8. `tests/data/test_augmentation.py` compares them with
-tf-models-official's, value by value.
+Each operation maps an RGB image (H, W, 3) uint8 to one of the same shape and type. `tests/data/test_augmentation.py`
+compares them with tf-models-official's, value by value.
 """
 
 import math
@@ -12,23 +12,23 @@ RADIANS = math.pi / 180
 
 
 def blend(first, second, factor: float):
-    """first + factor (second - first), clipped to [0, 255]: interpolation up to 1, extrapolation above."""
+    """Returns first + factor (second - first), clipped to [0, 255]: interpolation up to 1, extrapolation above."""
     first, second = tf.cast(first, tf.float32), tf.cast(second, tf.float32)
     return tf.cast(tf.clip_by_value(first + factor * (second - first), 0, 255), tf.uint8)
 
 
 def color(image, factor: float):
-    """Changes the saturation: 0 is gray, 1 the image."""
+    """Changes the saturation: factor 0 gives a gray image, 1 the original."""
     return blend(tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(image)), image, factor)
 
 
 def brightness(image, factor: float):
-    """Changes the brightness: 0 is black, 1 the image."""
+    """Changes the brightness: factor 0 gives a black image, 1 the original."""
     return blend(tf.zeros_like(image), image, factor)
 
 
 def sharpness(image, factor: float):
-    """Changes the sharpness: 0 is smoothed by a 3x3 kernel, 1 the image. The border stays."""
+    """Changes the sharpness: factor 0 smooths by a 3x3 kernel, 1 gives the original. The border is unchanged."""
     kernel = tf.constant([[1, 1, 1], [1, 5, 1], [1, 1, 1]], tf.float32)[:, :, None, None] / 13.0
     pixels = tf.cast(image, tf.float32)[None]
     smooth = tf.nn.depthwise_conv2d(pixels, tf.tile(kernel, (1, 1, 3, 1)), (1, 1, 1, 1), "VALID")[0]
@@ -39,28 +39,28 @@ def sharpness(image, factor: float):
 
 
 def invert(image):
-    """255 - image."""
+    """Returns 255 - image."""
     return 255 - image
 
 
 def posterize(image, bits: int):
-    """Keeps the `bits` highest bits of every value."""
+    """Keeps the `bits` highest bits of each value."""
     return tf.bitwise.left_shift(tf.bitwise.right_shift(image, 8 - bits), 8 - bits)
 
 
 def solarize(image, threshold: int):
-    """Inverts values from `threshold` on."""
+    """Inverts values of at least `threshold`."""
     return tf.where(image < threshold, image, 255 - image)
 
 
 def solarize_add(image, addition: int):
-    """Adds to values below 128."""
+    """Adds `addition` to values below 128, clipped to [0, 255]."""
     added = tf.cast(tf.clip_by_value(tf.cast(image, tf.int64) + addition, 0, 255), tf.uint8)
     return tf.where(image < 128, added, image)
 
 
 def autocontrast(image):
-    """Stretches every channel to [0, 255]; a channel of one value stays."""
+    """Stretches each channel to [0, 255]; a channel with a single value is unchanged."""
     low, high = (tf.cast(reduce(image, (0, 1)), tf.float32) for reduce in (tf.reduce_min, tf.reduce_max))
     scale = 255.0 / (high - low)
     stretched = tf.clip_by_value(tf.cast(image, tf.float32) * scale - low * scale, 0, 255)
@@ -68,7 +68,7 @@ def autocontrast(image):
 
 
 def equalize(image):
-    """Equalizes the histogram of every channel, as PIL's ImageOps.equalize."""
+    """Equalizes the histogram of each channel, as PIL's `ImageOps.equalize` does."""
     return tf.stack([_equalize_channel(channel) for channel in tf.unstack(image, axis=-1)], -1)
 
 
@@ -83,7 +83,7 @@ def _equalize_channel(channel):
 
 
 def rotate(image, degrees: float):
-    """Rotates about the center, clockwise; the image is reflected at its border."""
+    """Rotates the image clockwise about its center, with reflection at the border."""
     angle = tf.cast(degrees * RADIANS, tf.float32)
     cos, sin = tf.cos(angle), tf.sin(angle)
     bottom, right = (tf.cast(side - 1, tf.float32) for side in image.shape[:2])
@@ -93,22 +93,22 @@ def rotate(image, degrees: float):
 
 
 def shear_x(image, level):
-    """Shifts each row by `level` times its number; the image is reflected at its border."""
+    """Shifts each row by `level` times its index, with reflection at the border."""
     return _transform(image, [1.0, level, 0.0, 0.0, 1.0, 0.0])
 
 
 def shear_y(image, level):
-    """Shifts each column by `level` times its number; the image is reflected at its border."""
+    """Shifts each column by `level` times its index, with reflection at the border."""
     return _transform(image, [1.0, 0.0, 0.0, level, 1.0, 0.0])
 
 
 def translate(image, x=0.0, y=0.0):
-    """Shifts the image by pixels to the left and up; it is reflected at its border."""
+    """Shifts the image `x` pixels to the left and `y` pixels up, with reflection at the border."""
     return _transform(image, [1.0, 0.0, x, 0.0, 1.0, y])
 
 
 def _transform(image, coefficients):
-    """Output (x, y) is input (a0 x + a1 y + a2, b0 x + b1 y + b2), the nearest pixel."""
+    """Maps output (x, y) to the nearest input pixel of (a0 x + a1 y + a2, b0 x + b1 y + b2)."""
     transform = tf.stack([tf.cast(each, tf.float32) for each in (*coefficients, 0.0, 0.0)])[None]
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=image[None],

@@ -1,4 +1,4 @@
-"""What a set of labelled images is, and where each kind comes from."""
+"""Defines sets of labeled images and loads them by name."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -22,15 +22,15 @@ _SHOWN = 10  # classes, and reasons, on one line
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one purpose.
+    """The images of one split.
 
     Attributes:
-        size: number of images; always known, so that steps and averages are exact.
+        size: number of images; always known, so steps and averages are exact.
         read: index () int64 -> (image, label () int32), inside a TensorFlow graph. The image is pixels
             (H, W, C) uint8, or the bytes () of a file that holds them.
-        source: index -> where the image lies, for messages.
-        labels: (size,) int32 where they are known without reading the images.
-        held_out: whether the images were taken from the training images, because the set has none for this purpose.
+        source: index -> the location of the image, for messages.
+        labels: (size,) int32 if they are known without reading the images.
+        held_out: whether the images were taken from the training images because the set lacks this split.
     """
 
     size: int
@@ -40,7 +40,7 @@ class Split:
     held_out: bool = False
 
     def subset(self, indices: np.ndarray) -> "Split":
-        """The images at `indices`, in that order."""
+        """Returns a split of the images at `indices`, in that order."""
         with tf.device("CPU:0"):
             chosen = tf.constant(indices, tf.int64)
         return replace(
@@ -52,9 +52,9 @@ class Split:
         )
 
     def with_labels_below(self, classes: int, first: int = 0) -> "Split":
-        """The same images, whose `read` fails where a label is none of the classes: it would be learned as no class.
+        """Returns the same images with a `read` that fails for a label outside the classes.
 
-        `first` is how the set itself counts, for the message.
+        `first` is the first label in the set's own numbering, for the message.
         """
 
         def read(index):
@@ -72,14 +72,14 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images with fixed splits.
+    """Labeled images with fixed splits.
 
     Attributes:
-        name: as in the configuration.
-        labels: a name for each class.
-        image_shape: (H, W, C) of every image; H and W are None where they differ.
+        name: `data.name` of the configuration.
+        labels: the class names.
+        image_shape: (H, W, C) of every image; H and W are None if they differ.
         splits: "train", "validation" and, unless the set has no labels for it, "test".
-        passed_over: {reason: number of files} of what the set's folder holds beside its images.
+        passed_over: {reason: number of files} of the skipped files in the set's folder.
     """
 
     name: str
@@ -89,17 +89,17 @@ class ImageSet:
     passed_over: Mapping[str, int] = field(default_factory=dict)
 
     def split(self, name: str) -> Split:
-        """The split of that name.
+        """Returns the split of that name.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no such split.
         """
         if name not in self.splits:
             raise ConfigError(f'unknown split "{name}" of {self.name}; {suggest(name, self.splits)}')
         return self.splits[name]
 
     def overview(self) -> dict[str, str]:
-        """{"classes": the first ten with their images in all splits, "passed over": ...} for the start of a run."""
+        """Returns {"classes": the first ten, with their images in all splits, "ignored": ...} for a run's start."""
         known = {id(split.labels): split.labels for split in self.splits.values() if split.labels is not None}
         counts = None
         if len(known) == len({id(split) for split in self.splits.values()}):
@@ -107,11 +107,11 @@ class ImageSet:
         shown = [name if counts is None else f"{name} {counts[i]:,}" for i, name in enumerate(self.labels[:_SHOWN])]
         more = len(self.labels) - len(shown)
         rows = {"classes": ", ".join(shown) + (f" and {more:,} more" if more else "")}
-        return rows | ({"passed over": passed_over_text(self.passed_over)} if self.passed_over else {})
+        return rows | ({"ignored": passed_over_text(self.passed_over)} if self.passed_over else {})
 
 
 def passed_over_text(passed_over: Mapping[str, int]) -> str:
-    """{".tif": 5, "hidden file": 1} -> ".tif: 5; hidden file: 1", the most first."""
+    """Formats {".tif": 5, "hidden file": 1} as ".tif: 5; hidden file: 1", most files first."""
     ordered = sorted(passed_over.items(), key=lambda each: (-each[1], each[0]))
     more = f" and {len(ordered) - _SHOWN} more reasons" if len(ordered) > _SHOWN else ""
     return "; ".join(f"{reason}: {count:,}" if count else reason for reason, count in ordered[:_SHOWN]) + more
@@ -121,8 +121,8 @@ def load_image_set(data: Data) -> ImageSet:
     """Loads the set of images that a configuration names.
 
     Raises:
-        ConfigError: there is no such set, or it cannot be used as configured.
-        DataError: what lies there is not a set of images.
+        ConfigError: the set does not exist or cannot be used as configured.
+        DataError: the data is not a set of images.
     """
     module, function = _LOADERS[data.name.partition(":")[0]].split(":")
     return getattr(importlib.import_module(module), function)(data)

@@ -1,6 +1,6 @@
-"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019) of neighbors in a batch.
+"""Provides mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019) of neighbors in a batch.
 
-Neighbors, because the order is random anyway: a pair is the same whatever the number of replicas and workers.
+The order of samples is random, so neighbors are random pairs, the same for any number of replicas and workers.
 """
 
 import tensorflow as tf
@@ -9,12 +9,12 @@ from keras_resnet.data.transforms import box_mask
 
 
 def draw_mix(size: int, mixup: float, cutmix: float, seed):
-    """What a sample keeps of itself: shares (size, size, 1) float32 in [0, 1], the rest is its neighbor's.
+    """Draws the share that a sample keeps: (size, size, 1) float32 in [0, 1]; its neighbor supplies the rest.
 
     Args:
         size: height and width of the images.
-        mixup, cutmix: alpha of the Beta distribution from which the share is drawn; 0 for never. Where both are
-            given, one or the other by chance.
+        mixup, cutmix: alpha of the Beta distribution of the share; 0 disables the method. If both are set,
+            one of them is drawn, each with probability 0.5.
         seed: (2,).
     """
     which_seed, mixup_seed, cutmix_seed, place_seed = tf.unstack(tf.random.split(seed, 4))
@@ -33,11 +33,11 @@ def mix_pairs(images, targets, weights, shares):
     Args:
         images: (N, H, W, C) float32, N even.
         targets: (N, classes) float32.
-        weights: (N,) float32, 0 for a sample that could not be read, which leaves its neighbor alone.
-        shares: (N, H, W, 1) as `draw_mix` gives them.
+        weights: (N,) float32, 0 for an unreadable image, whose pair is not mixed.
+        shares: (N, H, W, 1), see `draw_mix`.
 
     Returns:
-        images and targets, of the same shapes.
+        Images and targets, of the same shapes.
     """
 
     def pairs(x):
@@ -59,6 +59,6 @@ def _swapped(pairs, share):
 
 
 def _beta(alpha, seed):
-    """A number from Beta(alpha, alpha)."""
+    """Draws a number from Beta(alpha, alpha)."""
     one, other = tf.unstack(tf.random.stateless_gamma((2,), seed, alpha))
     return one / tf.maximum(one + other, 1e-20)

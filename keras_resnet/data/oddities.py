@@ -1,4 +1,4 @@
-"""What is read from an image otherwise than its viewer shows it: for `verify-data` to tell, not to refuse."""
+"""Finds images that are read differently from what viewers show; `verify-data` reports and does not refuse them."""
 
 import contextlib
 import io
@@ -12,8 +12,8 @@ _ORIENTATION = 0x112  # EXIF 2.3, table 4
 
 
 def oddity(content: bytes) -> str:
-    """The file of an image that can be read -> `TRANSPARENT`, `ROTATED`, or "" for one that is read as it looks."""
-    # Pillow may refuse what TensorFlow reads, in whatever way it does.
+    """Returns `TRANSPARENT` or `ROTATED` for the bytes of a readable image, "" if it is read as viewers show it."""
+    # Pillow may refuse what TensorFlow reads, with any exception.
     with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
         if image.format == "JPEG":
             return ROTATED if image.getexif().get(_ORIENTATION, 1) != 1 else ""

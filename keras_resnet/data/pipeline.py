@@ -1,6 +1,6 @@
-"""Order and batches: which sample stands where is a function of the seed and the step, and of nothing else.
+"""Orders and batches samples; the position of a sample depends only on the seed and the step.
 
-A run that starts at step k therefore sees what it would have seen, however many workers share the batch.
+A run that resumes at step k therefore sees the same samples as an uninterrupted run, for any number of workers.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from keras_resnet.data.tf_data_service import replica_batches, through_service
 
 @dataclass(frozen=True)
 class Shard:
-    """One worker's part of every global batch.
+    """One worker's part of each global batch.
 
     Attributes:
-        index, count: this worker, and how many there are.
-        replica_batch: images of one replica; a worker's batches are drawn by its replicas in turn.
+        index, count: index of this worker, and number of workers.
+        replica_batch: images per replica; the replicas of a worker take its batches in turn.
     """
 
     index: int
@@ -39,22 +39,22 @@ def train_batches(
     skip_unreadable: bool = False,
     service: str | None = None,
 ) -> tf.data.Dataset:
-    """Batches of one worker's replicas for the steps from `start_step` to `steps`.
+    """Builds the batches of one worker's replicas for the steps from `start_step` to `steps`.
 
-    Every epoch visits each image once, in an order of its own.
+    Each epoch visits every image once, in a different order.
 
     Args:
         split: the images.
-        transform: (stored image, label, seed (2,) int64) -> example, random only by its seed.
-        seed: decides order and augmentation.
-        batch_size: images of one step over all workers.
-        steps: optimizer steps in all.
+        transform: (stored image, label, seed (2,) int64) -> example; only the seed makes it random.
+        seed: determines order and augmentation.
+        batch_size: images per step over all workers.
+        steps: total number of optimizer steps.
         shard: this worker's part.
-        start_step: steps already done.
-        finish: (batch of examples, weights (N,) float32) -> what is returned for each batch.
-        skip_unreadable: a sample that cannot be read becomes zeros of weight 0, and does not end the run.
-        service: dispatcher of a tf.data service that does the work; the elements are (step, batch) then, in any
-            order (`service.in_order` restores it).
+        start_step: number of steps already done.
+        finish: batch transform, (batch of examples, weights (N,) float32) -> the batch to return.
+        skip_unreadable: an unreadable image becomes zeros of weight 0 and does not end the run.
+        service: dispatcher of a tf.data service that does the work; the elements are then (step, batch), in any
+            order (`tf_data_service.in_order` restores it).
 
     Returns:
         A data set of known cardinality.
@@ -70,7 +70,7 @@ def train_batches(
         example = _or_zeros(example)
 
     if service:
-        # A worker of the service gets whole steps to do, so that a step's samples stay together.
+        # A worker of the service prepares whole steps, so that a step's samples stay together.
         def batch_of_step(step):
             positions = tf.data.Dataset.range(local).map(lambda k: step * batch_size + shard.index * local + k)
             return _mapped(positions, example).batch(local, drop_remainder=True).map(lambda *batch: (step, batch))
@@ -81,7 +81,7 @@ def train_batches(
         )
 
     def position(k):
-        """The k-th sample of this worker -> its position in the run's whole stream of samples."""
+        """Returns the position of this worker's k-th sample in the run's stream of samples."""
         return (start_step + k // local) * batch_size + shard.index * local + k % local
 
     positions = tf.data.Dataset.range((steps - start_step) * local).map(position)
@@ -90,13 +90,13 @@ def train_batches(
 
 
 def shuffled(index, epoch, size, seed):
-    """index () int64 in [0, size) -> its place in that epoch's order: a permutation that needs no memory."""
+    """index () int64 in [0, size) -> its position in the epoch's order: a permutation that needs no memory."""
     key = tf.cast(tf.stack([tf.cast(seed, tf.int64), epoch]), tf.uint32)
     return tf.random.experimental.index_shuffle(index, key, tf.constant(size - 1, tf.int64))
 
 
 def train_indices(split: Split, seed: int, batch_size: int, step: int) -> list[int]:
-    """The images of one step over all workers, in order."""
+    """Returns the indices of the images of one step over all workers, in order."""
     positions = range(step * batch_size, (step + 1) * batch_size)
     return [int(shuffled(at % split.size, at // split.size, split.size, seed)) for at in positions]
 
@@ -104,16 +104,16 @@ def train_indices(split: Split, seed: int, batch_size: int, step: int) -> list[i
 def eval_batches(
     split: Split, transform: Callable, *, batch_size: int, shard: Shard, skip_unreadable: bool = False
 ) -> tf.data.Dataset:
-    """One worker's batches of every image once, in order, with a weight that is 0 for filling.
+    """Builds one worker's batches of every image once, in order; padding has weight 0.
 
-    All batches are full, so that every replica always has work and averages stay exact.
+    All batches are full, so every replica always has work and averages are exact.
 
     Args:
         split: the images.
         transform: (stored image, label) -> example.
-        batch_size: images of one step over all workers.
+        batch_size: images per step over all workers.
         shard: this worker's part.
-        skip_unreadable: an image that cannot be read gets weight 0 too.
+        skip_unreadable: an unreadable image also gets weight 0.
 
     Returns:
         A data set of ((example), weight float32) of known cardinality.
@@ -131,12 +131,12 @@ def eval_batches(
 
 
 def eval_steps(split: Split, batch_size: int) -> int:
-    """Steps that an evaluation takes, the last one filled up."""
+    """Returns the number of steps of an evaluation; the last one is padded."""
     return -(-split.size // batch_size)
 
 
 def eval_indices(split: Split, batch_size: int, step: int) -> list[int]:
-    """The images of one evaluation step over all workers, in order."""
+    """Returns the indices of the images of one evaluation step over all workers, in order."""
     return list(range(step * batch_size, min((step + 1) * batch_size, split.size)))
 
 
@@ -145,10 +145,10 @@ def _mapped(samples, example):
 
 
 def _or_zeros(example):
-    """`example`, but zeros everywhere, the weight included, where it fails.
+    """Returns a version of `example` that gives zeros, also for the weight, if it fails.
 
-    tf.data can only drop what fails, so every sample becomes a data set of its own, and the first of what is left of
-    it and of the zeros is taken. The number of samples stays what it was.
+    tf.data can only drop a failing element. Therefore each sample becomes a data set that is followed by zeros, and its
+    first remaining element is taken. The number of samples does not change.
     """
 
     def guarded(k):

@@ -1,6 +1,6 @@
-"""A folder of pictures -> TFRecord files in the ImageNet layout, which `data.name: tfrecord:PATH` reads.
+"""Converts a folder of images to TFRecord files in the ImageNet layout, which `data.name: tfrecord:PATH` reads.
 
-Splits, labels and held-out images are those of `data.name: folder:PATH`.
+Splits, labels and held-out images are the same as for `data.name: folder:PATH`.
 """
 
 import io
@@ -26,8 +26,8 @@ from keras_resnet.errors import ConfigError, DataError, DiskError
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was written: images of each split, pictures left out, bytes of the pictures and of the files, files,
-    and what was passed over, as in `ImageSet`."""
+    """The result of `prepare`: images of each split, skipped images, bytes of the images and of the files, number of
+    files, and `passed_over` as in `ImageSet`."""
 
     images: dict[str, int]
     skipped: int
@@ -47,20 +47,20 @@ def prepare(
     warn: Callable[[str], None] = lambda line: None,
     track: Callable = lambda pictures, total: pictures,
 ) -> Prepared:
-    """Writes `output`, whole or not at all.
+    """Writes `output`, completely or not at all.
 
     Args:
-        data: a folder of pictures, its held-out fractions, and what to do with a picture that cannot be read.
-        output: a folder that is empty or not there yet.
-        max_side: greatest height or width in pixels; larger pictures are made smaller. None: all stay as they are.
-        quality: of the JPEG files that are made then, 1 to 100.
-        shard_bytes: a file is closed when it has so many.
-        warn: called with a line for every picture left out.
-        track: (results one by one, how many there will be) -> the same results; may show progress.
+        data: a folder of images, its held-out fractions, and how to handle unreadable images.
+        output: a folder that is empty or does not exist.
+        max_side: greatest height or width in pixels; larger images are downscaled. None keeps all unchanged.
+        quality: JPEG quality of converted images, 1 to 100.
+        shard_bytes: a file is closed when it has this many bytes.
+        warn: called with a line for each skipped image.
+        track: (iterable of results, their number) -> the same results; may show progress.
 
     Raises:
         ConfigError: `output` cannot be used.
-        DataError: the folder is not one of pictures, or a picture cannot be read.
+        DataError: the folder is not a set of images, or an image is unreadable.
         DiskError: the disk is full.
     """
     root, output = data.name.partition(":")[2], os.path.realpath(output)
@@ -81,7 +81,7 @@ def prepare(
         results = track(in_order(encode, jobs), sum(map(len, orders.values())))
         prepared = _write(results, aside, shard_bytes, warn if data.on_unreadable_image == "skip" else None)
         if not prepared.images.get("train"):
-            raise DataError(f"data.name: {data.name}: no picture is left to train on")
+            raise DataError(f"data.name: {data.name}: no image is left to train on")
         with open(os.path.join(aside, LABELS), "w", encoding="utf-8") as file:
             file.write("\n".join(images.labels) + "\n")
         os.rename(aside, output)
@@ -95,14 +95,14 @@ def prepare(
 
 def _check_output(root, output):
     if os.path.exists(output) and not (os.path.isdir(output) and not os.listdir(output)):
-        raise ConfigError(f"{output}: is there already and is not an empty folder; name another")
+        raise ConfigError(f"{output}: already exists and is not an empty folder; name another")
     if os.path.join(output, "").startswith(os.path.join(os.path.realpath(root), "")):
         raise ConfigError(f"{output}: lies inside {root}, where it would become a class; name another")
 
 
 @dataclass(frozen=True)
 class _Record:
-    """A serialized example, or what is wrong with the picture; bytes of the picture as it was."""
+    """A serialized example, or the problem of its image; `size` is the original image's number of bytes."""
 
     source: str
     example: bytes = b""
@@ -141,13 +141,13 @@ def _feature(value):
 
 
 def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, Header]:
-    """The bytes of a picture -> those to store, with what they are.
+    """Converts the bytes of an image to the bytes to store, and returns them with their header.
 
-    They are the same where `max_side` is None, or where the picture is a JPEG or PNG, gray or RGB, with no longer side.
-    Otherwise a JPEG, gray or RGB, of the same aspect ratio is made of the pixels that training would see.
+    The bytes are unchanged if `max_side` is None, or if the image is a gray or RGB JPEG or PNG with no longer side.
+    Otherwise the pixels that training would see are stored as a gray or RGB JPEG of the same aspect ratio.
 
     Raises:
-        tf.errors.OpError, ValueError: training could not read it.
+        tf.errors.OpError, ValueError: training cannot read the image.
     """
     if not content:
         raise ValueError("has 0 bytes")
@@ -173,15 +173,15 @@ def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, 
 
 
 def _write(results, folder, shard_bytes, warn) -> Prepared:
-    """Writes the records of each split, in the order they come in, into files of about so many bytes."""
+    """Writes the records of each split, in the given order, into files of about `shard_bytes` bytes."""
     images: dict[str, int] = {}
     files: dict[str, list[_Shard]] = {}
     skipped = before = 0
     for name, record in results:
         if record.problem and not warn:
-            raise DataError(f"{record.source}: {record.problem}; --on_unreadable_image=skip leaves such pictures out")
+            raise DataError(f"{record.source}: {record.problem}; --on_unreadable_image=skip skips unreadable images")
         if record.problem:
-            warn(f"left out: {record.source}: {record.problem}")
+            warn(f"skipped: {record.source}: {record.problem}")
             skipped += 1
             continue
         shards = files.setdefault(name, [])
@@ -201,7 +201,7 @@ def _write(results, folder, shard_bytes, warn) -> Prepared:
 
 
 class _Shard:
-    """One file that is being written."""
+    """A TFRecord file that is being written."""
 
     def __init__(self, path):
         self.path, self.bytes = path, 0
@@ -209,7 +209,7 @@ class _Shard:
 
     def write(self, example):
         self._writer.write(example)
-        self.bytes += len(example) + 16  # length, and two checksums
+        self.bytes += len(example) + 16  # length and two checksums
 
     def close(self):
         self._writer.close()

@@ -1,4 +1,4 @@
-"""How far the reading of many images is. Loads no TensorFlow."""
+"""Shows the progress of reading many images. Loads no TensorFlow."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -7,11 +7,11 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-LINE_EVERY = 5  # seconds between plain lines of progress
+LINE_EVERY = 5  # seconds between lines of progress
 
 
 def tracked(items: Iterable, total: int, console: Console, verb: str) -> Iterator:
-    """The same items, and how far they are: a bar in a terminal, elsewhere a line every few seconds."""
+    """Yields the items and shows progress: a bar in a terminal, otherwise a line every few seconds."""
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:

@@ -1,7 +1,7 @@
-"""RandAugment (Cubuk et al. 2019) with tf-models-official's choice of operations and strengths.
+"""Provides RandAugment (Cubuk et al. 2019) with the operations and strengths of tf-models-official.
 
-The draws are a function of the sample's seed. tf-models-official's come from TensorFlow's global generator, whose
-numbers depend on the number of threads.
+The draws depend only on the sample's seed. tf-models-official draws from TensorFlow's global generator, whose numbers
+depend on the number of threads.
 """
 
 import functools
@@ -15,12 +15,12 @@ MAX_MAGNITUDE = 10.0
 
 
 def rand_augment(image, layers: int, magnitude: float, seed):
-    """image (H, W, C) in [0, 255] -> the same after `layers` operations drawn at random, float32.
+    """image (H, W, C) in [0, 255] -> the same shape after `layers` random operations, float32.
 
     Args:
         image: C is 1 or 3.
-        layers: how many operations, one after the other.
-        magnitude: their strength, 0 to 10.
+        layers: number of operations, applied in sequence.
+        magnitude: strength of the operations, 0 to 10.
         seed: (2,).
     """
     channels = image.shape[-1]
@@ -40,7 +40,7 @@ def _one_of(image, magnitude, which_seed, how_seed):
 
 
 def operations(size: int, magnitude: float, seed) -> dict:
-    """{name: image (size, size, 3) uint8 -> the same}, with tf-models-official's strengths, scaled to the size."""
+    """Returns {name: image (size, size, 3) uint8 -> image}, strengths as in tf-models-official, scaled to the size."""
     sign_seed, place_seed = tf.unstack(tf.random.split(seed, 2))
     level = magnitude / MAX_MAGNITUDE
     sign = tf.where(tf.random.stateless_uniform((), sign_seed) < 0.5, 1.0, -1.0)

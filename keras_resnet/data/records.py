@@ -1,7 +1,7 @@
-"""TFRecord files as an array: any record by its number, inside a TensorFlow graph.
+"""Provides random access to the records of TFRecord files, inside a TensorFlow graph.
 
-Order from arithmetic (docs/decisions/0005) needs random access, which TFRecord files allow once it is known where
-each record begins.
+The computed order of samples (docs/decisions/0005) needs random access, which TFRecord files allow once the offset of
+each record is known.
 """
 
 import os
@@ -16,12 +16,12 @@ import tensorflow as tf
 from keras_resnet.errors import DataError
 
 _HEADER, _FOOTER = 12, 4  # length and its checksum; the checksum of the data
-_BUFFER = 1 << 18  # bytes read at once: most records in one go
+_BUFFER = 1 << 18  # bytes per read: enough for most records
 
 
 @dataclass(frozen=True)
 class Records:
-    """Attributes: files; file_of (N,) index into files and offsets (N,) in bytes, of every record."""
+    """The location of each record: file_of (N,) is the index of its file in `files`, offsets (N,) are in bytes."""
 
     files: list[str]
     file_of: np.ndarray
@@ -31,17 +31,17 @@ class Records:
         return len(self.offsets)
 
     def source(self, index: int) -> str:
-        """Where record `index` lies, for messages."""
+        """Returns the location of record `index`, for messages."""
         file = self.file_of[index]
         number = index - int(np.searchsorted(self.file_of, file))
         return f"{self.files[file]}, record {number}"
 
 
 def index_records(files: list[str]) -> Records:
-    """Finds where every record of TFRecord files begins, from the records' headers alone.
+    """Finds the offset of each record of TFRecord files; reads only the records' headers.
 
     Raises:
-        DataError: a file cannot be read, or breaks off in the middle of a record.
+        DataError: a file cannot be read or ends in the middle of a record.
     """
     with ThreadPoolExecutor(16) as pool:
         offsets = list(pool.map(_offsets, files))
@@ -52,7 +52,7 @@ def index_records(files: list[str]) -> Records:
 def _offsets(path):
     try:
         size = tf.io.gfile.stat(path).length
-        # TensorFlow's file objects serve remote stores; Python's are faster where they will do.
+        # TensorFlow's file objects also read remote stores; Python's are faster for local files.
         with open(path, "rb") if os.path.isfile(path) else tf.io.gfile.GFile(path, "rb") as file:
             offsets, position = [], 0
             while position < size:
@@ -65,12 +65,12 @@ def _offsets(path):
         raise DataError(f"{path}: cannot be read ({error})") from None
     if position != size:
         number = len(offsets) - 1
-        raise DataError(f"{path}: is not a whole TFRecord file: it breaks off in record {number} of {size} bytes")
+        raise DataError(f"{path}: is not a complete TFRecord file: it ends within record {number} of {size} bytes")
     return np.asarray(offsets, np.int64)
 
 
 def reader(records: Records) -> Callable:
-    """Returns index () int64 -> the record () string, checked against its checksum."""
+    """Returns a function index () int64 -> the record () string; it verifies the checksum."""
     with tf.device("CPU:0"):
         files, file_of, offsets = map(tf.constant, (records.files, records.file_of, records.offsets))
 

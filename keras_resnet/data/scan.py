@@ -1,4 +1,4 @@
-"""What going over a whole data set needs: which splits to read, and threads."""
+"""Provides helpers to read a whole data set: its distinct splits, and a `map` over threads."""
 
 import os
 from collections import deque
@@ -9,14 +9,14 @@ from keras_resnet.data.image_set import Split
 
 
 def distinct(splits: dict[str, Split]) -> dict[str, Split]:
-    """The splits that have images of their own: validation may be the test, or the training images, again."""
+    """Returns the splits that have their own images: validation may repeat the test or training images."""
     order = ("train", "test", "validation")
     first = {id(splits[name]): name for name in reversed(order) if name in splits}
     return {name: split for name, split in splits.items() if first[id(split)] == name}
 
 
 def in_order(function: Callable, items: Iterable) -> Iterator:
-    """Like `map`, over threads: TensorFlow decodes without Python's lock. Few results wait, so memory is bounded."""
+    """Maps like `map`, over threads: TensorFlow decodes without the GIL. Few results wait, so memory is bounded."""
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()

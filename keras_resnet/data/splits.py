@@ -1,4 +1,4 @@
-"""Validation and test images for sets that come without."""
+"""Creates validation and test splits for sets that lack them."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from keras_resnet.data.image_set import Split
 
 
 def complete(splits: dict[str, Split], validation_fraction: float, test_fraction: float) -> dict[str, Split]:
-    """Adds the splits that are missing, always the same images whatever the run's seed.
+    """Adds the missing splits; their images do not depend on the run's seed.
 
     | the set has | validation | test |
     |---|---|---|
@@ -18,8 +18,8 @@ def complete(splits: dict[str, Split], validation_fraction: float, test_fraction
     | all three | its own | its own |
 
     Args:
-        splits: "train" and whatever the set has beside it.
-        validation_fraction, test_fraction: shares of the training images, of every class where labels are known.
+        splits: "train" and the other splits of the set.
+        validation_fraction, test_fraction: shares of the training images, per class if labels are known.
     """
     if "validation" in splits:
         return splits
@@ -33,10 +33,10 @@ def complete(splits: dict[str, Split], validation_fraction: float, test_fraction
 
 
 def _hold_out(split, fractions):
-    """(the rest, {name: part of that fraction, unless it is empty}); drawn with NumPy's frozen stream.
+    """Returns (the rest, {name: part of that fraction, if not empty}), drawn with NumPy's frozen `RandomState`.
 
-    Every class gives its share, up to one image; which classes give the odd ones is spread evenly, so that the
-    shares of all images are right also where classes are small.
+    Each class gives its share, to within one image. Rounding is spread evenly over the classes, so the shares of all
+    images are correct even if classes are small.
     """
     random = np.random.RandomState(0)
     labels = split.labels if split.labels is not None else np.zeros(split.size, np.int32)
@@ -46,7 +46,7 @@ def _hold_out(split, fractions):
         members = random.permutation(np.flatnonzero(labels == label))
         place[members] = (np.arange(len(members)) + (i + 0.5) / len(classes)) / len(members)
         if len(members) == 1:
-            place[members] = 1.0  # an only one is for training
+            place[members] = 1.0  # the only image of a class is for training
     held, low = {}, 0.0
     for name, fraction in fractions.items():
         chosen = np.flatnonzero((low <= place) & (place < low + fraction))

@@ -1,4 +1,4 @@
-"""Images that are made up on the spot, for smoke runs and benchmarks: they can be learned, and mean nothing."""
+"""Generates synthetic images for smoke runs and benchmarks: a network can learn them, but they have no meaning."""
 
 import tensorflow as tf
 
@@ -10,7 +10,7 @@ CLASSES, SIDE = 1000, 224  # ImageNet's
 
 
 def load_synthetic(data: Data) -> ImageSet:
-    """Square RGB images of `image_size` pixels: a color per class under noise."""
+    """Returns square RGB images of `image_size` pixels: one color per class, plus noise."""
     classes, side = data.classes or CLASSES, data.image_size or SIDE
     first, splits = 0, {}
     for name, size in SIZES.items():

@@ -1,7 +1,7 @@
-"""tf.data service: other machines prepare the batches.
+"""Prepares batches on other machines with tf.data service.
 
-Its workers deliver what they have ready, in no fixed order; with whole steps as the unit of work, and the step's number
-with each, the order can be restored exactly.
+The service's workers deliver batches in no fixed order. The unit of work is a whole step, and each batch comes with its
+step's number, so the order can be restored exactly.
 """
 
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ import tensorflow as tf
 
 from keras_resnet.errors import DataError
 
-WAITING = 1000  # batches that may wait for an earlier one before it counts as lost
+WAITING = 1000  # batches that wait for an earlier one before the earlier one counts as lost
 
 
 def through_service(steps: tf.data.Dataset, batch_of_step, address: str) -> tf.data.Dataset:
-    """Has a tf.data service prepare `batch_of_step` of every step.
+    """Prepares `batch_of_step` of each step on a tf.data service.
 
     Args:
-        steps: the numbers of the steps.
-        batch_of_step: step () int64 -> data set of the one element (step, batch).
-        address: the dispatcher, "grpc://HOST:PORT".
+        steps: the step numbers.
+        batch_of_step: step () int64 -> data set with the single element (step, batch).
+        address: address of the dispatcher, "grpc://HOST:PORT".
     """
     batches = steps.interleave(batch_of_step, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
     return batches.apply(
@@ -28,7 +28,7 @@ def through_service(steps: tf.data.Dataset, batch_of_step, address: str) -> tf.d
 
 
 def replica_batches(batches: tf.data.Dataset, replicas: int, steps: int) -> tf.data.Dataset:
-    """Cuts every worker's batch into one for each of its replicas: (step, batch) -> `replicas` times (step, part)."""
+    """Splits a worker's batch into one per replica: each (step, batch) becomes `replicas` elements (step, part)."""
 
     def cut(step, batch):
         parts = tf.nest.map_structure(lambda x: tf.reshape(x, _with_parts(x, replicas)), batch)
@@ -42,14 +42,14 @@ def _with_parts(x, parts):
 
 
 def in_order(elements: Iterator, first_step: int) -> Iterator:
-    """(step, batch) in any order -> batches in the order of their steps.
+    """Yields the batches of (step, batch) elements in the order of their steps.
 
     Args:
         elements: an iterator over a distributed data set; (step, batch) per replica, the same step for all.
-        first_step: the step of the first batch to be given out.
+        first_step: the step of the first batch to yield.
 
     Raises:
-        DataError: a batch never came.
+        DataError: a batch never arrives.
     """
     waiting: dict = {}
     step = first_step
@@ -61,9 +61,7 @@ def in_order(elements: Iterator, first_step: int) -> Iterator:
         if len(waiting) > WAITING:
             break
     if waiting:
-        raise DataError(
-            f"data.tf_data_service: the batch of step {step} was lost; start again, the run goes on where it was"
-        )
+        raise DataError(f"data.tf_data_service: the batch of step {step} was lost; start again, and the run resumes")
 
 
 def _first(per_replica):

@@ -1,6 +1,6 @@
-"""Classification sets of TensorFlow Datasets, by name: `tfds:cifar10`, `tfds:imagenet2012`.
+"""Loads classification sets of TensorFlow Datasets by name: `tfds:cifar10`, `tfds:imagenet2012`.
 
-Images of one size go into memory; others are read record by record, and decoded where they are cropped.
+Images of one size are loaded into memory; others are read record by record and decoded when they are cropped.
 """
 
 import os
@@ -16,16 +16,16 @@ from keras_resnet.data.splits import complete
 from keras_resnet.data.unreadable_images import reason
 from keras_resnet.errors import ConfigError, DataError, needs, suggest
 
-IN_MEMORY = 2 * 10**9  # bytes of pixels up to which a split is decoded once
+IN_MEMORY = 2 * 10**9  # bytes of pixels up to which a split is decoded into memory
 _SPLITS = ("train", "validation", "test")
 
 
 def load_tfds(data: Data) -> ImageSet:
-    """The set's own splits, and held-out ones where it lacks them.
+    """Returns the set's own splits, and held-out splits if it lacks them.
 
     Raises:
-        ConfigError: TensorFlow Datasets has no such set, or it is not one of labelled images.
-        DataError: it is not there and cannot be prepared.
+        ConfigError: TensorFlow Datasets has no such set, or it is not a set of labeled images.
+        DataError: the set is missing and cannot be prepared.
     """
     name = data.name.partition(":")[2]
     builder = _prepared(name, data)
@@ -41,7 +41,7 @@ def load_tfds(data: Data) -> ImageSet:
             splits[split] = load(builder, split, image_key, label_key)
     if "train" not in splits:
         raise ConfigError(f"data.name: {data.name}: has no split named train, only {', '.join(builder.info.splits)}")
-    splits = {split: each for split, each in splits.items() if split == "train" or _is_labelled(each)}
+    splits = {split: each for split, each in splits.items() if split == "train" or _is_labeled(each)}
     splits = {split: each.with_labels_below(label.num_classes) for split, each in splits.items()}
     splits = complete(splits, data.validation_fraction, data.test_fraction)
     return ImageSet(data.name, tuple(label.names), (height, width, channels), splits)
@@ -55,7 +55,7 @@ def _prepared(name, data):
             raise
         raise ConfigError(f"data.name: {data.name}: {needs('tensorflow-datasets', 'datasets')}") from None
 
-    tfds.core.utils.gcs_utils._is_gcs_disabled = True  # metadata of prepared sets is on the disk already
+    tfds.core.utils.gcs_utils._is_gcs_disabled = True  # the metadata of prepared sets is on the disk
     try:
         builder = tfds.builder(name, data_dir=data.directory)
     except tfds.core.DatasetNotFoundError:
@@ -69,7 +69,7 @@ def _prepared(name, data):
         raise DataError(f"data.name: {data.name}: is not prepared in {builder.data_dir}, and data.download is false")
     try:
         builder.download_and_prepare()
-    except Exception as error:  # whatever a site, a disk or a checksum may do
+    except Exception as error:  # any failure of a site, a disk or a checksum
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise DataError(f"data.name: {data.name}: cannot be prepared in {builder.data_dir}: {reason}") from None
     return builder
@@ -81,7 +81,7 @@ def _nearest(name, known):
 
 
 def _keys(info, name):
-    """(image's key, label's key) of a set of labelled images."""
+    """Returns (image key, label key) of a set of labeled images."""
     from tensorflow_datasets.core import features
 
     keys = info.supervised_keys
@@ -118,6 +118,6 @@ def _read_records(builder, split, image_key, label_key):
     return Split(len(records), read, records.source)
 
 
-def _is_labelled(split):
-    """Whether the first label is one: ImageNet's test images have -1."""
+def _is_labeled(split):
+    """Returns whether the first label is valid: ImageNet's test images have -1."""
     return split.size > 0 and int(split.read(tf.constant(0, tf.int64))[1]) >= 0

@@ -1,7 +1,7 @@
-"""A folder of TFRecord files in the ImageNet layout: train-00000-of-01024, validation-00000-of-00128.
+"""Loads a folder of TFRecord files in the ImageNet layout: train-00000-of-01024, validation-00000-of-00128.
 
-A record holds `image/encoded` (a JPEG or PNG) and `image/class/label` (int64, counted from 1). The names of the
-classes stand in labels.txt, one a line; `keras-resnet prepare-data` writes all of it.
+A record holds `image/encoded` (a JPEG or PNG) and `image/class/label` (int64, counted from 1). labels.txt holds
+the class names, one per line. `keras-resnet prepare-data` writes all of these files.
 """
 
 import os
@@ -22,11 +22,11 @@ FEATURES = {
 
 
 def load_tfrecord(data: Data) -> ImageSet:
-    """The files `train*`, `validation*` and `test*` of a folder.
+    """Loads the files `train*`, `validation*` and `test*` of a folder.
 
     Raises:
-        ConfigError: the number of classes is not known.
-        DataError: the folder holds no such files, or one is damaged.
+        ConfigError: the number of classes is unknown.
+        DataError: the folder holds no such files, or a file is damaged.
     """
     folder = data.name.partition(":")[2]
     files = files_of_splits(folder)
@@ -40,7 +40,7 @@ def load_tfrecord(data: Data) -> ImageSet:
 
 
 def files_of_splits(folder: str) -> dict[str, list[str]]:
-    """{split: its files, sorted}; there is always a "train".
+    """Returns {split: its files, sorted}; "train" always has files.
 
     Raises:
         DataError: the folder holds no training files.
@@ -55,7 +55,7 @@ def files_of_splits(folder: str) -> dict[str, list[str]]:
 
 
 def split_of_records(records: Records, classes: int) -> Split:
-    """Records of the ImageNet layout -> a split."""
+    """Converts records of the ImageNet layout to a split."""
     record = reader(records)
 
     def read(index):
@@ -66,11 +66,11 @@ def split_of_records(records: Records, classes: int) -> Split:
 
 
 def read_labels(folder: str, data: Data) -> tuple[str, ...]:
-    """The names in labels.txt, or numbers where `data.classes` says how many.
+    """Returns the names in labels.txt, or numbers if only `data.classes` is set.
 
     Raises:
-        ConfigError: neither is there, or they differ in number.
-        DataError: labels.txt is not the name of a class on every line.
+        ConfigError: both are missing, or their numbers of classes differ.
+        DataError: labels.txt does not have a class name on every line.
     """
     path = os.path.join(folder, LABELS)
     if not tf.io.gfile.exists(path):
@@ -79,17 +79,15 @@ def read_labels(folder: str, data: Data) -> tuple[str, ...]:
         return tuple(str(i) for i in range(data.classes))
     try:
         with tf.io.gfile.GFile(path) as file:
-            text = file.read().removeprefix("\ufeff")  # with which editors on Windows begin a file
+            text = file.read().removeprefix("\ufeff")  # byte order mark, which Windows editors write
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not UTF-8 text; expected the name of a class on every line") from None
     labels = tuple(label.removesuffix("\r") for label in text.removesuffix("\n").split("\n"))
-    # Two classes may have one name: ImageNet has two cranes and two maillots.
+    # Two classes may share a name: ImageNet has two cranes and two maillots.
     if empty := [number for number, label in enumerate(labels, 1) if not label.strip()]:
         raise DataError(f"{path}: line {empty[0]} is empty; expected the name of a class on every line")
     if len(labels) < 2:
         raise DataError(f"{path}: names one class; expected two or more")
     if data.classes and data.classes != len(labels):
-        raise ConfigError(
-            f"data.classes: {data.classes}, but {path} names {len(labels)} classes; leave data.classes out"
-        )
+        raise ConfigError(f"data.classes: {data.classes}, but {path} names {len(labels)} classes; omit data.classes")
     return labels

@@ -1,22 +1,22 @@
-"""From an image as stored to an image as the network sees it. Random only by the seeds given."""
+"""Transforms stored images to network inputs. Randomness comes only from the given seeds."""
 
 import tensorflow as tf
 
 from keras_resnet.data.decode import decode_crop
 from keras_resnet.description import Preprocessing
 
-# Principal components of ImageNet's colors (Krizhevsky et al. 2012, 4.1), RGB in [0, 1]; fb.resnet.torch's numbers.
+# Principal components of ImageNet's colors (Krizhevsky et al. 2012, 4.1), RGB in [0, 1]; values of fb.resnet.torch.
 _COLOR_DEVIATIONS = (0.2175, 0.0188, 0.0045)
 _COLOR_COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 
 
 def prepare(image, preprocessing: Preprocessing):
-    """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized and center-cropped as a network was tested."""
+    """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized and center-cropped as in evaluation."""
     return for_test(image, preprocessing.image_shape[0], preprocessing.crop_pct, preprocessing.interpolation)
 
 
 def resized_side(preprocessing: Preprocessing) -> int:
-    """Pixels of an image's shorter side before the crop."""
+    """Returns the pixels of an image's shorter side before the crop."""
     return round(preprocessing.image_shape[0] / preprocessing.crop_pct)
 
 
@@ -24,8 +24,8 @@ def for_test(image, size, crop_pct=1.0, interpolation="bilinear"):
     """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized, then cropped from the center.
 
     The shorter side becomes size / crop_pct pixels (224 / 0.875 = 256 in the papers' single-crop test), by
-    "bilinear" or "bicubic" interpolation. Training's validation and the exported model both go through here. An image
-    of the right size is kept as it is.
+    "bilinear" or "bicubic" interpolation. Validation during training and the exported model both use this function. An
+    image of the right size is unchanged.
     """
     image = resize_shorter_side(image, round(size / crop_pct), interpolation)
     height, width = tf.shape(image)[0], tf.shape(image)[1]
@@ -36,19 +36,19 @@ def for_test(image, size, crop_pct=1.0, interpolation="bilinear"):
 def resize_shorter_side(image, side, interpolation="bilinear"):
     """image (H, W, C) -> (h, w, C) float32 of the same aspect ratio, min(h, w) = side.
 
-    The kernel reads whole numbers as they are: a copy of a large image as float32 would take four times its memory.
+    The resize kernel reads integers directly: a float32 copy of a large image would take four times its memory.
     """
     shape = tf.cast(tf.shape(image)[:2], tf.float32)
     scaled = tf.cast(tf.round(shape * (tf.cast(side, tf.float32) / tf.reduce_min(shape))), tf.int32)
     resized = tf.cast(tf.image.resize(image, scaled, interpolation, antialias=True), tf.float32)
-    return tf.clip_by_value(resized, 0.0, 255.0) if interpolation == "bicubic" else resized  # it overshoots at edges
+    return tf.clip_by_value(resized, 0.0, 255.0) if interpolation == "bicubic" else resized  # bicubic overshoots
 
 
 def random_scale_crop(image, size, scales, seed, channels):
     """Stored image -> (size, size, channels) float32: scale jitter (He et al. 2015, 3.4; Simonyan and Zisserman 2014).
 
-    The shorter side becomes a random number of pixels in `scales`, both ends included, then a random square is cut
-    out. Only the square is read, and scaled.
+    The shorter side becomes a random number of pixels in `scales`, both ends included, then a random square is
+    cropped. Only the square is read and scaled.
     """
     scale_seed, crop_seed = tf.unstack(tf.random.split(seed, 2))
     scale = tf.random.stateless_uniform((), scale_seed, scales[0], scales[1] + 1, tf.int32)
@@ -66,8 +66,8 @@ def random_resized_crop(image, size, area, seed, channels):
 
     Args:
         image: the stored image.
-        size: height and width in pixels of what is returned.
-        area: the least and the greatest share of the image's area; the aspect ratio is in [3/4, 4/3].
+        size: height and width of the result in pixels.
+        area: least and greatest share of the image's area; the aspect ratio is in [3/4, 4/3].
         seed: (2,).
         channels: 1 or 3.
     """
@@ -97,24 +97,24 @@ def random_crop(image, padding, seed):
 
 
 def random_flip(image, seed):
-    """image (H, W, C) -> (H, W, C), mirrored left to right in half of the cases."""
+    """image (H, W, C) -> (H, W, C), flipped left to right with probability 0.5."""
     return tf.image.stateless_random_flip_left_right(image, seed)
 
 
 def random_color(image, seed):
     """RGB image (H, W, 3) in [0, 255] -> the same plus one color (Krizhevsky et al. 2012, 4.1).
 
-    The color is a sum of ImageNet's three principal components, each times its deviation and a Gaussian factor of
-    deviation 0.1. Values may leave [0, 255].
+    The color is a sum of ImageNet's three principal components, each times its standard deviation and a
+    Gaussian factor of standard deviation 0.1. Values may leave [0, 255].
     """
     amounts = tf.random.stateless_normal((3,), seed, stddev=0.1) * tf.constant(_COLOR_DEVIATIONS)
     return image + 255.0 * tf.linalg.matvec(tf.constant(_COLOR_COMPONENTS), amounts)
 
 
 def random_erasing(image, probability, seed):
-    """image (H, W, C) -> the same with a rectangle of noise in a share of the cases (Zhong et al. 2017).
+    """image (H, W, C) -> the same with a rectangle of noise, with the given probability (Zhong et al. 2017).
 
-    The rectangle has 2 to 33 % of the area and an aspect ratio in [0.3, 3.3]; the noise is even in [0, 255].
+    The rectangle has 2 to 33 % of the area and an aspect ratio in [0.3, 3.3]; the noise is uniform in [0, 255].
     """
     chance_seed, shape_seed, place_seed, noise_seed = tf.unstack(tf.random.split(seed, 4))
     height, width = tf.shape(image)[0], tf.shape(image)[1]
@@ -129,14 +129,14 @@ def random_erasing(image, probability, seed):
 
 
 def box_mask(height, width, box):
-    """(H, W, 1) bool, true in the box (top, left, h, w)."""
+    """Returns a mask (H, W, 1) bool that is true in the box (top, left, h, w)."""
     top, left, h, w = tf.unstack(box)
     rows, columns = tf.range(height)[:, None, None], tf.range(width)[None, :, None]
     return (rows >= top) & (rows < top + h) & (columns >= left) & (columns < left + w)
 
 
 def _random_box(height, width, h, w, seed):
-    """(top, left, h, w) somewhere in the image."""
+    """Returns a random box (top, left, h, w) inside the image."""
     spread = tf.random.stateless_uniform((2,), seed)
     top = tf.cast(spread[0] * tf.cast(height - h + 1, tf.float32), tf.int32)
     left = tf.cast(spread[1] * tf.cast(width - w + 1, tf.float32), tf.int32)
@@ -145,5 +145,5 @@ def _random_box(height, width, h, w, seed):
 
 def _resized(image, size):
     """(h, w, C) uint8 -> (size, size, C) float32."""
-    image = tf.cast(image, tf.float32)  # the kernel is faster on floats, conversion included
+    image = tf.cast(image, tf.float32)  # the resize kernel is faster on floats, conversion included
     return tf.ensure_shape(tf.image.resize(image, (size, size)), (size, size, image.shape[-1]))

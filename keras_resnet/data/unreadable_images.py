@@ -1,4 +1,4 @@
-"""Which image was it? TensorFlow's errors seldom name the file."""
+"""Finds the image behind a data error: TensorFlow's errors seldom name the file."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _FORMATS = "is not a JPEG, PNG, BMP, GIF or WebP that TensorFlow reads; save it 
 
 
 def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
-    """Reads images one by one; a line "where it lies: what is wrong" for each that fails."""
+    """Reads images one by one; returns a line "location: reason" for each unreadable image."""
     found = []
     for index in indices:
         try:
@@ -25,15 +25,15 @@ def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
 
 
 def named(error: tf.errors.OpError, faults: list[str]) -> Exception:
-    """What to raise for an error of a data set: a `DataError` with the first of `faults`, or the error itself."""
-    return DataError(f"{faults[0]} (data.on_unreadable_image: skip would leave it out)") if faults else error
+    """Returns the exception for a data error: a `DataError` with the first of `faults`, or the error itself."""
+    return DataError(f"{faults[0]} (data.on_unreadable_image: skip would skip it)") if faults else error
 
 
 def reason(error: tf.errors.OpError) -> str:
-    """What is wrong with a file, in a few words."""
-    text = error.message.rpartition("}} ")[2]  # eager errors begin with the name of the operation
+    """Returns what is wrong with a file, in a few words."""
+    text = error.message.rpartition("}} ")[2]  # eager errors start with the name of the operation
     if asserted := re.search(r"assertion failed: \[([^\[\]]*)\]|Summarized data: b'([^']*)'", error.message):
-        text = asserted[1] or asserted[2]  # in a graph, or outside of one
+        text = asserted[1] or asserted[2]  # in a graph, or in eager mode
     for part, words in (
         ("is no JPEG", _FORMATS),
         ("Unknown image file format", _FORMATS),
@@ -43,7 +43,7 @@ def reason(error: tf.errors.OpError) -> str:
         ("jpeg::Uncompress failed", "is a truncated or damaged JPEG"),
         ("Invalid JPEG data", "is a truncated or damaged JPEG"),
         ("corrupted record", "is damaged: its checksum is wrong"),
-        ("truncated record", "breaks off in the middle"),
+        ("truncated record", "is truncated"),
         ("No such file", "is not there any more"),
         ("NewRandomAccessFile failed", "cannot be opened"),
     ):

@@ -1,4 +1,4 @@
-"""Bytes from anyone -> pixels or a reason, inside a TensorFlow graph: what is wrong with one image raises nothing."""
+"""Decodes untrusted bytes to pixels or an error code, inside a TensorFlow graph; a bad image raises no error."""
 
 from collections.abc import Callable
 
@@ -12,16 +12,16 @@ __all__ = ["MAX_ASPECT", "decode_all", "reasons"]
 
 
 def decode_all(contents, prepare: Callable, shape: tuple[int, int, int], max_bytes: int, max_pixels: int):
-    """contents (N,) strings -> images (N, *shape) float32, zeros where one is bad, and codes (N,) int32.
+    """contents (N,) strings -> images (N, *shape) float32, zeros for bad images, and codes (N,) int32.
 
-    TensorFlow's decoders raise, and tf.data alone can go on after that: rows are decoded as elements of a data set, in
-    parallel, and those that come through are put back in their places.
+    TensorFlow's decoders raise errors, and only tf.data can continue after an error. Therefore rows are decoded as
+    elements of a data set, in parallel, and the successful ones are scattered back to their places.
 
     Args:
-        contents: of files.
+        contents: bytes of image files.
         prepare: pixels (H, W, C) uint8 -> (*shape) float32.
         shape: (H, W, C) of what `prepare` returns.
-        max_bytes, max_pixels: what has more is not decoded.
+        max_bytes, max_pixels: an image that has more is not decoded.
     """
     count = tf.size(contents)
     zeros = tf.zeros(shape)
@@ -33,7 +33,7 @@ def decode_all(contents, prepare: Callable, shape: tuple[int, int, int], max_byt
 
     rows = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
     rows = rows.map(row, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).ignore_errors()
-    rows = rows.concatenate(tf.data.Dataset.from_tensors((count, OK, zeros)))  # so that there is one in any case
+    rows = rows.concatenate(tf.data.Dataset.from_tensors((count, OK, zeros)))  # so that there is at least one
     places, codes, images = rows.batch(tf.cast(count, tf.int64) + 1).get_single_element()
     places = places[:, None]
     images = tf.scatter_nd(places, images, tf.stack([count + 1, *shape]))[:count]

@@ -1,4 +1,4 @@
-"""Looks at every image of a data set before a long run does, with the code that a run reads with."""
+"""Checks every image of a data set before a long run, with the code by which a run reads images."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -22,7 +22,8 @@ from keras_resnet.errors import DataError
 
 _KINDS = {
     "damaged": "damaged",
-    "breaks off": "damaged",
+    "truncated": "damaged",
+    "ends within": "damaged",
     "pixels": "too large",
     "times as long": "too large",
     "near black": "too dark",
@@ -33,7 +34,7 @@ _NO_LABEL = np.iinfo(np.int64).min
 
 @dataclass(frozen=True)
 class SplitReport:
-    """Attributes: images; classes that have any; (height, width) of the smallest, median and largest by area."""
+    """Images of a split, classes that have images, and (height, width) of the smallest, median and largest by area."""
 
     images: int
     classes: int
@@ -42,7 +43,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What a scan saw; `passed_over` as in `ImageSet`; `notes` {oddity: the images that have it}, no findings."""
+    """The result of `verify`; `passed_over` as in `ImageSet`; `notes` is {oddity: images}, which are no findings."""
 
     labels: tuple[str, ...]
     splits: dict[str, SplitReport]
@@ -55,12 +56,12 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
     """Reads and decodes every image of every split once.
 
     Args:
-        data: the set, as a run would be given it.
-        max_pixels: height times width from which on an image is not decoded, but found too large.
-        track: (results one by one, how many there will be) -> the same results; may show progress.
+        data: the set, as configured for a run.
+        max_pixels: an image with more pixels (height times width) is reported as too large and not decoded.
+        track: (iterable of results, their number) -> the same results; may show progress.
 
     Raises:
-        ConfigError, DataError: there is no such set.
+        ConfigError, DataError: the set does not exist.
     """
     images, findings = _open(data)
     splits = distinct(images.splits)
@@ -81,7 +82,7 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
         if seen.fault:
             findings.append(Finding(seen.fault[0], seen.split, source(seen.index), seen.fault[1]))
     for name, scan in scans.items():
-        if splits[name].held_out:  # a small class may have no image there, and need not
+        if splits[name].held_out:  # a small class may have no held-out image
             continue
         missing = np.flatnonzero(scan.images_of_class(len(images.labels)) == 0)
         what = "has no images in this split"
@@ -105,13 +106,13 @@ def _open(data) -> tuple[ImageSet, list[Finding]]:
 
 
 def _open_folder(data):
-    """What `load_folder` gives, but all that it refuses becomes findings."""
+    """Loads a folder like `load_folder`, but returns its problems as findings."""
     scan = scan_folder(data.name.partition(":")[2])
     return set_of_scan(scan, data), list(scan.problems)
 
 
 def _open_tfrecord(data):
-    """What `load_tfrecord` gives, without the files that are broken; those become findings."""
+    """Loads TFRecord files like `load_tfrecord`, but skips broken files and returns them as findings."""
     root, findings = data.name.partition(":")[2], []
     files = tfrecord.files_of_splits(root)
     labels, splits = tfrecord.read_labels(root, data), {}
@@ -135,7 +136,7 @@ def _fault_of_records(path):
 
 @dataclass(frozen=True)
 class _Look:
-    """One image: digest of its bytes and (height, width) where it passed, (kind, what) where it did not."""
+    """One image: digest of its bytes and (height, width) if it passes, `fault` (kind, what) if it does not."""
 
     split: str
     index: int
@@ -147,7 +148,7 @@ class _Look:
 
 
 def _reader(split):
-    """`split.read`; as a graph for records, which takes a fifth of the time."""
+    """Returns `split.read`, for records as a graph, which takes a fifth of the time."""
     if split.labels is not None:
         return split.read
     graph = tf.function(split.read, input_signature=[tf.TensorSpec((), tf.int64)])
@@ -155,7 +156,7 @@ def _reader(split):
     def read(index):
         try:
             return graph(index)
-        except tf.errors.OpError:  # says less of what is wrong than outside of a graph
+        except tf.errors.OpError:  # the eager error says more about the cause
             return split.read(index)
 
     return read
@@ -184,7 +185,7 @@ def _look(name, index, read, channels, max_pixels):
 
 
 class _Scan:
-    """The looks at one split, as arrays: ImageNet's 1.28 million take 63 MB."""
+    """The results of one split as arrays: ImageNet's 1.28 million images take 63 MB."""
 
     def __init__(self, split: Split):
         self.source = split.source
@@ -216,14 +217,14 @@ class _Scan:
 
 
 def _copies(scans: dict[str, _Scan], labels: tuple[str, ...]) -> list[Finding]:
-    """Images that lie in two splits, or in one split under two labels."""
+    """Returns findings for images that are in two splits, or in one split with two labels."""
     if not scans:
         return []
     names = list(scans)
     split_of = np.concatenate([np.full(scan.passed.sum(), i) for i, scan in enumerate(scans.values())])
     index_of = np.concatenate([np.flatnonzero(scan.passed) for scan in scans.values()])
     digests = np.concatenate([scan.digests[scan.passed] for scan in scans.values()])
-    order = np.lexsort(digests.T)  # stable: a group's first is in the first split
+    order = np.lexsort(digests.T)  # stable: the first of a group is in the first split
     begins = np.flatnonzero(np.append(True, (digests[order[1:]] != digests[order[:-1]]).any(axis=1)))
     ends = np.append(begins[1:], len(order))
     groups = [order[begin:end] for begin, end in zip(begins, ends, strict=True) if end - begin > 1]
@@ -244,6 +245,6 @@ def _copies(scans: dict[str, _Scan], labels: tuple[str, ...]) -> list[Finding]:
                 findings.append(Finding("duplicate", name, source, what))
             other = first_of_split.setdefault(name, (name, source, label, shown))
             if label != other[2]:
-                what = f'is labelled "{shown}", but "{other[3]}" as {other[1]}'
+                what = f'is labeled "{shown}", but "{other[3]}" as {other[1]}'
                 findings.append(Finding("two labels", name, source, what))
     return findings

@@ -1,1 +1,1 @@
-"""A trained run -> artifacts that others load without this package, proven to agree with it."""
+"""Exports a trained run to artifacts that load without this package, and verifies that they agree with it."""

@@ -1,4 +1,4 @@
-"""Writes a model's artifacts aside, verifies them, and publishes them as one version."""
+"""Writes a model's artifacts to a temporary folder, verifies them, and publishes them as one version."""
 
 import os
 import platform
@@ -30,34 +30,34 @@ from keras_resnet.export.warmup import write_warmup
 from keras_resnet.processor import emulates_bfloat16
 
 REPORT = "export_report.json"
-NOISE = 4  # images of random pixels, beside the real ones
+NOISE = 4  # images of random pixels, in addition to the real ones
 CALIBRATION = 200  # images
 _EXAMPLE_BYTES, _EXAMPLES = 64_000_000, 1000  # at most
-_FEWEST = 100  # images by which int8 is judged: of two, both may agree where 3.5 % of a thousand do not
+_FEWEST = 100  # images to judge int8 by: two images may agree where 3.5 % of a thousand do not
 
 
 class Exportable(Protocol):
-    """What `export_model` needs to know of what was learned.
+    """What `export_model` needs of a trained model.
 
     Attributes:
-        description: the network, how images are prepared for it, its class names.
-        settings: the group `export` of a configuration.
+        description: model description, with architecture, preprocessing and class names.
+        settings: the `export` group of a configuration.
     """
 
     description: Description
     settings: Export
 
     def signatures(self, network: Callable, stages: bool) -> dict[str, tuple[Callable, list]]:
-        """What an exported model answers: {name: (function, input specs)}, the default one first.
+        """Returns the signatures of the exported model: {name: (function, input specs)}, the default one first.
 
         `network` takes prepared images and returns {"logits", "features"}, and {"stage1", ...} with `stages`.
         """
 
     def example_images(self, count: int) -> Any:
-        """At most `count` real images (N, H, W, C) float32 in [0, 255], prepared as in testing, to compare on."""
+        """Returns at most `count` real images (N, H, W, C) float32 in [0, 255], prepared as in testing, for parity."""
 
     def calibration_images(self, count: int) -> Any:
-        """At most `count` other real images, prepared as in testing, by which int8 chooses its ranges."""
+        """Returns at most `count` other real images, prepared as in testing, from which int8 chooses its ranges."""
 
 
 def export_model(
@@ -68,24 +68,24 @@ def export_model(
     provenance: dict,
     tell: Callable[[str], None] = print,
 ) -> dict:
-    """Writes `output`/<version>/ (SavedModel, labels, warm-up, report) and what else the plan names beside it.
+    """Writes `output`/<version>/ (SavedModel, labels, warm-up, report) and the plan's other artifacts next to it.
 
-    All is written aside, reloaded and compared in a process without this package, and renamed into sight: a server
-    that polls `output` sees a complete version or none.
+    All artifacts are written to a temporary folder, reloaded and compared in a process without this package, and then
+    renamed: a server that polls `output` sees a complete version or none.
 
     Args:
-        what: says what the artifacts answer.
-        model: images -> logits, float32, built outside of any strategy.
-        output: the folder that TF Serving is pointed at.
+        what: gives the description, the settings, the signatures and the images.
+        model: images -> logits, float32, built outside any strategy.
+        output: the folder that TF Serving reads.
         plan: formats and precisions.
-        provenance: where the weights are from, for the report.
+        provenance: the origin of the weights, for the report.
         tell: called with a line for each part of the work.
 
     Returns:
         The report, with "version" and the path of every artifact.
 
     Raises:
-        CheckError: an artifact does not load or does not agree with the model; nothing is published then.
+        CheckError: an artifact does not load or does not agree with the model; nothing is published.
         ConfigError, DiskError: the folder cannot be written.
     """
     check_free(output, plan.version)
@@ -101,7 +101,7 @@ def export_model(
         for artifact, measured in zip(artifacts, found["artifacts"], strict=True):
             tolerance = tolerances(artifact, what.settings.min_top1_agreement)
             artifact |= measured | {"tolerance": tolerance, "holds": holds(measured["parity"], tolerance)}
-            artifact.pop("made_from", None)  # a path that is no more
+            artifact.pop("made_from", None)  # a temporary path
         wrong = [outside(artifact) for artifact in artifacts if not artifact["holds"]]
         if wrong:
             raise CheckError(f"{output}: not published, an artifact differs from the network: {'; '.join(wrong)}")
@@ -112,7 +112,7 @@ def export_model(
 
 
 def _write(what, model, aside, plan, tell):
-    """Writes all artifacts of the plan, and returns {"format", "precision", "path"} for each, the SavedModel first."""
+    """Writes all artifacts of the plan; returns {"format", "precision", "path"} for each, the SavedModel first."""
     parts, description = answers(model, plan.stages), what.description
     image_shape = description.preprocessing.image_shape
     path = os.path.join(aside, SAVED_MODEL)
@@ -135,7 +135,7 @@ def _write(what, model, aside, plan, tell):
 
 
 def _write_litert(network, aside, description, plan, calibration, tell):
-    """For each precision a file of free batch and one of batch 1."""
+    """Writes a file of free batch size and one of batch 1 for each precision."""
     single = os.path.join(aside, "single")
     write_single(network, description.preprocessing.image_shape, single)
     os.makedirs(os.path.join(aside, "litert"))
@@ -165,16 +165,16 @@ def _write_onnx(network, aside, description, plan, calibration, tell):
 
 
 def _path(aside, format_, precision, batch=None):
-    """Of a file beside the SavedModel; "version" becomes the number once it is known."""
+    """Returns the path of a file next to the SavedModel; the number replaces "version" once it is known."""
     ending = "" if precision == "float32" else f"-{precision}"
     return os.path.join(aside, format_, f"version{ending}{f'-batch{batch}' if batch else ''}{OTHERS[format_]}")
 
 
 def _real_images(what, plan):
-    """The images that artifacts are compared on.
+    """Returns the images for the comparison of artifacts.
 
     Raises:
-        ConfigError: they are too few to tell whether int8 is good enough.
+        ConfigError: they are too few to judge int8.
     """
     size, rounded = 4 * int(np.prod(what.description.preprocessing.image_shape)), "int8" in (*plan.litert, *plan.onnx)
     fewest = _FEWEST if rounded else 8  # large images take much memory
@@ -188,7 +188,7 @@ def _real_images(what, plan):
 
 
 def _write_examples(real, model, aside):
-    """Real images and noise, with what the network says of them."""
+    """Writes real images and noise with the network's logits."""
     noise = np.random.RandomState(0).randint(0, 256, (NOISE, *real.shape[1:])).astype(np.float32)
     images = np.concatenate([real, noise])
     logits = model.predict(images, batch_size=16, verbose=0)
@@ -216,7 +216,7 @@ def _publish(what, aside, output, plan, provenance, artifacts, requests, memory)
     }
 
     def named(version):
-        """The report with the paths that a version's artifacts have."""
+        """Writes the report with the paths of the version's artifacts."""
         for artifact in artifacts:
             name = os.path.relpath(artifact["path"], aside)
             name = str(version) if name == SAVED_MODEL else name.replace("version", str(version), 1)

@@ -1,4 +1,4 @@
-"""A network in fewer operations: batch normalization folded into convolutions, exactly, in double precision."""
+"""Folds batch normalization into convolutions, exactly, in double precision, for fewer operations."""
 
 from dataclasses import dataclass
 
@@ -9,26 +9,26 @@ from keras import layers, ops
 
 @dataclass(frozen=True)
 class _Affine:
-    """x -> x * scale + offset, per channel, float64: what a normalization at inference is."""
+    """x -> x * scale + offset, per channel, float64: batch normalization at inference."""
 
     scale: np.ndarray
     offset: np.ndarray
 
 
 def fold(model: keras.Model, precision: str = "float32") -> keras.Model:
-    """A model of the same inputs, outputs and, but for rounding, results; for inference alone.
+    """Returns a model with the same inputs, outputs and, except for rounding, results; for inference only.
 
-    | | becomes |
+    | layer | becomes |
     |---|---|
-    | batch normalization that alone reads a convolution | part of its kernel and bias |
+    | batch normalization that is a convolution's only reader | part of its kernel and bias |
     | any other batch normalization | one multiplication and one addition |
-    | preprocessing that a convolution reads | a subtraction; the division goes into the kernel, where zeros that \
-pad the image stay what they are |
+    | preprocessing that a convolution reads | a subtraction; the division goes into the kernel, and zeros that \
+pad the image stay zeros |
     | dropout | nothing |
 
     Args:
         model: images (N, H, W, C), channels last, float32, whose layers are each called once.
-        precision: "float32", or "bfloat16" for all between preprocessing and pooling, weights and results alike.
+        precision: "float32", or "bfloat16" for weights and outputs of all layers between preprocessing and pooling.
     """
     readers = _readers(model)
     folded = {name: conv for name, conv in _single_reader(model, readers) if isinstance(model.get_layer(name), _BN)}
@@ -69,7 +69,7 @@ _BN = layers.BatchNormalization
 
 
 def _readers(model):
-    """{id of a tensor: names of the layers that read it}; what the model returns has "" among its readers."""
+    """Returns {id of a tensor: names of the layers that read it}; the model's outputs have the reader ""."""
     readers: dict[int, list[str]] = {}
     for layer in model.layers:
         if not isinstance(layer, layers.InputLayer):
@@ -81,7 +81,7 @@ def _readers(model):
 
 
 def _single_reader(model, readers):
-    """(layer that alone reads a convolution without activation, the convolution)."""
+    """Yields (only reader of a convolution without activation, the convolution)."""
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D) and layer.activation is keras.activations.linear:
             names = readers.get(id(layer.output), [])
@@ -90,7 +90,7 @@ def _single_reader(model, readers):
 
 
 def _scaled_input(model, readers):
-    """The convolution that alone reads the preprocessed images, perhaps padded with zeros; None where there is none."""
+    """Returns the convolution that is the only reader of the preprocessed, perhaps zero-padded images, or None."""
     found = next((layer for layer in model.layers if isinstance(layer, layers.Normalization)), None)
     while found is not None:
         names = readers.get(id(found.output), [])
@@ -112,7 +112,7 @@ def _of_normalization(layer):
 
 
 def _of_preprocessing(model, wanted):
-    """(mean, deviation) per channel, float64, of the first layer."""
+    """Returns (mean, standard deviation) per channel, float64, of the `Normalization` layer."""
     if not wanted:
         return None
     layer = next(layer for layer in model.layers if isinstance(layer, layers.Normalization))
@@ -138,6 +138,6 @@ def _apply(affine, x):
 
 
 def _keeps_float32(layer):
-    """Preprocessing, whose pixels need more digits, and the average and the classifier, which cost nothing."""
+    """Returns whether a layer stays float32: preprocessing, whose pixels need more digits, or the cheap head."""
     head = (layers.Normalization, layers.GlobalAveragePooling2D, layers.Dense, layers.InputLayer)
     return isinstance(layer, head) and not getattr(layer, "keepdims", False)

@@ -1,4 +1,4 @@
-"""Which artifacts an export consists of. Imports no TensorFlow."""
+"""Plans the artifacts of an export. Imports no TensorFlow."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,17 +17,17 @@ INTERFACES = ("float32", "uint8", "int8")  # of LiteRT files of batch 1: types o
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is written for one version.
+    """The artifacts of one version.
 
     Attributes:
         saved_model: precision of the SavedModel.
         litert: precisions of the .tflite files.
         litert_interface: type of image and scores in the int8 file of batch 1.
         onnx: precisions of the .onnx files.
-        optimize: "fold": normalization in the convolutions; "none": layers and variables as they are.
-        stages: a signature for the outputs of the network's stages.
-        version: the number that is asked for; None for the next.
-        batch_sizes: of the warm-up requests.
+        optimize: "fold" folds normalization into the convolutions; "none" keeps layers and variables unchanged.
+        stages: whether to add a signature for the outputs of the network's stages.
+        version: the requested number; None for the next.
+        batch_sizes: batch sizes of the warm-up requests.
     """
 
     saved_model: str = "float32"
@@ -43,11 +43,11 @@ class Plan:
 def plan(
     formats: list[str], precisions: list[str], optimize: str = "fold", litert_interface: str = "float32", **others
 ) -> Plan:
-    """What the flags ask for: each format in those of the precisions that it knows, in float32 where it knows none.
+    """Returns the plan of the flags: each format in those precisions that it supports, else in float32.
 
     Raises:
-        ConfigError: a name is unknown, no format knows a precision, the SavedModel is asked for in two, or
-            `litert_interface` is for an int8 LiteRT file that is not asked for.
+        ConfigError: a name is unknown, no format supports a precision, the SavedModel has two precisions, or
+            `litert_interface` requires an int8 LiteRT file that is not requested.
     """
     if optimize not in OPTIMIZATIONS:
         raise ConfigError(f'--optimize="{optimize}": {suggest(optimize, OPTIMIZATIONS)}')

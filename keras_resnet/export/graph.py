@@ -1,4 +1,4 @@
-"""A network's answers as one TensorFlow function: as it is, folded, or folded and frozen."""
+"""Converts a network to one TensorFlow function: unchanged, folded, or folded and frozen."""
 
 from collections.abc import Callable
 
@@ -17,18 +17,18 @@ def answers(model: keras.Model, stages: bool = False) -> keras.Model:
 
     Args:
         model: images (N, H, W, C) -> logits (N, classes), as `keras_resnet.build` makes it.
-        stages: also return what each stage ends with.
+        stages: also return the output of each stage.
     """
     outputs = {"logits": model.output, "features": model.get_layer(POOL).output}
     if stages:
-        for layer in model.layers:  # in order, so that the last layer of a stage stays
+        for layer in model.layers:  # in order, so that a stage's last layer remains
             if layer.name.startswith("stage"):
                 outputs[layer.name.split("_")[0]] = layer.output
     return keras.Model(model.inputs, outputs, name=model.name)
 
 
 def plain_network(model: keras.Model) -> Callable:
-    """images (N, H, W, C) -> answers, float32, by the layers and variables as they are."""
+    """Returns a function images (N, H, W, C) -> answers, float32, with layers and variables unchanged."""
 
     def network(images):
         outputs = model(images, training=False)
@@ -38,9 +38,9 @@ def plain_network(model: keras.Model) -> Callable:
 
 
 def folded_network(model: keras.Model, precision: str = "float32") -> Callable:
-    """The same answers with normalization folded into the convolutions; the weights are variables.
+    """Returns the function with normalization folded into the convolutions; the weights are variables.
 
-    However many functions call it, a server holds the weights once. Constants it would hold once for each signature.
+    A server holds variables once for all functions that call it, but constants once for each signature.
 
     Args:
         model: images -> answers, see `answers`.
@@ -50,16 +50,16 @@ def folded_network(model: keras.Model, precision: str = "float32") -> Callable:
 
 
 def frozen_network(model: keras.Model) -> Callable:
-    """The same answers, folded, with all weights constants of the graph, as converters to other formats take them.
+    """Returns the folded function with all weights as constants of the graph, for converters to other formats.
 
     Args:
         model: images -> answers, see `answers`.
     """
     images = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="images")
     function = tf.function(folded_network(model), autograph=False).get_concrete_function(images)
-    with quiet():  # TensorFlow tells of sessions that it starts
+    with quiet():  # TensorFlow logs the sessions that it starts
         frozen = convert_variables_to_constants_v2(function)
-    names = sorted(function.structured_outputs)  # how TensorFlow orders a dictionary
+    names = sorted(function.structured_outputs)  # the order in which TensorFlow flattens a dictionary
 
     def network(images):
         return dict(zip(names, frozen(images), strict=True))

@@ -1,4 +1,4 @@
-"""The network -> .tflite files of several precisions, of builtin operators alone."""
+"""Converts a network to .tflite files of several precisions, with builtin operators only."""
 
 import json
 import zipfile
@@ -14,17 +14,17 @@ from keras_resnet.export.saved_model import labels_text
 def write_litert(
     single: str, path: str, description: Description, precision: str = "float32", calibration: np.ndarray | None = None
 ) -> None:
-    """Converts a SavedModel of `write_single`; labels.txt and description.json are packed into the file.
+    """Converts a SavedModel of `write_single` and packs labels.txt and description.json into the file.
 
     A `.tflite` file may end with a zip archive (the convention of LiteRT's metadata): any zip tool reads
-    them, and interpreters ignore them. Images and logits stay float32 whatever is in between.
+    it, and interpreters ignore it. Images and logits are float32 in every precision.
 
     Args:
         single: the SavedModel, with the signature predict_images.
-        path: of the file to write.
-        description: says how images are prepared and what the classes are called.
-        precision: "float32"; "float16", weights; "dynamic", weights int8, sums float32; "int8", all of it.
-        calibration: images (N, H, W, C) float32 by which "int8" chooses its ranges.
+        path: path of the file to write.
+        description: model description, with preprocessing and class names.
+        precision: "float32"; "float16" weights; "dynamic": int8 weights, float32 sums; "int8" for everything.
+        calibration: images (N, H, W, C) float32 from which "int8" chooses its ranges.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(single, signature_keys=["predict_images"])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]

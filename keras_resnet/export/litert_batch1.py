@@ -1,7 +1,7 @@
-"""A .tflite file of batch 1 from one of free batch: for LiteRT.js, MediaPipe, Android's Task library, accelerators.
+"""Converts a free-batch .tflite file to batch 1, for LiteRT.js, MediaPipe, Android's Task library and accelerators.
 
-Those refuse or ignore files whose batch is free or that give several answers. What this file adds is metadata by
-TensorFlow Lite's schema (tflite_metadata, `metadata_schema.fbs`), from which they take labels and normalization.
+They refuse or ignore files with a free batch size or several outputs. The converted file also has metadata of
+TensorFlow Lite's schema (tflite_metadata, `metadata_schema.fbs`), from which they read labels and normalization.
 """
 
 import json
@@ -16,23 +16,23 @@ from keras_resnet.description import Description
 
 LABELS = "labels.txt"
 _TYPES = {"uint8": schema.TensorType.UINT8, "int8": schema.TensorType.INT8}
-_ALIGNMENT = 16  # bytes, of weights in the file, as the schema asks for and kernels expect
+_ALIGNMENT = 16  # bytes, of weights in the file; the schema requires it and kernels expect it
 
 
 def write_batch1(free: str, path: str, description: Description, labels: str, interface: str = "float32") -> None:
     """Writes the file: image (1, H, W, C) in [0, 255] -> scores (1, classes).
 
     Args:
-        free: the file of free batch, as `write_litert` makes it.
-        path: of the file to write.
-        description: how images are prepared.
+        free: the file of free batch size, from `write_litert`.
+        path: path of the file to write.
+        description: model description.
         labels: the text of labels.txt, packed into the file with the description.
-        interface: type of image and scores; "uint8" and "int8" are for files whose precision is int8.
+        interface: type of image and scores; "uint8" and "int8" require a file of precision int8.
     """
     model = flatbuffer_utils.read_model(free)
     (graph,) = model.subgraphs
     for tensor in graph.tensors:
-        tensor.shapeSignature = None  # free dimensions; beside it stands the shape, of batch 1
+        tensor.shapeSignature = None  # free dimensions; `tensor.shape` already has batch 1
     _keep_scores(model, graph)
     if interface != "float32":
         _quantize_interface(graph, _TYPES[interface])
@@ -51,7 +51,7 @@ def write_batch1(free: str, path: str, description: Description, labels: str, in
 
 
 def _keep_scores(model, graph):
-    """Logits are computed on the way to the scores, but no answer any more."""
+    """Removes the logits from the outputs; the scores are still computed from them."""
     (signature,) = model.signatureDefs
     signature.outputs = [output for output in signature.outputs if output.name == b"scores"]
     dropped = {*map(int, graph.outputs)}
@@ -62,13 +62,13 @@ def _keep_scores(model, graph):
 
 
 def _quantize_interface(graph, kind):
-    """Whole numbers in and out, with the scale and the zero point that the first and the last operator have."""
+    """Makes input and output integers, with the scale and zero point of the first and the last operator."""
     tensors, first = graph.tensors, next(o for o in graph.operators if graph.inputs[0] in o.inputs)
     last = next(o for o in graph.operators if graph.outputs[0] in o.outputs)
     for outer, inner in ((graph.inputs[0], first.outputs[0]), (graph.outputs[0], last.inputs[0])):
         outer, inner = tensors[outer], tensors[inner]
         outer.type, outer.quantization = kind, _copied(inner.quantization, 128 if kind == _TYPES["uint8"] else 0)
-    last.opcodeIndex = first.opcodeIndex  # QUANTIZE, which also goes from whole numbers to whole numbers
+    last.opcodeIndex = first.opcodeIndex  # QUANTIZE, which also converts integers to integers
     last.builtinOptions, last.builtinOptionsType = first.builtinOptions, first.builtinOptionsType
 
 
@@ -80,7 +80,7 @@ def _copied(quantization, shift):
 
 
 class _AlignedBuffer(schema.BufferT):
-    """Python's generated code aligns no buffer; the converter and the schema do."""
+    """A buffer that is aligned as by the converter and the schema; Python's generated code aligns none."""
 
     def Pack(self, builder):
         data = b"" if self.data is None else np.asarray(self.data, np.uint8).tobytes()
@@ -101,7 +101,7 @@ _RGB, _GREY = 1, 2
 
 
 def _metadata(description):
-    """The metadata of the file, by the schema."""
+    """Returns the metadata of the file, by the schema."""
     builder = _MetadataBuilder()
     name, color = description.spec.name, _RGB if description.preprocessing.channels == 3 else _GREY
     normalization = builder.table({0: builder.floats([0]), 1: builder.floats([1])})
@@ -137,7 +137,7 @@ def _metadata(description):
 
 
 class _Kind(int):
-    """A value of one byte in a table's slot; other values are places of what was built before."""
+    """A one-byte value in a table's slot; other values are offsets of objects built before."""
 
 
 class _MetadataBuilder(flatbuffers.Builder):

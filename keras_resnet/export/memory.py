@@ -1,6 +1,6 @@
-"""How much memory a server takes for a SavedModel: loaded, warmed up, and while a second version takes its place.
+"""Measures a server's memory for a SavedModel: loaded, warmed up, and while a second version replaces it.
 
-Run as a script, it loads TensorFlow's C library, as servers do, and neither this package nor TensorFlow's Python.
+As a script, it loads TensorFlow's C library, as servers do, and neither this package nor TensorFlow's Python.
 """
 
 import ctypes
@@ -11,28 +11,28 @@ import subprocess
 import sys
 
 _LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")
-_NOT_CALLED = {"network"}  # by clients; converters read it
+_NOT_CALLED = {"network"}  # clients do not call it; converters read it
 
 
 def measure_memory(
     path: str, image_shape: tuple[int, int, int], batch_sizes: tuple[int, ...]
 ) -> dict[str, int | str] | None:
-    """Loads a SavedModel through the C API in a process of its own, and calls its signatures at every batch size.
+    """Loads a SavedModel through the C API in a separate process and calls its signatures at each batch size.
 
     Args:
         path: the SavedModel.
-        image_shape: (H, W, C) of the images that it is called with.
-        batch_sizes: of the calls, as in its warm-up requests.
+        image_shape: (H, W, C) of the images in the calls.
+        batch_sizes: batch sizes of the calls, as in its warm-up requests.
 
     Returns:
         Bytes that the process holds: "before" (the library alone), "loaded", "warmed_up", "peak" until then, and
-        "swapping_peak" until a second copy is loaded and warmed up beside the first. None where the system does not
-        tell or TensorFlow comes without the library (macOS, Windows).
+        "swapping_peak" until a second copy is loaded and warmed up next to the first. None if the system does not
+        report it or TensorFlow comes without the library (macOS, Windows).
 
     Raises:
         RuntimeError: a call fails.
     """
-    from keras_resnet.processor import SERVING  # not at the top: the child has no such package
+    from keras_resnet.processor import SERVING  # imported here: the child has no such package
 
     found = importlib.util.find_spec("tensorflow")
     folder = os.path.dirname(found.origin) if found and found.origin else ""
@@ -58,7 +58,7 @@ def measure_memory(
 
 
 def _signatures(path, image_shape):
-    """[{"inputs": [(tensor, dtype, shape of a row, bytes of a row or a string)], "outputs": [tensor]}, ...]."""
+    """Returns [{"inputs": [(tensor, dtype, row shape, bytes per value or hex string)], "outputs": [tensor]}, ...]."""
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -80,7 +80,7 @@ def _signatures(path, image_shape):
 
 
 class _Output(ctypes.Structure):
-    """TF_Output."""
+    """The struct TF_Output of the C API."""
 
     _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
 
@@ -96,7 +96,7 @@ class _Library:
         self._status = self.call("TF_NewStatus", pointer=True)
 
     def call(self, name, *arguments, pointer=False, checked=False):
-        """Calls a function of the library, with the status as its last argument and looked at if `checked`."""
+        """Calls a function of the library; `checked` adds the status as last argument and exits on an error."""
         library = next(each for each in self._loaded if hasattr(each, name))
         function = getattr(library, name)
         function.restype = ctypes.c_void_p if pointer else None
@@ -131,7 +131,7 @@ class _Model:
         )
 
     def run(self, signature, rows):
-        """Calls a signature with so many rows, and drops what it answers."""
+        """Calls a signature with `rows` rows and discards its outputs."""
         inputs = [self._output(name) for name, *_ in signature["inputs"]]
         outputs = [self._output(name) for name in signature["outputs"]]
         tensors = [self._tensor(rows, *each[1:]) for each in signature["inputs"]]
@@ -153,7 +153,7 @@ class _Model:
         return _Output(found, int(index))
 
     def _tensor(self, rows, dtype, shape, content):
-        """A tensor of images whose bytes are all 64, or of `rows` encoded pictures."""
+        """Returns a tensor of images whose bytes are all 64, or of `rows` encoded images."""
         shape = (rows, *shape)
         count = 1
         for side in shape:
@@ -177,7 +177,7 @@ class _Model:
 
 
 def _held():
-    """(bytes of memory that this process holds now, the most it has held)."""
+    """Returns (bytes of memory that this process holds now, the most that it has held)."""
     values = {}
     with open("/proc/self/status", encoding="ascii") as file:
         for line in file:
@@ -188,7 +188,7 @@ def _held():
 
 
 def main(job):
-    """Prints what was found as JSON."""
+    """Prints the results as JSON."""
     library = _Library(job["libraries"])
     found = {"before": _held()[0]}
     models = []

@@ -1,4 +1,4 @@
-"""The network -> an ONNX file. Needs the extra: pip install "keras-residual-networks[onnx]"."""
+"""Converts a network to an ONNX file. Requires the extra: pip install "keras-residual-networks[onnx]"."""
 
 import importlib.util
 import json
@@ -18,22 +18,22 @@ _PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
 
 
 def check_onnx() -> None:
-    """Raises a `ConfigError` where the extra is not installed."""
+    """Raises a `ConfigError` if the extra is not installed."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"--formats=onnx: {needs(', '.join(missing), 'onnx')}")
 
 
 def write_int8_onnx(exact: str, path: str, calibration: np.ndarray) -> None:
-    """Writes a file of `write_onnx` with weights and activations of 8 bits, as QuantizeLinear and DequantizeLinear.
+    """Quantizes a file of `write_onnx` to 8-bit weights and activations, as QuantizeLinear and DequantizeLinear.
 
-    onnxruntime, OpenVINO and TensorRT fuse them into integer kernels; kernels are quantized per channel, images, logits
-    and scores stay float32.
+    onnxruntime, OpenVINO and TensorRT fuse these into integer kernels. Kernels are quantized per channel; images,
+    logits and scores stay float32.
 
     Args:
         exact: the float32 file.
-        path: of the file to write.
-        calibration: images (N, H, W, C) float32 that the ranges are chosen by.
+        path: path of the file to write.
+        calibration: images (N, H, W, C) float32 from which the ranges are chosen.
     """
     import onnx
     from onnxruntime import quantization
@@ -67,10 +67,10 @@ def write_int8_onnx(exact: str, path: str, calibration: np.ndarray) -> None:
 
 
 def write_onnx(network: Callable, path: str, description: Description) -> None:
-    """Writes images (N, H, W, C) float32 -> logits, scores; labels and description are JSON in the file's metadata.
+    """Writes images (N, H, W, C) float32 -> logits, scores, with labels and description as JSON in the metadata.
 
     Raises:
-        onnx.checker.ValidationError: what came out is not valid ONNX.
+        onnx.checker.ValidationError: the result is not valid ONNX.
     """
     with quiet():
         import onnx

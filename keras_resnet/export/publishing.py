@@ -1,11 +1,11 @@
-"""Versions of an export: written aside, renamed into sight once, never replaced, never half there.
+"""Publishes versions of an export: writes to a temporary folder and renames once; no version is replaced or partial.
 
 | in `output` | |
 |---|---|
-| <version>/ | a SavedModel; servers look for the highest number |
-| litert/<version>*.tflite, onnx/<version>.onnx | other artifacts of the same version, there before the SavedModel is |
-| .tmp-* | an export that is being written, or was killed; swept by the next one |
-| .claim-<version> | a number that is being given out; where files cannot be locked, its making alone decides |
+| <version>/ | a SavedModel; servers load the highest number |
+| litert/<version>*.tflite, onnx/<version>.onnx | other artifacts of the version, present before the SavedModel is |
+| .tmp-* | an export that is being written or was killed; the next export removes the latter |
+| .claim-<version> | a reserved number; where files cannot be locked, only the creation of this folder decides |
 """
 
 import contextlib
@@ -23,20 +23,20 @@ from keras_resnet import files
 from keras_resnet.errors import ConfigError, DiskError
 
 SAVED_MODEL = "saved_model"
-OTHERS = {"litert": ".tflite", "onnx": ".onnx"}  # folder of `output`: how its files end
+OTHERS = {"litert": ".tflite", "onnx": ".onnx"}  # folder of `output`: suffix of its files
 _ASIDE, _CLAIM, _LOCK, _NUMBER = ".tmp-", ".claim-", "lock", "version"
-_ABANDONED_AFTER = 24 * 3600  # seconds, where no lock tells whether somebody still writes
+_ABANDONED_AFTER = 24 * 3600  # seconds, if no lock shows whether a process still writes
 
 
 @contextlib.contextmanager
 def writing_aside(output: str) -> Iterator[str]:
-    """A new folder in `output` to write an export into; it is gone at the end, whatever happened.
+    """Yields a new temporary folder in `output` for an export and always removes it at the end.
 
-    What exports that were killed left behind is removed first.
+    Files of killed exports are removed first.
 
     Raises:
         ConfigError: `output` cannot be written.
-        DiskError: what is written in the scope does not fit on the disk, or cannot be written.
+        DiskError: a file that is written in the scope does not fit on the disk or cannot be written.
     """
     if files.is_remote(output):
         raise ConfigError(
@@ -47,7 +47,7 @@ def writing_aside(output: str) -> Iterator[str]:
         aside = tempfile.mkdtemp(prefix=_ASIDE, dir=output)
     except OSError as error:
         raise ConfigError(f"--output={output}: cannot be written ({error.strerror})") from None
-    alive = FileLock(os.path.join(aside, _LOCK))  # held while this process lives, and no longer
+    alive = FileLock(os.path.join(aside, _LOCK))  # held while this process lives
     try:
         with contextlib.suppress(NotImplementedError, OSError):
             alive.acquire(timeout=0)
@@ -67,21 +67,21 @@ def writing_aside(output: str) -> Iterator[str]:
 def publish(
     aside: str, output: str, version: int | None = None, complete: Callable[[int], None] = lambda number: None
 ) -> tuple[int, list[str]]:
-    """Moves what lies in `aside` into sight, under the next free version or under the one that is asked for.
+    """Moves the artifacts in `aside` to `output`, as the next free version or the requested one.
 
     Args:
-        aside: holds "saved_model/" and perhaps "litert/*.tflite", "onnx/*.onnx" whose names begin with "version".
-        output: the folder that servers look at.
-        version: a number that is free; None for the one after the highest.
-        complete: called with the version before anything is in sight; may still write into `aside`.
+        aside: holds "saved_model/" and optionally "litert/*.tflite", "onnx/*.onnx" with the prefix "version".
+        output: the folder that servers read.
+        version: a free number; None for the one after the highest.
+        complete: called with the version before anything is visible; may still write into `aside`.
 
     Returns:
-        The version, and the paths of what was published, the SavedModel last.
+        The version, and the published paths, the SavedModel last.
 
     Raises:
-        ConfigError: the version is there already.
+        ConfigError: the version already exists.
     """
-    sync_tree(aside)  # most of the time goes here, while others may publish
+    sync_tree(aside)  # the slowest part, during which others may publish
     with _locked(output, 600):
         number = _claim(output, version)
         claim = os.path.join(output, f"{_CLAIM}{number}")
@@ -97,7 +97,7 @@ def publish(
                     _show(path, os.path.join(output, folder, name))
                     moved.append(os.path.join(output, folder, name))
             final = os.path.join(output, str(number))
-            _show(os.path.join(aside, SAVED_MODEL), final)  # from here on the version is there
+            _show(os.path.join(aside, SAVED_MODEL), final)  # from here on the version is visible
             return number, [*moved, final]
         except OSError:
             for path in moved:
@@ -109,33 +109,33 @@ def publish(
 
 
 def _show(source, target):
-    """Renames once, and makes sure that the disk knows of it."""
+    """Renames once and syncs the folder to the disk."""
     os.rename(source, target)
     files.sync_folder(os.path.dirname(target))
 
 
 def next_version(output: str) -> int:
-    """The whole number after the highest that the folder holds, in whatever format; "007" is 7, as for servers."""
+    """Returns the number after the highest version in the folder, in any format; "007" is 7, as for servers."""
     claims = {int(name.removeprefix(_CLAIM)) for name in files.names(output) if name.startswith(_CLAIM)}
     return 1 + max(claims.union(*(_numbers(output, folder) for folder in ("", *OTHERS))), default=0)
 
 
 def check_free(output: str, version: int | None) -> None:
-    """Raises a `ConfigError` where a version is there already, in whatever format."""
+    """Raises a `ConfigError` if a version already exists, in any format."""
     if version and any(version in _numbers(output, folder) for folder in ("", *OTHERS)):
         free = next_version(output)
-        raise ConfigError(f"--version={version}: is there already, in {output}; {free} would be the next")
+        raise ConfigError(f"--version={version}: already exists, in {output}; {free} would be the next")
 
 
 def _numbers(output, folder=""):
-    """Versions that a folder of `output` holds something of."""
+    """Returns the versions of which a folder of `output` holds files."""
     names = files.names(os.path.join(output, folder))
     names = [name.split(".")[0].split("-")[0] for name in names] if folder else names
     return {int(name) for name in names if name.isdecimal()}
 
 
 def _claim(output, version):
-    """A number that nobody else has: making its folder succeeds once, on every file system."""
+    """Reserves a number for this process: creating its folder succeeds only once, on every file system."""
     while True:
         check_free(output, version)
         number = version or next_version(output)
@@ -149,12 +149,12 @@ def _claim(output, version):
 
 @contextlib.contextmanager
 def _locked(output, seconds):
-    """One process publishes or sweeps at a time, so that versions come into sight in the order of their numbers.
+    """Lets one process publish or clean up at a time, so that versions appear in the order of their numbers.
 
-    Yields whether there is a lock: where the file system has none, claims alone keep versions apart.
+    Yields whether there is a lock: on a file system without locks, only claims keep versions apart.
 
     Raises:
-        Timeout: another process has it for longer than so many seconds.
+        Timeout: another process holds the lock for longer than `seconds`.
     """
     lock = FileLock(os.path.join(output, ".publishing.lock"))
     try:
@@ -174,16 +174,16 @@ def _locked(output, seconds):
 
 
 def sweep(output: str, own: str = "") -> list[str]:
-    """Removes what killed exports left: folders aside, claims, and files of versions that never came into sight.
+    """Removes files of killed exports: temporary folders, claims, and files of versions that never became visible.
 
-    While another export publishes for long, nothing is removed; the next one will do it.
+    If another export publishes for long, nothing is removed; the next export removes it.
 
     Args:
-        output: the folder that servers look at.
-        own: the folder aside of this process.
+        output: the folder that servers read.
+        own: the temporary folder of this process.
 
     Returns:
-        The names of what was removed.
+        The names of the removed files and folders.
     """
     removed: list[str] = []
     with contextlib.suppress(Timeout), _locked(output, 60) as locked:
@@ -195,7 +195,7 @@ def sweep(output: str, own: str = "") -> list[str]:
                     removed += _remove_files(output, number)
                 files.remove_folder(path)
                 removed.append(name)
-            elif name.startswith(_CLAIM) and (locked or _is_old(path, _ABANDONED_AFTER)):  # nobody publishes now
+            elif name.startswith(_CLAIM) and (locked or _is_old(path, _ABANDONED_AFTER)):  # no process publishes now
                 with contextlib.suppress(OSError):
                     os.rmdir(path)
                     removed.append(name)
@@ -203,7 +203,7 @@ def sweep(output: str, own: str = "") -> list[str]:
 
 
 def _remove_files(output, number):
-    """Removes a version's files beside its SavedModel, which is not there."""
+    """Removes the other artifacts of a version whose SavedModel is missing."""
     removed = []
     for folder, ending in OTHERS.items():
         for path in glob.glob(os.path.join(output, folder, f"{number}*{ending}")):
@@ -214,7 +214,7 @@ def _remove_files(output, number):
 
 
 def _is_abandoned(aside):
-    """Whether the process that made a folder is gone: its lock can be had."""
+    """Returns whether the process that created a folder has ended: its lock is free."""
     lock = FileLock(os.path.join(aside, _LOCK))
     if not os.path.exists(lock.lock_file):
         return _is_old(aside, 60)
@@ -236,7 +236,7 @@ def _is_old(path, seconds):
 
 
 def sync_tree(folder: str) -> None:
-    """Makes sure that all files below a folder are on the disk."""
+    """Syncs all files below a folder to the disk."""
     for root, _, names in os.walk(folder):
         for name in names:
             files.sync_file(os.path.join(root, name))

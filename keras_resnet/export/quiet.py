@@ -1,4 +1,4 @@
-"""What converters write of themselves, kept back."""
+"""Suppresses the output of converters."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import tempfile
 
 @contextlib.contextmanager
 def quiet():
-    """Keeps back what is written to stderr in its scope, by C++ too, unless it fails."""
+    """Suppresses stderr in its scope, including that of C++; prints it if the scope raises an error."""
     with tempfile.TemporaryFile() as held:
         sys.stderr.flush()
         stderr = os.dup(2)

@@ -1,20 +1,20 @@
-"""What an artifact must hold to be published, and what the report tells of it."""
+"""Defines the tolerances of published artifacts and writes the export report."""
 
 import hashlib
 import json
 import os
 
-# Largest difference of logits to the network's, relative to the largest logit, and least share of real images with the
-# same best class. Rounding to fewer digits moves logits by what is measured, and may swap classes that were level.
+# Largest difference from the network's logits, relative to the largest logit, and least share of real images with the
+# same best class. Rounding to fewer digits changes logits measurably and may swap classes of nearly equal logits.
 _EXACT = {"saved_model": 1e-5, "litert": 1e-4, "onnx": 1e-4}
-_SCORES = {"float32": 1e-4, "uint8": 0.0025, "int8": 0.0025}  # whole numbers go in steps of 1/256
+_SCORES = {"float32": 1e-4, "uint8": 0.0025, "int8": 0.0025}  # integers have steps of 1/256
 _ROUNDED = {"float16": (0.02, 0.999), "bfloat16": (0.1, 0.99), "dynamic": (0.3, 0.99), "int8": (0.5, 0.99)}
 
 
 def tolerances(artifact: dict, agreement: float | None = None) -> dict:
-    """{"relative_error": at most, "top1_agreement": at least, or None} of an artifact, as `export_model` describes it.
+    """Returns {"relative_error": maximum, "top1_agreement": minimum or None} of an artifact of `export_model`.
 
-    A file of batch 1 is held to the scores of the file that it was made from.
+    A file of batch 1 is compared with the scores of the file that it was made from.
     """
     format_, precision = artifact["format"], artifact["precision"]
     if "batch" in artifact:
@@ -26,7 +26,7 @@ def tolerances(artifact: dict, agreement: float | None = None) -> dict:
 
 
 def holds(parity: dict, tolerance: dict) -> bool:
-    """Whether what was measured is within the tolerances."""
+    """Returns whether the measured parity is within the tolerances."""
     share, least = parity["top1_agreement"], tolerance["top1_agreement"]
     return parity["relative_error"] <= tolerance["relative_error"] and (
         least is None or share is None or share >= least
@@ -34,7 +34,7 @@ def holds(parity: dict, tolerance: dict) -> bool:
 
 
 def outside(artifact: dict) -> str:
-    """What is wrong with an artifact whose parity does not hold, in a few words."""
+    """Returns what is wrong with an artifact whose parity is outside the tolerances, in a few words."""
     parity, tolerance = artifact["parity"], artifact["tolerance"]
     text = f"{artifact['format']} {artifact['precision']}{_kind(artifact)}: "
     text += f"relative error {parity['relative_error']:.1e}, allowed {tolerance['relative_error']:.0e}"
@@ -45,7 +45,7 @@ def outside(artifact: dict) -> str:
 
 
 def file_sums(path: str) -> dict:
-    """{"bytes", "sha256": {name: digits}} of a file, or of all files below a folder."""
+    """Returns {"bytes", "sha256": {name: digits}} of a file, or of all files below a folder."""
     paths = [path]
     if os.path.isdir(path):
         paths = sorted(os.path.join(root, name) for root, _, names in os.walk(path) for name in names)
@@ -65,7 +65,7 @@ def write_report(report: dict, path: str) -> None:
 
 
 def table(report: dict) -> str:
-    """The report as lines of a table."""
+    """Formats the report as a table."""
     rows = [("artifact", "precision", "MB", "max error", "top-1", "batch 1", "batch 8")]
     for artifact in report["artifacts"]:
         parity, speed = artifact["parity"], artifact["images_per_second"]
@@ -87,7 +87,7 @@ def table(report: dict) -> str:
 
 
 def _kind(artifact):
-    """What tells a LiteRT file of batch 1 from the one beside it."""
+    """Returns a suffix that distinguishes a LiteRT file of batch 1 from the file of free batch size."""
     if "batch" not in artifact:
         return ""
     interface = artifact["interface"]
@@ -95,7 +95,7 @@ def _kind(artifact):
 
 
 def _memory(report):
-    """What serving the SavedModel takes, a line, or none where it was not measured."""
+    """Yields a line with the memory for serving the SavedModel, or nothing if it was not measured."""
     memory = report.get("memory")
     if memory:
         one, two = (f"{memory[name] / 1e9:.2f} GB" for name in ("peak", "swapping_peak"))

@@ -1,4 +1,4 @@
-"""Signatures -> a SavedModel, with the description beside the graph."""
+"""Writes signatures as a SavedModel, with the model description next to the graph."""
 
 import os
 from collections.abc import Callable
@@ -9,18 +9,18 @@ import tensorflow as tf
 from keras_resnet.description import Description
 from keras_resnet.model import write_description
 
-EXTRA = "assets.extra"  # where TF Serving and others look for what is no part of the graph
+EXTRA = "assets.extra"  # where TF Serving and others read files that are not part of the graph
 
 
 def write_saved_model(signatures: dict[str, tuple[Callable, list]], path: str, description: Description) -> None:
-    """Writes {name: (function, input specs)}, the default one first.
+    """Writes signatures {name: (function, input specs)}, the default one first.
 
     Args:
-        signatures: what the model answers.
-        path: the folder to make.
-        description: kept beside the graph, its labels also as labels.txt.
+        signatures: the signatures of the model.
+        path: the folder to create.
+        description: written next to the graph, its labels also as labels.txt.
     """
-    # The archive finds the variables that functions read; a model that is tracked too has all its weights stored twice.
+    # The archive finds the variables that functions read; tracking the model too would store all weights twice.
     archive = keras.export.ExportArchive()
     for name, (function, specs) in signatures.items():
         archive.add_endpoint(name, function, input_signature=specs)
@@ -31,7 +31,7 @@ def write_saved_model(signatures: dict[str, tuple[Callable, list]], path: str, d
 
 
 def write_single(network: Callable, image_shape: tuple[int, int, int], path: str) -> None:
-    """Writes the network alone, as converters take it: images (N, *image_shape) float32 -> logits, scores."""
+    """Writes only the network, for converters: images (N, *image_shape) float32 -> logits, scores."""
 
     def predict_images(images):
         logits = network(images)["logits"]
@@ -44,5 +44,5 @@ def write_single(network: Callable, image_shape: tuple[int, int, int], path: str
 
 
 def labels_text(labels: tuple[str, ...]) -> str:
-    """A label a line; a line break in one becomes a space."""
+    """Returns one label per line; a line break inside a label becomes a space."""
     return "".join(" ".join(label.splitlines()) + "\n" for label in labels)

@@ -1,4 +1,4 @@
-"""What an operations team needs beside an export: the server's configuration, clients, and a test of all of it."""
+"""Writes the files to serve an export with TF Serving: configuration, clients, and a smoke test."""
 
 import json
 import os
@@ -8,29 +8,29 @@ import re
 from keras_resnet.errors import ConfigError, DiskError
 
 TEMPLATES = pathlib.Path(__file__).with_name("kit")
-BATCH_SIZES = (1, 2, 4, 8)  # where no report says for which the model is warmed up
+BATCH_SIZES = (1, 2, 4, 8)  # if no report gives the sizes of the warm-up requests
 _MIB = 1 << 20
 _MEMORY_STEP = 256 * _MIB
-_MEMORY_FACTOR = 1.5  # requests that are decoded and answered at once, and the server itself
+_MEMORY_FACTOR = 1.5  # for concurrent requests and the server itself
 
 
 def write_serving_kit(export_dir: str, directory: str, model_name: str) -> list[str]:
     """Writes configuration, clients and smoke test for TF Serving.
 
-    The server fills batches up to the sizes for which the newest version is warmed up, and may take the memory that
-    swapping two versions takes by its report, and half as much again.
+    The server fills batches up to the sizes for which the newest version is warmed up. Its memory limit is 1.5 times
+    the memory that swapping two versions takes, by the version's report.
 
     Args:
-        export_dir: the folder that the versions lie in; mounted by its absolute path.
-        directory: where the kit goes. What is there stays: a file that differs is not replaced.
-        model_name: under which clients ask.
+        export_dir: the folder of the versions; mounted by its absolute path.
+        directory: the folder of the kit. An existing file that differs is not replaced.
+        model_name: the name that clients request.
 
     Returns:
-        The files' paths.
+        The paths of the files.
 
     Raises:
-        ConfigError: a name that TF Serving's addresses cannot hold, or a file is there and differs; nothing is written.
-        DiskError: it cannot be written.
+        ConfigError: the name is invalid in TF Serving's URLs, or a file exists and differs; nothing is written.
+        DiskError: the kit cannot be written.
     """
     check_model_name(model_name)
     report = _newest_report(export_dir)
@@ -38,7 +38,7 @@ def write_serving_kit(export_dir: str, directory: str, model_name: str) -> list[
     memory, reason = _memory_limit(report)
     values = {
         "MODEL_NAME": model_name,
-        # A string of JSON is one of YAML; compose takes $ for the beginning of a variable.
+        # A JSON string is a YAML string; Docker Compose reads $ as the start of a variable.
         "EXPORT_DIR": json.dumps(os.path.abspath(export_dir), ensure_ascii=False).replace("$", "$$"),
         "MAX_BATCH_SIZE": str(batch_sizes[-1]),
         "MEMORY": memory,
@@ -53,7 +53,7 @@ def write_serving_kit(export_dir: str, directory: str, model_name: str) -> list[
     for name, content in contents.items():
         path = pathlib.Path(directory, name)
         if path.exists() and path.read_bytes() != content.encode():
-            raise ConfigError(f"--serving_kit={directory}: {path} is there already and differs; name another folder")
+            raise ConfigError(f"--serving_kit={directory}: {path} already exists and differs; name another folder")
     try:
         os.makedirs(directory, exist_ok=True)
         return [_write(os.path.join(directory, name), content) for name, content in contents.items()]
@@ -62,13 +62,13 @@ def write_serving_kit(export_dir: str, directory: str, model_name: str) -> list[
 
 
 def check_model_name(name: str) -> None:
-    """Raises a `ConfigError` where TF Serving's addresses cannot hold a name."""
+    """Raises a `ConfigError` if a name is invalid in TF Serving's URLs."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ConfigError(f'--model_name: "{name}": expected letters, digits, ".", "_" and "-" alone')
 
 
 def _newest_report(export_dir):
-    """The report of the newest version, empty where none can be read."""
+    """Returns the report of the newest version, empty if none can be read."""
     reports = pathlib.Path(export_dir).glob("[0-9]*/export_report.json")
     newest = max(reports, key=lambda path: int(path.parent.name), default=None)
     try:
@@ -79,7 +79,7 @@ def _newest_report(export_dir):
 
 
 def _batch_sizes(report):
-    """The batch sizes of the warm-up requests, rising."""
+    """Returns the batch sizes of the warm-up requests, in ascending order."""
     try:
         return sorted(int(size) for size in report["warmup"]["batch_sizes"]) or BATCH_SIZES
     except (ValueError, KeyError, TypeError):
@@ -87,7 +87,7 @@ def _batch_sizes(report):
 
 
 def _memory_limit(report):
-    """(the limit as compose takes it, why)."""
+    """Returns (the limit in Docker Compose's format, the reason)."""
     try:
         peak = int(report["memory"]["swapping_peak"])
     except (ValueError, KeyError, TypeError):

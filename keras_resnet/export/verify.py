@@ -1,6 +1,6 @@
-"""Loads exported artifacts where this package cannot be imported: their answers, speed, operators, warm-up requests.
+"""Verifies exported artifacts in a process without this package: outputs, speed, operators, warm-up requests.
 
-Run as a script, it imports nothing of keras_resnet and refuses to let anything else do so.
+As a script, it imports nothing of keras_resnet and prevents all other imports of it.
 """
 
 import json
@@ -10,28 +10,28 @@ import sys
 import time
 import traceback
 
-EXAMPLES = "examples.npz"  # images, logits of the network, and how many of the images are real
-BATCHES = (1, 8)  # of the measurements
-SECONDS = 1.0  # at most, for one of them
+EXAMPLES = "examples.npz"  # images, logits of the network, and number of real images
+BATCHES = (1, 8)  # of the speed measurements
+SECONDS = 1.0  # at most, for one measurement
 _CHUNK = 16
-_FEW = 24  # real images that a file of batch 1 is compared on with the one that it was made from
+_FEW = 24  # real images on which a file of batch 1 is compared with the file that it was made from
 
 
 def verify_in_child(folder: str, artifacts: list[dict]) -> dict:
-    """Compares artifacts with `folder`/examples.npz, in a fresh Python process.
+    """Compares artifacts with `folder`/examples.npz, in a new Python process.
 
     Args:
         folder: holds the examples.
-        artifacts: {"format", "path"} each.
+        artifacts: {"format", "path"} of each.
 
     Returns:
         {"artifacts": [{"parity", "latency_ms", "images_per_second", "operators"}, ...], "warmup_requests": n}.
 
     Raises:
-        CheckError: an artifact does not load there, or a warm-up request fails.
-        RuntimeError: the child fails by a defect of its own; the message is the child's.
+        CheckError: an artifact does not load in that process, or a warm-up request fails.
+        RuntimeError: the process itself fails; the message is its stderr.
     """
-    from keras_resnet.errors import CheckError  # not at the top: the child has no such package
+    from keras_resnet.errors import CheckError  # imported here: the child has no such package
     from keras_resnet.processor import SERVING
 
     job = json.dumps({"examples": os.path.join(folder, EXAMPLES), "artifacts": artifacts})
@@ -51,7 +51,7 @@ def verify_in_child(folder: str, artifacts: list[dict]) -> dict:
 
 
 def main(job):
-    """Prints what was found as JSON."""
+    """Prints the results as JSON."""
     sys.modules["keras_resnet"] = None  # type: ignore[assignment]  # importing it fails from here on
     import numpy as np
 
@@ -62,7 +62,7 @@ def main(job):
     for artifact in job["artifacts"]:
         try:
             measured, count = _measured(artifact, images, expected, real)
-        except Exception as error:  # whatever a runtime raises for a file that it does not take
+        except Exception as error:  # any error of a runtime that refuses the file
             sys.exit(f"{artifact['path']}: {type(error).__name__}: {' '.join(str(error).split())}")
         found.append(measured)
         requests += count
@@ -70,7 +70,7 @@ def main(job):
 
 
 def _measured(artifact, images, expected, real):
-    """(what was found, warm-up requests that were answered) of one artifact."""
+    """Returns (results, number of answered warm-up requests) of one artifact."""
     import numpy as np
 
     logits, operators = _LOADERS[artifact["format"]](artifact["path"])
@@ -104,7 +104,7 @@ def _parity(actual, expected, real, scale):
 
 
 def _speed(logits, images):
-    """Median latency in ms and throughput, at each batch size."""
+    """Returns median latency in ms and throughput in images per second, at each batch size."""
     import numpy as np
 
     latency, throughput = {}, {}
@@ -149,7 +149,7 @@ def _litert(path):
     if "logits" in given:
         return lambda images: runner(images=images)["logits"].copy(), counted
 
-    def scores(images):  # of one image after the other
+    def scores(images):  # one image at a time
         import numpy as np
 
         answers = [runner(images=_to_type(image[None], taken))["scores"] for image in images]
@@ -159,7 +159,7 @@ def _litert(path):
 
 
 def _litert_scores(path, images):
-    """The scores of a file of free batch, asked for one image after the other."""
+    """Returns the scores of a file of free batch size, one image at a time."""
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
@@ -168,7 +168,7 @@ def _litert_scores(path, images):
 
 
 def _to_type(values, details):
-    """float32 -> what a tensor holds, by its scale and zero point where it is quantized."""
+    """Converts float32 to the type of a tensor, by its scale and zero point if it is quantized."""
     import numpy as np
 
     scale, zero = details["quantization"]
@@ -209,7 +209,7 @@ def replay(path):
     """Answers every warm-up request as TensorFlow Serving would, and returns how many there are.
 
     Raises:
-        ValueError: an answer has not a row for each image, or an image could not be read.
+        ValueError: an output does not have a row for each image, or an image is unreadable.
     """
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
@@ -233,4 +233,4 @@ if __name__ == "__main__":
         main(sys.argv[1])
     except Exception:
         traceback.print_exc()
-        sys.exit(70)  # keras_resnet.errors.INTERNAL_ERROR; 1 is an artifact that fails
+        sys.exit(70)  # keras_resnet.errors.INTERNAL_ERROR; 1 means that an artifact fails

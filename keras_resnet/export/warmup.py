@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving replays before it answers from a version, so that the first client need not wait."""
+"""Writes requests that TensorFlow Serving replays before it serves a version: the first client does not wait."""
 
 import os
 
@@ -9,18 +9,18 @@ from keras_resnet.export.saved_model import EXTRA
 
 FILE = os.path.join(EXTRA, "tf_serving_warmup_requests")
 MAX_RECORDS = 1000  # TF Serving refuses more
-_FOR_TOOLS = {"network"}  # read by converters; a server that ran it would hold its weights once more
+_FOR_TOOLS = {"network"}  # converters read it; a server that runs it holds its weights a second time
 
 
 def write_warmup(saved_model: str, batch_sizes: tuple[int, ...], image_shape: tuple[int, int, int]) -> int:
-    """Writes a request for every signature that clients call and batch size into the SavedModel; returns how many.
+    """Writes a request per client signature and batch size into the SavedModel; returns their number.
 
-    The images are gray: what is computed does not depend on them, and a constant tensor takes a few bytes.
+    The images are gray: the computation does not depend on them, and a constant tensor takes a few bytes.
 
     Args:
         saved_model: the folder.
-        batch_sizes: those that servers batch requests to.
-        image_shape: (H, W, C) that the network takes.
+        batch_sizes: the batch sizes of servers.
+        image_shape: (H, W, C) of the network's input.
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 

@@ -1,1 +1,1 @@
-"""Asking networks what is in images, whatever they are kept as: live, SavedModel, LiteRT or ONNX."""
+"""Predicts the classes of images with a Keras model, a SavedModel, a LiteRT file or an ONNX file."""

@@ -1,4 +1,4 @@
-"""Answers as lines of a table, as CSV or as JSON, one image at a time; labels and names of files are hostile."""
+"""Writes answers as a table, CSV or JSON, one image at a time; treats labels and file names as untrusted."""
 
 import csv
 import io
@@ -8,38 +8,38 @@ import re
 from keras_resnet.inference.predictor import Answer, ImageError
 
 FORMATS = ("table", "json", "csv")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run a cell that begins with it for
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets run a cell with such a prefix
 _HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def printable(text: str) -> str:
-    r"""The text on one line, without what moves a terminal's cursor: a new line becomes \n, others \x1b."""
+    r"""Returns the text on one line, without terminal control characters: a new line becomes \n, others \x1b."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in _clean(text))
 
 
 def plain_cell(text: str) -> str:
-    """A cell for CSV that no spreadsheet takes for a formula."""
+    """Returns a CSV cell that no spreadsheet reads as a formula."""
     text = _clean(text)
     return f"'{text}" if text.startswith(_FORMULA) or re.match(r"\s+[=+\-@]", text) else text
 
 
 def _clean(text):
-    """Names of files that are not UTF-8 can be written anywhere after this."""
+    """Escapes file names that are not UTF-8, so that any stream accepts them."""
     return text.encode(errors="backslashreplace").decode()
 
 
 class TableWriter:
-    """A line per image: its name, then label and score of each class, best first."""
+    """Writes a line per image: its name, then label and score of each class, best first."""
 
     def __init__(self, paths: list[str]):
         self._width = min(max(len(printable(path)) for path in paths), 80)
 
     def begin(self) -> str:
-        """Nothing: lines begin at once."""
+        """Returns an empty string: the table has no header."""
         return ""
 
     def row(self, path: str, answer: Answer) -> str:
-        """An image's line."""
+        """Returns the line of an image."""
         name = f"{printable(path):<{self._width}}"
         if isinstance(answer, ImageError):
             return f"{name}  error: {printable(answer.what)}\n"
@@ -47,19 +47,19 @@ class TableWriter:
         return f"{name}  " + "  ".join(f"{printable(label)} {score:.3f}" for label, score in pairs) + "\n"
 
     def end(self) -> str:
-        """Nothing."""
+        """Returns an empty string."""
         return ""
 
 
 class CsvWriter:
-    """A line per image and class: image, rank from 1, class, label, score; of a bad image one, with its error."""
+    """Writes a line per image and class: image, rank from 1, class, label, score; one error line for a bad image."""
 
     def begin(self) -> str:
-        """The headings."""
+        """Returns the header."""
         return csv_line(["image", "rank", "class", "label", "score", "error"])
 
     def row(self, path: str, answer: Answer) -> str:
-        """An image's lines."""
+        """Returns the lines of an image."""
         name = plain_cell(path)
         if isinstance(answer, ImageError):
             return csv_line([name, "", "", "", "", plain_cell(answer.what)])
@@ -70,12 +70,12 @@ class CsvWriter:
         )
 
     def end(self) -> str:
-        """Nothing."""
+        """Returns an empty string."""
         return ""
 
 
 class JsonWriter:
-    """A list with {"image", "predictions": [{"class", "label", "score"}]} or {"image", "error"} for each image."""
+    """Writes a list with {"image", "predictions": [{"class", "label", "score"}]} or {"image", "error"} per image."""
 
     def __init__(self):
         self._separator = "\n"
@@ -85,7 +85,7 @@ class JsonWriter:
         return "["
 
     def row(self, path: str, answer: Answer) -> str:
-        """An image's object, on a line."""
+        """Returns the object of an image, on one line."""
         entry: dict = {"image": _clean(path)}
         if isinstance(answer, ImageError):
             entry["error"] = answer.what
@@ -101,19 +101,19 @@ class JsonWriter:
 
 
 def dump_json(value) -> str:
-    """JSON that may stand inside HTML: its strings hold no < > &."""
+    """Returns JSON that is safe inside HTML: its strings hold no < > &."""
     return json.dumps(value).translate(_HTML)
 
 
 def writer_of(kind: str, paths: list[str]) -> TableWriter | CsvWriter | JsonWriter:
-    """The writer of a format, one of `FORMATS`."""
+    """Returns the writer of a format, one of `FORMATS`."""
     if kind == "table":
         return TableWriter(paths)
     return CsvWriter() if kind == "csv" else JsonWriter()
 
 
 def csv_line(cells) -> str:
-    """A line of CSV."""
+    """Returns a line of CSV."""
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerow(cells)
     return stream.getvalue()

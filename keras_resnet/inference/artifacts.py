@@ -1,4 +1,4 @@
-"""What an exported artifact says of itself: its labels, and how images are prepared for it."""
+"""Reads the labels and the preprocessing of an exported artifact."""
 
 import json
 import os
@@ -12,16 +12,16 @@ from keras_resnet.errors import ConfigError
 from keras_resnet.renamed import DESCRIPTION_FIELDS, PREPROCESSING_FIELDS, upgrade
 
 REPORT = "export_report.json"
-SMALL = 96  # pixels: up to here networks are tested on the whole image, from here on on its middle
+SMALL = 96  # pixels: up to this size, networks are tested on the whole image, larger ones on its center
 
 
 def numbered(classes: int) -> tuple[str, ...]:
-    """Numbers in place of labels."""
+    """Returns numbers in place of labels."""
     return tuple(map(str, range(classes)))
 
 
 def read_labels(path: str, classes: int) -> tuple[str, ...] | None:
-    """A label a line; None where there is no such file or it has another number of lines."""
+    """Reads one label per line; returns None if the file is missing or has another number of lines."""
     try:
         with open(path, encoding="utf-8") as file:
             return _fitting(lines(file.read()), path, classes)
@@ -30,7 +30,7 @@ def read_labels(path: str, classes: int) -> tuple[str, ...] | None:
 
 
 def labels_of(packed: Sequence[str] | None, path: str, classes: int) -> tuple[str, ...]:
-    """Labels of an artifact: those packed into it, else those of the SavedModel of the same version, else numbers."""
+    """Returns an artifact's labels: those packed into it, else those of the SavedModel of its version, else numbers."""
     own = _fitting(packed, path, classes) if packed else None
     folder = version_folder(path)
     beside = read_labels(os.path.join(folder, "assets.extra", "labels.txt"), classes) if folder else None
@@ -38,7 +38,7 @@ def labels_of(packed: Sequence[str] | None, path: str, classes: int) -> tuple[st
 
 
 def lines(text: str) -> list[str]:
-    """Of a label a line, nothing else ends a line than \\n."""
+    """Splits a text of one label per line; only \\n ends a line."""
     return text.removesuffix("\n").split("\n")
 
 
@@ -50,7 +50,7 @@ def _fitting(labels, path, classes):
 
 
 def version_folder(path: str) -> str | None:
-    """OUT/litert/7-int8.tflite, OUT/onnx/7.onnx -> OUT/7, where export.py put the report; a folder is its own."""
+    """Returns the folder of the report: OUT/7 for OUT/litert/7-int8.tflite or OUT/onnx/7.onnx; a folder is its own."""
     if os.path.isdir(path):
         return path
     version = os.path.basename(path).partition(".")[0].partition("-")[0]
@@ -61,13 +61,13 @@ def version_folder(path: str) -> str | None:
 def read_preprocessing(
     path: str, size: int | None = None, packed: str | None = None
 ) -> tuple[Preprocessing, int | None]:
-    """(how images are prepared for an artifact, their height and width where they are known).
+    """Returns (preprocessing of an artifact, height and width of its images if known).
 
     Args:
-        path: of a SavedModel's folder, or of another artifact beside it.
-        size: height and width that the artifact takes, where it says so itself.
-        packed: the description that is packed into the artifact, as JSON; else that of the SavedModel of the same
-            version, else the report of version 0.1.
+        path: a SavedModel's folder, or another artifact next to it.
+        size: height and width that the artifact accepts, if it declares them.
+        packed: the model description packed into the artifact, as JSON. None: that of the SavedModel of the same
+            version is read, else the report of version 0.1.
     """
     folder = version_folder(path)
     description = _description(packed, path) or _description(_read(folder, DESCRIPTION_FILE), path)

@@ -1,4 +1,4 @@
-"""Latency, throughput and parity of several networks, in turn in one process."""
+"""Measures latency, throughput and parity of several networks, in turns in one process."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,18 +10,18 @@ from keras_resnet.errors import DataError
 from keras_resnet.inference.images import decoded, prepared
 from keras_resnet.inference.predictor import Predictor
 
-TURNS = 10  # so that what disturbs the machine for a moment meets all models
-WARM_UP = 3  # calls before the first is timed
-PARTS = 16  # of the two photographs
+TURNS = 10  # so that a brief disturbance of the machine affects all models
+WARM_UP = 3  # untimed calls before the first timed one
+PARTS = 16  # squares cut from the two photographs
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How two networks agree.
+    """The agreement of two networks.
 
     Attributes:
-        relative_error: the largest difference of a logit over the reference's largest logit.
-        top1_agreement: the share of images whose best class is the same.
+        relative_error: largest difference of a logit, relative to the reference's largest logit.
+        top1_agreement: share of images whose best class is the same.
     """
 
     relative_error: float
@@ -30,14 +30,14 @@ class Parity:
 
 @dataclass(frozen=True)
 class Row:
-    """One model at one batch size.
+    """The results of one model at one batch size.
 
     Attributes:
-        calls: how many were timed.
-        median_ms, p95_ms: milliseconds of a call.
+        calls: number of timed calls.
+        median_ms, p95_ms: milliseconds per call.
         images_per_second: over all calls.
-        speed: the first model's median over this one's.
-        parity: with the first model; None where their classes differ in number.
+        speed: the first model's median divided by this model's.
+        parity: with the first model; None if their numbers of classes differ.
     """
 
     model: str
@@ -61,11 +61,11 @@ def benchmark(
     """Times `logits` of all models.
 
     Args:
-        models: what is compared, the first is what the others are compared with.
-        batch_sizes: images of a call.
-        seconds: for each model and batch size; `TURNS` calls at least.
-        images: for each model, the same N images as it takes them (N, H, W, C), for parity and for timing.
-        tell: called with a line when a batch size is done.
+        models: the models to compare; the first is the reference.
+        batch_sizes: images per call.
+        seconds: time per model and batch size; at least `TURNS` calls are timed.
+        images: the same N images in each model's input format (N, H, W, C), for parity and timing.
+        tell: called with a line after each batch size.
     """
     logits = [_in_batches(model, each) for model, each in zip(models, images, strict=True)]
     agreements = [parity(each, logits[0]) for each in logits]
@@ -105,7 +105,7 @@ def _timed(models, batches, seconds):
 
 
 def _turn(model, batch, seconds):
-    """The seconds of each call; one at least."""
+    """Returns the seconds of each call, at least one."""
     end = time.perf_counter() + seconds
     taken: list[float] = []
     while not taken or time.perf_counter() < end:
@@ -116,7 +116,7 @@ def _turn(model, batch, seconds):
 
 
 def parity(logits: np.ndarray, reference: np.ndarray) -> Parity | None:
-    """How logits (N, classes) agree with others; None where they are of other classes."""
+    """Compares logits (N, classes) with a reference; returns None if their shapes differ."""
     if logits.shape != reference.shape:
         return None
     error = float(np.abs(logits - reference).max() / max(float(np.abs(reference).max()), 1e-12))
@@ -124,10 +124,10 @@ def parity(logits: np.ndarray, reference: np.ndarray) -> Parity | None:
 
 
 def examples(model: Predictor, contents: Mapping[str, bytes] | None = None) -> np.ndarray:
-    """Images (N, H, W, C) as a model takes them: pictures {path: bytes}, or parts of scikit-learn's two photographs.
+    """Returns model inputs (N, H, W, C): from images {path: bytes}, or parts of scikit-learn's two photographs.
 
     Raises:
-        DataError: one cannot be decoded.
+        DataError: an image cannot be decoded.
     """
     channels = model.image_shape[2]
     if contents is None:
@@ -143,7 +143,7 @@ def examples(model: Predictor, contents: Mapping[str, bytes] | None = None) -> n
 
 
 def _parts_of_photographs(channels):
-    """`PARTS` squares from a fixed seed, (h, h, channels) uint8."""
+    """Returns `PARTS` squares cut with a fixed seed, (h, h, channels) uint8."""
     from PIL import Image
     from sklearn.datasets import load_sample_images
 

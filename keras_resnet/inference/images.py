@@ -1,4 +1,4 @@
-"""Pictures from files, folders and patterns, and from bytes to what a network takes."""
+"""Finds images by file, folder and pattern, and converts their bytes to a network's input."""
 
 import glob
 import os
@@ -16,9 +16,9 @@ from keras_resnet.inference.predictor import Answer, ImageError, Predictor, best
 
 
 def find_images(names: Sequence[str]) -> list[str]:
-    """Files as they are named, those that a pattern matches, and the pictures anywhere in a folder, sorted.
+    """Returns named files, files that match a pattern, and all images in a folder, sorted.
 
-    What matches nothing stays, so that it gets a line of its own in the answers.
+    A name that matches nothing was saved, so that the answers have a line for it.
     """
     found: list[str] = []
     for name in names:
@@ -33,7 +33,7 @@ def find_images(names: Sequence[str]) -> list[str]:
 
 
 def read_image(path: str) -> bytes | ImageError:
-    """A picture's bytes, looked at only as far as its header: what is far too large is not handed on."""
+    """Returns an image's bytes after a check of its header, which refuses images that are too large."""
     if os.path.isdir(path):
         return ImageError(f"holds no images ({IMAGE_SUFFIXES})")
     try:
@@ -51,12 +51,12 @@ def read_image(path: str) -> bytes | ImageError:
 
 
 def decoded(content: bytes, channels: int) -> np.ndarray:
-    """A picture's bytes -> pixels (H, W, channels) uint8.
+    """An image's bytes -> pixels (H, W, channels) uint8.
 
     Raises:
-        DataError: it cannot be decoded; the message says why in a few words.
+        DataError: the image cannot be decoded; the message gives the reason in a few words.
     """
-    pixels = light_images.decode(content, channels)  # without making the pipeline's graph, which takes seconds
+    pixels = light_images.decode(content, channels)  # avoids the pipeline's graph, which takes seconds to build
     if pixels is not None:
         return pixels
     import tensorflow as tf
@@ -72,8 +72,8 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
 
 
 def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
-    """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], as validation's images are."""
-    if sys.modules.get("tensorflow") is None:  # LiteRT and onnxruntime need not wait for it to load
+    """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], as in validation."""
+    if sys.modules.get("tensorflow") is None:  # LiteRT and onnxruntime do not wait until it is loaded
         return light_images.prepare(pixels, preprocessing, size)
     import tensorflow as tf
 
@@ -85,7 +85,7 @@ def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.
 
 
 def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int) -> list[Answer]:
-    """`Predictor.answer` for networks that take images which are prepared here."""
+    """Implements `Predictor.answer` for networks that take prepared images."""
     answers: list[Answer | None] = []
     images = []
     for content in contents:

@@ -1,4 +1,4 @@
-"""A live Keras model: of a run, or with weights of its own."""
+"""Provides a predictor for a Keras model in memory: of a run, or with other weights."""
 
 import keras
 import tensorflow as tf
@@ -8,7 +8,7 @@ from keras_resnet.inference.images import answer_prepared
 
 
 class KerasPredictor:
-    """A `Predictor` from a model images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
+    """A `Predictor` for a model images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
 
     kind = "keras"
 

@@ -1,4 +1,4 @@
-"""Pictures to what a network takes, by Pillow and NumPy: the pipeline's pixels in a process without TensorFlow."""
+"""Decodes and prepares images with Pillow and NumPy: gives the pipeline's pixels without TensorFlow."""
 
 import io
 import math
@@ -9,14 +9,14 @@ from PIL import Image
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
 from keras_resnet.description import Preprocessing
 
-_PNG_BITS = 24  # where a PNG says how many bits a value has
+_PNG_BITS = 24  # position of the bit depth in a PNG
 
 
 def decode(content: bytes, channels: int) -> np.ndarray | None:
-    """A picture's bytes -> pixels (H, W, channels) uint8, those of `keras_resnet.data.decode.decode`.
+    """An image's bytes -> pixels (H, W, channels) uint8, the same as of `keras_resnet.data.decode.decode`.
 
-    None where Pillow's pixels may be others, or the picture must be refused with a reason: then TensorFlow is to
-    decode it. What is read here are JPEGs of one or three channels, and PNGs of 8 bits.
+    Returns None if Pillow's pixels may differ, or if the image must be refused with a reason; TensorFlow then decodes
+    it. Reads JPEGs of one or three channels, and PNGs of 8 bits.
     """
     header = read_header(content)
     if not header or header.format not in ("JPEG", "PNG"):
@@ -29,15 +29,15 @@ def decode(content: bytes, channels: int) -> np.ndarray | None:
     try:
         with Image.open(io.BytesIO(content), formats=[header.format]) as image:
             return _pixels(image, channels)
-    except Exception:  # whatever Pillow raises for a damaged file; TensorFlow says what is wrong
+    except Exception:  # any error of Pillow for a damaged file; TensorFlow gives the reason
         return None
 
 
 def _pixels(image, channels):
     if image.format == "JPEG" and image.mode == "RGB" and channels == 1:
-        image.draft("L", image.size)  # the brightness that the file keeps, as libjpeg gives it to TensorFlow
+        image.draft("L", image.size)  # the luminance in the file, as libjpeg gives it to TensorFlow
     if image.mode == "P":
-        image.info.pop("transparency", None)  # it is dropped, not blended
+        image.info.pop("transparency", None)  # transparency is dropped, not blended
         image = image.convert("RGB")
     pixels = np.asarray(image)
     if image.mode in ("L", "LA"):
@@ -49,22 +49,22 @@ def _pixels(image, channels):
 
 
 def prepare(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
-    """pixels (H, W, C) uint8 -> (size, size, C) float32, as `keras_resnet.data.transforms.for_test` has them."""
+    """pixels (H, W, C) uint8 -> (size, size, C) float32, as `keras_resnet.data.transforms.for_test` returns it."""
     side = round(size / preprocessing.crop_pct)
     shape = np.asarray(pixels.shape[:2], np.float32)
     height, width = np.round(shape * (np.float32(side) / shape.min())).astype(int)
     image = _resized(pixels, 0, height, preprocessing.interpolation)
     image = _resized(image, 1, width, preprocessing.interpolation)
-    if preprocessing.interpolation == "bicubic":  # it overshoots at edges
+    if preprocessing.interpolation == "bicubic":  # bicubic overshoots at edges
         image = np.clip(image, 0, 255)
     top, left = (height - size) // 2, (width - size) // 2
     return image[top : top + size, left : left + size].astype(np.float32)
 
 
 def _resized(image, axis, size, interpolation):
-    """One axis of an image (H, W, C) in another size, as `tf.image.resize` with antialias=True computes it.
+    """Resizes one axis of an image (H, W, C) as `tf.image.resize` with antialias=True does.
 
-    A pixel is the average of those below the kernel, which is as wide as the image shrinks, by the kernel's weights.
+    A pixel is the average of the pixels under the kernel, weighted by it; the kernel widens as the image shrinks.
     """
     before = image.shape[axis]
     if size == before:
@@ -89,7 +89,7 @@ def _triangle(x):
 
 
 def _cubic(x):
-    """Keys 1981 with a = -1/2."""
+    """Returns the cubic kernel of Keys 1981 with a = -1/2."""
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return np.where(x < 1, near, np.where(x < 2, far, 0))

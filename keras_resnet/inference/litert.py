@@ -1,4 +1,4 @@
-"""A .tflite file, run by LiteRT."""
+"""Provides a predictor for a .tflite file, run by LiteRT."""
 
 import zipfile
 
@@ -10,14 +10,14 @@ from keras_resnet.inference.artifacts import labels_of, lines, read_preprocessin
 from keras_resnet.inference.images import answer_prepared
 
 SIGNATURE = "predict_images"
-_LEAST = 1e-9  # a score whose logarithm stands for that of 0
+_LEAST = 1e-9  # lower bound of a score before its logarithm
 
 
 class LiteRTPredictor:
-    """A `Predictor` from the signature predict_images, whatever its precision.
+    """A `Predictor` that calls the signature predict_images, of any precision.
 
     Raises:
-        ConfigError: the file is not such a model.
+        ConfigError: the file has no such signature.
     """
 
     kind = "litert"
@@ -28,10 +28,12 @@ class LiteRTPredictor:
             self._interpreter = Interpreter(path, num_threads=threads)
             self._run = self._interpreter.get_signature_runner(SIGNATURE)
         except (ValueError, RuntimeError) as error:
-            raise ConfigError(f"{path}: not a .tflite file of export.py: {str(error).splitlines()[0]}") from None
+            raise ConfigError(
+                f"{path}: not a .tflite file of keras-resnet export: {str(error).splitlines()[0]}"
+            ) from None
         self._input = self._run.get_input_details()["images"]
         answers = self._run.get_output_details()
-        self._name = "logits" if "logits" in answers else "scores"  # files of batch 1 give scores alone
+        self._name = "logits" if "logits" in answers else "scores"  # files of batch 1 return only scores
         self._output = answers[self._name]
         self._one_by_one = int(self._input.get("shape_signature", self._input["shape"])[0]) == 1
         self.image_shape = tuple(int(size) for size in self._input["shape"][1:])
@@ -54,7 +56,7 @@ class LiteRTPredictor:
 
 
 def _packed(path, name):
-    """A text in the zip archive that the file ends with, None where there is none."""
+    """Returns a text in the zip archive at the end of the file, None if it is missing."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.read(name).decode()

@@ -1,4 +1,4 @@
-"""An .onnx file, run by onnxruntime, which the extra `onnx` installs."""
+"""Provides a predictor for an .onnx file, run by onnxruntime, which the extra `onnx` installs."""
 
 import json
 
@@ -10,7 +10,7 @@ from keras_resnet.inference.images import answer_prepared
 
 
 class OnnxPredictor:
-    """A `Predictor` from a graph images -> logits.
+    """A `Predictor` for a graph images -> logits.
 
     Raises:
         ConfigError: the file is not such a graph, or onnxruntime is not installed.
@@ -38,8 +38,8 @@ class OnnxPredictor:
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
         if "logits" not in outputs or len(shape) != 4 or not all(isinstance(size, int) for size in shape[1:]):
             raise ConfigError(
-                f"{path}: not an .onnx file of export.py: takes {shape} and gives {', '.join(outputs)}; expected "
-                "images (N, H, W, C) of a fixed size and logits"
+                f"{path}: not an .onnx file of keras-resnet export: takes {shape} and gives {', '.join(outputs)}; "
+                "expected images (N, H, W, C) of a fixed size and logits"
             )
         self.image_shape = tuple(shape[1:])
         packed = self._session.get_modelmeta().custom_metadata_map  # JSON

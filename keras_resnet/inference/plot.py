@@ -1,4 +1,4 @@
-"""Images above bars of their scores, with heat maps over them, in one PNG file."""
+"""Plots images with their heat maps, and bars of their scores below them, in one PNG file."""
 
 import io
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from keras_resnet.files import write_aside
 from keras_resnet.inference.answers import printable
 from keras_resnet.inference.predictor import Prediction
 
-MAX_SHOWN = 20  # images in a picture
+MAX_SHOWN = 20  # images in a plot
 LONGEST = 26  # characters of a label or title
-_HEAT = ListedColormap(["#D55E00"])  # one color, more of it where the map is higher
+_HEAT = ListedColormap(["#D55E00"])  # one color, more opaque where the map is higher
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One image: pixels (H, W, C) in [0, 255], its title, what was found, and a heat map (h, w) or None."""
+    """One image: pixels (H, W, C) in [0, 255], its title, the prediction, and a heat map (h, w) or None."""
 
     pixels: np.ndarray
     title: str
@@ -27,10 +27,10 @@ class Shown:
 
 
 def draw(path: str, images: list[Shown]) -> None:
-    """Writes a PNG file, whole or not at all; five images in a row, at most `MAX_SHOWN`.
+    """Writes a PNG file, completely or not at all, with five images per row and at most `MAX_SHOWN`.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     images = images[:MAX_SHOWN]
     columns = min(5, len(images))

@@ -1,4 +1,4 @@
-"""What all kinds of networks have in common when they are asked about images."""
+"""Defines the interface of predictors for all kinds of models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from keras_resnet.description import Preprocessing
 from keras_resnet.errors import ConfigError
 
-DEFAULT_TOP_K = 5  # or all of fewer
+DEFAULT_TOP_K = 5  # or all classes if there are fewer
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ImageError:
-    """Why an image has no answer, in a few words that go after its name."""
+    """The reason why an image has no prediction, in a few words that follow its name."""
 
     what: str
 
@@ -32,15 +32,15 @@ Answer = Prediction | ImageError
 
 
 class Predictor(Protocol):
-    """A network that is ready to be asked.
+    """A network that is ready to predict.
 
     Attributes:
         kind: "keras", "saved_model", "litert" or "onnx".
-        source: what the user named.
-        labels: a name for each class.
+        source: the model as the user named it.
+        labels: the class names.
         image_shape: (H, W, C) of the images that `logits` takes.
-        preprocessing: how an image is made ready for `logits`.
-        max_top_k: how many classes `answer` can give.
+        preprocessing: how to prepare an image for `logits`.
+        max_top_k: the largest number of classes that `answer` can return.
     """
 
     kind: str
@@ -54,14 +54,14 @@ class Predictor(Protocol):
         """images (N, H, W, C) float32 in [0, 255], prepared -> logits (N, classes) float32."""
 
     def answer(self, contents: Sequence[bytes], top_k: int) -> list[Answer]:
-        """The bytes of N pictures of any size -> N answers; one that cannot be read harms no other."""
+        """The bytes of N images of any size -> N answers; an unreadable image does not affect the others."""
 
 
 def check_top_k(predictor: Predictor, top_k: int | None) -> int:
-    """How many classes to answer.
+    """Returns the number of classes to answer.
 
     Raises:
-        ConfigError: more than it can give.
+        ConfigError: `top_k` is larger than the predictor's `max_top_k`.
     """
     if top_k is None:
         return min(DEFAULT_TOP_K, predictor.max_top_k)
@@ -72,7 +72,7 @@ def check_top_k(predictor: Predictor, top_k: int | None) -> int:
 
 
 def best_classes(logits: np.ndarray, labels: Sequence[str], top_k: int) -> list[Prediction]:
-    """logits (N, classes) -> N predictions; of equal scores the smaller class comes first."""
+    """logits (N, classes) -> N predictions; for equal scores, the smaller class comes first."""
     logits = logits.astype(np.float64)
     scores = np.exp(logits - logits.max(-1, keepdims=True))
     scores /= scores.sum(-1, keepdims=True)

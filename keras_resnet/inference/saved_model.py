@@ -1,4 +1,4 @@
-"""A SavedModel that export.py wrote, asked as TF Serving asks it."""
+"""Provides a predictor for a SavedModel of keras-resnet export, called as TF Serving calls it."""
 
 import os
 
@@ -10,10 +10,10 @@ from keras_resnet.inference.predictor import Answer, ImageError, Prediction
 
 
 class SavedModelPredictor:
-    """A `Predictor` whose `answer` is the signature serving_default: preprocessing included, nothing is done outside.
+    """A `Predictor` whose `answer` calls the signature serving_default, which includes all preprocessing.
 
     Raises:
-        ConfigError: there is no SavedModel with these signatures.
+        ConfigError: the folder is not a SavedModel with these signatures.
     """
 
     kind = "saved_model"
@@ -21,13 +21,15 @@ class SavedModelPredictor:
     def __init__(self, folder: str, source: str):
         self.source = source
         try:
-            self._loaded = tf.saved_model.load(folder)  # the signatures live as long as it does
+            self._loaded = tf.saved_model.load(folder)  # keeps the signatures alive
             self._answer = self._loaded.signatures["serving_default"]
             self._logits = self._loaded.signatures["predict_images"]
             if set(self._answer.structured_input_signature[1]) != {"image_bytes"}:
                 raise ValueError("its serving_default does not take image_bytes")
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-            raise ConfigError(f"{folder}: not a SavedModel of export.py: {str(error).splitlines()[0]}") from None
+            raise ConfigError(
+                f"{folder}: not a SavedModel of keras-resnet export: {str(error).splitlines()[0]}"
+            ) from None
         classes = self._logits.structured_outputs["logits"].shape[-1]
         self.labels = read_labels(os.path.join(folder, "assets.extra", "labels.txt"), classes) or numbered(classes)
         self.preprocessing, size = read_preprocessing(folder)
@@ -46,7 +48,7 @@ class SavedModelPredictor:
         if self._has_status:
             return self._answers(contents, top_k)
         answers: list[Answer] = []
-        for content in contents:  # without a status per row, one bad picture would fail all of them
+        for content in contents:  # without a status per row, one bad image would fail them all
             try:
                 answers += self._answers([content], top_k)
             except tf.errors.InvalidArgumentError:

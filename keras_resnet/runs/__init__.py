@@ -1,1 +1,1 @@
-"""What a run keeps: its folder, checkpoints, figures and pictures."""
+"""The files of a run: its folder, checkpoints, metrics and plots."""

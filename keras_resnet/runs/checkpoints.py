@@ -1,7 +1,7 @@
-"""Everything a run needs to go on, as one directory: complete and proven by its manifest, or not there.
+"""Atomic checkpoints: directories with the resumable state of a run, verified by a manifest.
 
-On a disk a checkpoint is written aside and renamed once. Stores of objects have no such rename; there the manifest,
-written last, is what makes a checkpoint of the files beside it. See `docs/decisions/0010-checkpoints.md`.
+On a disk, a checkpoint is written under a temporary name and renamed once. Object stores have no such rename: there, a
+checkpoint exists once its manifest, the last file, is written. See `docs/decisions/0010-checkpoints.md`.
 """
 
 import hashlib
@@ -36,16 +36,16 @@ VARIABLES, STATE = "variables.safetensors", "state.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     Attributes:
-        step: optimizer steps done.
+        step: number of optimizer steps done.
         arrays: variables by name.
-        state: what else goes on: best figures, sums not yet reported.
+        state: the other state of the run: best metrics, sums that are not logged yet.
         config: the run's resolved configuration.
-        description: the network's, as JSON; empty in checkpoints of version 0.1.
-        averages: for each averaged variable of the network, the array that holds its moving average; None in
-            checkpoints of version 0.1.
+        description: the model description, as JSON; empty in checkpoints of version 0.1.
+        averages: {averaged variable of the network: array with its moving average}; None in checkpoints of version
+            0.1.
     """
 
     step: int
@@ -60,7 +60,7 @@ def save_checkpoint(folder: str, checkpoint: Checkpoint) -> str:
     """Writes `folder`/step-00000123, and returns its path.
 
     Raises:
-        OSError: it cannot be written; what was there before stays.
+        OSError: it cannot be written; existing checkpoints are kept.
     """
     final = os.path.join(folder, f"step-{checkpoint.step:08d}")
     stage = os.path.join(folder, f".step-{checkpoint.step}.{unique_suffix()}") if has_rename(folder) else final
@@ -77,7 +77,7 @@ def save_checkpoint(folder: str, checkpoint: Checkpoint) -> str:
             os.rename(stage, final)
             sync_folder(folder)
     except OSError:
-        remove_folder(stage)  # frees the disk for the next try
+        remove_folder(stage)  # frees disk space for the next attempt
         raise
     return final
 
@@ -103,7 +103,7 @@ def _versions():
     for package in ("keras", "tensorflow"):
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # built under another name; it tells nothing then
+        except PackageNotFoundError:  # installed under another name: its version is unknown
             continue
     return found
 
@@ -113,7 +113,7 @@ def _dump(value):
 
 
 def committed(folder: str) -> list[tuple[int, str]]:
-    """(step, path) of the checkpoints in a folder, newest first."""
+    """Returns (step, path) of the complete checkpoints in a folder, newest first."""
     return [(step, path) for step, path in _directories(folder) if MANIFEST in names(path)]
 
 
@@ -123,16 +123,16 @@ def _directories(folder):
 
 
 def discard(path: str) -> None:
-    """Removes a checkpoint: first what makes it one, so that a crash leaves no half of it that counts."""
+    """Removes a checkpoint, its manifest first, so that a crash leaves no incomplete checkpoint that counts."""
     remove(os.path.join(path, MANIFEST))
     remove_folder(path)
 
 
 def prune(folder: str, newest: int, keep: int, best: Container[int] = ()) -> None:
-    """Keeps the `keep` checkpoints up to step `newest`, and those of the steps in `best`.
+    """Keeps the last `keep` checkpoints up to step `newest` and those of the steps in `best`, and removes others.
 
-    Those of later steps are damaged ones that the run went back over; it will come to replace them. What crashes left
-    goes too, so that only the one process that holds the folder may call this.
+    Checkpoints of later steps are damaged; the run has resumed from before them and will replace them. Leftovers of
+    crashes are removed too, so only the process that holds the folder's lock may call this.
     """
     directories = _directories(folder)
     counted = [(step, path) for step, path in directories if step <= newest]
@@ -146,10 +146,10 @@ def prune(folder: str, newest: int, keep: int, best: Container[int] = ()) -> Non
 
 
 def read_checkpoint(path: str) -> Checkpoint:
-    """Reads a checkpoint and proves every byte of it.
+    """Reads a checkpoint and verifies all of its files.
 
     Raises:
-        ValueError: a file is missing or not what was written; the message names it.
+        ValueError: a file is missing or was altered; the message names it.
         ConfigError: a later version of this package wrote it.
     """
     manifest = _read_manifest(path)
@@ -200,7 +200,7 @@ def _read(path):
 
 
 def newest_checkpoint(folder: str, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that is whole; `warn(message)` hears of each damaged one that is skipped."""
+    """Returns the newest undamaged checkpoint; calls `warn(message)` for each damaged one that it skips."""
     for _, path in _directories(folder):
         try:
             return read_checkpoint(path)
@@ -210,10 +210,10 @@ def newest_checkpoint(folder: str, warn: Callable[[str], None]) -> Checkpoint | 
 
 
 def network_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """The network's arrays as it is tested: moving averages in place of what is averaged.
+    """Returns the network's arrays for evaluation: averaged variables are replaced by their moving averages.
 
     Raises:
-        ValueError: the run averages its weights, and the checkpoint holds no average of one.
+        ValueError: the run averages its weights, and the checkpoint lacks an average.
     """
     arrays = checkpoint.arrays
     network = {name: value for name, value in arrays.items() if not name.startswith(("optimizer/", "random/"))}
@@ -227,7 +227,7 @@ def network_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
 
 
 def _averages_by_name(arrays, network):
-    """Of a checkpoint of 0.1: Keras names an average after its variable, within the scope of the optimizer's name."""
+    """Finds the averages in a checkpoint of version 0.1 by name: Keras derives their names from the variables'."""
     held = {name.rpartition("/")[2]: name for name in arrays if name.startswith("optimizer/")}
     found = {name: held.get(f"{name.replace('/', '_')}_average") for name in network}
     return {name: average for name, average in found.items() if average}

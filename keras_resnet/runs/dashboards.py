@@ -1,4 +1,4 @@
-"""Where figures can be watched. A dashboard has `write(step, {name: figure})`, `rewind(step)` and `close()`."""
+"""Dashboards that show metrics. A dashboard has `write(step, {name: metric})`, `rewind(step)` and `close()`."""
 
 import os
 import time
@@ -14,12 +14,12 @@ from keras_resnet.runs.folder import RunFolder
 
 
 def open_dashboards(config: Config, folder: RunFolder, start_step: int) -> list:
-    """TensorBoard always, Weights & Biases where `train.wandb_project` names a project.
+    """Returns TensorBoard, and Weights & Biases if `train.wandb_project` names a project.
 
     Args:
-        config: the run's.
-        folder: the run's.
-        start_step: the step that it goes on from.
+        config: the run's configuration.
+        folder: the run's folder.
+        start_step: the step that the run starts or resumes from.
 
     Raises:
         ConfigError: wandb is not installed, or does not start.
@@ -29,7 +29,7 @@ def open_dashboards(config: Config, folder: RunFolder, start_step: int) -> list:
 
 
 class TensorBoard:
-    """Event files in the run's folder."""
+    """Writes event files in the run's folder."""
 
     def __init__(self, folder: RunFolder, start_step: int):
         self._path = folder.tensorboard
@@ -43,7 +43,7 @@ class TensorBoard:
         self._add(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
 
     def rewind(self, step: int) -> None:
-        """Has TensorBoard forget what other processes told of later steps."""
+        """Makes TensorBoard discard the later steps of other processes."""
         restart = SessionLog(status=SessionLog.START)
         self._add(Event(wall_time=time.time(), step=step + 1, session_log=restart))
 
@@ -58,7 +58,7 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of wandb, which is an optional package; a run that goes on continues it."""
+    """Writes to a run of wandb, an optional package; a resumed run continues the same wandb run."""
 
     def __init__(self, config: Config, folder: RunFolder):
         project = config.train.wandb_project
@@ -84,8 +84,8 @@ class WeightsAndBiases:
         self._run.log(figures, step=step)
 
     def rewind(self, step: int) -> None:
-        """wandb cannot: it leaves out what comes again, until new steps come."""
+        """Does nothing: wandb cannot rewind, and ignores repeated steps."""
 
     def close(self) -> None:
-        """Waits until everything is stored."""
+        """Waits until wandb has stored all rows."""
         self._run.finish()

@@ -1,4 +1,4 @@
-"""What is left of a finished run: its figures, curves and card."""
+"""Writes the final report of a run: results.json, plots and model card."""
 
 import json
 
@@ -9,14 +9,14 @@ from keras_resnet.runs.state import RunState
 
 
 def write_final_report(folder: RunFolder | None, task, state: RunState, seconds: float, rollbacks: int) -> dict:
-    """Returns the final figures, and writes them with all that shows them.
+    """Writes results.json, the curves and the model card, and returns the results.
 
     Args:
-        folder: the run's; None for a process that does not write.
-        task: what was learned.
-        state: at the last step.
-        seconds: of training, over all processes.
-        rollbacks: how often the run went back.
+        folder: the run's folder; None for a process that does not write.
+        task: the task.
+        state: the state at the last step.
+        seconds: seconds of training, over all processes.
+        rollbacks: number of rollbacks.
     """
     config = task.config
     results = {
@@ -32,5 +32,5 @@ def write_final_report(folder: RunFolder | None, task, state: RunState, seconds:
     if folder:
         draw_curves(folder, f"{config.model.name} on {config.data.name}")
         write_card(folder, task, results)
-        write_text(folder.results, json.dumps(results, indent=1) + "\n")  # by which a run counts as finished
+        write_text(folder.results, json.dumps(results, indent=1) + "\n")  # written last: it marks the run as finished
     return results

@@ -1,4 +1,4 @@
-"""A run's folder: what lies where, and whose it is."""
+"""The folder of a run: its paths, its saved configuration, and checks that it belongs to the same run."""
 
 import json
 import os
@@ -18,22 +18,22 @@ LOCKS = (".lock", ".holder.json")
 
 
 class RunFolder:
-    """Paths of a run.
+    """The folder of a run and the paths in it.
 
     config.yaml               the resolved configuration
-    environment.json          versions of everything
-    checkpoints/step-*/       what the run goes on from
-    divergences.json          where the loss exploded, and what was done about it
-    log.txt                   when which process began, went on, stopped, and what it warned of
-    .lock  .holder.json       the process that trains here
-    weights/best.safetensors  by validation; weights/last.safetensors at the end
-    metrics.jsonl             a line per report, each step once
-    tensorboard/  curves.png  the same as pictures
-    description.json          the network, how images are prepared for it, its class names
-    examples.png              the first training images, as the network sees them
-    example_images.npz        a few images as validation prepares them, for exporting without the data set
-    README.md                 the model's card, when the run is finished
-    results.json              the final figures; there when the run is finished
+    environment.json          versions of all packages
+    checkpoints/step-*/       the resumable state of the run
+    divergences.json          the steps at which the loss diverged, and the rollbacks
+    log.txt                   when each process started, resumed and stopped, and its warnings
+    .lock  .holder.json       the process that trains in the folder
+    weights/best.safetensors  the best by validation; weights/last.safetensors at the end
+    metrics.jsonl             one line per log interval, each step once
+    tensorboard/  curves.png  the same as plots
+    description.json          the model description: architecture, preprocessing, class names
+    examples.png              the first training images, as the network's input
+    example_images.npz        a few preprocessed images, for exporting without the data set
+    README.md                 the model card of a finished run
+    results.json              the final metrics of a finished run
     """
 
     def __init__(self, path: str):
@@ -57,21 +57,21 @@ class RunFolder:
 
     @classmethod
     def default(cls, config_path: str, config: Config) -> "RunFolder":
-        """runs/<config>-<hash>: "configs/digits/resnet20.yaml" -> "runs/digits-resnet20-1a2b3c4d"."""
+        """Returns runs/<config>-<hash>: "configs/digits/resnet20.yaml" -> "runs/digits-resnet20-1a2b3c4d"."""
         return cls(cls.default_pattern(config_path).replace("*", config.digest()))
 
     @staticmethod
     def default_pattern(config_path: str) -> str:
-        """The default folders of all runs of a configuration file."""
+        """Returns the pattern of the default folders of all runs of a configuration file."""
         folder, file = os.path.split(os.path.abspath(config_path))
         return os.path.join("runs", f"{os.path.basename(folder)}-{os.path.splitext(file)[0]}-*")
 
     def claim(self, config: Config, description: Description) -> None:
-        """Makes the folder this run's, or finds that it is; keys that may change while it goes on are written again.
+        """Creates the folder for this run, or checks that it holds this run and updates the keys that may change.
 
         Raises:
-            ConfigError: it holds another run or something else, or cannot be written.
-            DataError: the run's classes are others.
+            ConfigError: the folder holds another run or other files, or cannot be written.
+            DataError: the run has other classes.
         """
         if self.is_run():
             there = self.read_config()
@@ -89,10 +89,10 @@ class RunFolder:
             raise ConfigError(f"--workdir={self.path}: cannot be written ({error.strerror})") from None
 
     def make(self) -> None:
-        """Makes the folder and those in it, unless they are there.
+        """Creates the folder and its subfolders if they do not exist.
 
         Raises:
-            ConfigError: something else lies there, or it cannot be made.
+            ConfigError: the folder holds other files, or cannot be created.
         """
         self.check_free()
         try:
@@ -102,19 +102,19 @@ class RunFolder:
             raise ConfigError(f"--workdir={self.path}: cannot be written ({error.strerror})") from None
 
     def sweep(self) -> None:
-        """Removes what crashes left half-written; only for the process that holds the folder."""
+        """Removes partly written files of crashes; only the process that holds the folder's lock may call it."""
         for folder in (self.path, os.path.dirname(self.best_weights)):
             for name in names(folder):
                 if ".tmp-" in name:
                     remove(os.path.join(folder, name))
 
     def check_free(self) -> None:
-        """Raises a `ConfigError` where the folder holds neither a run nor what is left of one that was being made."""
+        """Raises a `ConfigError` if the folder is not empty and holds no run, not even a partly created one."""
         there = set(names(self.path))
         ours = {"environment.json", "description.json", "weights", "checkpoints", *LOCKS}
         if "config.yaml" not in there and [name for name in there - ours if ".tmp-" not in name]:
             raise ConfigError(f"--workdir={self.path}: the folder is not empty and holds no run; name another")
-        if is_remote(self.path):  # shows when the configuration is written
+        if is_remote(self.path):  # an error appears when the configuration is written
             return
         parent = os.path.abspath(self.path)
         while not os.path.exists(parent):
@@ -123,21 +123,21 @@ class RunFolder:
             raise ConfigError(f"--workdir={self.path}: cannot be written, because of {parent}")
 
     def is_run(self) -> bool:
-        """Whether a run lies there, finished or not."""
+        """Returns whether the folder holds a run, finished or not."""
         return is_file(self.config)
 
     def read_config(self) -> Config:
-        """The resolved configuration of the run.
+        """Returns the resolved configuration of the run.
 
         Raises:
-            ConfigError: the folder holds no run, or that of a version whose keys this one does not know.
+            ConfigError: the folder holds no run, or the run has keys that this version does not know.
         """
         if not self.is_run():
-            raise ConfigError(f"--workdir={self.path}: no run lies there (there is no {self.config})")
+            raise ConfigError(f"--workdir={self.path}: contains no run (there is no {self.config})")
         return load_saved_config(self.config, self.read_environment().get("keras_resnet"))
 
     def read_environment(self) -> dict:
-        """The versions with which the configuration was written, if the folder still tells them."""
+        """Returns the versions with which the configuration was written; {} if they cannot be read."""
         try:
             environment = json.loads(read(self.environment))
         except (OSError, ValueError):
@@ -145,7 +145,7 @@ class RunFolder:
         return environment if isinstance(environment, dict) else {}
 
     def read_description(self) -> Description | None:
-        """The description of the run's network; None where version 0.1 wrote the run and evaluated nothing yet.
+        """Returns the run's model description; None if version 0.1 wrote the run and has not evaluated it yet.
 
         Raises:
             ConfigError: it cannot be read.
@@ -158,7 +158,7 @@ class RunFolder:
             raise ConfigError(f"{self.path}: the description of its network cannot be read ({error})") from None
 
     def read_results(self) -> dict | None:
-        """The final figures, or None while the run is unfinished or they cannot be read."""
+        """Returns the final metrics; None if the run is unfinished or they cannot be read."""
         try:
             results = json.loads(read(self.results))
         except (OSError, ValueError):
@@ -170,13 +170,13 @@ class RunFolder:
         )
 
     def point_latest(self) -> None:
-        """Makes `latest`, beside this folder, a link to it, unless something else has that name."""
+        """Makes the link `latest` next to this folder point to it, unless another kind of file has that name."""
         link = os.path.join(os.path.dirname(os.path.abspath(self.path)), "latest")
         aside = f"{link}.{os.getpid()}"
         try:
             os.symlink(os.path.basename(os.path.abspath(self.path)), aside)
             os.replace(aside, link)
-        except OSError:  # a convenience, not worth a run
+        except OSError:  # optional: its failure does not stop a run
             if os.path.islink(aside):
                 os.remove(aside)
 
@@ -188,16 +188,16 @@ def check_checkpoint_name(name: str) -> None:
 
 
 def check_same(there: Config, here: Config, folder: RunFolder) -> None:
-    """Raises a `ConfigError` that names the first key in which two configurations differ, and what to do instead."""
+    """Raises a `ConfigError` that names the first key in which two configurations differ, and the alternatives."""
     difference = first_difference(there.model_dump(), here.model_dump())
     if difference:
-        other = "name another folder, or leave --workdir out"
+        other = "name another folder, or omit --workdir"
         helps = _moved(there.data.name, here.data.name) or continuation(folder, difference)
         raise ConfigError(f"--workdir={folder.path}: holds another run: {difference}; {other}{helps}")
 
 
 def _moved(there, here):
-    """How to resume on images whose folder is gone, if `here` may be the same one."""
+    """Returns a hint for resuming after the image folder was moved, if `here` may be the same folder; else ""."""
     (kind, _, path), (kind_here, _, path_here) = there.partition(":"), here.partition(":")
     if there == here or kind != kind_here or not path or os.path.exists(path):
         return ""
@@ -206,7 +206,7 @@ def _moved(there, here):
 
 
 def continuation(folder: RunFolder, difference: str) -> str:
-    """The end of a refusal to resume with another recipe: how to train the run's weights with it, if it has any."""
+    """Returns a hint for training the run's weights with another recipe, if it has weights; else ""."""
     weights = next((path for path in (folder.last_weights, folder.best_weights) if is_file(path)), None)
     if weights is None or difference.startswith(("model.", "task ", "train.seed ")):
         return ""
@@ -214,14 +214,14 @@ def continuation(folder: RunFolder, difference: str) -> str:
 
 
 def check_classes(there: Description | None, here: Description, path: str) -> None:
-    """Raises a `DataError` where the classes of a run, if it tells them, are not those of today's data set."""
+    """Raises a `DataError` if the known classes of a run differ from those of the current data set."""
     difference = different_classes(here.labels, there.labels) if there else ""
     if difference:
         raise DataError(f"--workdir={path}: the classes of the data set are not those of the run: {difference}")
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a text file, whole or not at all."""
+    """Writes a text file atomically."""
     write_aside(path, text.encode())
 
 

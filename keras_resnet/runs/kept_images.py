@@ -1,4 +1,4 @@
-"""Images that a run keeps in its folder, so that exporting it does not need its data set."""
+"""Stores example and calibration images in a run's folder, so that exporting does not need the data set."""
 
 import io
 import zipfile
@@ -7,12 +7,12 @@ import numpy as np
 
 from keras_resnet.files import read, write_aside
 
-EXAMPLES, CALIBRATION = 100, 128  # images; int8 is judged by a hundred
+EXAMPLES, CALIBRATION = 100, 128  # images; the int8 comparison needs a hundred
 BYTES = 32_000_000  # of both together: 212 images of 224 pixels
 
 
 def keep_images(path: str, task) -> None:
-    """Writes a few validation images and training images of a task, prepared for the network, as uint8."""
+    """Writes a few preprocessed validation and training images of a task as uint8."""
     fitting = BYTES // int(np.prod(task.image_shape))
     examples = task.example_images(min(EXAMPLES, max(1, fitting // 2)))
     calibration = task.calibration_images(min(CALIBRATION, max(1, fitting - len(examples))))
@@ -26,14 +26,14 @@ def _rounded(images):
 
 
 class KeptImages:
-    """What `keep_images` wrote.
+    """Reads the images that `keep_images` wrote.
 
     Args:
-        path: of the file.
+        path: the file.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: it is damaged.
+        OSError: the file does not exist.
+        ValueError: the file is damaged.
     """
 
     def __init__(self, path: str):
@@ -44,9 +44,9 @@ class KeptImages:
             raise ValueError(f"{path}: is damaged ({error})") from None
 
     def example_images(self, count: int) -> np.ndarray:
-        """At most `count` validation images (N, H, W, C) float32 in [0, 255]."""
+        """Returns at most `count` validation images (N, H, W, C) float32 in [0, 255]."""
         return self._examples[:count].astype(np.float32)
 
     def calibration_images(self, count: int) -> np.ndarray:
-        """At most `count` training images, without augmentation."""
+        """Returns at most `count` training images without augmentation, in the same form."""
         return self._calibration[:count].astype(np.float32)

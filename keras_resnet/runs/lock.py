@@ -1,7 +1,7 @@
-"""One process at a time trains in a folder.
+"""A lock that allows one process at a time to train in a folder.
 
-On a disk the operating system holds the lock and drops it with the process, however that ends. Stores of objects know
-no locks; there the holder says again and again that it lives, and one that has been silent for long enough is gone.
+On a disk, the operating system holds the lock and releases it when the process ends, even after a crash. Object stores
+have no locks: there, the holder renews a lease periodically, and a holder that stops renewing counts as ended.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ SILENT_AFTER = 30  # seconds
 
 @contextlib.contextmanager
 def locked(folder: RunFolder, say: Callable[[str], None]) -> Iterator[None]:
-    """Holds the folder for this process.
+    """Holds the folder's lock for this process.
 
     Args:
-        folder: the run's; it is there.
-        say: hears of a holder that is gone, or is being waited for.
+        folder: the run's folder, which must exist.
+        say: receives a line if the former holder has ended, or while this process waits for it.
 
     Raises:
-        ConfigError: another process trains there.
+        ConfigError: another process trains in the folder.
     """
     with _lease(folder, say) if is_remote(folder.path) else _file_lock(folder, say):
         yield
@@ -50,8 +50,8 @@ def _file_lock(folder, say):
     try:
         former = _holder(folder)
         if former:
-            say(f"the process that trained here before is gone ({_described(former)}); going on in its place")
-        with contextlib.suppress(OSError):  # only tells others who holds the lock
+            say(f"the process that trained here before is gone ({_described(former)}); taking it over")
+        with contextlib.suppress(OSError):  # only informs other processes of the holder
             write_aside(folder.holder, _me())
         yield
     finally:
@@ -73,7 +73,7 @@ def _lease(folder, say):
 
     def renew():
         while not ended.wait(RENEW_EVERY):
-            with contextlib.suppress(OSError):  # the next time, or the checkpoint that tells of it
+            with contextlib.suppress(OSError):  # the next renewal or checkpoint reports the problem
                 write_aside(folder.holder, _me())
 
     thread = threading.Thread(target=renew, daemon=True)
@@ -87,7 +87,7 @@ def _lease(folder, say):
 
 
 def _me():
-    """Differs every time, so that a reader sees that the holder lives without comparing clocks."""
+    """Returns the holder's entry, which differs every time, so that readers see a renewal without comparing clocks."""
     return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "said": uuid.uuid4().hex}).encode()
 
 

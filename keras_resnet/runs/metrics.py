@@ -1,4 +1,4 @@
-"""Figures over steps: metrics.jsonl, and the dashboards that show them while a run goes on."""
+"""Metrics over steps: writes metrics.jsonl and the dashboards of a run, and reads metrics.jsonl."""
 
 import json
 
@@ -7,14 +7,15 @@ from keras_resnet.runs.folder import RunFolder, write_text
 
 
 class MetricsLog:
-    """Writes figures as they come; in metrics.jsonl each step once, also when a run goes on from an earlier step.
+    """Writes metrics to metrics.jsonl and the dashboards.
 
-    metrics.jsonl holds no times: the file of a run that was interrupted equals that of one that was not.
+    metrics.jsonl holds each step once, also if a run resumes from an earlier step. It holds no times, so the files of
+    an interrupted and an uninterrupted run are equal.
 
     Args:
-        folder: the run's.
-        start_step: the step that the run goes on from; later lines of an earlier process are dropped.
-        dashboards: what else is told, see `keras_resnet.runs.dashboards`.
+        folder: the run's folder.
+        start_step: the step that the run starts or resumes from; later lines of an earlier process are removed.
+        dashboards: the dashboards to write to, see `keras_resnet.runs.dashboards`.
     """
 
     def __init__(self, folder: RunFolder, start_step: int, dashboards=()):
@@ -22,7 +23,7 @@ class MetricsLog:
         self._drop_after(start_step)
 
     def rewind(self, step: int) -> None:
-        """Goes on from an earlier step: what comes after it is dropped."""
+        """Continues from an earlier step: removes the lines after it."""
         self._drop_after(step)
         for dashboard in self._dashboards:
             dashboard.rewind(step)
@@ -35,9 +36,9 @@ class MetricsLog:
         write_text(self._folder.metrics, "".join(json.dumps(line) + "\n" for line in lines))
 
     def write(self, step: int, figures: dict[str, float], speeds: dict[str, float] | None = None) -> None:
-        """Adds a line {"step": step, "train/loss": figure, ...}; dashboards get `speeds` too."""
+        """Adds a line {"step": step, "train/loss": metric, ...}; dashboards get `speeds` too."""
         line = {"step": step} | figures
-        if is_remote(self._folder.metrics):  # stores of objects cannot append
+        if is_remote(self._folder.metrics):  # object stores cannot append
             self._write_all([*read_metrics(self._folder.metrics), line])
         else:
             with open(self._folder.metrics, "a", encoding="utf-8") as file:
@@ -46,13 +47,13 @@ class MetricsLog:
             dashboard.write(step, figures | (speeds or {}))
 
     def close(self) -> None:
-        """Flushes what is still in memory."""
+        """Closes the dashboards."""
         for dashboard in self._dashboards:
             dashboard.close()
 
 
 def read_metrics(path: str) -> list[dict]:
-    """The lines of a metrics file; one that a crash cut off is left out."""
+    """Returns the lines of a metrics file; skips a line that a crash cut off."""
     lines: list[dict] = []
     try:
         content = read(path)

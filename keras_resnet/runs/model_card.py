@@ -1,4 +1,4 @@
-"""A run's README.md: the model's card, in the form that model hubs read."""
+"""Writes the model card of a run, README.md, in the format of model hubs."""
 
 from keras_resnet.analysis.paper_results import published
 from keras_resnet.config import Config
@@ -7,16 +7,16 @@ from keras_resnet.runs.folder import RunFolder, write_text
 
 
 def write_card(folder: RunFolder, task, results: dict) -> None:
-    """Writes the card of a finished run, from its configuration and its figures."""
+    """Writes the model card of a finished run, from its configuration and its results."""
     write_text(folder.card, card(folder, task, results))
 
 
 def card(folder: RunFolder, task, results: dict) -> str:
-    """The card as Markdown, with a head in YAML.
+    """Returns the model card as Markdown, with YAML front matter.
 
     Args:
-        folder: says with which versions the run was made.
-        task: says what was learned.
+        folder: the run's folder, which holds the versions.
+        task: the task.
         results: as in results.json.
     """
     config = task.config
@@ -58,12 +58,12 @@ def card(folder: RunFolder, task, results: dict) -> str:
 
 
 def figures(folder: RunFolder, config: Config, description: Description, results: dict) -> str:
-    """The results of a finished run, as Markdown.
+    """Returns the results of a finished run as Markdown.
 
     Args:
-        folder: says with which versions the run was made.
-        config: the run's.
-        description: of its network.
+        folder: the run's folder, which holds the versions.
+        config: the run's configuration.
+        description: the model description.
         results: as in results.json.
     """
     sizes = [f"{size:,} {name}" for name, size in results.get("images", {}).items()]
@@ -79,7 +79,7 @@ def figures(folder: RunFolder, config: Config, description: Description, results
         f"Training: {results['seconds']:,.0f} s at {results['images_per_second']:,.0f} images per second.",
         f"keras_resnet {environment.get('keras_resnet', '?')}, commit {environment.get('commit') or 'unknown'}, "
         f"TensorFlow {environment.get('tensorflow', '?')}, Keras {environment.get('keras', '?')}.",
-        *([f"{results['skipped']} images could not be read and were left out."] if results["skipped"] else []),
+        *([f"{results['skipped']} unreadable images were skipped."] if results["skipped"] else []),
         "",
         "![Curves](curves.png)",
     ]

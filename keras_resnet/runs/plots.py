@@ -1,4 +1,4 @@
-"""Pictures of a run: its curves, and the first images that it trains on."""
+"""Plots of a run: its curves, and its first training images."""
 
 import io
 import math
@@ -12,7 +12,7 @@ from keras_resnet.runs.metrics import read_metrics
 
 
 def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
-    """images (N, H, W, C) in [0, 255] with a caption each -> a PNG file, eight in a row."""
+    """Draws images (N, H, W, C) in [0, 255] with their captions into a PNG file, eight per row."""
     columns = min(8, len(images))
     rows = math.ceil(len(images) / columns)
     figure = Figure(figsize=(1.6 * columns, 1.85 * rows), layout="constrained")

@@ -1,4 +1,4 @@
-"""What the weights that a run starts from say of its network, written into the run's configuration."""
+"""Fills in a run's configuration with the options of the pretrained weights that it starts from."""
 
 from keras_resnet.config import Config
 from keras_resnet.config.model import FILLED_IN
@@ -9,12 +9,12 @@ from keras_resnet.weights.loading import load_pretrained
 
 
 def with_weights_filled_in(config: Config, folder: RunFolder) -> Config:
-    """The configuration with what `model.weights` says where it says nothing itself: version, mean, deviation.
+    """Returns the configuration with null options, such as version, mean and std, filled in from `model.weights`.
 
-    A run that was begun knows it from then on: its weights may be gone.
+    An existing run has these options in its saved configuration, because the weights file may no longer exist.
 
     Raises:
-        ConfigError: the weights cannot be had.
+        ConfigError: the weights cannot be loaded.
     """
     model = config.model
     if not model.weights:

@@ -1,4 +1,4 @@
-"""log.txt of a run: when which process began, went on, lost something, stopped."""
+"""The run log, log.txt: when each process started, resumed and stopped, and its warnings."""
 
 import contextlib
 import os
@@ -9,13 +9,13 @@ from keras_resnet.files import is_remote, read, write_aside
 
 
 class RunLog:
-    """Adds lines to a file; a silent one for all workers but the chief. What cannot be written is not worth a run."""
+    """Appends lines to a file and ignores write errors; silent for all workers except the chief."""
 
     def __init__(self, path: str, silent: bool = False):
         self._path, self._silent = path, silent
 
     def write(self, text: str) -> None:
-        """Adds a line with the time and the process."""
+        """Appends a line with the time and the process."""
         if not self._silent:
             with contextlib.suppress(OSError):
                 self._add(text)
@@ -23,7 +23,7 @@ class RunLog:
     def _add(self, text):
         time = datetime.now(UTC).isoformat(timespec="seconds")
         line = f"{time}  {socket.gethostname()}:{os.getpid()}  {text}\n"
-        if is_remote(self._path):  # stores of objects cannot append
+        if is_remote(self._path):  # object stores cannot append
             try:
                 former = read(self._path)
             except FileNotFoundError:

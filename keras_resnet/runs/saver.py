@@ -1,4 +1,4 @@
-"""A run's variables and state -> checkpoints and weights, and back."""
+"""Saves and restores a run's variables and state as checkpoints and weights."""
 
 import contextlib
 import os
@@ -37,15 +37,15 @@ from keras_resnet.weights.tensors import read_metadata, write_tensors
 
 
 class Saver:
-    """Saves while the run goes on: the loop waits for a copy of the variables, and a thread writes it.
+    """Saves in the background: the training loop waits while the variables are copied, and a thread writes the copy.
 
     Args:
-        config: the run's, resolved.
+        config: the run's resolved configuration.
         model: the network.
-        optimizer: built for it.
-        folder: the run's.
-        writes: whether this process is the one that writes; the others only take part in reading variables.
-        warn: hears of what was damaged or could not be written.
+        optimizer: its optimizer, built.
+        folder: the run's folder.
+        writes: whether this process writes files; the other processes only take part in reading variables.
+        warn: receives a line for each damaged file and each failed write.
     """
 
     def __init__(
@@ -59,30 +59,30 @@ class Saver:
     ):
         self._config, self._model, self._folder, self._writes, self._warn = config, model, folder, writes, warn
         self._optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        self._skips_steps = self._optimizer is not optimizer  # loss scaling leaves out those that overflow
+        self._skips_steps = self._optimizer is not optimizer  # loss scaling skips steps that overflow
         named = {f"optimizer/{variable.path}": variable for variable in optimizer.variables}
         if len(named) != len(optimizer.variables):
-            raise ValueError("two variables of the optimizer share a path, and cannot be told apart by name")
+            raise ValueError("two variables of the optimizer share a path, and cannot be distinguished by name")
         self._variables = named_variables(model) | random_states(model) | named
         self._averages = _averages(model, self._optimizer)
         self._background = Background()
-        self.saved: int | None = None  # the step of the newest checkpoint that was begun
-        self._owed: Checkpoint | None = None  # whose best weights are not written yet, or could not be
-        # The best step that each kept checkpoint knows: whichever the run goes on from, its best weights are there.
+        self.saved: int | None = None  # the step of the newest checkpoint, which may still be in writing
+        self._owed: Checkpoint | None = None  # its best weights are not written yet, or writing them failed
+        # The best step of each kept checkpoint: the best weights exist for each one that the run may resume from.
         self._bests: deque[int] = deque(maxlen=config.train.keep_checkpoints)
 
     def save(self, state: RunState, best: bool = False) -> None:
-        """Begins to write a checkpoint.
+        """Starts to write a checkpoint.
 
         Args:
-            state: what to keep beside the variables.
-            best: also keep the network's weights as the best ones.
+            state: the state to save with the variables.
+            best: whether to save the network's weights as the best ones too.
 
         Raises:
-            DiskError: the former checkpoint could not be written, and the configuration does not go on then.
+            DiskError: writing the previous checkpoint failed, and `recovery.on_save_error` is "stop".
         """
-        self.wait()  # also so that the thread no longer touches what is owed
-        # Reading variables may sum over workers, so that every worker reads and only the chief writes.
+        self.wait()  # the thread must no longer use `_owed`
+        # Reading variables may sum over workers, so every worker reads and only the chief writes.
         arrays = to_tensors(self._variables)
         self._check_steps(state.step)
         self.saved = state.step
@@ -98,7 +98,7 @@ class Saver:
 
         def write():
             with contextlib.suppress(FileNotFoundError):
-                sync_file(self._folder.metrics)  # of the lines before this step, none may be lost any more
+                sync_file(self._folder.metrics)  # no line before this step may be lost from now on
             save_checkpoint(self._folder.checkpoints, checkpoint)
             self._write_best()
             prune(self._folder.checkpoints, state.step, self._config.train.keep_checkpoints, bests)
@@ -106,32 +106,32 @@ class Saver:
         self._background.submit(write)
 
     def save_weights(self, path: str, step: int) -> None:
-        """Writes the network's weights as they are, when everything before is written."""
+        """Writes the current weights of the network, after all earlier writes."""
         arrays = to_tensors(named_variables(self._model))
         self.wait()
         if self._writes:
             if path == self._folder.best_weights:
-                self._owed = None  # these are better
+                self._owed = None  # the current weights are better
             self._write_best()
             self._write_weights(path, arrays, step)
 
     def check(self) -> None:
-        """Raises, or says, what the writing met so far."""
+        """Raises, or logs as a warning, an error of the last write."""
         self._guarded(self._background.check)
 
     def wait(self, must: bool = False) -> None:
-        """Waits until everything is written; raises, or says, what was met; raises it in any case where it `must`."""
+        """Waits for the last write; raises, or logs as a warning, its error. With `must`, always raises it."""
         self._guarded(self._background.wait, must)
 
     def close(self) -> None:
-        """Waits for what is being written, whatever comes of it."""
+        """Waits for the last write and ignores its errors."""
         self._background.close()
 
     def prove(self, state: RunState) -> None:
-        """Saves a first checkpoint and sets the variables from it: better now than after the first hour.
+        """Saves a first checkpoint and restores it, so that problems appear at the start of the run.
 
         Raises:
-            DiskError: it cannot be written or does not come back as it was, whatever the configuration says.
+            DiskError: it cannot be written or read back, for every value of `recovery.on_save_error`.
         """
         self.save(state)
         self.wait(must=True)
@@ -142,15 +142,15 @@ class Saver:
             raise DiskError(f"{self._folder.checkpoints}: does not give back what was written there")
         assign_tensors(self._variables, checkpoint.arrays, self._folder.checkpoints)
         size, free = self._bytes(), free_bytes(self._folder.checkpoints)
-        needed = size * (self._config.train.keep_checkpoints + 2)  # the best, and one that is being written
+        needed = size * (self._config.train.keep_checkpoints + 2)  # the best one, and one in writing
         if free is not None and free < needed:
             self._warn(f"{self._folder.checkpoints}: checkpoints will take {_size(needed)}, {_size(free)} are free")
 
     def restore(self) -> RunState | None:
-        """Sets the variables from the newest checkpoint that is whole; None where there is none.
+        """Sets the variables from the newest undamaged checkpoint and returns its state; None without checkpoints.
 
         Raises:
-            ConfigError: it is another run's.
+            ConfigError: it belongs to another run, or all checkpoints are damaged.
         """
         checkpoint = newest_checkpoint(self._folder.checkpoints, self._warn)
         if checkpoint is None:
@@ -173,7 +173,7 @@ class Saver:
         return getattr(self._model, "description", None)
 
     def _check_steps(self, step):
-        """Keras 3.15 miscounts steps where it does the counting; nothing that is out of step may be kept."""
+        """Checks that the optimizer and the run have done the same number of steps, which Keras 3.15 can miscount."""
         done = int(keras.ops.convert_to_numpy(self._optimizer.iterations))
         if done != step and not self._skips_steps:
             raise RuntimeError(f"the optimizer has done {done} steps, the run {step}")
@@ -195,7 +195,7 @@ class Saver:
             raise ConfigError(f"{path}: a checkpoint of another run: {found}. {other}")
 
     def _restore_best(self, state, checkpoint):
-        """The best weights as the checkpoint knows them: a crash may have come between the two."""
+        """Rewrites the best weights if they differ from the checkpoint's best step, for example after a crash."""
         best = state.best.get("step")
         if best is None or self._best_on_disk() == best:
             return
@@ -216,7 +216,7 @@ class Saver:
             return None
 
     def _write_best(self):
-        """The weights of the best evaluation, also where an earlier try failed."""
+        """Writes the weights of the best evaluation, also if an earlier attempt failed."""
         if self._owed:
             self._write_weights(self._folder.best_weights, network_arrays(self._owed), self._owed.step)
             self._owed = None
@@ -249,7 +249,7 @@ class Saver:
 
 
 def _averages(model, optimizer):
-    """{variable of the network: array of a checkpoint} of what is averaged; Keras relates the two by name alone."""
+    """Returns {averaged variable: array of a checkpoint with its average}; Keras relates the two only by name."""
     if not optimizer.use_ema:
         return {}
     arrays = {variable.name: f"optimizer/{variable.path}" for variable in optimizer.variables}

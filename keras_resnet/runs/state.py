@@ -1,23 +1,23 @@
-"""How far a run is, beside its variables."""
+"""The state of a run, except its variables."""
 
 from dataclasses import asdict, dataclass, field
 
 
 @dataclass
 class RunState:
-    """Everything that changes in a run but its variables; a checkpoint holds both.
+    """The changing state of a run, except its variables; a checkpoint holds both.
 
     Attributes:
-        step: optimizer steps done.
-        settled: the step up to which reports and evaluations are done. A run that was told to stop leaves those of
-            its last step to the process that goes on.
-        pending: sums of the steps that no report holds yet.
-        first_loss: of the first step, by which an exploding one is known.
-        validation: figures of the last evaluation.
-        best: step, ranks and figures of the best evaluation.
-        since_best: evaluations after it.
-        skipped: "where it lies: what is wrong" for every image that was left out.
-        seconds: of training, over all processes.
+        step: number of optimizer steps done.
+        settled: the step up to which logging and evaluation are done. A stopped run leaves those of its last step to
+            the process that resumes it.
+        pending: sums of the steps that are not logged yet.
+        first_loss: the loss of the first step, the reference for an exploding loss.
+        validation: metrics of the last evaluation.
+        best: step, ranks and metrics of the best evaluation.
+        since_best: number of evaluations after the best one.
+        skipped: "location: problem" for every skipped image.
+        seconds: seconds of training, over all processes.
     """
 
     step: int = 0
@@ -31,7 +31,7 @@ class RunState:
     seconds: float = 0.0
 
     def keep_best(self, figures: dict[str, float], monitor: tuple[str, ...]) -> bool:
-        """Whether an evaluation is the best so far by the figures in `monitor`; an equal one counts as better."""
+        """Keeps an evaluation that is no worse than the best by the metrics in `monitor`; returns whether it was."""
         ranks = [figures[name] for name in monitor]
         if self.best and ranks > self.best["ranks"]:
             self.since_best += 1
@@ -41,10 +41,10 @@ class RunState:
         return True
 
     def to_json(self) -> dict:
-        """Plain values, in which every float is exact."""
+        """Returns plain values that keep every float exactly."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict) -> "RunState":
-        """What `to_json` returned; what another version of this package knows besides is left out."""
+        """Returns the state from the output of `to_json`; ignores unknown fields of other versions."""
         return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})

@@ -1,1 +1,1 @@
-"""How a task is learned: `fit(task, strategy, folder)` and what it stands on."""
+"""The training loop, `fit(task, strategy, folder)`, and its parts."""

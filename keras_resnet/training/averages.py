@@ -1,4 +1,4 @@
-"""Averages: of weights over steps, of batch normalization's statistics over replicas and over the training set."""
+"""Averages of weights over steps, and of batch normalization's moving statistics over replicas and training batches."""
 
 import contextlib
 import itertools
@@ -11,25 +11,25 @@ from keras_resnet.data.batches import training_batches
 
 
 def statistics(model: keras.Model) -> list:
-    """The moving means and variances that training updates."""
+    """Returns the moving means and variances that training updates."""
     return [variable for layer in _averaging(model) for variable in (layer.moving_mean, layer.moving_variance)]
 
 
 def _averaging(model):
-    """The batch normalizations that are not frozen."""
+    """Returns the batch normalization layers that are not frozen."""
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     return [layer for layer in layers if layer.trainable and not getattr(layer, "frozen_statistics", False)]
 
 
 def share_over_replicas(variables: list) -> None:
-    """Sets variables to their mean over the replicas; called by every replica.
+    """Sets variables to their mean over the replicas; every replica must call it.
 
-    Keras 3.15 leaves every replica with moving averages of its own, of which a file would hold the first's: what was
-    tested would not be what is kept.
+    In Keras 3.15 every replica has its own moving statistics. A file would hold those of the first replica, which
+    differ from the evaluated ones.
     """
     here = []
     for variable in variables:
-        with tf.device(variable.value.device):  # without which several workers find no place to reduce to
+        with tf.device(variable.value.device):  # several workers cannot reduce without it
             here.append(tf.identity(variable.value))
     values = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, here)
     for variable, value in zip(variables, values, strict=True):
@@ -38,12 +38,12 @@ def share_over_replicas(variables: list) -> None:
 
 @contextlib.contextmanager
 def averaged_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer):
-    """In its scope, the trainable weights are their moving averages, if the optimizer keeps any."""
+    """Replaces the trainable weights by their moving averages within its scope, if the optimizer keeps any."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not optimizer.use_ema:
         yield
         return
-    # Reading may sum over workers, so that every worker reads.
+    # Reading may sum over workers, so every worker must read.
     trained = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
     optimizer.finalize_variable_values(model.trainable_variables)
     try:
@@ -54,11 +54,11 @@ def averaged_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer):
 
 
 def reestimate_statistics(task, model: keras.Model, strategy: tf.distribute.Strategy, batches: int) -> None:
-    """Sets batch normalization's means and variances to those over `batches` training batches, for these weights.
+    """Recomputes the moving means and variances over `batches` training batches with the current weights.
 
-    What He et al. did after training (github.com/KaimingHe/deep-residual-networks, "Disclaimer"). The mean is the
-    average of the batches' means; the variance is that of all images, the average variance plus the variance of the
-    means. Over several replicas, a batch counts with the average of its replicas.
+    He et al. did this after training (github.com/KaimingHe/deep-residual-networks, "Disclaimer"). The mean is the
+    average of the batch means. The variance is that of all images: the average variance plus the variance of the
+    means. With several replicas, each batch contributes the average over its replicas.
     """
     layers = _averaging(model)
     if not layers:
@@ -66,7 +66,7 @@ def reestimate_statistics(task, model: keras.Model, strategy: tf.distribute.Stra
     momentums = [layer.momentum for layer in layers]
     batches = min(batches, task.config.train.total_steps)
     for layer in layers:
-        layer.momentum = 0.0  # the moving averages become the batch's own
+        layer.momentum = 0.0  # the moving statistics become those of the batch
 
     def replica_forward(batch):
         task.loss(model, batch)

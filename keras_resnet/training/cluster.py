@@ -1,4 +1,4 @@
-"""How a worker knows its cluster, checked before TensorFlow is loaded: by `TF_CONFIG`, or as a task of a SLURM step."""
+"""Checks of a worker's cluster, from `TF_CONFIG` or SLURM's variables, without loading TensorFlow."""
 
 import json
 import os
@@ -10,7 +10,7 @@ FIRST_PORT, PORTS = 12000, 20000
 
 
 def check_cluster() -> None:
-    """Raises a `ConfigError` where neither `TF_CONFIG` nor SLURM names this worker in its cluster."""
+    """Raises a `ConfigError` if neither `TF_CONFIG` nor SLURM names this worker in its cluster."""
     example = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
     text = os.environ.get("TF_CONFIG")
     if not text:
@@ -29,10 +29,10 @@ def check_cluster() -> None:
 
 
 def in_slurm() -> bool:
-    """Whether this process is a task of a SLURM step. `TF_CONFIG`, where it is set, wins."""
+    """Returns whether this process is a task of a SLURM step; False if `TF_CONFIG` is set, which takes precedence."""
     return not os.environ.get("TF_CONFIG") and all(name in os.environ for name in SLURM)
 
 
 def slurm_port() -> int:
-    """The first port of a node's tasks: the same for all tasks of a job, another one for most jobs on the node."""
+    """Returns the first port of a node's tasks: equal for all tasks of a job, and different for most jobs on a node."""
     return FIRST_PORT + int(os.environ.get("SLURM_JOB_ID", "0")) % PORTS

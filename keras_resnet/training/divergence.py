@@ -1,4 +1,4 @@
-"""A loss that is no number or explodes: noticing it, and remembering what was done about it."""
+"""Detection of a non-finite or exploding loss, and the record of rollbacks in divergences.json."""
 
 import json
 import math
@@ -11,15 +11,15 @@ from keras_resnet.files import read, write_aside
 
 @dataclass(frozen=True)
 class Divergence:
-    """What is known of one.
+    """One divergence of a run.
 
     Attributes:
-        step: the step that it shows in.
-        loss: of that step, over its images.
-        gradient_norm: of that step, over all weights.
-        learning_rate: of that step; filled in by who knows it.
-        samples: the images of that step, by where they lie.
-        rolled_back_to: the step that the run went on from; None where it stopped.
+        step: the step in which it was detected.
+        loss: the mean loss over the images of that step.
+        gradient_norm: the gradient norm of that step, over all weights.
+        learning_rate: the learning rate of that step; the training loop fills it in.
+        samples: the locations of that step's images.
+        rolled_back_to: the step that the run resumed from; None if it stopped.
     """
 
     step: int
@@ -35,7 +35,7 @@ class Divergence:
 
 
 class Diverged(Exception):
-    """Carries a `Divergence` from where it is noticed to the loop."""
+    """Signals a `Divergence` to the training loop."""
 
     def __init__(self, found: Divergence):
         super().__init__(str(found))
@@ -43,17 +43,18 @@ class Diverged(Exception):
 
 
 def find_divergence(steps: list[dict[str, float]], last: int, first_loss: float | None, max_loss_ratio: float | None):
-    """Looks at the steps since the last time.
+    """Checks the steps since the last check for divergence.
 
     Args:
-        steps: their sums, in order: "loss" and "images" over the global batch, "gradient_norm".
-        last: the number of the last of them.
-        first_loss: the mean loss of the run's first step, where it is known.
-        max_loss_ratio: how many times `first_loss`, taken as 1 at least, the mean loss of the steps may be; None: no
-            limit.
+        steps: the sums of each step, in order: "loss" and "images" over the global batch, "gradient_norm".
+        last: the number of the last step.
+        first_loss: the mean loss of the run's first step, if known.
+        max_loss_ratio: the largest allowed ratio of the steps' mean loss to `first_loss`, which counts as at least 1;
+            None: no limit.
 
     Returns:
-        A `Divergence` of the first step that has no number, or of the worst of steps that explode together; else None.
+        A `Divergence` for the first step with a non-finite value, or for the step with the largest loss if the mean
+        loss explodes; else None.
     """
     counted = [(number, sums) for number, sums in enumerate(steps, last - len(steps) + 1) if sums["images"]]
     losses = {number: sums["loss"] / sums["images"] for number, sums in counted}
@@ -69,12 +70,14 @@ def find_divergence(steps: list[dict[str, float]], last: int, first_loss: float 
 
 
 class Divergences:
-    """divergences.json: every one so far. How often a run rolled back decides its learning rate, also after a restart.
+    """Records the divergences of a run in divergences.json.
+
+    The number of rollbacks determines the learning rate, also after a restart.
 
     Args:
         path: the file.
-        recovery: what the configuration says.
-        writes: whether this process is the one that writes.
+        recovery: the group `recovery` of the configuration.
+        writes: whether this process writes files.
     """
 
     def __init__(self, path: str, recovery: Recovery, writes: bool):
@@ -84,27 +87,27 @@ class Divergences:
         except FileNotFoundError:
             self._found = []
         except (ValueError, TypeError):
-            raise ConfigError(f"{path}: is not what a run writes there; move it away to go on") from None
+            raise ConfigError(f"{path}: is not a run's file; move it away to continue") from None
 
     @property
     def rollbacks(self) -> int:
-        """How often the run went back."""
+        """Returns the number of rollbacks so far."""
         return sum(found.rolled_back_to is not None for found in self._found)
 
     @property
     def may_roll_back(self) -> bool:
-        """Whether the configuration has the run go back once more."""
+        """Returns whether the configuration allows another rollback."""
         return self._recovery.on_divergence == "roll_back" and self.rollbacks < self._recovery.max_rollbacks
 
     @property
     def learning_rate_factor(self) -> float:
-        """What the learning rate is multiplied with by now."""
+        """Returns the current factor on the learning rate."""
         return self._recovery.learning_rate_factor**self.rollbacks
 
     def add(self, found: Divergence) -> None:
-        """Keeps one more; one that stopped the run takes the place of those that did so before."""
+        """Adds a divergence; one that stopped the run replaces earlier ones that did."""
         self._found = [former for former in self._found if former.rolled_back_to is not None] + [found]
-        # NaN is no JSON, and is what is to be told here: numbers that are none become texts.
+        # JSON has no NaN or infinity, so non-finite numbers are written as strings.
         rows = [{name: _plain(value) for name, value in asdict(each).items()} for each in self._found]
         if self._writes:
             write_aside(self._path, (json.dumps(rows, indent=1) + "\n").encode())

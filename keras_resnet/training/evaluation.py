@@ -1,4 +1,4 @@
-"""Exact figures of a model over a whole split."""
+"""Exact metrics of a model over a whole split."""
 
 from collections.abc import Callable
 
@@ -11,17 +11,17 @@ from keras_resnet.training.steps import make_eval_step
 
 
 class Interrupted(Exception):
-    """An evaluation that was told to stop."""
+    """Signals that an evaluation was asked to stop."""
 
 
 class Evaluator:
     """Evaluates a model on a task's splits; traces its step once.
 
     Args:
-        task: what is evaluated.
+        task: the task to evaluate.
         model: the network.
-        strategy: the devices.
-        told_to_stop: asked before every step; ends the evaluation with `Interrupted`.
+        strategy: the distribution strategy.
+        told_to_stop: called before every step; the evaluation raises `Interrupted` if it returns True.
     """
 
     def __init__(self, task, model, strategy, told_to_stop: Callable[[], bool] = lambda: False):
@@ -29,7 +29,7 @@ class Evaluator:
         self._step = make_eval_step(task, model, strategy)
 
     def __call__(self, split: str) -> dict[str, float]:
-        """Figures over every image of the split, each counted once."""
+        """Returns the metrics of a split, with every image counted once."""
         dataset = distribute(
             self._strategy, lambda shard: self._task.eval_dataset(split, shard), self._task.config.eval.batch_size
         )

@@ -1,4 +1,4 @@
-"""Which parts of a network learn, and how fast: what fine-tuning and batch normalization's three modes need."""
+"""Frozen layers, batch normalization modes and layer-wise learning rates for fine-tuning."""
 
 import re
 
@@ -8,12 +8,12 @@ from keras_resnet.config import Train
 
 
 def prepare(model: keras.Model, train: Train) -> None:
-    """Sets what of `model` is trained; comes before its optimizer is built.
+    """Freezes layers and sets the batch normalization mode; must be called before the optimizer is built.
 
     Args:
         model: a network of this package, whose layers are named "stem_...", "stage1_...", ..., "logits".
-        train: `freeze_at` keeps the weights and statistics of a part and of all before it; `statistics` says over
-            which images batch normalization averages.
+        train: `freeze_at` freezes the weights and moving statistics of a part and of all parts before it; `batch_norm`
+            selects the batch normalization mode.
     """
     for layer in model.layers:
         if train.freeze_at and part_of(layer.name) <= part_of(train.freeze_at):
@@ -24,7 +24,7 @@ def prepare(model: keras.Model, train: Train) -> None:
 
 
 def part_of(name: str) -> float:
-    """0 for the stem, 1 for the first stage, ...; after all of them, what stands between last stage and classifier."""
+    """Returns 0 for the stem, 1 for the first stage and so on; infinity for layers after the last stage."""
     match = re.match(r"stage(\d+)", name)
     if match:
         return int(match[1])
@@ -32,7 +32,7 @@ def part_of(name: str) -> float:
 
 
 def learning_rate_factors(variables, decay: float) -> list[float]:
-    """Factors on the learning rate: 1 after the last stage, `decay` in it, decay ** 2 in the one below, and so on."""
+    """Returns learning rate factors: 1 after the last stage, `decay` in it, decay ** 2 in the one before, and so on."""
     parts = [part_of(variable.path) for variable in variables]
     last = max((part for part in parts if part < float("inf")), default=0)
     return [decay ** max(last + 1 - part, 0) for part in parts]

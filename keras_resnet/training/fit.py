@@ -1,4 +1,4 @@
-"""The training loop, one for every strategy and every task."""
+"""The training loop for all strategies and tasks."""
 
 import math
 import time
@@ -33,22 +33,22 @@ from keras_resnet.training.worker_sync import SYNC_EVERY, Workers
 
 
 def fit(task: Task, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict:
-    """Trains until the configured steps are done, from wherever the folder's run stands.
+    """Trains for the configured number of steps, resuming the folder's run if it has a checkpoint.
 
     Args:
-        task: what is learned, with the run's resolved configuration.
-        strategy: the devices.
+        task: the task, with the run's resolved configuration.
+        strategy: the distribution strategy.
         folder: the run's folder, already claimed and locked.
 
     Returns:
-        The final figures, as in results.json.
+        The final metrics, as in results.json.
 
     Raises:
-        DataError: an image cannot be read, or too many.
-        DivergenceError: the loss is no number or explodes, and rolling back did not help.
-        DiskError: the folder cannot be written any more.
-        LostWorkerError: another worker is gone.
-        Stopped: by a signal; a checkpoint holds everything.
+        DataError: an image is unreadable, or more images than allowed were skipped.
+        DivergenceError: the loss is not finite or explodes, and rolling back did not help.
+        DiskError: the folder can no longer be written.
+        LostWorkerError: another worker is lost.
+        Stopped: a signal stopped the run; a checkpoint holds its state.
     """
     results = folder.read_results()
     if results is None:
@@ -59,7 +59,7 @@ def fit(task: Task, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict
 
 
 class _Run:
-    """One process's part of a run: model, optimizer and how far they are."""
+    """The part of a run in this process: model, optimizer and state."""
 
     def __init__(self, task, strategy, folder, workers, stop):
         self.task, self.strategy, self.folder, self.workers, self.stop = task, strategy, folder, workers, stop
@@ -84,10 +84,10 @@ class _Run:
         self.evaluate = Evaluator(task, self.model, strategy, lambda: bool(stop.signal) and not workers.several)
 
     def train(self):
-        """Runs the loop and returns the final figures."""
+        """Runs the loop and returns the final metrics."""
         step = self.state.step
         self.reporter.table(*summary(self.task, self.model, self.strategy, self.folder.path, step, self.began_from))
-        going = f"going on from step {step}" if step else "starting"
+        going = f"resuming from step {step}" if step else "starting"
         self.journal.write(f"{going}, to step {self.train_config.total_steps}; {type(self.strategy).__name__}")
         self.began = time.monotonic()
         log = None
@@ -105,7 +105,7 @@ class _Run:
             self._leave()
         except OSError as error:
             raise DiskError(
-                f"{self.folder.path}: cannot be written ({error.strerror}); the run can go on from its last checkpoint"
+                f"{self.folder.path}: cannot be written ({error.strerror}); the run can resume from its last checkpoint"
             ) from None
         finally:
             self.reporter.stop()
@@ -120,7 +120,7 @@ class _Run:
         while True:
             batches = training_batches(self.task, self.strategy, self.state.step)
             try:
-                self._settle(log)  # what a process that was told to stop left undone
+                self._settle(log)  # finishes the step of a process that was stopped
                 while not self._done():
                     self.tally.count(train_step(next(batches)))
                     self.state.step += 1
@@ -141,7 +141,7 @@ class _Run:
         return self.state.step >= self.train_config.total_steps or stale
 
     def _settle(self, log):
-        """Does what is due after a step: reports, evaluates, saves; nothing, if it is done already."""
+        """Logs, evaluates and saves if due after the current step; does nothing if this was already done."""
         train, state = self.train_config, self.state
         if state.settled == state.step:
             return
@@ -178,7 +178,7 @@ class _Run:
         self.saver.save(replace(self.state, pending=dict(self.state.pending), seconds=self._elapsed()), best)
 
     def _restore(self):
-        """Whether there was a checkpoint to go on from."""
+        """Restores the newest checkpoint; returns whether there was one."""
         self.workers.check_same(int(self.config.digest()[:6], 16), "the configuration, by its digest")
         state = self.saver.restore()
         self.workers.check_same(-1 if state is None else state.step, f"{self.folder.checkpoints}: the newest step")
@@ -190,7 +190,7 @@ class _Run:
         return True
 
     def _roll_back(self, found, log):
-        """Goes on from the last checkpoint with a lower rate, or ends the run with a report."""
+        """Rolls back to the last checkpoint with a lower learning rate, or ends the run with an error."""
         rate = self.sgd.rate_at(found.step - 1)
         found = replace(found, learning_rate=rate, samples=self.task.train_samples(found.step - 1))
         self.saver.wait()
@@ -225,7 +225,7 @@ class _Run:
         self.saver.wait(must=True)
         where = f"step {self.state.step} of {self.train_config.total_steps} is saved"
         self.journal.write(f"stopped; {where}")
-        raise self.stop.stopped(f"{where}, and the same command goes on from there")
+        raise self.stop.stopped(f"{where}, and the same command resumes from there")
 
     def _draw_examples(self):
         with named_faults(self.task, 0):
@@ -237,7 +237,7 @@ class _Run:
         self.journal.write(text)
 
     def _elapsed(self):
-        """Seconds of training, also of the processes that this one goes on from."""
+        """Returns the seconds of training, including the earlier processes of this run."""
         return self.earlier + time.monotonic() - self.began
 
     def _finish(self):

@@ -1,4 +1,4 @@
-"""What steps report, added up until it is told."""
+"""Accumulates per-step metrics between log lines."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ from keras_resnet.training.skipped import SkippedImages
 
 
 class MetricAccumulator:
-    """Collects the sums of steps, which may still lie on their devices, and looks at them now and then.
+    """Collects the sums of steps, which may still be on their devices, until they are accumulated.
 
     Args:
-        task: what is learned.
-        warn: hears of images that are left out.
+        task: the task.
+        warn: receives a line for each skipped image.
     """
 
     def __init__(self, task, warn: Callable[[str], None]):
@@ -23,19 +23,19 @@ class MetricAccumulator:
         self.skipped = SkippedImages(task, warn)
 
     def count(self, sums: dict) -> None:
-        """Takes the sums of one more step."""
+        """Adds the sums of one step."""
         self._steps.append(sums)
 
     def forget(self, state: RunState) -> None:
-        """Starts again from a state that was kept."""
+        """Discards the collected steps and continues from a restored state."""
         self._steps, self.skipped.lines = [], set(state.skipped)
 
     def settle(self, state: RunState) -> None:
-        """Adds the steps since the last time to what is pending, once they are known to be sound.
+        """Checks the steps since the last call and adds their sums to `state.pending`.
 
         Raises:
-            Diverged: they are not.
-            DataError: too many images were left out.
+            Diverged: the loss is not finite or explodes.
+            DataError: too many images were skipped.
         """
         steps, self._steps = self._steps, []
         self.skipped.count(steps, state.step)
@@ -50,6 +50,6 @@ class MetricAccumulator:
             state.pending[name] = state.pending.get(name, 0.0) + value
 
     def figures(self, state: RunState) -> dict[str, float]:
-        """The figures of everything pending, which is told by that."""
+        """Returns the metrics over the pending sums, and clears these."""
         sums, state.pending = state.pending, {}
         return self._task.summarize(sums) | {"gradient_norm": sums["gradient_norm"] / sums["steps"]}

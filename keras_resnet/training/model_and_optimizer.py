@@ -1,4 +1,4 @@
-"""The network of a run and its optimizer, on the run's devices."""
+"""Builds the model and the optimizer of a run on its devices."""
 
 import keras
 import tensorflow as tf
@@ -8,7 +8,7 @@ from keras_resnet.training.optimizer import build_optimizer
 
 
 def build_model_and_optimizer(task, strategy: tf.distribute.Strategy) -> tuple[keras.Model, keras.optimizers.Optimizer]:
-    """(model, optimizer) of a task, the same for the same seed."""
+    """Returns (model, optimizer) of a task; the same seed gives the same initial weights."""
     train = task.config.train
     if train.deterministic:
         tf.config.experimental.enable_op_determinism()

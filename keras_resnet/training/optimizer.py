@@ -1,4 +1,4 @@
-"""The optimizer of a run."""
+"""Builds the optimizer of a run."""
 
 import keras
 
@@ -8,10 +8,10 @@ from keras_resnet.training.finetuning import learning_rate_factors
 
 
 def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
-    """The optimizer of a resolved configuration, built for `variables`.
+    """Returns the optimizer of a resolved configuration, built for `variables`.
 
-    Building it before the first `tf.function` is what lets it create its variables under a strategy
-    (keras issue 23085).
+    Under a strategy, it can create its variables only if it is built before the first `tf.function` (keras issue
+    23085).
     """
     optimizer = SGD(
         Schedule(

@@ -1,4 +1,4 @@
-"""What the user sees of a run: a bar in a terminal, plain lines elsewhere."""
+"""Progress display of a run: a progress bar in a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -11,12 +11,12 @@ LINE_EVERY = 5  # seconds between plain lines
 
 
 class ProgressReporter:
-    """Shows the summary, the progress and warnings of one run; a silent one for all workers but the chief.
+    """Shows the summary, the progress and the warnings of one run.
 
     Args:
         total: steps of the run.
-        batch_size: images of a step.
-        silent: print nothing.
+        batch_size: images per step.
+        silent: print only warnings; for all workers except the chief.
     """
 
     def __init__(self, total: int, batch_size: int, silent: bool = False):
@@ -26,7 +26,7 @@ class ProgressReporter:
         self._validation = ""
 
     def say(self, text: str) -> None:
-        """Prints a line, above the bar where there is one."""
+        """Prints a line, above the bar if there is one."""
         if not self._silent:
             self._console.print(text, markup=False)
 
@@ -38,11 +38,11 @@ class ProgressReporter:
             self.say(f"  {name:<{width}}  {value}")
 
     def warn(self, text: str) -> None:
-        """Prints a line to the error output, whoever this is."""
+        """Prints a warning to stderr, also in silent mode."""
         print(f"WARNING: {text}", file=sys.stderr, flush=True)
 
     def start(self, step: int) -> None:
-        """Begins to count time; rates leave out the first step, which traces the graph."""
+        """Starts the timer; the images per second exclude the first step, which traces the graph."""
         self._first = step
         self._began: float | None = None
         self._last_line = time.monotonic()
@@ -54,7 +54,7 @@ class ProgressReporter:
             self._task = self._bar.add_task("training", total=self._total, completed=step, text="tracing the graph")
 
     def step_done(self, step: int) -> None:
-        """Counts a step."""
+        """Updates the bar after a step."""
         if self._began is None:
             self._first, self._began = step, time.monotonic()
             return
@@ -62,13 +62,13 @@ class ProgressReporter:
             self._bar.update(self._task, completed=step, text=self._status(step))
 
     def rewind(self, step: int) -> None:
-        """Goes on from an earlier step."""
+        """Continues from an earlier step."""
         self._first, self._began = step, None
         if self._bar:
             self._bar.update(self._task, completed=step)
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
-        """Shows the newest figures; the line of the last step is always printed."""
+        """Shows the newest metrics; the line of the last step is always printed."""
         shown = "  ".join(
             f"{name} {value:.4g}"
             for name, value in figures.items()
@@ -83,13 +83,13 @@ class ProgressReporter:
             self.say(f"step {self._status(step)}  {shown}")
 
     def stop(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._bar:
             self._bar.stop()
             self._bar = None
 
     def images_per_second(self, step: int) -> float:
-        """Rate since the second step; 0 before."""
+        """Returns the images per second since the second step; 0 before it."""
         if self._began is None or step <= self._first:
             return 0.0
         return (step - self._first) * self._batch_size / max(time.monotonic() - self._began, 1e-9)

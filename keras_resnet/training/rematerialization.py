@@ -1,4 +1,4 @@
-"""Less memory for more computing: a training pass that keeps blocks' outputs and computes what lies between again.
+"""Rematerialization: saves memory by keeping only block outputs and recomputing other activations in the backward pass.
 
 Chen et al. 2016, "Training Deep Networks with Sublinear Memory Cost", with the paper's blocks as segments.
 """
@@ -14,7 +14,7 @@ from keras_resnet.layers import kept_statistics
 
 
 def rematerialized(model: keras.Model) -> Callable:
-    """Returns what can be called as model(images, training=True), with the same results, gradients and statistics.
+    """Returns a function that is called as model(images, training=True), with equal outputs, gradients and statistics.
 
     Args:
         model: a network of this package, whose layers are named "stage1_block1_...".
@@ -33,12 +33,12 @@ def rematerialized(model: keras.Model) -> Callable:
 
 
 def _boundaries(model):
-    """(input, output) tensors of the stem with the first block, of every further block, and of the head."""
+    """Returns (input, output) tensors of the stem with the first block, of each other block, and of the head."""
     ends = {}
     for layer in model.layers:
         match = re.match(r"stage\d+_block\d+", layer.name)
         if match:
-            ends[match[0]] = layer.output  # the last layer of the block stays
+            ends[match[0]] = layer.output  # the last layer of the block overwrites the others
     tensors = [model.input, *ends.values(), model.output]
     return itertools.pairwise(tensors)
 
@@ -50,7 +50,7 @@ def _segment(inputs, outputs):
         recomputing = False
 
         def function(x):
-            nonlocal recomputing  # the second call: the same batch must not move the averages twice
+            nonlocal recomputing  # the second call must not update the moving statistics again
             with kept_statistics(recomputing):
                 recomputing = True
                 return part(x, training=True)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as requests: a run saves before it leaves."""
+"""Signal handling: SIGTERM and SIGINT make a run save a checkpoint before it ends."""
 
 import contextlib
 import os
@@ -12,16 +12,16 @@ from keras_resnet.errors import Stopped
 
 @contextlib.contextmanager
 def leaves_at_once() -> Iterator[None]:
-    """In its scope SIGINT ends the process with 130: before a run begins, nothing has to be saved.
+    """Makes SIGINT end the process with exit code 130 within its scope, before a run has anything to save.
 
-    Python's own KeyboardInterrupt becomes an ImportError of whichever library is being loaded.
+    Python's own KeyboardInterrupt would become an ImportError of the library that is being loaded.
     """
 
     def leave(*_):
         print("interrupted", file=sys.stderr, flush=True)
         os._exit(130)
 
-    if threading.current_thread() is not threading.main_thread():  # Python allows it nowhere else
+    if threading.current_thread() is not threading.main_thread():  # Python sets handlers only there
         yield
         return
     former = signal.signal(signal.SIGINT, leave)
@@ -32,10 +32,10 @@ def leaves_at_once() -> Iterator[None]:
 
 
 class StopRequest:
-    """In its scope, the first SIGTERM or SIGINT is remembered; a second SIGINT ends the process at once.
+    """Records the first SIGTERM or SIGINT within its scope; a second SIGINT ends the process at once.
 
     Attributes:
-        signal: what came, or None.
+        signal: the received signal, or None.
     """
 
     def __init__(self):
@@ -43,7 +43,7 @@ class StopRequest:
         self._former: dict = {}
 
     def __enter__(self):
-        if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
+        if threading.current_thread() is threading.main_thread():  # Python sets handlers only there
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._former[number] = signal.signal(number, self._remember)
         return self
@@ -54,10 +54,10 @@ class StopRequest:
 
     def _remember(self, number, _):
         self.signal = self.signal or signal.Signals(number)
-        # The system's own handler ends the process also within a long call into TensorFlow.
+        # The system's default handler ends the process even during a long call into TensorFlow.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def stopped(self, where: str) -> Stopped:
-        """What ends the run, told apart by its exit code: 143 after SIGTERM, 130 after SIGINT."""
-        by = self.signal or signal.SIGTERM  # another worker's, which may have been either
+        """Returns the exception that ends the run, with exit code 143 after SIGTERM and 130 after SIGINT."""
+        by = self.signal or signal.SIGTERM  # another worker received it, and it may have been either one
         return Stopped(f"stopped by {by.name}; {where}", 128 + by)

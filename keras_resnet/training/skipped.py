@@ -1,4 +1,4 @@
-"""Images that a run leaves out because they cannot be read (`data.on_unreadable_image: skip`)."""
+"""Handling of the unreadable images that a run skips (`data.on_unreadable_image: skip`)."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ from keras_resnet.errors import DataError
 
 
 class SkippedImages:
-    """Names each of them once, and ends a run that meets too many.
+    """Warns about each skipped image once, and ends a run that skips too many.
 
     Attributes:
-        lines: "where it lies: what is wrong" for every image so far.
+        lines: "location: problem" for every skipped image so far.
     """
 
     def __init__(self, task, warn: Callable[[str], None]):
@@ -17,10 +17,10 @@ class SkippedImages:
         self.lines: set[str] = set()
 
     def count(self, sums: list[dict], step: int) -> None:
-        """Looks at the sums of the last steps before `step`: a step with fewer images than its batch left some out.
+        """Checks the sums of the last steps before `step`: a step with fewer images than its batch size skipped some.
 
         Raises:
-            DataError: more images than `data.max_skipped`.
+            DataError: more than `data.max_skipped` images were skipped.
         """
         config = self._task.config
         if config.data.on_unreadable_image != "skip":
@@ -29,7 +29,7 @@ class SkippedImages:
             if float(of_step["images"]) < config.train.batch_size:
                 for line in sorted(set(self._task.train_faults(number)) - self.lines):
                     self.lines.add(line)
-                    self._warn(f"left out: {line}")
+                    self._warn(f"skipped: {line}")
         if len(self.lines) > config.data.max_skipped:
             raise DataError(
                 f"{len(self.lines)} images cannot be read, more than data.max_skipped: {config.data.max_skipped}; "

@@ -1,4 +1,4 @@
-"""One optimizer step and one evaluation step on whatever devices the strategy has."""
+"""Training and evaluation steps, distributed by a strategy."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,10 @@ from keras_resnet.very_deep import bound_graph_rewriting
 def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False) -> Callable:
     """Returns batch -> sums over the global batch {name: ()}, after one update of the weights.
 
-    Beside the task's sums stand "steps", 1, and "gradient_norm", of all weights, so that these too can be summed.
+    The sums include "steps", which is 1, and "gradient_norm" over all weights, so that these can be summed too.
 
-    The loss is averaged over the global batch: each replica divides its sum by it, and the optimizer adds
-    the replicas' gradients.
+    The loss is averaged over the global batch: each replica divides its sum by the global batch size, and the
+    optimizer adds the replicas' gradients.
     """
     batch_size, parts = task.config.train.batch_size, task.config.train.gradient_accumulation_steps
     norm = getattr(optimizer, "inner_optimizer", optimizer).gradient_norm
@@ -33,7 +33,7 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
     def gradients(batch):
         return gradients_of_part(batch) if parts == 1 else _accumulated(gradients_of_part, batch, parts)
 
-    if jit_compile:  # without the optimizer, whose sum over the replicas does not compile
+    if jit_compile:  # excludes the optimizer, whose sum over the replicas does not compile
         gradients = tf.function(gradients, jit_compile=True)
 
     def replica_step(batch):
@@ -48,7 +48,7 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
 
 
 def _accumulated(gradients, batch, parts):
-    """Sums of what `gradients` returns for `parts` equal parts of a batch, one after the other."""
+    """Returns the sums of `gradients` over `parts` equal parts of a batch, computed one after the other."""
 
     def part(i):
         return tf.nest.map_structure(lambda x: tf.reshape(x, [parts, x.shape[0] // parts, *x.shape[1:]])[i], batch)

@@ -1,4 +1,4 @@
-"""--strategy, --virtual_devices, --require_gpus -> a tf.distribute strategy."""
+"""Makes the tf.distribute strategy from --strategy, --virtual_devices and --require_gpus."""
 
 import glob
 import os
@@ -10,17 +10,17 @@ from keras_resnet.training.cluster import in_slurm, slurm_port
 
 
 def make_strategy(name: str, virtual_devices: int = 0, require_gpus: int = 0) -> tf.distribute.Strategy:
-    """Makes the strategy; must come before anything else that touches a device.
+    """Makes the strategy; must be called before other code initializes a device.
 
     Args:
         name: "one_device", "mirrored" (every GPU of this machine) or "multi_worker" (`TF_CONFIG`, or SLURM).
-        virtual_devices: split the CPU into so many devices, to try mirrored training without GPUs.
-        require_gpus: refuse to start with fewer.
+        virtual_devices: number of devices to split the CPU into, to try mirrored training without GPUs.
+        require_gpus: minimum number of GPUs.
 
     Raises:
-        ConfigError: there are fewer GPUs than required, or SLURM's variables describe no cluster.
+        ConfigError: TensorFlow sees fewer GPUs than required, or SLURM's variables describe no cluster.
     """
-    tf.get_logger().setLevel("ERROR")  # tf.distribute warns of what is normal on CPUs
+    tf.get_logger().setLevel("ERROR")  # tf.distribute warns about normal conditions on CPUs
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus and nvidia_device_present():
         print(
@@ -48,10 +48,10 @@ def make_strategy(name: str, virtual_devices: int = 0, require_gpus: int = 0) ->
 
 
 def _slurm_cluster():
-    """The tasks of this SLURM step as workers. Which GPUs a task sees is SLURM's to say (`--gpus-per-task`).
+    """Returns a cluster resolver with the tasks of this SLURM step as workers.
 
-    TensorFlow's resolver would deal them out itself, and fails where a task sees its own alone, or there are none; it
-    is told of one for each task, and leaves the environment as it is.
+    SLURM assigns the GPUs (`--gpus-per-task`). TensorFlow's resolver would assign them itself, and fails if a task sees
+    only its own or if there are none; with one GPU per task as argument, it leaves the environment unchanged.
     """
     tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
     try:
@@ -63,7 +63,7 @@ def _slurm_cluster():
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes files."""
+    """Returns whether this process is the one that writes files."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
@@ -72,13 +72,13 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def compiles_by_default(strategy: tf.distribute.Strategy) -> bool:
-    """Whether steps are compiled with XLA where the configuration leaves it open: on one GPU.
+    """Returns whether steps are compiled with XLA by default: only on one GPU.
 
-    On CPUs XLA's convolutions take more than twice as long; over several GPUs Keras too leaves it off.
+    On CPUs, XLA's convolutions take more than twice as long. On several GPUs, Keras does not compile either.
     """
     return bool(tf.config.list_physical_devices("GPU")) and strategy.num_replicas_in_sync == 1
 
 
 def nvidia_device_present() -> bool:
-    """Whether the operating system knows an NVIDIA device, whatever TensorFlow sees."""
+    """Returns whether the operating system has an NVIDIA device, even if TensorFlow sees none."""
     return bool(glob.glob("/dev/nvidia[0-9]*"))

@@ -1,4 +1,4 @@
-"""What a run tells of itself before it starts."""
+"""The summary that a run prints before it starts."""
 
 import math
 
@@ -9,7 +9,7 @@ from keras_resnet.processor import describe, emulates_bfloat16
 
 
 def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: int, began_from: str | None):
-    """(title, {name: value}) of a run that is about to do the step after `step`."""
+    """Returns (title, {name: value}) of a run that starts after `step`."""
     config, train, cost = task.config, task.config.train, complexity(model)
     replicas = strategy.num_replicas_in_sync
     devices = sorted({name.split("/")[-1].removeprefix("device:") for name in strategy.extended.worker_devices})
@@ -34,7 +34,7 @@ def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: i
         rows["starts from"] = began_from
     rows["workdir"] = workdir
     if step:
-        rows["going on"] = f"from step {step:,}"
+        rows["resuming"] = f"from step {step:,}"
     return f"Training {config.model.name} on {config.data.name}", rows
 
 
@@ -43,6 +43,6 @@ def _on_cpus(devices):
 
 
 def _slower(devices, precision):
-    """What to say of a precision that costs time here."""
+    """Returns a note if the processor emulates the precision, else ""."""
     emulated = _on_cpus(devices) and "bfloat16" in precision and emulates_bfloat16()
     return ", which this processor emulates: slower than float32" if emulated else ""

@@ -1,4 +1,4 @@
-"""What several workers must do at the same step, they find out together."""
+"""Synchronization of workers, which must save, stop and restore at the same step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from keras_resnet.errors import ConfigError, LostWorkerError
 
-SYNC_EVERY = 10  # steps between questions whether a worker was told to stop
+SYNC_EVERY = 10  # steps between checks for a worker that received a signal
 
-# What TensorFlow raises, in a step or from its watch over the cluster, where a peer no longer answers.
+# TensorFlow raises these, in a step or from its cluster health check, if a peer no longer answers.
 _OF_A_LOST_PEER = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -21,7 +21,7 @@ _OF_A_LOST_PEER = (
 
 
 class Workers:
-    """The processes that train together; one, for most strategies."""
+    """The worker processes of a run; a single one for most strategies."""
 
     def __init__(self, strategy: tf.distribute.Strategy):
         self._strategy = strategy
@@ -34,25 +34,25 @@ class Workers:
         self._total = total
 
     def any(self, here: bool) -> bool:
-        """Whether it holds for any worker; all of them must ask."""
+        """Returns whether `here` is true on any worker; all workers must call it."""
         return self._sum(here) > 0 if self.several else here
 
     def wait(self) -> None:
-        """Returns when every worker has come here."""
+        """Waits until every worker has called it."""
         self.any(False)
 
     def check_same(self, number: int, what: str) -> None:
-        """Raises a `ConfigError` where the workers do not have the same number; all of them must ask."""
+        """Raises a `ConfigError` if the workers do not have the same number; all workers must call it."""
         if not self.several:
             return
-        # Equal numbers alone have no variance.
+        # The variance is 0 only if all numbers are equal.
         if self._sum(number**2) * self._strategy.num_replicas_in_sync != self._sum(number) ** 2:
             same = "all must get the same command and see the same --workdir"
             raise ConfigError(f"{what}: {number} here, another on another worker; {same}")
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Turns what TensorFlow raises for a lost worker into one line."""
+        """Converts TensorFlow's errors for a lost worker into a `LostWorkerError` with one line."""
         try:
             yield
         except _OF_A_LOST_PEER as error:
@@ -60,9 +60,9 @@ class Workers:
                 raise
             reason = error.message.rpartition("}} ")[2].partition("\n")[0][:100]  # after the operation's name
             raise LostWorkerError(
-                f"another worker is gone ({reason}); start all again, and the run goes on from its last checkpoint"
+                f"another worker is gone ({reason}); start all again, and the run resumes from its last checkpoint"
             ) from error
 
     def _sum(self, number):
-        """Over all replicas, each of which has its worker's number."""
+        """Returns the sum over all replicas; each replica has the number of its worker."""
         return int(self._total(tf.constant(int(number), tf.int64)))

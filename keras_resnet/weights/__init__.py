@@ -1,1 +1,1 @@
-"""Weights in files: this package's own format, safetensors by layer name."""
+"""Reads, converts, downloads and writes weights. The package's own format is safetensors by layer name."""

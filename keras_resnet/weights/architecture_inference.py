@@ -1,4 +1,4 @@
-"""Tensors under this package's names -> the network they belong to, as far as tensors show it."""
+"""Infers the architecture of a network from the names and shapes of its tensors."""
 
 import re
 from dataclasses import replace
@@ -9,15 +9,15 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
-    """Works a network out of the shapes of its tensors.
+    """Infers a `Spec` from the shapes of a network's tensors under this package's names.
 
     Args:
         shapes: {variable's path: shape}, kernels (h, w, in, out).
-        unseen: fields of `Spec` that tensors do not show, as the source of the weights has them.
-        source: named in messages.
+        unseen: fields of `Spec` that tensors do not show, with the values of the weights' source.
+        source: name of the weights, for error messages.
 
     Raises:
-        ValueError: the tensors are of no network of this family.
+        ValueError: the tensors do not belong to a network of this package.
     """
     parts = _blocks(shapes, source)
     depths = tuple(max(number for place, number in parts if place == stage) for stage in _stages(parts))
@@ -55,7 +55,10 @@ def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
 
 
 def _named(spec, unseen):
-    """The row that has its shape, where there is one; what neither tensors nor their source tell is as in the row."""
+    """Returns `spec` as the entry of `SPECS` with the same tensors, if any.
+
+    The entry also supplies the fields that neither the tensors nor their source show.
+    """
     varied = {"preactivation", "shortcut", "first_projection"}
     for row in SPECS.values():
         if all(
@@ -67,7 +70,7 @@ def _named(spec, unseen):
 
 
 def _blocks(shapes, source):
-    """{(stage, block): {part: shape of its kernel or scale}}."""
+    """Returns {(stage, block): {part: shape of its kernel or scale}}."""
     parts: dict[tuple[int, int], dict] = {}
     for path, shape in shapes.items():
         found = re.fullmatch(r"stage([1-9])_block([1-9]\d{0,3})_(\w+)/(?:kernel|gamma)", path)
@@ -95,7 +98,7 @@ def _stem(shapes, source):
 
 
 def _bottleneck(last):
-    """Widths, groups and their width, from the 3x3 and the last 1x1 of each stage."""
+    """Returns widths, groups and width per group, from the 3x3 and the last 1x1 convolution of each stage."""
     widths = tuple(each["conv3"][3] // 4 for each in last)
     inner, inputs = last[0]["conv2"][3], last[0]["conv2"][2]
     groups = inner // inputs
@@ -103,7 +106,7 @@ def _bottleneck(last):
 
 
 def _shortcut(parts):
-    """Which blocks have projections: none, those that change the shape, every stage's first, all."""
+    """Infers the shortcut from the blocks with projections: none, those that change the shape, first blocks, or all."""
     projected = {place for place, names in parts.items() if "proj" in names}
     if not projected:
         changes = any(_width(parts[place]) != parts[place]["conv1"][2] for place in parts)
@@ -115,5 +118,5 @@ def _shortcut(parts):
 
 
 def _width(block):
-    """Channels that a block returns."""
+    """Returns the number of output channels of a block."""
     return block[max(part for part in block if re.fullmatch(r"conv\d", part))][-1]

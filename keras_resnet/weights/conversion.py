@@ -1,4 +1,4 @@
-"""Other people's tensors -> this package's network and weights, exactly: nothing is rounded but to float32."""
+"""Converts tensors of any weight format to this package's networks and weights. Values are rounded only to float32."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -17,14 +17,14 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """Weights and what they belong to.
+    """Weights with the description of their network.
 
     Attributes:
-        path: what the user named: a file, or a name of published weights.
+        path: the file, or the name of published weights, as given by the user.
         arrays: {variable's path: float32 array}.
-        description: the network and how images are made ready for it.
-        classes: of the classifier, None where there is none.
-        assumed: what neither the tensors nor their source say.
+        description: the network and its preprocessing.
+        classes: number of classes of the classifier, None without a classifier.
+        assumed: assumptions about properties that neither the tensors nor their source show.
     """
 
     path: str
@@ -35,12 +35,12 @@ class Pretrained:
 
     @property
     def spec(self) -> Spec:
-        """The network."""
+        """Returns the architecture."""
         return self.description.spec
 
     @property
     def channels(self) -> int:
-        """Of the images that the first convolution takes."""
+        """Returns the number of image channels that the first convolution takes."""
         return image_channels(self.arrays)
 
 
@@ -55,20 +55,20 @@ def convert(
     epsilon: float | None = None,
     which: Which | None = None,
 ) -> Pretrained:
-    """Works out whose tensors these are and what network they belong to, and puts them into this package's terms.
+    """Infers the weight format and the architecture of tensors, and converts them to this package's names and layout.
 
     Args:
-        tensors: by their own names, in any order.
-        source: named in messages and in the description.
-        metadata: the strings of a file that this package wrote.
-        preprocessing: how images are made ready, where the publisher says it elsewhere.
-        config: what files beside the weights say.
-        given: fields of `Preprocessing` that the user knows better.
-        epsilon: of the batch normalization that the weights were trained with, where the caller knows.
-        which: "plain" or "ema" where there are both; see `pick_network`.
+        tensors: tensors by their original names, in any order.
+        source: name of the weights, for error messages and the description.
+        metadata: metadata strings of a file that this package wrote.
+        preprocessing: the preprocessing, if the publisher documents it elsewhere.
+        config: content of the configuration files next to the weights.
+        given: fields of `Preprocessing` from the user, which take precedence.
+        epsilon: epsilon of the batch normalization that the weights were trained with, if the caller knows it.
+        which: "plain" or "ema" for a file with both; see `pick_network`.
 
     Raises:
-        ValueError: the tensors are not those of a network of this family.
+        ValueError: the tensors do not belong to a network of this package.
     """
     said = _described(metadata or {}, source)
     tensors, picked = pick_network(tensors, source, which)
@@ -108,7 +108,7 @@ def convert(
 
 
 def _told(preprocessing, spec, known):
-    """What of the preprocessing nobody says, with the values that are taken and the arguments that change them."""
+    """Returns lines about the assumed preprocessing, with the values and the arguments that change them."""
     told: tuple[str, ...] = ()
     if not {"mean", "std"} <= known:
         values = (", ".join(f"{value:g}" for value in each) for each in (preprocessing.mean, preprocessing.std))
@@ -124,7 +124,7 @@ def _told(preprocessing, spec, known):
 
 
 def _labels(config, classes):
-    """The class names that a file beside the weights has for the classifier."""
+    """Returns the classifier's class names from the configuration file next to the weights."""
     if config.labels and classes and len(config.labels) != classes:
         raise ValueError(f"{config.path}: names {len(config.labels)} classes, the weights have {classes}")
     return config.labels if classes else ()
@@ -138,8 +138,8 @@ def _described(metadata, source):
 
 
 def _agreed(said, seen, source):
-    """What a file says of its network, held against its tensors: a wrong word must not build another network."""
-    if said.skip == "none":  # no tensor tells it from option A
+    """Returns a file's stated `Spec` after a check against its tensors: a wrong one would build another network."""
+    if said.skip == "none":  # its tensors are the same as option A's
         seen = replace(seen, skip="none", shortcut=said.shortcut)
     for name in IN_WEIGHTS:
         if getattr(said, name) != getattr(seen, name):
@@ -149,7 +149,7 @@ def _agreed(said, seen, source):
 
 
 def _check_classifier(arrays, spec, source):
-    """A classifier of other features would otherwise pass as one of other classes, and be left out without a word."""
+    """Checks the number of features that the classifier takes, because a wrong one would be dropped silently."""
     features = spec.last_width or spec.widths[-1] * (4 if spec.block == "bottleneck" else 1)
     if "logits/kernel" in arrays and arrays["logits/kernel"].shape[0] != features:
         taken = arrays["logits/kernel"].shape[0]
@@ -163,7 +163,7 @@ def _float32(value, path):
 
 
 def fold_biases(arrays: Arrays) -> None:
-    """A convolution's bias right before a normalization becomes part of the mean: BN(x + b) is BN(x) with mean - b."""
+    """Folds the bias of a convolution before a normalization into the mean: BN(x + b) is BN(x) with mean - b."""
     for path in [path for path in arrays if path.endswith("/bias")]:
         layer = path.removesuffix("/bias")
         normalization = f"{layer}_bn" if layer.endswith("_proj") else "bn".join(layer.rsplit("conv", 1))
@@ -173,7 +173,7 @@ def fold_biases(arrays: Arrays) -> None:
 
 
 def fold_epsilon(arrays: Arrays, epsilon: float) -> None:
-    """Moves the difference of two epsilons into the variances: var + epsilon stays what it was.
+    """Folds the difference of two epsilons into the variances, so that variance + epsilon is unchanged.
 
     Raises:
         ValueError: a variance would become negative.
@@ -187,21 +187,23 @@ def fold_epsilon(arrays: Arrays, epsilon: float) -> None:
 
 
 def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: str) -> Arrays:
-    """The arrays that a model's variables take: without a head that it lacks, the first kernel for its channels.
+    """Returns the arrays that fit a model's variables.
+
+    A classifier of another shape is omitted, and the first kernel is adapted to the model's channels.
 
     Args:
         pretrained: the weights.
         shapes: {variable's path: shape} of the model.
-        source: named in messages.
+        source: name of the weights, for error messages.
 
     Raises:
-        ValueError: the model takes another number of channels than can be made from RGB.
+        ValueError: the model takes another number of channels than the first kernel, which is not for RGB.
     """
     arrays = dict(pretrained.arrays)
     kernel = arrays.get("logits/kernel")
     if kernel is None or kernel.shape != shapes.get("logits/kernel"):
         arrays = {path: value for path, value in arrays.items() if not path.startswith("logits/")}
-    # What follows the last stage: a network of stages alone has none of it.
+    # A network that returns only its stages has no layers after the last stage.
     arrays = {path: value for path, value in arrays.items() if path in shapes or not path.startswith("last_")}
     first = _first_kernel(arrays)
     if first in shapes and shapes[first][2] != arrays[first].shape[2]:
@@ -210,7 +212,7 @@ def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: s
 
 
 def image_channels(arrays: Arrays) -> int:
-    """Of the images that the first convolution takes."""
+    """Returns the number of image channels that the first convolution takes."""
     return arrays[_first_kernel(arrays)].shape[2]
 
 
@@ -219,10 +221,12 @@ def _first_kernel(arrays):
 
 
 def adapt_channels(kernel: np.ndarray, channels: int, source: str) -> np.ndarray:
-    """(h, w, 3, out) -> (h, w, channels, out) as timm does: one channel takes the sum, more repeat RGB at 3 / channels.
+    """kernel (h, w, 3, out) -> (h, w, channels, out), as in timm.
+
+    One channel gets the sum of the three. More channels repeat those of RGB, scaled by 3 / channels.
 
     Raises:
-        ValueError: the kernel is not RGB's.
+        ValueError: the kernel does not take 3 channels.
     """
     if kernel.shape[2] != 3:
         raise ValueError(f"{source}: takes {kernel.shape[2]} channels, which cannot become {channels}")

@@ -1,9 +1,9 @@
-"""Published files, fetched once: written aside, checked, kept under Keras's cache folder.
+"""Downloads published files once, to a temporary folder, checks them, and keeps them in Keras's cache folder.
 
-| variable | |
+| variable | meaning |
 |---|---|
-| KERAS_HOME | where the cache lies, ~/.keras by default |
-| KERAS_RESNET_OFFLINE=1, HF_HUB_OFFLINE=1 | use what is there, fetch nothing, as `--offline` does |
+| KERAS_HOME | location of the cache, ~/.keras by default |
+| KERAS_RESNET_OFFLINE=1, HF_HUB_OFFLINE=1 | use cached files and download nothing, like `--offline` |
 | HF_ENDPOINT | a mirror of https://huggingface.co |
 """
 
@@ -26,27 +26,28 @@ WAIT = 1.0  # seconds before the second try, twice as long before the third
 
 
 def cache_folder() -> str:
-    """Where downloaded weights are kept."""
+    """Returns the folder of downloaded weights."""
     return os.path.join(os.environ.get("KERAS_HOME") or keras.config.keras_home(), "keras_resnet")
 
 
 def is_offline() -> bool:
-    """Whether nothing may be fetched."""
+    """Returns whether downloads are disabled."""
     return any(os.environ.get(variable, "0") not in ("", "0") for variable in OFFLINE)
 
 
 def hub_endpoint() -> str:
-    """Where the Hugging Face Hub, or a mirror of it, answers."""
+    """Returns the URL of the Hugging Face Hub, or of its mirror."""
     return os.environ.get("HF_ENDPOINT", HUB_URL).rstrip("/")
 
 
 def fetch(entry: Entry) -> str:
-    """The path of a published file, downloaded if it is not there yet.
+    """Returns the path of a published file, and downloads it if it is not in the cache.
 
-    It must have the checksum that its publisher states; of files on the Hugging Face Hub, the sha256 that this states.
+    The file must have the checksum that its publisher states or, on the Hugging Face Hub, the sha256 that the Hub
+    states.
 
     Raises:
-        ValueError: it cannot be had, or is not what was published; nothing is left behind then.
+        ValueError: the file cannot be downloaded, or has another checksum; no part of it is kept.
     """
     folder = os.path.join(cache_folder(), *entry.name.split("/"))
     name = os.path.basename(urllib.parse.urlsplit(entry.url).path)
@@ -54,7 +55,7 @@ def fetch(entry: Entry) -> str:
     if os.path.isfile(path):
         return path
     if is_offline():
-        raise ValueError(f"{entry.name}: is not in {cache_folder()}, and {' or '.join(OFFLINE)} forbids to fetch it")
+        raise ValueError(f"{entry.name}: is not in {cache_folder()}, and {' or '.join(OFFLINE)} forbids downloading it")
     url = entry.url.replace(HUB_URL, hub_endpoint())
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as aside:
@@ -63,7 +64,7 @@ def fetch(entry: Entry) -> str:
 
 
 def _download(url, name, entry, aside):
-    """The path of a whole and checked file in a folder of its own."""
+    """Downloads a file to the folder `aside`, checks it, and returns its path."""
     problem = ""
     for number in range(TRIES):
         if number:
@@ -74,22 +75,22 @@ def _download(url, name, entry, aside):
             return keras.utils.get_file(name, url, cache_dir=aside, cache_subdir="", file_hash=checksum or None)
         except ValueError:
             raise ValueError(
-                f"{entry.name}: what {url} sends has not the checksum {checksum}; nothing is kept"
+                f"{entry.name}: what {url} sends has not the checksum {checksum}; nothing was saved"
             ) from None
-        except Exception as error:  # get_file raises plain ones
+        except Exception as error:  # get_file raises plain `Exception`
             problem = " ".join(str(error).split())
-    raise ValueError(f"{entry.name}: {problem}, {TRIES} times; nothing is kept")
+    raise ValueError(f"{entry.name}: {problem}, {TRIES} times; nothing was saved")
 
 
 class _StayHere(urllib.request.HTTPRedirectHandler):
-    """The Hub states a file's checksum in its first answer, which redirects to where the file lies."""
+    """Follows no redirect: the Hub states a file's checksum in its first response, which redirects to the file."""
 
     def redirect_request(self, *arguments):
         return None
 
 
 def _stated_checksum(url):
-    """The sha256 that the Hub states of a file, "" where there is none."""
+    """Returns the sha256 that the Hub states for a file, "" if it states none."""
     request = urllib.request.Request(url, method="HEAD")
     try:
         with urllib.request.build_opener(_StayHere).open(request, timeout=60) as answer:

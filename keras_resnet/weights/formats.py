@@ -1,13 +1,15 @@
-"""How others name, lay out and use their tensors; each convention is told by a few of its names.
+"""Provides the weight formats: how each library names, lays out and uses its tensors.
 
-| convention | whose files | module |
+A few tensor names identify each format.
+
+| weight format | files of | module |
 |---|---|---|
-| native | this package's | here |
-| torch | torchvision's, timm's, and networks for CIFAR in their style | torch_names.py |
-| transformers | transformers' | transformers_names.py |
-| keras_applications | keras.applications' | keras_names.py |
-| tf2cv | tf2cv's networks for CIFAR | keras_names.py |
-| official | tf-models-official's checkpoints | official_names.py |
+| native | this package | this module |
+| torch | torchvision, timm, and networks for CIFAR in their style | torch_names.py |
+| transformers | transformers | transformers_names.py |
+| keras_applications | keras.applications | keras_names.py |
+| tf2cv | tf2cv, networks for CIFAR | keras_names.py |
+| official | tf-models-official, checkpoints | official_names.py |
 """
 
 from collections.abc import Callable
@@ -24,18 +26,18 @@ EPSILON = 1e-5  # of this package's batch normalization
 
 @dataclass(frozen=True, kw_only=True)
 class WeightFormat:
-    """How one group of publishers' tensors are read.
+    """Names, layout and properties of the tensors of one or several libraries.
 
     Attributes:
-        name: what it is called in messages.
-        matches: names of tensors -> whether they are named so.
-        rename: {their name: tensor} -> {our path: array in our layout}, without what is not needed.
-        unseen: fields of `Spec` that tensors do not show.
-        preprocessing: how images are made ready unless someone knows better.
-        epsilon: of their batch normalization.
-        bgr: whether their first convolution takes blue, green, red.
-        known: fields of `preprocessing` that are so for all weights of this convention.
-        assumed: what else a user has to be told where nothing but tensors is at hand.
+        name: name of the format in messages.
+        matches: names of tensors -> whether they have this format.
+        rename: {library's name: tensor} -> {this package's path: array in its layout}, without unneeded tensors.
+        unseen: names of tensors -> fields of `Spec` that tensors do not show.
+        preprocessing: names of tensors -> default preprocessing, used if no other source states it.
+        epsilon: epsilon of batch normalization.
+        bgr: whether the first convolution takes blue, green, red.
+        known: fields of `preprocessing` that hold for all weights of this format.
+        assumed: other assumptions to report to the user if the tensors are the only source.
     """
 
     name: str
@@ -111,10 +113,10 @@ WEIGHT_FORMATS = (
 
 
 def convention_of(names: set[str], source: str) -> WeightFormat:
-    """Finds the convention that names tensors so.
+    """Returns the weight format that matches the names of tensors.
 
     Raises:
-        ValueError: none does.
+        ValueError: no format matches.
     """
     for convention in WEIGHT_FORMATS:
         if convention.matches(names):

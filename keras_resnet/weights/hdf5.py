@@ -1,7 +1,7 @@
-"""Arrays of HDF5 files, as Keras writes weights: nothing is followed out of the file, nothing outgrows it.
+"""Reads arrays from the HDF5 files that Keras writes, without following links to other files.
 
-HDF5 files can name other files, share data, nest without end and declare arrays that hardly take room on a disk
-(CVE-2026-1669 and its kin): here all of that is refused before anything is read.
+HDF5 files can refer to other files, share data, nest without limit, and declare arrays far larger than the file
+(CVE-2026-1669 and similar). This module rejects such files before it reads any array.
 """
 
 import os
@@ -17,10 +17,12 @@ _NORMALIZATION = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def read_hdf5(path: str) -> dict[str, np.ndarray]:
-    """Reads weights that Keras wrote, ".h5" or ".weights.h5": {"<layer>/<variable>": array}; nested: whole paths.
+    """Reads weights that Keras wrote to ".h5" or ".weights.h5", as {"<layer>/<variable>": array}.
+
+    Names of variables in deeper groups are whole paths.
 
     Raises:
-        ValueError: it is no HDF5 file, or one that reaches out of itself; the message names the file.
+        ValueError: the file is not HDF5, or it is unsafe to read; the message names the file.
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
@@ -42,7 +44,7 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
 
 
 def _datasets(file, path):
-    """[(names on the way, dataset)] of all arrays of numbers."""
+    """Returns [(names along the path, dataset)] of all floating-point arrays but the optimizer's."""
     found: list[tuple[tuple[str, ...], h5py.Dataset]] = []
     waiting: list[tuple[tuple[str, ...], h5py.Group]] = [((), file)]
     seen = {h5py.h5o.get_info(file.id).addr}
@@ -76,15 +78,15 @@ def _check_dataset(dataset, where, path):
 
 
 def _name(file, parts, dataset):
-    """The layer and the variable, from a place in Keras's layouts."""
-    if parts[-2:-1] == ("vars",):  # Keras 3: <anything>/<class and number>/vars/0, the layer's name as an attribute
+    """Returns "<layer>/<variable>" for a dataset's path in Keras's layouts."""
+    if parts[-2:-1] == ("vars",):  # Keras 3: <anything>/<class and number>/vars/0; the layer's name is an attribute
         group = file["/".join(parts[:-1])]
         layer = group.attrs.get("name", parts[-3])
         variables = _NORMALIZATION if len(group) == len(_NORMALIZATION) else ("kernel", "bias")
         number = int(parts[-1]) if parts[-1].isdecimal() else len(variables)
         return f"{layer}/{variables[number] if number < len(variables) else parts[-1]}"
-    parts = parts[1:] if parts[0] == "model_weights" else parts  # of a whole model, from which only weights are taken
+    parts = parts[1:] if parts[0] == "model_weights" else parts  # a whole model; only its weights are read
     variable = parts[-1].partition(":")[0]
-    if len(parts) == 3:  # the first is the layer too, or the model that it is a part of
+    if len(parts) == 3:  # the first is the layer again, or the model that contains it
         return f"{parts[1]}/{variable}"
     return "/".join((*parts[:-1], variable))

@@ -1,7 +1,7 @@
-"""hf://OWNER/NAME and hf://OWNER/NAME@REVISION -> a folder on this disk, by huggingface_hub.
+"""Downloads hf://OWNER/NAME and hf://OWNER/NAME@REVISION to a local folder with huggingface_hub.
 
-Files are kept where all programs that use huggingface_hub have them ($HF_HOME), and asked for again each time: what
-changed on the Hub since is fetched, the rest is not. Private repositories open with $HF_TOKEN.
+The files are kept in the cache of huggingface_hub ($HF_HOME), which all programs share. Every call asks the Hub for
+changes and downloads only changed files. Private repositories require $HF_TOKEN.
 """
 
 import datetime
@@ -20,45 +20,45 @@ from keras_resnet.weights.shards import files_of
 
 
 def fetch_repository(name: str) -> str:
-    """Fetches what of a repository is not kept here yet, and tells which revision it is.
+    """Downloads the files of a repository that are not in the cache, and prints the revision.
 
     Returns:
         A folder with the weights (model.safetensors, or several files and their index), and with config.json and
-        preprocessor_config.json where the repository has them.
+        preprocessor_config.json if the repository has them.
 
     Raises:
-        ValueError: there is no such repository, it has no such weights, they are damaged, or it cannot be reached and
-            is not kept here.
+        ValueError: the repository does not exist, has no such weights, or has damaged ones; or the Hub cannot be
+            reached and the files are not in the cache.
     """
     repository, revision = parse_hub_name(name)
     try:
         weights = _fetch_weights(repository, revision)
         folder = os.path.dirname(weights[0])
-        commit = os.path.basename(folder)  # the files beside are of the same one, whatever comes meanwhile
+        commit = os.path.basename(folder)  # pins the other files, in case the branch changes meanwhile
         for beside in (CONFIG, PROCESSOR):
             _fetch_if_there(repository, commit, beside)
     except errors.GatedRepoError:
-        raise ValueError(f"{name}: is open to whom its owner lets in; set HF_TOKEN to an account's token") from None
+        raise ValueError(f"{name}: is gated: request access on the Hub and set HF_TOKEN to your token") from None
     except errors.RevisionNotFoundError:
         raise ValueError(f"{name}: the repository has no revision {revision}") from None
     except errors.RepositoryNotFoundError:
         raise ValueError(f"{name}: the Hub has no such repository, or it is private (HF_TOKEN)") from None
     except errors.LocalEntryNotFoundError:
-        why = "only what is kept here may be used" if is_offline() else "the Hub cannot be reached"
-        raise ValueError(f"{name}: is not kept here, and {why}") from None
+        why = "only the cache may be used" if is_offline() else "the Hub cannot be reached"
+        raise ValueError(f"{name}: is not cached, and {why}") from None
     except errors.EntryNotFoundError:
         raise ValueError(f"{name}: has no {HUB_FILE} and no {HUB_INDEX}") from None
     except (errors.HfHubHTTPError, OSError) as error:
-        raise ValueError(f"{name}: cannot be fetched ({' '.join(str(error).split())[:200]})") from None
+        raise ValueError(f"{name}: cannot be downloaded ({' '.join(str(error).split())[:200]})") from None
     for path in weights:
         _check_content(path, name)
     since = datetime.date.fromtimestamp(os.path.getmtime(weights[0]))
-    print(f"{name}: revision {commit[:12]}, kept here since {since}", file=sys.stderr)
+    print(f"{name}: revision {commit[:12]}, cached since {since}", file=sys.stderr)
     return folder
 
 
 def _fetch_weights(repository, revision):
-    """The paths of all files of weights."""
+    """Downloads all weights files and returns their paths."""
     try:
         return [_fetch(repository, revision, HUB_FILE)]
     except errors.EntryNotFoundError:
@@ -76,7 +76,7 @@ def _fetch(repository, revision, file):
 
 def _fetch_if_there(repository, revision, file):
     kept = huggingface_hub.try_to_load_from_cache(repository, file, revision=revision)
-    if kept is not None and re.fullmatch(r"[0-9a-f]{40}", revision):  # of a commit, what is known stays so
+    if kept is not None and re.fullmatch(r"[0-9a-f]{40}", revision):  # a commit does not change
         return kept if isinstance(kept, str) else None
     try:
         return _fetch(repository, revision, file)
@@ -85,7 +85,7 @@ def _fetch_if_there(repository, revision, file):
 
 
 def _check_content(path, name):
-    """huggingface_hub keeps a large file under its sha256, and compares no more than its size."""
+    """Checks a large file's sha256, which is its name in the cache. huggingface_hub compares only the size."""
     stated = os.path.basename(os.path.realpath(path))
     if not re.fullmatch(r"[0-9a-f]{64}", stated):
         return
@@ -94,4 +94,4 @@ def _check_content(path, name):
     if found != stated:
         kept = os.path.realpath(path)
         os.remove(kept)
-        raise ValueError(f"{name}: what was kept in {kept} has not its checksum, and is removed; fetch it again")
+        raise ValueError(f"{name}: what was kept in {kept} has the wrong checksum and was removed; download it again")

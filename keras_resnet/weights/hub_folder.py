@@ -1,4 +1,4 @@
-"""A folder as the Hugging Face Hub keeps models: the weights, what they are, and a card."""
+"""Writes a model folder in the layout of the Hugging Face Hub: weights, configuration and model card."""
 
 import json
 import os
@@ -14,17 +14,17 @@ from keras_resnet.weights.published import HUB_FILE
 def write_hub_folder(
     target: str, model: keras.Model, text: str, license: str | None = None, pictures: list[str] | None = None
 ) -> None:
-    """Writes model.safetensors, config.json and README.md aside, and renames the folder once.
+    """Writes model.safetensors, config.json and README.md to a temporary folder, and renames it.
 
     Args:
-        target: the folder, not there yet.
+        target: path of the folder, which must not exist.
         model: a network of this package.
-        text: Markdown for the card: what the weights are and how good.
-        license: of the weights, as the Hub names it.
-        pictures: files that the text shows, which go along.
+        text: Markdown for the model card: a description of the weights and their accuracy.
+        license: license of the weights, as the Hub names it.
+        pictures: image files in the text, which are copied to the folder.
 
     Raises:
-        OSError: it cannot be written; nothing is left.
+        OSError: the folder cannot be written; no part of it is kept.
     """
     aside = f"{target.rstrip(os.sep)}.{unique_suffix()}"
     try:
@@ -42,7 +42,7 @@ def write_hub_folder(
 
 
 def _config(model):
-    """What a program wants to know before it loads the weights, in the terms of timm's config.json."""
+    """Returns the content of config.json, in timm's format."""
     about = model.description
     spec, preprocessing = about.spec, about.preprocessing
     side = preprocessing.image_size or spec.image_size

@@ -1,4 +1,4 @@
-"""Tensors of keras.applications ("conv2_block1_1_conv/kernel") and of tf2cv's networks for CIFAR, as in HDF5 files."""
+"""Renames tensors of keras.applications ("conv2_block1_1_conv/kernel") and of tf2cv's networks for CIFAR (HDF5)."""
 
 import re
 
@@ -12,15 +12,15 @@ _PARTS |= {f"{i}_{kind}": f"{kind}{i}" for i in (1, 2, 3) for kind in ("conv", "
 
 
 def matches(names: set[str]) -> bool:
-    """Whether tensors are named as keras.applications names those of its ResNets."""
+    """Returns whether the names are those of keras.applications' ResNets."""
     return "conv2_block1_1_conv/kernel" in names
 
 
 def rename(arrays: Arrays) -> Arrays:
-    """{their name: tensor} -> {our path: array}: conv2_block1_0_conv is stage1_block1_proj.
+    """Renames {name: tensor} to this package's paths: conv2_block1_0_conv becomes stage1_block1_proj.
 
     Raises:
-        ValueError: no tensor of this family is called so.
+        ValueError: a name is not one of keras.applications' ResNets.
     """
     return {_to_ours(name): value for name, value in arrays.items()}
 
@@ -36,15 +36,15 @@ def _to_ours(name):
 
 
 def matches_tf2cv(names: set[str]) -> bool:
-    """Whether tensors are named as tf2cv names those of its ResNets."""
+    """Returns whether the names are those of tf2cv's ResNets."""
     return any("/unit1/body/conv1/" in name for name in names)
 
 
 def rename_tf2cv(arrays: Arrays) -> Arrays:
-    """{their name: tensor} -> {our path: array}: stage1/unit2/body/conv1/conv/conv/kernel is stage1_block2_conv1.
+    """Renames {name: tensor} to this package's paths: stage1/unit2/body/conv1/conv/conv becomes stage1_block2_conv1.
 
     Raises:
-        ValueError: no tensor of this family is called so.
+        ValueError: a name is not one of tf2cv's ResNets for CIFAR.
     """
     return {_tf2cv_to_ours(name): value for name, value in arrays.items()}
 

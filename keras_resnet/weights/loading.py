@@ -1,4 +1,4 @@
-"""A name or a file of weights -> a network's variables."""
+"""Loads weights from a name or a file into a network's variables."""
 
 import os
 from dataclasses import fields, replace
@@ -18,7 +18,7 @@ from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, HUB_SCHEME, loca
 from keras_resnet.weights.reading import read_weights
 from keras_resnet.weights.state_dict import Which
 
-# What published weights of one network differ in: these come with the weights.
+# Options in which published weights of one network differ. The weights determine them.
 _WEIGHT_OPTIONS = {*NOT_IN_WEIGHTS, "preactivation", "shortcut", "conv_bias", "first_projection"} - {"avg_down"}
 
 
@@ -35,17 +35,17 @@ def load_pretrained(
     torch_allowed: bool = False,
     which: Which | None = None,
 ) -> Pretrained:
-    """Reads weights by name, downloading them once, or from a file; see `from_weights`.
+    """Reads weights by name, with one download, or from a file; see `from_weights`.
 
     Args:
-        weights: "imagenet", a name of the table of published weights, or a path.
-        row: the network that "imagenet" is meant for.
+        weights: "imagenet", a name of the table of published weights, "hf://OWNER/NAME", or a path.
+        row: the network whose weights "imagenet" selects.
         mean, std, image_size, crop_pct, interpolation, epsilon: as for `from_weights`.
-        torch_allowed: read PyTorch's own files too, in a child process.
-        which: "plain" or "ema" where a training script saved both; None takes the plain weights and tells.
+        torch_allowed: also read PyTorch files, in a child process.
+        which: "plain" or "ema" for a file with both; None selects the plain weights and reports it.
 
     Raises:
-        ValueError: there are no such weights, or they are of no network of this family.
+        ValueError: the weights do not exist, or do not belong to a network of this package.
     """
     weights = os.fspath(weights)
     check_units(mean, std)
@@ -89,7 +89,7 @@ def _check_given(given):
 
 
 def _config_beside(path):
-    """What a model's folder says of its weights; nothing is read beside a file of another name."""
+    """Reads the configuration in a model's folder. Files next to weights of another name are ignored."""
     if is_remote(path):
         return None
     if os.path.isdir(path):
@@ -98,16 +98,16 @@ def _config_beside(path):
 
 
 def check_network(pretrained: Pretrained, spec: Spec, asked: dict, source: str) -> None:
-    """Checks that weights are of the network that is asked for, up to what comes with the weights.
+    """Checks that weights belong to the requested network, except for options that the weights determine.
 
     Args:
         pretrained: the weights.
-        spec: the network.
-        asked: {axis of `variant`: value} as the caller gave them, None where not.
-        source: named in messages.
+        spec: the requested network.
+        asked: {option of `variant`: value} from the caller; None for options that are not given.
+        source: name of the weights, for error messages.
 
     Raises:
-        ValueError: they are of another one.
+        ValueError: the weights belong to another network, or have another value of an option.
     """
     own = tuple(field.name for field in fields(Spec) if field.name not in _WEIGHT_OPTIONS)
     different = first_different_field(pretrained.spec, spec, own)
@@ -123,21 +123,24 @@ def check_network(pretrained: Pretrained, spec: Spec, asked: dict, source: str) 
 
 
 def _effective(spec):
-    """The same for two specs of one network, which differ in what does not matter for its kind of blocks."""
+    """Returns `spec` with default values for options that have no effect on its kind of blocks."""
     moot = {"stride_in": "3x3"} if spec.block != "bottleneck" else {"first_shortcut": "activated"}
     return replace(spec, **moot | ({"zero_padding_position": "end"} if spec.shortcut != "A" else {}))
 
 
 def set_pretrained(model: keras.Model, pretrained: Pretrained, reset_head: bool = False) -> bool:
-    """Sets a model's variables; a classifier of other classes stays new, a first kernel of other channels is adapted.
+    """Sets a model's variables to pretrained weights.
+
+    A classifier with another number of classes keeps its initialization. The first kernel is adapted to the number of
+    channels.
 
     Args:
         model: the network.
         pretrained: its weights.
-        reset_head: leave the classifier new in any case.
+        reset_head: keep the classifier's initialization in any case.
 
     Returns:
-        Whether the model has a classifier and it is new.
+        True if the model has a classifier that keeps its initialization.
 
     Raises:
         ValueError: the weights do not fit the model.

@@ -1,9 +1,9 @@
-"""The JSON files that lie beside weights: what timm, transformers and this package say of preprocessing and classes.
+"""Reads preprocessing and classes from the JSON files of timm, transformers and this package next to the weights.
 
-| file | whose | what is read |
+| file | written by | values read |
 |---|---|---|
-| config.json | timm's, this package's | mean, std, input size, crop, interpolation, class names |
-| config.json | transformers' ResNetForImageClassification | class names, where blocks have their stride |
+| config.json | timm, this package | mean, std, input size, crop, interpolation, class names |
+| config.json | transformers' ResNetForImageClassification | class names, the strided layer of blocks |
 | preprocessor_config.json | transformers' image processors | mean, std, size, crop, interpolation |
 """
 
@@ -16,17 +16,17 @@ CONFIG = "config.json"
 PROCESSOR = "preprocessor_config.json"
 _LARGEST = 16 * 2**20  # bytes
 _RESAMPLE = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
-_WARPED_FROM = 384  # pixels, from which ConvNextImageProcessor resizes to a square without a crop
+_WARPED_FROM = 384  # pixels; from this size on, ConvNextImageProcessor resizes to a square without a crop
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What files beside weights say.
+    """Content of the configuration files next to weights.
 
     Attributes:
-        path: of the file that says it, for messages.
+        path: path of the file, for error messages.
         preprocessing: fields of `Preprocessing`.
-        labels: a name for each class, empty if not said.
+        labels: a name for each class; empty if unknown.
         unseen: fields of `Spec` that tensors do not show.
     """
 
@@ -37,10 +37,10 @@ class ModelConfig:
 
 
 def read_model_config(folder: str) -> ModelConfig | None:
-    """Reads what lies beside the weights in a folder; None where nothing says anything.
+    """Reads the configuration files next to the weights in a folder; returns None if there are none.
 
     Raises:
-        ValueError: a file cannot be read, or asks for what is not done here; the message names file and field.
+        ValueError: a file cannot be read, or requires unsupported processing; the message names file and field.
     """
     path, processor_path = (os.path.join(folder, name) for name in (CONFIG, PROCESSOR))
     config, processor = _read(path), _read(processor_path)
@@ -52,7 +52,7 @@ def read_model_config(folder: str) -> ModelConfig | None:
 
 
 def _read(path):
-    """The object in a JSON file, None where there is no file."""
+    """Returns the object in a JSON file, or None if the file does not exist."""
     try:
         with open(path, "rb") as file:
             content = file.read(_LARGEST + 1)
@@ -70,11 +70,11 @@ def _read(path):
 
 
 def _of_timm(path, config):
-    """timm's form, which this package writes too; older files have the fields of pretrained_cfg at the top."""
+    """Reads timm's format, which this package also writes. Older files have pretrained_cfg's fields at the top."""
     about = config.get("pretrained_cfg", config)
     if not isinstance(about, dict) or not {"mean", "std", "input_size"} & set(about):
-        return None  # some other program's
-    # Of two sizes the larger is the one that timm's figures are for, as in the table of published weights.
+        return None  # a file of another program
+    # Of two sizes, timm reports accuracies for the larger one, as in the table of published weights.
     size = about.get("test_input_size") or about.get("input_size")
     said: dict[str, Any] = {}
     if size is not None:
@@ -108,7 +108,7 @@ def _of_transformers(path, config, processor_path, processor):
 
 
 def _processor(path, processor):
-    """transformers' image processors: how they resize and crop is told by their class."""
+    """Reads the settings of transformers' image processors, whose class determines resizing and cropping."""
     kind = str(processor.get("image_processor_type") or processor.get("feature_extractor_type") or "")
     factor = processor.get("rescale_factor", 1 / 255)
     if not _numbers([factor], 1) or factor <= 0:
@@ -141,7 +141,7 @@ def _processor(path, processor):
 
 
 def _statistics(path, values, names, factor):
-    """{"mean": ..., "std": ...} for images in [0, 255]."""
+    """Returns {"mean": ..., "std": ...} for images in [0, 255]."""
     said = {}
     for ours, name in zip(("mean", "std"), names, strict=True):
         if values.get(name) is None:
@@ -171,7 +171,7 @@ def _crop(path, name, value):
 
 
 def _interpolation(path, name, value):
-    # timm draws one of two for every training image by "random", and evaluates by bilinear.
+    # With "random", timm draws one of the two for every training image, and evaluates with bilinear.
     found = "bilinear" if value == "random" else value
     if found not in ("bilinear", "bicubic"):
         raise ValueError(f'{path}: {name} {value!r}: expected "bilinear" or "bicubic"')
@@ -179,7 +179,7 @@ def _interpolation(path, name, value):
 
 
 def _labels(path, name, values):
-    """Names in the order of the classes, of a list or {"0": name}; () for transformers' placeholders."""
+    """Returns the class names in order, from a list or {"0": name}; () for transformers' placeholders."""
     if not values:
         return ()
     if isinstance(values, dict):

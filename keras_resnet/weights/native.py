@@ -1,4 +1,4 @@
-"""Weights as safetensors, one tensor per variable, named "<layer>/<variable>" as Keras names it."""
+"""Saves and loads weights as safetensors, with one tensor per variable, named "<layer>/<variable>" as in Keras."""
 
 from typing import Literal
 
@@ -12,18 +12,17 @@ Naming = Literal["keras", "torchvision", "timm"]
 
 
 def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None = None, to: Naming = "keras") -> None:
-    """Writes every variable of `model` to `path`, aside first and renamed once.
+    """Writes every variable of `model` to a temporary file, and renames it to `path`.
 
     Args:
-        model: any model whose variables have distinct paths, as all of this package's do.
-        path: the file to write; one that exists is replaced.
-        metadata: strings to keep with the tensors, beside what the network is.
-        to: "keras" names tensors by layer; "torchvision" and "timm" as the network of that library which has the same
-            blocks, so that it loads the file strictly.
+        model: any model whose variables have distinct paths, such as the models of this package.
+        path: the file to write; an existing file is replaced.
+        metadata: strings to store with the tensors, in addition to the model description.
+        to: "keras" names tensors by layer. "torchvision" and "timm" use the names of that library's network with the
+            same blocks, so that the library loads the file with its strict option.
 
     Raises:
-        ValueError: that library has no such network, the model does not say which network it is, or its weights are
-            quantized.
+        ValueError: the library has no such network, the model has no description, or its weights are quantized.
     """
     _check_not_quantized(model)
     arrays = to_tensors(named_variables(model))
@@ -39,7 +38,7 @@ def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None 
 
 
 def _check_not_quantized(model):
-    """Refuses what `keras.Model.quantize` leaves: integers and scales, which only Keras's own files keep."""
+    """Raises an error after `keras.Model.quantize`: only Keras's own files can store its integers and scales."""
     for layer in model.layers:
         mode = getattr(layer, "quantization_mode", None)
         if mode:
@@ -50,26 +49,26 @@ def _check_not_quantized(model):
 
 
 def describe(model: keras.Model) -> dict[str, str]:
-    """The strings that say what a network of this package is, to be kept with its weights; none of another model."""
+    """Returns the model description as strings for a weights file; empty for models without a description."""
     description = getattr(model, "description", None)
     return description.to_metadata() if description else {}
 
 
 def named_variables(model: keras.Model) -> dict:
-    """The weights of a model by path, "<layer>/<variable>"; the states of random layers are not among them.
+    """Returns the weights of a model by path, "<layer>/<variable>", without the states of random layers.
 
     Raises:
-        ValueError: two of them share a path.
+        ValueError: two weights have the same path.
     """
     variables = [variable for variable in model.variables if not _is_random_state(variable)]
     named = {variable.path: variable for variable in variables}
     if len(named) != len(variables):
-        raise ValueError(f"{model.name}: two variables share a path, and cannot be told apart by name")
+        raise ValueError(f"{model.name}: two variables share a path, and cannot be distinguished by name")
     return named
 
 
 def random_states(model: keras.Model) -> dict:
-    """The states of dropout layers, "random/<number>": Keras names them by what else was built in the process."""
+    """Returns the states of dropout layers as "random/<number>": Keras's names depend on earlier models."""
     states = [variable for variable in model.variables if _is_random_state(variable)]
     return {f"random/{i}": variable for i, variable in enumerate(states)}
 
@@ -79,22 +78,22 @@ def _is_random_state(variable):
 
 
 def to_tensors(variables: dict) -> dict[str, np.ndarray]:
-    """Reads variables {name: keras.Variable}; under a strategy, every worker must take part."""
+    """Returns the values of variables {name: keras.Variable}; under a strategy, every worker must call it."""
     return {name: np.asarray(keras.ops.convert_to_numpy(variable), order="C") for name, variable in variables.items()}
 
 
 def load_weights(model: keras.Model, path: str) -> None:
-    """Sets every variable of `model` from a file that `save_weights` wrote; all of them, or none.
+    """Sets every variable of `model` from a file that `save_weights` wrote, or none if the file does not fit.
 
     Raises:
         ValueError: the file is not safetensors, or its tensors are not this model's; the message names the
-            first that differs.
+            first difference.
     """
     assign_tensors(named_variables(model), read_tensors(path), path)
 
 
 def assign_tensors(variables: dict, arrays: dict[str, np.ndarray], source: str) -> None:
-    """Sets variables {name: keras.Variable} from arrays of the same names; errors as `check_tensors`."""
+    """Sets variables {name: keras.Variable} from arrays of the same names; raises errors like `check_tensors`."""
     check_tensors(variables, arrays, source)
     for name, variable in variables.items():
         variable.assign(arrays[name])
@@ -104,7 +103,7 @@ def check_tensors(variables: dict, arrays: dict[str, np.ndarray], source: str) -
     """Checks that arrays have the names and shapes of variables; `source` names the arrays in messages.
 
     Raises:
-        ValueError: a name or a shape differs; nothing is set then.
+        ValueError: a name or a shape differs.
     """
     for name, variable in variables.items():
         expected = tuple(variable.shape)

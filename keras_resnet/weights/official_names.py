@@ -1,4 +1,7 @@
-"""Tensors of tf-models-official's classification checkpoints: "model/layer_with_weights-0/..." by order of layers."""
+"""Renames tensors of tf-models-official's classification checkpoints, which number their layers in order.
+
+Their names start with "model/layer_with_weights-0/".
+"""
 
 import re
 
@@ -8,23 +11,23 @@ Arrays = dict[str, np.ndarray]
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _BACKBONE = re.compile(r"model/layer_with_weights-0/layer_with_weights-(\d{1,3})/(?:(_\w+)/)?(\w+)")
-# Not "_shortcut1": before it, official averages where the stride is 1 too, which is no ResNet-D.
+# "_shortcut1" is not supported: its average pooling also runs at stride 1, unlike that of ResNet-D.
 _LAYERS = {"_shortcut": "proj", "_norm0": "proj_bn"}
 _LAYERS |= {f"_{theirs}{i}": f"{ours}{i}" for theirs, ours in (("conv", "conv"), ("norm", "bn")) for i in (1, 2, 3)}
 
 
 def matches(names: set[str]) -> bool:
-    """Whether tensors are named so."""
+    """Returns whether the names are those of tf-models-official's checkpoints."""
     return any(_BACKBONE.match(name) for name in names)
 
 
 def rename(arrays: Arrays) -> Arrays:
-    """{their key: tensor} -> {our path: array}, without what is not the network's (optimizer, counters).
+    """Renames {key: tensor} to this package's paths, and omits other objects (optimizer, counters).
 
-    A block with a projection opens a stage; those that follow in the order of their numbers are of the same stage.
+    A block with a projection is the first of a stage; the blocks with the next numbers belong to the same stage.
 
     Raises:
-        ValueError: the network has a layer that is none of this family's.
+        ValueError: this package's networks have no layer for a tensor.
     """
     found = {}
     for key in arrays:

@@ -1,4 +1,4 @@
-"""The table of published weights, published.json: what there is, by whom, how good, and where."""
+"""Provides the table of published weights, published.json: names, publishers, accuracies and URLs."""
 
 import functools
 import json
@@ -13,9 +13,9 @@ from keras_resnet.specs import Spec
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
 HUB_URL = "https://huggingface.co"
-HUB_FILE = "model.safetensors"  # what a repository of the Hub calls its weights
-HUB_INDEX = f"{HUB_FILE}.index.json"  # of weights in several files
-_FOLDER_FILES = (HUB_FILE, HUB_INDEX, "pytorch_model.bin")  # the last one is named to the user, with the way out
+HUB_FILE = "model.safetensors"  # name of the weights file in a repository of the Hub
+HUB_INDEX = f"{HUB_FILE}.index.json"  # name of the index of weights in several files
+_FOLDER_FILES = (HUB_FILE, HUB_INDEX, "pytorch_model.bin")  # the last one causes an error message with a workaround
 HUB_SCHEME = "hf://"
 _HUB_NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w.][\w./-]*))?")
 _IMAGENET = "imagenet"  # keras.applications' name for its own weights
@@ -23,18 +23,18 @@ _IMAGENET = "imagenet"  # keras.applications' name for its own weights
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One published file of weights.
+    """One published weights file.
 
     Attributes:
         name: "<publisher>/<network>.<weights>".
-        url: of the file.
-        network: row of `SPECS`.
-        checksum: "<algorithm>:<digits>" as the publisher states it, "" where the server's own is taken.
-        parameters: trainable ones.
-        top1, top5: accuracy in percent on ImageNet's validation images, None where the publisher states none.
-        recipe: where the training is described.
-        license: of the weights.
-        preprocessing: how images are made ready, None where the file has to say it.
+        url: URL of the file.
+        network: name in `SPECS`.
+        checksum: "<algorithm>:<digits>" from the publisher, "" to use the checksum that the server states.
+        parameters: number of trainable parameters.
+        top1, top5: accuracy in percent on ImageNet's validation images, None if the publisher states none.
+        recipe: reference for the training.
+        license: license of the weights.
+        preprocessing: the preprocessing of images, None if the file must specify it.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Entry:
 
 @functools.cache
 def entries() -> dict[str, Entry]:
-    """{name: entry} of all published weights that are known."""
+    """Returns {name: entry} of all published weights in the table."""
     table = json.loads(FILE.read_text())
     return {name: _entry(name, row, table["sources"]) for name, row in table["weights"].items()}
 
@@ -65,15 +65,15 @@ def _entry(name, row, sources):
 
 
 def locate(weights: str, row: Spec | None = None) -> Entry | None:
-    """Finds weights by name: the entry to download, or None for what lies on a disk or on the Hugging Face Hub.
+    """Returns the entry of weights to download, or None for weights on a disk or on the Hugging Face Hub.
 
     Args:
-        weights: "imagenet" (keras.applications' own of the network `row`), a name of the table, "hf://OWNER/NAME" for a
-            repository of the Hub, a path, or a checkpoint prefix.
-        row: the network that "imagenet" is meant for.
+        weights: "imagenet" (keras.applications' weights of the network `row`), a name of the table, "hf://OWNER/NAME"
+            for a repository of the Hub, a path, or a checkpoint prefix.
+        row: the network whose weights "imagenet" selects.
 
     Raises:
-        ValueError: there is nothing of that name.
+        ValueError: no weights have this name.
     """
     if weights == _IMAGENET:
         return _of_keras(row)
@@ -88,10 +88,10 @@ def locate(weights: str, row: Spec | None = None) -> Entry | None:
 
 
 def parse_hub_name(name: str) -> tuple[str, str]:
-    """hf://OWNER/NAME@REVISION -> ("OWNER/NAME", "REVISION"); without one, "main".
+    """Splits hf://OWNER/NAME@REVISION into ("OWNER/NAME", "REVISION"); the default revision is "main".
 
     Raises:
-        ValueError: it is no such name.
+        ValueError: the name does not have this form.
     """
     found = _HUB_NAME.fullmatch(name.removeprefix(HUB_SCHEME))
     if not found or ".." in name:
@@ -115,5 +115,5 @@ def _suggestion(weights):
 
 
 def is_weights_folder(path: str) -> bool:
-    """Whether a folder holds weights as repositories of the Hub do."""
+    """Returns whether a folder contains weights in the layout of the Hub's repositories."""
     return any(os.path.isfile(os.path.join(path, name)) for name in _FOLDER_FILES)

@@ -1,4 +1,4 @@
-"""Files of weights, whatever their format, told by their content rather than by their name."""
+"""Reads weights files of all supported formats. The content of a file, not its name, determines the format."""
 
 import os
 import re
@@ -20,15 +20,15 @@ _CHECKPOINT_FILES = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
 
 def read_weights(path: str, torch_allowed: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Reads (tensors by their own names, strings that are kept with them).
+    """Returns (tensors by their original names, metadata strings) of a weights file.
 
     Args:
-        path: safetensors, the index of several, HDF5, the beginning of a TensorFlow checkpoint's names, or a folder
+        path: safetensors, the index of several safetensors files, HDF5, a TensorFlow checkpoint prefix, or a folder
             with model.safetensors or its index.
-        torch_allowed: read PyTorch's own files too, in a child process.
+        torch_allowed: also read PyTorch files, in a child process.
 
     Raises:
-        ValueError: it cannot be read, or reading it could run code; the message names it.
+        ValueError: the file cannot be read, or reading it could run code; the message names the file.
     """
     path = os.fspath(path)
     prefix = _CHECKPOINT_FILES.sub("", path)
@@ -62,12 +62,12 @@ _REFUSED = {
 
 
 def is_safetensors(path: str) -> bool:
-    """Whether a file has none of the formats that are told by their first bytes."""
+    """Returns whether the first bytes of a file match none of the other formats."""
     return is_remote(path) or not _format(path)
 
 
 def _in_folder(path):
-    """The file of weights in a folder of the Hugging Face Hub."""
+    """Returns the weights file in a folder of the Hugging Face Hub."""
     names = os.listdir(path)
     for name in (HUB_FILE, HUB_INDEX):
         if name in names:
@@ -84,7 +84,7 @@ def _in_folder(path):
 
 
 def _format(path):
-    """A format by a file's first bytes: "HDF5", "shards" or a key of `_REFUSED`, else "" for safetensors."""
+    """Returns the format of a file's first bytes: "HDF5", "shards" or a key of `_REFUSED`, else "" for safetensors."""
     try:
         with open(path, "rb") as file:
             start = file.read(4096)
@@ -94,7 +94,7 @@ def _format(path):
         return "HDF5"
     if start.startswith(
         _ZIP
-    ):  # a zip's first member tells a torch file: "<name>/data.pkl", or now "<name>/.format_version"
+    ):  # a Torch file's first member is "<name>/data.pkl", or in newer files "<name>/.format_version"
         return "torch" if b"data.pkl" in start or b".format_version" in start or b".data/" in start else "archive"
     if start.startswith(_PICKLES):
         return "torch"
@@ -102,7 +102,7 @@ def _format(path):
 
 
 def _no_weights(start, path):
-    """What often lies where weights should, as a key of `_REFUSED`; "" where it may be safetensors."""
+    """Returns a key of `_REFUSED` for common content that is not weights, "shards", or "" for possible safetensors."""
     text = start.lstrip().lower()
     if not start:
         return "empty"

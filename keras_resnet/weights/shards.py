@@ -1,4 +1,4 @@
-"""Weights in several safetensors files, as the Hub's libraries save large ones: an index names each tensor's file."""
+"""Reads weights in several safetensors files, as the Hub's libraries save them. An index names each tensor's file."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def read_shards(index: str) -> dict[str, np.ndarray]:
     """Reads the tensors of all files that an index names.
 
     Raises:
-        ValueError: the index is none, or a file or a tensor is not there; the message names it.
+        ValueError: the file is not an index, or a file or a tensor is missing; the message names it.
     """
     file_of = _file_of(index)
     tensors: dict[str, np.ndarray] = {}
@@ -31,12 +31,12 @@ def read_shards(index: str) -> dict[str, np.ndarray]:
 
 
 def files_of(index: str) -> list[str]:
-    """The names of the files that an index names; errors as `read_shards`."""
+    """Returns the names of the files in an index; raises errors like `read_shards`."""
     return sorted({*_file_of(index).values()})
 
 
 def _file_of(index):
-    """{tensor: name of its file}."""
+    """Returns {tensor: name of its file}."""
     try:
         with open(index, "rb") as file:
             content = file.read(_LARGEST + 1)
@@ -47,7 +47,7 @@ def _file_of(index):
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ValueError(f'{index}: is no index of weights; expected {{"weight_map": {{TENSOR: FILE}}}}') from None
     for name in names:
-        if not isinstance(name, str) or not re.fullmatch(r"[\w-][\w.-]*", name):  # nothing outside of the folder
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-][\w.-]*", name):  # rejects paths outside the folder
             raise ValueError(f"{index}: {name!r} is no name of a file beside it")
         if not name.endswith(".safetensors"):
             raise ValueError(f"{index}: {name} is not safetensors; save the weights with safe_serialization=True")

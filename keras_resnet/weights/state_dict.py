@@ -1,8 +1,9 @@
 """Finds the network among the tensors that a training script saves.
 
-A script names a network's tensors by what wraps it ("state_dict.module.backbone.layer1.0.conv1.weight") and saves an
-averaged copy, projection heads and queues with it. A prefix is whatever precedes a tensor that every network has, so no
-list of prefixes is needed, and every file format gets the same answer.
+The name of a tensor contains the names of the objects around the network
+("state_dict.module.backbone.layer1.0.conv1.weight"). A file may also contain an averaged copy, projection heads and
+queues. A prefix is the part of a name before a tensor that every network has. This requires no list of prefixes, and it
+gives the same result for every file format.
 """
 
 import re
@@ -16,7 +17,7 @@ Arrays = dict[str, np.ndarray]
 Which = Literal["plain", "ema"]
 WHICH: dict[str, str] = {"plain": "plain", "ema": "averaged"}  # value: its name in messages
 
-# One tensor of every network, per naming.
+# A tensor that every network has, for each naming.
 _ANCHORS = (
     "layer1.0.conv1.weight",
     "stages.0.blocks.0.conv1.weight",
@@ -24,26 +25,26 @@ _ANCHORS = (
     "stage1_block1_conv1/kernel",
     "conv2_block1_1_conv/kernel",
 )
-# torch.compile, FSDP and activation checkpointing also wrap single layers, so that their names are not only prefixes.
+# torch.compile, FSDP and activation checkpointing also wrap single layers, so these names also occur after a prefix.
 _WRAPPERS = re.compile(r"(?<![^./])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-_OPTIMIZER = re.compile(r"(?:^|[./])optim(?:izer)?(?:_state)?s?(?:_dict)?[./]")  # which may name its moments by layers
+_OPTIMIZER = re.compile(r"(?:^|[./])optim(?:izer)?(?:_state)?s?(?:_dict)?[./]")  # may name moments by layer
 _AVERAGED = re.compile(
     r"(?<![a-z])(ema|swa|teacher|momentum|target|averaged|average|avg|shadow|encoder_k)(?![a-z])", re.IGNORECASE
 )
 _CLASSIFIERS = ("fc", "linear", "classifier", "head")
 _LOSSES = ("criterion", "loss", "loss_fn", "loss_func")
-# What self-supervised training keeps at the network's own level.
+# Modules that self-supervised training stores at the same level as the network's layers.
 _PROJECTIONS = ("queue", "projector", "projection", "projection_head", "proj_head", "predictor", "prototypes")
-_CONTRASTED = ("encoder_q.", "encoder_k.")  # MoCo's, whose "fc" is a projection even where it is one layer
+_CONTRASTED = ("encoder_q.", "encoder_k.")  # MoCo's; their "fc" is a projection even if it is one layer
 _MOST_NAMED = 5
 
 
 def flatten(content: Any, is_tensor: Callable[[Any], bool]) -> dict[str, Any]:
-    """Nested dictionaries -> {"outer.inner": tensor}; omits what a number names, such as an optimizer's state.
+    """Flattens nested dictionaries to {"outer.inner": tensor}; omits numeric keys, such as those of optimizer states.
 
     Args:
-        content: what a file holds.
-        is_tensor: tells a tensor from anything else.
+        content: content of a file.
+        is_tensor: returns whether a value is a tensor.
 
     Raises:
         ValueError: two tensors have the same name.
@@ -52,7 +53,7 @@ def flatten(content: Any, is_tensor: Callable[[Any], bool]) -> dict[str, Any]:
     waiting, seen = [("", content)], set()
     while waiting:
         prefix, item = waiting.pop()
-        if not isinstance(item, dict) or id(item) in seen:  # a file may hold a dictionary twice, or in itself
+        if not isinstance(item, dict) or id(item) in seen:  # a dictionary may occur twice, or in itself
             continue
         seen.add(id(item))
         for key, value in item.items():
@@ -69,12 +70,12 @@ def flatten(content: Any, is_tensor: Callable[[Any], bool]) -> dict[str, Any]:
 
 
 def pick_network(tensors: Arrays, source: str, which: Which | None = None) -> tuple[Arrays, tuple[str, ...]]:
-    """Returns (one network's tensors without their prefix, lines that tell the user what was decided).
+    """Returns (one network's tensors without their prefix, lines that report the choice to the user).
 
     Args:
         tensors: all tensors of a file, by name.
-        source: named in messages.
-        which: "plain" or "ema" where a file has both; None takes the plain ones and tells.
+        source: name of the file, for error messages.
+        which: "plain" or "ema" for a file with both; None selects the plain weights and reports it.
 
     Raises:
         ValueError: the file has no such network, or several.
@@ -106,13 +107,13 @@ def _without_wrappers(tensors, source):
 
 
 def _prefixes(tensors):
-    """What precedes the networks in `tensors`: "" where names have no prefix."""
+    """Returns the prefixes of the networks in `tensors`, "" for names without a prefix."""
     found = {name.removesuffix(anchor) for name in tensors for anchor in _ANCHORS if name.endswith(anchor)}
     return sorted(prefix for prefix in found if not prefix or prefix[-1] in "./")
 
 
 def _choose(prefixes, source, which):
-    """(the prefix of the weights that are asked for, what to tell)."""
+    """Returns (the prefix of the requested weights, lines to report)."""
     kinds: dict[str, list[str]] = {"plain": [], "ema": []}
     for prefix in prefixes:
         kinds["ema" if _AVERAGED.search(prefix) else "plain"].append(prefix)
@@ -139,17 +140,17 @@ def _place(prefix):
 
 
 def _own_root(prefix, others):
-    """The shortest beginning of a prefix that no other network shares."""
+    """Returns the shortest start of a prefix that no other network shares."""
     ends = [found.end() for found in re.finditer("[./]", prefix)]
     beginnings = [prefix[:end] for end in ends if not any(other.startswith(prefix[:end]) for other in others)]
     return beginnings[0] if beginnings else prefix
 
 
 def _network(inside, beside, prefix):
-    """(the network's tensors without their prefix, names of those that are left out).
+    """Returns (the network's tensors without their prefix, names of the omitted tensors).
 
-    A classifier outside of the prefix belongs to the network only where nothing but a loss is there with it: behind a
-    neck it takes other features.
+    A classifier outside the prefix belongs to the network only if no other module but a loss is outside: after a neck,
+    it takes other features.
     """
     extra = {name: value for name, value in inside.items() if _part(name, prefix) in _PROJECTIONS}
     head = {name: value for name, value in inside.items() if _part(name, prefix) in _CLASSIFIERS}
@@ -162,7 +163,7 @@ def _network(inside, beside, prefix):
 
 
 def _classifier(head):
-    """{"fc.weight": ..., "fc.bias": ...} of a head that is one dense layer; None of one that has several."""
+    """Returns {"fc.weight": ..., "fc.bias": ...} for a head with one dense layer, None for other heads."""
     dense = [name for name, value in head.items() if name.endswith(".weight") and _is_dense(value)]
     if len(dense) != 1 or set(head) - {dense[0], dense[0].removesuffix("weight") + "bias"}:
         return None
@@ -174,12 +175,12 @@ def _is_dense(value):
 
 
 def _part(name, prefix):
-    """The part of a model that a tensor beside or behind a prefix belongs to: "head" of "state_dict.head.fc.weight"."""
+    """Returns the part of a model that a tensor belongs to: "head" for "state_dict.head.fc.weight"."""
     return re.split("[./]", name.removeprefix(_shared(name, prefix)), maxsplit=1)[0]
 
 
 def _shared(name, prefix):
-    """The beginning that a name shares with a prefix, in whole words."""
+    """Returns the start that a name shares with a prefix, in whole words."""
     ends = [0, *(found.end() for found in re.finditer("[./]", prefix))]
     return prefix[: max(end for end in ends if name.startswith(prefix[:end]))]
 
@@ -188,4 +189,4 @@ def _told(left_out, prefix):
     counts = Counter(f"{_shared(name, prefix)}{_part(name, prefix)}" for name in sorted(left_out))
     said = [f"{part} ({count} tensor{'s' * (count > 1)})" for part, count in counts.items()]
     more = f" and {len(said) - _MOST_NAMED} more" if len(said) > _MOST_NAMED else ""
-    return f"left out as no layers of the network: {', '.join(said[:_MOST_NAMED])}{more}"
+    return f"ignored, not layers of the network: {', '.join(said[:_MOST_NAMED])}{more}"

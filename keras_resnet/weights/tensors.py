@@ -1,6 +1,6 @@
-"""Arrays by name in safetensors files, without Keras.
+"""Reads and writes safetensors files, without Keras.
 
-The format holds nothing but tensors and strings, so that reading a file cannot run code.
+The format contains only tensors and strings, so that reading a file cannot run code.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ from safetensors.numpy import load, save
 
 from keras_resnet.files import is_remote, read, write_aside
 
-_LARGEST_HEADER = 16 * 2**20  # bytes; ResNet-1202 has one of 0.7 MiB
+_LARGEST_HEADER = 16 * 2**20  # bytes; ResNet-1202's header has 0.7 MiB
 
 
 def pack(arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
-    """Arrays by name, and strings -> the content of a safetensors file; equal ones give equal bytes."""
+    """Returns the content of a safetensors file with named arrays and metadata; equal inputs give equal bytes."""
     content = save({name: np.asarray(value, order="C") for name, value in arrays.items()}, metadata)
     if not metadata:
         return content
@@ -32,10 +32,10 @@ def pack(arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) 
 
 
 def unpack(content: bytes, source: str) -> dict[str, np.ndarray]:
-    """The content of a safetensors file -> arrays by name.
+    """Returns the arrays in the content of a safetensors file, by name.
 
     Raises:
-        ValueError: it is no such content; the message names `source`.
+        ValueError: the content is not a complete safetensors file; the message names `source`.
     """
     try:
         return load(content)
@@ -44,12 +44,12 @@ def unpack(content: bytes, source: str) -> dict[str, np.ndarray]:
 
 
 def write_tensors(arrays: dict[str, np.ndarray], path: str, metadata: dict[str, str] | None = None) -> None:
-    """Writes arrays by name as safetensors; the file is complete or absent, also after a crash."""
+    """Writes arrays by name to a safetensors file, which is complete or absent even after a crash."""
     write_aside(path, pack(arrays, metadata))
 
 
 def read_tensors(path: str) -> dict[str, np.ndarray]:
-    """Reads the arrays of a safetensors file by name; bfloat16, which NumPy lacks, as float32.
+    """Reads the arrays of a safetensors file by name; bfloat16, which NumPy lacks, becomes float32.
 
     Raises:
         ValueError: the file is not safetensors; the message names it.
@@ -59,17 +59,17 @@ def read_tensors(path: str) -> dict[str, np.ndarray]:
 
 
 def read_metadata(path: str) -> dict[str, str]:
-    """Reads the strings that are kept with the tensors; errors as `read_tensors`."""
+    """Reads the metadata strings of a safetensors file; raises errors like `read_tensors`."""
     with _opened(path) as (file, _, _):
         return file.metadata() or {}
 
 
 @contextlib.contextmanager
 def _opened(path) -> Iterator:
-    """(safetensors' reader, the header, the file behind it)."""
+    """Opens a file as (reader of safetensors, header, file object)."""
     with contextlib.ExitStack() as stack:
         here = path
-        if is_remote(path):  # safetensors maps files into memory, which takes one on a disk
+        if is_remote(path):  # safetensors maps files into memory, which requires a local file
             copy = stack.enter_context(tempfile.NamedTemporaryFile())
             copy.write(read(path))
             copy.flush()
@@ -84,7 +84,7 @@ def _opened(path) -> Iterator:
 
 
 def _header(content):
-    """A file's table of tensors, before safetensors reads it: of bounded size, and naming nothing twice."""
+    """Reads a file's header before safetensors does, and checks its size and that no name occurs twice."""
     size = int.from_bytes(content.read(8), "little")
     if size > _LARGEST_HEADER:
         raise ValueError(f"its header is said to have {size:,} bytes")

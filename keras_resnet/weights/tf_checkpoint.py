@@ -1,4 +1,4 @@
-"""Arrays of TensorFlow 2 checkpoints; apart from its neighbors because it needs TensorFlow to read them."""
+"""Reads arrays from TensorFlow 2 checkpoints. It is a separate module because it requires TensorFlow."""
 
 import glob
 import os
@@ -9,13 +9,13 @@ from keras_resnet.errors import one_line
 
 
 def read_tf_checkpoint(prefix: str) -> dict[str, np.ndarray]:
-    """Reads the arrays of a checkpoint, {key: array}.
+    """Reads the arrays of a checkpoint as {key: array}.
 
     Args:
-        prefix: what its files' names begin with, "folder/ckpt-1".
+        prefix: checkpoint prefix, such as "folder/ckpt-1".
 
     Raises:
-        ValueError: it is damaged, of TensorFlow 1, or says that it is larger than its files.
+        ValueError: the checkpoint is damaged, of TensorFlow 1, or declares arrays larger than its files.
     """
     import tensorflow as tf
 

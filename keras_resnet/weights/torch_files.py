@@ -1,8 +1,9 @@
-"""PyTorch's own files (.pth, .pt, .th, .ckpt), which are programs: read in a child process, by Torch's safe reader.
+"""Reads PyTorch files (.pth, .pt, .th, .ckpt), which can run code, in a child process with Torch's safe loader.
 
     python -m keras_resnet.weights.torch_files SOURCE TARGET.safetensors
 
-Only `convert-weights` comes here; whatever else meets such a file refuses it. Needs Torch, which this package does not.
+Only `convert-weights` uses this module; all other commands and functions reject such files. The module requires Torch,
+which the package does not.
 """
 
 import os
@@ -19,26 +20,26 @@ from keras_resnet.errors import INTERNAL_ERROR, one_line
 from keras_resnet.weights.state_dict import flatten
 from keras_resnet.weights.tensors import read_tensors
 
-OLDEST = (2, 10)  # before it, `weights_only` could be made to run code (CVE-2025-32434, CVE-2026-24747)
+OLDEST = (2, 10)  # older versions can run code despite `weights_only` (CVE-2025-32434, CVE-2026-24747)
 WITHIN = 600  # seconds
-_MOST_EXPANSION = 8  # bytes in memory per byte of the file; expanded tensors take no room in a file
+_MOST_EXPANSION = 8  # bytes in memory per byte of the file; expanded tensors take no space in a file
 
 
 class StandIn:
-    """Takes the place of an object that is no tensor, so that no code of its class runs."""
+    """Replaces an object that is not a tensor, so that no code of its class runs."""
 
     def __new__(cls, *arguments):
-        """Accepts what any class takes."""
+        """Accepts any arguments."""
         return super().__new__(cls)
 
     def __init__(self, *arguments):
-        """Keeps nothing."""
+        """Ignores the arguments."""
 
     def __setstate__(self, state):
-        """Keeps nothing."""
+        """Ignores the state."""
 
 
-# What training scripts save beside tensors, by the name that the file has for it. None of these is imported.
+# Objects that training scripts save besides tensors, by their names in the file. None of these is imported.
 STAND_INS: dict[str, type] = dict.fromkeys(
     (
         "argparse.Namespace",
@@ -52,7 +53,7 @@ STAND_INS: dict[str, type] = dict.fromkeys(
     ),
     StandIn,
 )
-# Dictionaries of settings, which Torch's reader fills item by item.
+# Dictionaries of settings, which Torch's loader fills item by item.
 STAND_INS |= dict.fromkeys(
     (
         "lightning.fabric.utilities.data.AttributeDict",
@@ -65,10 +66,10 @@ STAND_INS |= dict.fromkeys(
 
 
 def read_torch_file(path: str) -> dict[str, np.ndarray]:
-    """Reads the tensors of a Torch file in a child process, {"outer.inner": array} where its dictionaries are nested.
+    """Reads the tensors of a Torch file in a child process, as {"outer.inner": array} for nested dictionaries.
 
     Raises:
-        ValueError: Torch is not installed or too old, or the file holds what is not safe to read.
+        ValueError: Torch is not installed or too old, or the file contains objects that are not safe to read.
     """
     with tempfile.TemporaryDirectory() as folder:
         target = os.path.join(folder, "tensors.safetensors")
@@ -86,7 +87,7 @@ def read_torch_file(path: str) -> dict[str, np.ndarray]:
 
 
 def main(source: str, target: str) -> None:
-    """In the child: the tensors of `source` to `target`; exits with a line that says why not."""
+    """Writes the tensors of `source` to `target`, in the child process; exits with a one-line reason on failure."""
     try:
         import torch
     except ImportError:
@@ -113,7 +114,7 @@ def main(source: str, target: str) -> None:
 
 
 def _array(name, value):
-    """A NumPy array of a Torch tensor; half precisions, one of which NumPy lacks, as float32."""
+    """Converts a Torch tensor to a NumPy array; half precisions become float32, because NumPy lacks bfloat16."""
     try:
         value = value.detach()
         return (value.float() if value.is_floating_point() else value).contiguous().numpy()
@@ -122,7 +123,7 @@ def _array(name, value):
 
 
 def explain(message: str) -> str:
-    """What stood in the way, in one line, from what Torch's reader said."""
+    """Returns the reason of a failure in one line, from the error message of Torch's loader."""
     if "TorchScript" in message:
         return "is a TorchScript archive, which is a program; save the model's state_dict() instead"
     found = re.search(r"GLOBAL ([^\s\x1b]+)", message)
@@ -137,6 +138,6 @@ def explain(message: str) -> str:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except Exception:  # what the file is to blame for has ended the process by a line
+    except Exception:  # an internal error; errors of the file end the process with one line
         traceback.print_exc()
         sys.exit(INTERNAL_ERROR)

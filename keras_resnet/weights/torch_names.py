@@ -1,6 +1,7 @@
-"""Torchvision's and timm's tensors: OIHW kernels, "layer1.0.conv1.weight"; timm's pre-activated "stages.0.blocks.0".
+"""Renames torchvision's and timm's tensors: "layer1.0.conv1.weight", or "stages.0.blocks.0" if pre-activated.
 
-One table says both directions: `rename` reads a file, `renamed_for` writes one that their libraries load strictly.
+Their kernels have the layout OIHW. One table serves both directions: `rename` for reading a file, and `renamed_for` for
+writing one that the libraries load with their strict option.
 """
 
 import re
@@ -12,7 +13,7 @@ from keras_resnet.specs import Spec
 
 Arrays = dict[str, np.ndarray]
 
-# their layer -> ours; of several that are read as the same, the last one is written
+# {their layer: this package's}. If several layers have the same value, the last one is used for writing.
 _STEM = {"conv1": "stem_conv", "bn1": "stem_bn"}
 _DEEP_STEM = {f"conv1.{i}": name for i, name in enumerate(("conv1", "bn1", "", "conv2", "bn2", "", "conv3")) if name}
 _DEEP_STEM = {their: f"stem_{ours}" for their, ours in _DEEP_STEM.items()} | {"bn1": "stem_bn3"}
@@ -35,15 +36,15 @@ _COUNTER = "num_batches_tracked"
 
 
 def matches(names: set[str]) -> bool:
-    """Whether tensors are named so."""
+    """Returns whether the names are those of torchvision or timm."""
     return bool(names & {"layer1.0.conv1.weight", "stages.0.blocks.0.conv1.weight"})
 
 
 def unseen(names: set[str]) -> dict:
-    """What tensors do not show: version 1.5 throughout; option A of networks for CIFAR pads both sides.
+    """Returns the fields that tensors do not show: all networks have version 1.5, and option A pads both sides (CIFAR).
 
-    Behind an average pool a projection is number 1; pre-activated, it is called the same with and without, and timm
-    has it behind a pool in the networks with a deep stem.
+    A projection after average pooling has the number 1. In pre-activated networks, its name does not depend on the
+    pooling; timm's networks with a deep stem have it.
     """
     axes = {"stride_in": "3x3", "zero_padding_position": "both"}
     projections = {name[-len("0.weight") :] for name in names if re.search(r"downsample\.[01]\.weight$", name)}
@@ -54,30 +55,30 @@ def unseen(names: set[str]) -> dict:
 
 
 def preprocessing(names: set[str]) -> Preprocessing:
-    """Torchvision's and timm's default; images of 32 pixels where there are three stages."""
+    """Returns torchvision's and timm's default preprocessing, with 32-pixel images for networks of three stages."""
     cifar = not any(name.startswith(("layer4.", "stages.3.")) for name in names)
     return Preprocessing(image_size=32, crop_pct=1.0) if cifar else Preprocessing(image_size=224)
 
 
 def rename(arrays: Arrays) -> Arrays:
-    """{their name: tensor} -> {our path: array}, without the counters of batches.
+    """Renames {name: tensor} to this package's paths and layout, without the batch counters.
 
     Raises:
-        ValueError: no tensor of this family is called so.
+        ValueError: a name is not one of this format.
     """
     kept = {name: value for name, value in arrays.items() if not name.endswith(_COUNTER)}
     renamed = distinct(_to_ours(name, value) for name, value in kept.items())
     if "stem_conv3/kernel" in renamed and "last_bn/gamma" not in renamed:
-        # Only the third normalization of a deep stem is called as the one of another stem.
+        # The third normalization of a deep stem has the same name as the only one of other stems.
         renamed = {path.replace("stem_bn/", "stem_bn3/"): value for path, value in renamed.items()}
     return renamed
 
 
 def distinct(pairs) -> Arrays:
-    """(path, array) pairs as a dict.
+    """Returns (path, array) pairs as a dict.
 
     Raises:
-        ValueError: two of them have the same path.
+        ValueError: two pairs have the same path.
     """
     arrays: Arrays = {}
     for path, value in pairs:
@@ -100,7 +101,7 @@ def _to_ours(name, value):
 
 
 def _kernel_to_ours(value, dense):
-    """(out, in, h, w) -> (h, w, in, out); (classes, in) or its 1x1 convolution -> (in, classes)."""
+    """kernel (out, in, h, w) -> (h, w, in, out); (classes, in) or its 1x1 convolution -> (in, classes)."""
     if dense and value.ndim in (2, 4):
         return value.reshape(value.shape[:2]).T
     return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
@@ -126,10 +127,12 @@ def _layer_to_ours(layer, name, rank):
 
 
 def renamed_for(arrays: Arrays, spec: Spec, library: str) -> Arrays:
-    """{our path: array} -> {their name: tensor}, the inverse of `rename`, with the counters of batches.
+    """Renames {this package's path: array} to a library's names and layout, the inverse of `rename`.
+
+    The result includes the batch counters.
 
     Args:
-        arrays: of the whole network.
+        arrays: arrays of the whole network.
         spec: the network.
         library: "torchvision" or "timm".
 
@@ -180,7 +183,7 @@ def _layer_to_theirs(layer, spec):
 
 
 def _why_not(spec, library):
-    """Why a library would load the tensors of this network, if at all, into another one; "" where it has the same."""
+    """Returns the reason why a library does not have this network, "" if it has."""
     wanted: dict[str, str | bool | None] = {
         "skip": "add",
         "shortcut": "B",

@@ -1,4 +1,4 @@
-"""Tensors of transformers' ResNets ("encoder.stages.0.layers.0.layer.0.convolution.weight"): torchvision's, renamed."""
+"""Renames tensors of transformers' ResNets ("encoder.stages.0.layers.0.layer.0.convolution.weight"), via Torch's."""
 
 import re
 
@@ -23,15 +23,15 @@ _WHOLE = {
 
 
 def matches(names: set[str]) -> bool:
-    """Whether tensors are named so."""
+    """Returns whether the names are those of transformers' ResNets."""
     return "encoder.stages.0.layers.0.layer.0.convolution.weight" in names
 
 
 def rename(arrays: Arrays) -> Arrays:
-    """{their name: tensor} -> {our path: array}, without the counters of batches.
+    """Renames {name: tensor} to this package's paths and layout, without the batch counters.
 
     Raises:
-        ValueError: no tensor of this family is called so.
+        ValueError: a name is not one of transformers' ResNets.
     """
     return torch_names.rename(torch_names.distinct((_to_torch(name), value) for name, value in arrays.items()))
 

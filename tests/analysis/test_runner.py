@@ -33,7 +33,7 @@ def experiment(tmp_path, monkeypatch):
 
 
 def test_what_runs_alone_has_a_new_process(experiment):
-    """After others, which share one; and what is there already is not measured again."""
+    """After others, which share one; and what already exists is not measured again."""
     shared = [Measurement("probe:process", (("name", name),)) for name in "ab"]
     alone = Measurement("probe:process", (("name", "c"),), alone=True)
     make(experiment, [alone, *shared], 1)

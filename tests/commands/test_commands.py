@@ -104,7 +104,7 @@ def test_examples_and_predict(finished_export, cli, tmp_path):
         (["summary", "plain34", "--shortcut=A"], 2, "plain34 has no shortcuts"),
         (["list", "more"], 2, 'unexpected argument "more"'),
         (["evaluate"], 2, "expected the folder of a run"),
-        (["evaluate", "docs"], 2, "no run lies there"),
+        (["evaluate", "docs"], 2, "contains no run"),
         (["evaluate", "docs", "--checkpoint=bset"], 2, '--checkpoint=bset: expected "best", "last" or a step'),
         (["examples", "digits"], 2, "--output is missing"),
         (["examples", "digit", "--output=x"], 2, 'data.name: unknown name "digit"; did you mean "digits"?'),

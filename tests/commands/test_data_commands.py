@@ -78,8 +78,8 @@ def test_findings_end_with_3(cli, photos, tmp_path):
     arguments = ("prepare-data", folder, tmp_path / "records", "--on_unreadable_image=skip", "--test_fraction=0")
     process = cli("-m", "keras_resnet", *arguments, "--validation_fraction=0")
     assert process.returncode == 0
-    assert len(re.findall(r"^WARNING: left out: .*\.jpg: ", process.stderr, re.M)) == 61
-    assert "  left out  61 pictures" in process.stdout
+    assert len(re.findall(r"^WARNING: skipped: .*\.jpg: ", process.stderr, re.M)) == 61
+    assert "  skipped   61 unreadable images" in process.stdout
     assert process.stdout.splitlines()[-1].endswith("--set data.validation_fraction=0 --set data.test_fraction=0")
 
 
@@ -97,11 +97,11 @@ def test_digits_pass(cli):
         (["verify-data", "digits", "--set=train.seed=1"], 2, "expected data.key=value"),
         (["verify-data", "digits", "--set=data.clases=1"], 2, 'data.clases: unknown key; did you mean "classes"?'),
         (["verify-data", "digits", "--csv=nowhere/f.csv"], 2, "there is no folder nowhere"),
-        (["verify-data", "folder:nowhere"], 3, "folder:nowhere: there is no such folder"),
+        (["verify-data", "folder:nowhere"], 3, "folder:nowhere: no such folder"),
         (["prepare-data", "photos"], 2, "expected two folders"),
-        (["prepare-data", "docs", "x", "--quality=80"], 2, "--quality=80: is for --max_side, which is not given"),
+        (["prepare-data", "docs", "x", "--quality=80"], 2, "--quality=80: requires --max_side"),
         (["prepare-data", "docs", "x", "--test_fraction=1"], 2, "--test_fraction: data.test_fraction: expected"),
-        (["prepare-data", "docs", "tests"], 2, "tests: is there already and is not an empty folder; name another"),
+        (["prepare-data", "docs", "tests"], 2, "tests: already exists and is not an empty folder; name another"),
     ],
 )
 def test_mistakes_are_one_line(cli, arguments, code, message):

@@ -126,11 +126,11 @@ def test_a_damaged_picture_is_left_out_and_named(damaged, cli, tmp_path):
     more = ("data.validation_fraction=0.0", "data.test_fraction=0.0", "data.on_unreadable_image=skip", "train.steps=10")
     process = cli("train.py", *flags(folder, *more, "train.eval_every=10"), f"--workdir={tmp_path / 'run'}")
     assert process.returncode == 0, process.stderr
-    assert process.stderr.count(f"left out: {broken}: is a truncated or damaged JPEG") == 1
+    assert process.stderr.count(f"skipped: {broken}: is a truncated or damaged JPEG") == 1
     assert json.loads((tmp_path / "run" / "results.json").read_text())["skipped"] == 1
     process = cli("-m", "keras_resnet", "evaluate", tmp_path / "run", "--split=train")
     assert "of 119 images wrong" in process.stdout
-    assert "1 images cannot be read and are left out" in process.stdout
+    assert "1 unreadable images are skipped" in process.stdout
     more = (*more, "data.max_skipped=0", "train.eval_every=10")
     process = cli("train.py", *flags(folder, *more), f"--workdir={tmp_path / 'other'}")
     assert process.returncode == 3

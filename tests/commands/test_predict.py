@@ -37,7 +37,7 @@ def predict(*arguments):
 def test_bad_images_get_their_line_and_harm_no_other(finished_export, bad_digits):
     process = predict(finished_export, bad_digits)
     assert process.returncode == 3
-    assert process.stderr.splitlines()[-1] == ("error: 2 of 7 images could not be answered; their lines say why")
+    assert process.stderr.splitlines()[-1] == ("error: 2 of 7 images could not be classified; see their lines")
     lines = process.stdout.splitlines()
     assert len(lines) == 7
     assert [line for line in lines if "error:" in line] == [lines[0], lines[6]]
@@ -86,7 +86,7 @@ def test_of_nothing_that_can_be_read_no_picture_is_drawn(finished_export, bad_di
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["docs", "a.png"], "docs: no run, no exported SavedModel and no weights lie there"),
+        (["docs", "a.png"], "docs: contains no run, no exported SavedModel and no weights"),
         (["resnet5O", "a.png"], 'no file, folder or network "resnet5O"; did you mean "resnet50"'),
         (["resnet50", "a.png"], "resnet50: is a network without weights; name some, for example --weights="),
         (["{export}", "a.png", "--weights=x"], "--weights=x: is for the name of a network"),

@@ -147,8 +147,8 @@ def test_it_loads_neither_tensorflow_nor_keras(runs, cli):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{empty}"], "error: {empty}: no run lies there (no folder in it has a config.yaml)"),
-        (["{runs}", "{empty}"], "error: {empty}: no run lies there (no folder in it has a config.yaml)"),
+        (["{empty}"], "error: {empty}: contains no run (no folder in it has a config.yaml)"),
+        (["{runs}", "{empty}"], "error: {empty}: contains no run (no folder in it has a config.yaml)"),
         (["{empty}/absent"], "error: {empty}/absent: no such folder"),
         ([], "error: expected folders that hold runs, for example: keras-resnet compare runs"),
         (["{runs}", "--csv={empty}/absent/x.csv"], "error: --csv={empty}/absent/x.csv: cannot be written (No such "),

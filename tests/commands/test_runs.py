@@ -40,7 +40,7 @@ def test_weights_of_a_later_version_are_named_as_that(rewritten):
 
 @pytest.mark.parametrize("strings", [{"step": "many"}, {"config": "{"}])
 def test_weights_that_say_nothing_of_their_run(rewritten, strings):
-    with pytest.raises(ConfigError, match=r"does not say what it belongs to; expected a file of a run's weights/$"):
+    with pytest.raises(ConfigError, match=r"has no metadata of a run; expected a file of a run's weights/$"):
         load_run(rewritten({}, **strings))
 
 

@@ -59,7 +59,7 @@ def test_convert_tells_what_it_assumes(torch_file, tmp_path, cli):
         (["{file}"], "expected SOURCE and TARGET"),
         (["{file}", "{folder}/x.safetensors", "--to=tim"], '--to: unknown to "tim"; did you mean "timm"?'),
         (["{file}", "{folder}/x.pth"], "with --to=keras, expected the name of a .safetensors or a .weights.h5 file"),
-        (["{file}", "{file}"], "is there already; name another, or add --overwrite"),
+        (["{file}", "{file}"], "already exists; name another, or add --overwrite"),
         (["{file}", "{folder}/no/x.safetensors"], "there is no folder"),
         (["resnet50.pth", "{folder}/x.safetensors"], "'resnet50.pth' is no file and no name of published weights"),
         (["{file}", "{folder}/x.safetensors", "--mean=a"], "--mean=a: expected numbers"),
@@ -156,4 +156,4 @@ def test_a_run_is_published_and_comes_back(finished_run, tmp_path, cli):
     assert model.description.labels == tuple("0123456789")
     process = cli(*COMMAND, "publish", finished_run, folder)
     assert process.returncode == 2
-    assert "is there already" in process.stderr
+    assert "already exists" in process.stderr

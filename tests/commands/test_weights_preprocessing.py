@@ -90,4 +90,4 @@ def test_runs_have_their_own(finished_run, image, cli, tmp_path):
     process = cli(*COMMAND, "predict", finished_run, image, "--mean=1")
     assert (process.returncode, process.stderr) == (2, "error: --mean: a run has its own\n")
     process = cli("export.py", f"--workdir={finished_run}", f"--output={tmp_path}/out", "--crop_pct=0.9")
-    assert (process.returncode, process.stderr) == (2, "error: --crop_pct: is for --weights; a run has its own\n")
+    assert (process.returncode, process.stderr) == (2, "error: --crop_pct: requires --weights; a run has its own\n")

@@ -229,7 +229,7 @@ def broken(photos):
 
 def test_a_picture_that_cannot_be_read_stops_it(photos, tmp_path):
     faults = broken(photos)
-    with pytest.raises(DataError, match="--on_unreadable_image=skip leaves such pictures out") as caught:
+    with pytest.raises(DataError, match="--on_unreadable_image=skip skips unreadable images") as caught:
         prepare(data(photos), str(tmp_path / "records"))
     assert any(str(caught.value).startswith(f"{path}: {what}") for path, what in faults.items())
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
@@ -241,7 +241,7 @@ def test_or_is_left_out(photos, tmp_path):
     prepared = prepare(data(photos, on_unreadable_image="skip"), str(tmp_path / "records"), warn=lines.append)
     assert prepared.skipped == 3
     assert sum(prepared.images.values()) == 47 - 3
-    assert sorted(lines) == sorted(f"left out: {path}: {what}" for path, what in faults.items())
+    assert sorted(lines) == sorted(f"skipped: {path}: {what}" for path, what in faults.items())
     unreadable = {os.path.relpath(path, photos) for path in faults}
     for name, examples in features(tmp_path / "records").items():
         files = {each["image/filename"].decode() for each in examples}
@@ -252,7 +252,7 @@ def test_nothing_left_to_train_on(tmp_path):
     for label in "ab":
         (tmp_path / "photos" / label).mkdir(parents=True)
         (tmp_path / "photos" / label / "1.jpg").write_text("no picture")
-    with pytest.raises(DataError, match="no picture is left to train on"):
+    with pytest.raises(DataError, match="no image is left to train on"):
         prepare(data(tmp_path / "photos", on_unreadable_image="skip"), str(tmp_path / "records"))
     assert not (tmp_path / "records").exists()
 
@@ -270,7 +270,7 @@ def test_output_that_cannot_be_used(photos, tmp_path):
     (tmp_path / "full/notes.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for name in ("full", "file"):
-        with pytest.raises(ConfigError, match=f"{name}: is there already and is not an empty folder; name another"):
+        with pytest.raises(ConfigError, match=f"{name}: already exists and is not an empty folder; name another"):
             prepare(data(photos), str(tmp_path / name))
     with pytest.raises(ConfigError, match="lies inside"):
         prepare(data(photos), str(photos / "records"))

@@ -45,7 +45,7 @@ def test_a_file_that_breaks_off_is_named(files):
     for length in (len(content) - 1, 20, 3):
         with open(path, "wb") as file:
             file.write(content[:length])
-        with pytest.raises(DataError, match=f"{path}: is not a whole TFRecord file"):
+        with pytest.raises(DataError, match=f"{path}: is not a complete TFRecord file"):
             index_records([path])
 
 
@@ -65,7 +65,7 @@ def example(image, label):
     features = {
         "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
         "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-        "image/height": tf.train.Feature(int64_list=tf.train.Int64List(value=[8])),  # further ones are passed over
+        "image/height": tf.train.Feature(int64_list=tf.train.Int64List(value=[8])),  # further ones are ignored
     }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
@@ -95,7 +95,7 @@ def test_a_folder_without_records(tmp_path):
 
 
 @pytest.fixture
-def labelled_records(tmp_path):
+def labeled_records(tmp_path):
     write(tmp_path / "train-00000-of-00001", [example(b"", 1)])
     return tmp_path
 
@@ -110,25 +110,25 @@ def labelled_records(tmp_path):
         (b"c\xe4t\ndog\n", "labels.txt: is not UTF-8 text"),
     ],
 )
-def test_names_of_classes_that_cannot_be_meant(labelled_records, text, said):
-    (labelled_records / "labels.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
+def test_names_of_classes_that_cannot_be_meant(labeled_records, text, said):
+    (labeled_records / "labels.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=said):
-        load_image_set(Data(name=f"tfrecord:{labelled_records}"))
+        load_image_set(Data(name=f"tfrecord:{labeled_records}"))
 
 
-def test_names_of_classes_as_editors_write_them(labelled_records):
-    (labelled_records / "labels.txt").write_bytes("\ufeffcrane\r\ncrane\r\nLöwe\u2028x".encode())
-    data = Data(name=f"tfrecord:{labelled_records}", classes=3)
+def test_names_of_classes_as_editors_write_them(labeled_records):
+    (labeled_records / "labels.txt").write_bytes("\ufeffcrane\r\ncrane\r\nLöwe\u2028x".encode())
+    data = Data(name=f"tfrecord:{labeled_records}", classes=3)
     assert load_image_set(data).labels == ("crane", "crane", "Löwe\u2028x")
     with pytest.raises(ConfigError, match=r"data\.classes: 4, but .*labels\.txt names 3"):
         load_image_set(data.model_copy(update={"classes": 4}))
 
 
-def test_a_label_of_no_class_ends_a_run(labelled_records):
+def test_a_label_of_no_class_ends_a_run(labeled_records):
     """As a one-hot code it would be zeros, and nothing would be learned from the image."""
-    (labelled_records / "labels.txt").write_text("cat\ndog\n")
-    write(labelled_records / "train-00000-of-00001", [example(b"", label) for label in (1, 0, 2, 3)])
-    read = load_image_set(Data(name=f"tfrecord:{labelled_records}", validation_fraction=0, test_fraction=0))
+    (labeled_records / "labels.txt").write_text("cat\ndog\n")
+    write(labeled_records / "train-00000-of-00001", [example(b"", label) for label in (1, 0, 2, 3)])
+    read = load_image_set(Data(name=f"tfrecord:{labeled_records}", validation_fraction=0, test_fraction=0))
     split = read.split("train")
     found = []
     for index in range(4):

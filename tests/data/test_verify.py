@@ -130,7 +130,7 @@ def _duplicate(folder):
 
 def _two_labels(folder):
     (folder / "train/temple/copy.jpg").write_bytes((folder / "train/a flower/3.jpg").read_bytes())
-    return ("two labels", "train", "copy.jpg"), 'is labelled "temple", but "a flower" as '
+    return ("two labels", "train", "copy.jpg"), 'is labeled "temple", but "a flower" as '
 
 
 def _empty_class(folder):

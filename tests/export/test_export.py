@@ -267,7 +267,9 @@ def test_versions_grow_and_never_replace(finished_run, exported, tmp_path):
         thread.join()
     assert [process.returncode for process in results] == [0, 0], [process.stderr for process in results]
     assert visible(output) == ["1", "2", "litert"]
-    assert visible(output / "litert") == ["1.tflite", "2.tflite"]
+    assert visible(output / "litert") == [
+        f"{version}{ending}.tflite" for version in (1, 2) for ending in ("-batch1", "")
+    ]
     assert next_version(str(output)) == 3
 
 
@@ -302,7 +304,7 @@ def test_an_artifact_that_differs_is_not_published(finished_run, tmp_path):
     [
         (["--output=/tmp/never"], "--workdir is missing"),
         (["--workdir=RUN"], "--output is missing"),
-        (["--workdir=docs", "--output=/tmp/never"], "--workdir=docs: no run lies there (there is no config.yaml)"),
+        (["--workdir=docs", "--output=/tmp/never"], "--workdir=docs: contains no run (there is no config.yaml)"),
         (["--workdir=RUN", "--output=OUT", "--checkpoint=newest"], '--checkpoint=newest: expected "best", "last"'),
         (["--workdir=RUN", "--output=OUT", "--checkpoint=3"], "--checkpoint=3: "),
         (["--workdir=RUN", "--output=/dev/null/x"], "--output=/dev/null/x: cannot be written"),

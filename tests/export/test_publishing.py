@@ -80,7 +80,7 @@ def test_a_version_that_is_asked_for(tmp_path):
         assert export(tmp_path, "a", version) == version
         assert next_version(str(tmp_path)) == following
     before = sorted(os.listdir(tmp_path))
-    with pytest.raises(ConfigError, match=r"--version=5: is there already, in .*; 6 would be the next"):
+    with pytest.raises(ConfigError, match=r"--version=5: already exists, in .*; 6 would be the next"):
         export(tmp_path, "b", 5)
     check_whole(tmp_path, 5, "a")
     assert sorted(os.listdir(tmp_path)) == before

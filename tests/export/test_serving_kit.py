@@ -144,7 +144,7 @@ def test_names_that_addresses_cannot_hold(tmp_path, name):
 def test_what_was_changed_by_hand_is_never_replaced(kit, finished_export):
     write_serving_kit(str(finished_export), str(kit), "digits")  # the same again
     before = {path: path.read_bytes() for path in kit.iterdir()}
-    with pytest.raises(ConfigError, match=r"is there already and differs; name another folder"):
+    with pytest.raises(ConfigError, match=r"already exists and differs; name another folder"):
         write_serving_kit(str(finished_export), str(kit), "other")
     assert {path: path.read_bytes() for path in kit.iterdir()} == before
 

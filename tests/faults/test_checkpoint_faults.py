@@ -188,9 +188,7 @@ def test_divergences_that_nobody_wrote_are_refused(almost_finished):
     (almost_finished / "divergences.json").write_text('[{"stepp": 3}]')
     process = train(almost_finished)
     assert process.returncode == 2
-    assert process.stderr.splitlines()[-1].endswith(
-        "divergences.json: is not what a run writes there; move it away to go on"
-    )
+    assert process.stderr.splitlines()[-1].endswith("divergences.json: is not a run's file; move it away to continue")
 
 
 def test_the_best_weights_are_lost_at_the_end(almost_finished):

@@ -141,7 +141,7 @@ def test_a_number_that_is_taken(finished_run, tmp_path):
     process = run("export.py", f"--workdir={finished_run}", f"--output={tmp_path}", "--version=3")
     assert process.returncode == 2, process.stderr
     assert process.stderr.splitlines()[-1] == (
-        f"error: --version=3: is there already, in {tmp_path}; 4 would be the next"
+        f"error: --version=3: already exists, in {tmp_path}; 4 would be the next"
     )
     assert (tmp_path / "3" / "saved_model.pb").read_text() == "somebody's"
     assert leftovers(tmp_path) == []

@@ -111,7 +111,7 @@ def test_a_run_on_a_store_goes_on_and_is_found(store, capfd):
     assert "from step 3" in out.out
     assert "step-00000004" in out.err
     assert whole == {path: files.read(path) for path in whole}
-    assert "going on from step 3" in files.read(folder.log).decode()
+    assert "resuming from step 3" in files.read(folder.log).decode()
     assert load_run(workdir).step in (2, 4)
     with pytest.raises(ConfigError, match=r"holds another run: train.steps is 4 there and 5 here"):
         train("configs/digits/resnet20.yaml", [*settings, "train.steps=5"], workdir=workdir)

@@ -141,7 +141,7 @@ def test_a_signal_saves_and_leaves(whole_run, tmp_path, figure, number):
     process = train(folder)
     assert process.returncode == 0, process.stderr
     assert f"from step {step}" in process.stdout
-    assert f"going on from step {step}, to step 48" in (folder / "log.txt").read_text()
+    assert f"resuming from step {step}, to step 48" in (folder / "log.txt").read_text()
     assert differences(whole_run, folder) == []
     figure("R5", f"{number.name}: exit code {128 + number}, saved at step {step}, bit-identical after it")
 

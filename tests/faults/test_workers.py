@@ -51,7 +51,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(workers_run, tmp_path, figu
     assert errors[1 - worker].splitlines()[-1].startswith("error: another worker is gone (")
     codes, outputs, errors = Cluster(folder, FLAGS, slurm=True).wait()
     assert codes == [0, 0], errors
-    assert "  going on  " in outputs[0]
+    assert "  resuming  " in outputs[0]
     assert differences(workers_run, folder) == []
     figure("R11", f"{loss}: the other ended after {seconds:.0f} s with 6, both went on, bit-identical")
 

@@ -82,9 +82,9 @@ def test_a_refusal_names_weights_that_are_there(tmp_path, there, named):
     helps = f"; there, --set=model.weights={folder.path}/weights/{named}.safetensors starts from its weights"
     with pytest.raises(ConfigError) as caught:
         folder.claim(config(batch_size=64), DESCRIPTION)
-    assert str(caught.value).endswith("or leave --workdir out" + (helps if named else ""))
+    assert str(caught.value).endswith("or omit --workdir" + (helps if named else ""))
     for other in (config(seed=1), config().model_copy(update={"model": Model(name="resnet50")})):
-        with pytest.raises(ConfigError, match=r"or leave --workdir out$"):
+        with pytest.raises(ConfigError, match=r"or omit --workdir$"):
             folder.claim(other, DESCRIPTION)
 
 
@@ -103,7 +103,7 @@ def test_a_refusal_says_how_to_resume_on_a_folder_that_was_moved(tmp_path, monke
     assert refusal.endswith("; if photos was moved, leave data.name as it was and link it")
     subprocess.run(command, shell=True, check=True)
     assert os.path.samefile("photos", "new photos")
-    with pytest.raises(ConfigError, match=r"or leave --workdir out$"):  # it is there: another set
+    with pytest.raises(ConfigError, match=r"or omit --workdir$"):  # it is there: another set
         folder.claim(on("new photos"), DESCRIPTION)
 
 
@@ -158,7 +158,7 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
     with pytest.raises(ConfigError, match="not empty and holds no run"):
         RunFolder(str(tmp_path)).claim(config(), DESCRIPTION)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-    with pytest.raises(ConfigError, match="no run lies there"):
+    with pytest.raises(ConfigError, match="contains no run"):
         RunFolder(str(tmp_path)).read_config()
 
 

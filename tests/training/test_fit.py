@@ -60,7 +60,7 @@ def test_a_changed_command_is_refused_there(finished_run, cli, tiny_run):
     process = cli("train.py", f"--workdir={finished_run}", *tiny_run, "--set=train.seed=1")
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1].endswith(
-        "holds another run: train.seed is 0 there and 1 here; name another folder, or leave --workdir out"
+        "holds another run: train.seed is 0 there and 1 here; name another folder, or omit --workdir"
     )
 
 
@@ -147,7 +147,7 @@ BAD = {
     "--set=train.lr=1": 'error: --set: train.lr: unknown key; did you mean "learning_rate"?',
     "--config=nowhere.yaml": "error: nowhere.yaml: no such file",
     "--virtual_devices=3 --strategy=mirrored": "error: train.batch_size: 64 does not divide over 3 replicas; try 63",
-    "--virtual_devices=2": "error: --virtual_devices=2: is for --strategy=mirrored, got --strategy=one_device",
+    "--virtual_devices=2": "error: --virtual_devices=2: requires --strategy=mirrored, got --strategy=one_device",
     "--virtual_devices=-1": "error: flag --virtual_devices=-1: -1 is not a non-negative integer",
     "--require_gpus=many": "error: flag --require_gpus=many",
     "--strategy=multi_worker": "error: --strategy=multi_worker: the variable TF_CONFIG is not set",

@@ -96,14 +96,14 @@ def test_trouble_is_tried_again(server, trouble, capsys):
 @pytest.mark.parametrize("trouble", ["error", "short", "file"])
 def test_nothing_is_kept_of_what_never_comes_whole(server, trouble):
     server.queue = [trouble] * download.TRIES
-    with pytest.raises(ValueError, match=r"test/weights: .* 3 times; nothing is kept"):
+    with pytest.raises(ValueError, match=r"test/weights: .* 3 times; nothing was saved"):
         download.fetch(entry(server))
     assert kept() == []
 
 
 def test_another_file_is_refused_at_once(server):
     server.queue = ["other"]
-    with pytest.raises(ValueError, match=r"has not the checksum .*; nothing is kept"):
+    with pytest.raises(ValueError, match=r"has not the checksum .*; nothing was saved"):
         download.fetch(entry(server))
     assert (server.asked, kept()) == (["GET"], [])
 
@@ -130,7 +130,7 @@ def test_a_server_that_states_none_is_told(server, monkeypatch, capsys):
 
 def test_offline_means_offline(server, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ValueError, match=r"is not in .*, and .* forbids to fetch it"):
+    with pytest.raises(ValueError, match=r"is not in .*, and .* forbids downloading it"):
         download.fetch(entry(server))
     monkeypatch.delenv("HF_HUB_OFFLINE")
     path = download.fetch(entry(server))

@@ -91,7 +91,7 @@ def test_preprocessing_comes_with_the_weights(hub, capsys):
     about = model.description.preprocessing
     assert (about.mean, about.image_size, about.crop_pct) == ((127.5,) * 3, 64, 0.9)
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith(f"hf://owner/net: revision {'1' * 12}, kept here since 20")
+    assert said[0].startswith(f"hf://owner/net: revision {'1' * 12}, cached since 20")
     assumed = "images are resized and cropped by interpolation bilinear, the default of such networks"
     assert said[1:] == [f"hf://owner/net: assumed: {assumed}"]
 
@@ -110,7 +110,7 @@ def test_what_changed_is_fetched_and_nothing_else(hub, capsys):
 
 def test_offline_and_unreachable_the_kept_copy_serves(hub, monkeypatch, capsys):
     monkeypatch.setenv("KERAS_RESNET_OFFLINE", "1")
-    with pytest.raises(ValueError, match="hf://owner/net: is not kept here, and only what is kept here may be used"):
+    with pytest.raises(ValueError, match="hf://owner/net: is not cached, and only the cache may be used"):
         fetch_repository("hf://owner/net")
     monkeypatch.delenv("KERAS_RESNET_OFFLINE")
     folder = fetch_repository("hf://owner/net")
@@ -121,7 +121,7 @@ def test_offline_and_unreachable_the_kept_copy_serves(hub, monkeypatch, capsys):
     monkeypatch.delenv("KERAS_RESNET_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert fetch_repository("hf://owner/net") == folder
-    assert capsys.readouterr().err.count("kept here since") == 3
+    assert capsys.readouterr().err.count("cached since") == 3
 
 
 def test_weights_in_several_files(hub, content):
@@ -151,6 +151,6 @@ def test_a_damaged_copy_is_removed(hub):
     kept = pathlib.Path(os.path.realpath(path))
     whole = kept.read_bytes()
     kept.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(ValueError, match=r"has not its checksum, and is removed; fetch it again"):
+    with pytest.raises(ValueError, match=r"has the wrong checksum and was removed; download it again"):
         fetch_repository("hf://owner/net")
     assert pathlib.Path(fetch_repository("hf://owner/net"), "model.safetensors").read_bytes() == whole

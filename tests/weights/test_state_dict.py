@@ -95,14 +95,14 @@ def test_a_loss_beside_a_classifier_is_left_out_and_told():
     tensors = under("model.", TRUNK) | {"fc.weight": DENSE, "criterion.weight": VECTOR}
     network, told = pick_network(tensors, "a file")
     assert network.keys() == TRUNK.keys() | {"fc.weight"}
-    assert told == ("left out as no layers of the network: criterion (1 tensor)",)
+    assert told == ("ignored, not layers of the network: criterion (1 tensor)",)
 
 
 def test_a_classifier_behind_a_neck_is_not_the_networks():
     tensors = under("backbone.", TRUNK) | {"neck.weight": DENSE, "head.weight": DENSE, "head.bias": VECTOR}
     network, told = pick_network(tensors, "a file")
     assert network.keys() == TRUNK.keys()
-    assert told == ("left out as no layers of the network: head (2 tensors), neck (1 tensor)",)
+    assert told == ("ignored, not layers of the network: head (2 tensors), neck (1 tensor)",)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_classifier_behind_a_neck_is_not_the_networks():
 def test_what_only_training_needs_is_left_out_and_told(tensors, left_out):
     network, told = pick_network(tensors, "a file")
     assert network.keys() == TRUNK.keys()
-    assert told == (f"left out as no layers of the network: {left_out}",)
+    assert told == (f"ignored, not layers of the network: {left_out}",)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_what_is_left_out_is_told_in_code_too(state, tmp_path, capsys):
     model = from_weights(path, include_top=False, pooling="avg", input_shape=(32, 32, 3))
     assert model.output_shape == (None, 8)
     told = capsys.readouterr().err
-    assert "left out as no layers of the network: module.encoder_q.fc (2 tensors), module.queue (1 tensor)" in told
+    assert "ignored, not layers of the network: module.encoder_q.fc (2 tensors), module.queue (1 tensor)" in told
 
 
 def test_a_classifier_of_other_features_is_refused(state, tmp_path):

@@ -1,4 +1,4 @@
-"""Asks the server what is in images, over gRPC.
+"""Requests the classes of images from TF Serving, over gRPC.
 
 pip install tensorflow-serving-api
 python client_grpc.py IMAGE... [--host localhost:8500] [--model @MODEL_NAME@] [--label stable]
@@ -12,11 +12,11 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-BATCH = int("@MAX_BATCH_SIZE@")  # images of one request: the server refuses more
+BATCH = int("@MAX_BATCH_SIZE@")  # images per request: the server refuses more
 
 
 def build_request(contents: list[bytes], model: str, label: str | None = None) -> predict_pb2.PredictRequest:
-    """The bytes of N pictures -> a request for the signature serving_default."""
+    """The bytes of N images -> a request for the signature serving_default."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model
     request.model_spec.signature_name = "serving_default"
@@ -27,7 +27,7 @@ def build_request(contents: list[bytes], model: str, label: str | None = None) -
 
 
 def read_response(response: predict_pb2.PredictResponse) -> list[dict]:
-    """A response -> for each picture {"classes", "labels", "scores"}, best first, and "status" where there is one."""
+    """A response -> {"classes", "labels", "scores"} per image, best first, and "status" if there is one."""
     outputs = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
     rows = len(outputs["scores"])
     return [{name: _plain(values[row]) for name, values in outputs.items()} for row in range(rows)]
@@ -40,7 +40,7 @@ def _plain(value):
 
 
 def predict(host: str, request: predict_pb2.PredictRequest, timeout: float = 60.0) -> list[dict]:
-    """Sends a request, and reads what comes back.
+    """Sends a request and returns the predictions.
 
     Raises:
         grpc.RpcError: the server cannot be reached, refuses, or takes too long.

@@ -1,4 +1,4 @@
-"""Asks the server what is in images, over REST, with Python's standard library alone.
+"""Requests the classes of images from TF Serving, over REST, with only Python's standard library.
 
 python client_rest.py IMAGE... [--host localhost:8501] [--model @MODEL_NAME@]
 """
@@ -10,21 +10,21 @@ import sys
 import urllib.error
 import urllib.request
 
-BATCH = int("@MAX_BATCH_SIZE@")  # images of one request: the server refuses more
+BATCH = int("@MAX_BATCH_SIZE@")  # images per request: the server refuses more
 
 
 def build_body(contents: list[bytes]) -> bytes:
-    """The bytes of N pictures -> a request for the signature serving_default."""
+    """The bytes of N images -> a request for the signature serving_default."""
     instances = [{"b64": base64.b64encode(content).decode()} for content in contents]
     return json.dumps({"instances": instances}).encode()
 
 
 def predict(host: str, model: str, contents: list[bytes], timeout: float = 60.0) -> list[dict]:
-    """The answers to at most `BATCH` pictures: {"classes", "labels", "scores"}, best first, and "status".
+    """Returns the answers for at most `BATCH` images: {"classes", "labels", "scores"}, best first, and "status".
 
     Raises:
-        RuntimeError: the server refuses, with its own words.
-        OSError: it cannot be reached.
+        RuntimeError: the server refuses; the message is the server's.
+        OSError: the server cannot be reached.
     """
     url = f"http://{host}/v1/models/{model}:predict"
     request = urllib.request.Request(url, build_body(contents), {"Content-Type": "application/json"})

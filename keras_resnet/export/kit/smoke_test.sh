@@ -4,7 +4,7 @@
 #   ./smoke_test.sh IMAGE [IMAGE...]
 #
 # Needs Docker with compose, curl, and a Python (PYTHON, default python3) with tensorflow-serving-api. Ports: REST_PORT
-# and GRPC_PORT, default 8501 and 8500. SERVER=running asks a server that is there already, and leaves it as it is.
+# and GRPC_PORT, default 8501 and 8500. SERVER=running asks a server that already exists, and leaves it as it is.
 set -eu
 for image in "$@"; do
     shift
