@@ -3,7 +3,7 @@
     python benchmarks/jax_step.py [batch] [side] [steps] [repeats]
 
 `jax.jit` over `model.stateless_call`, SGD with momentum and L2 in plain JAX, one fixed batch, on whatever device JAX
-has. The share is 6 times the multiply-adds of an image (2 operations each, forward and twice that backward) times the
+has. The share is 6 times the MACs of an image (2 operations each, forward and twice that backward) times the
 images per second, of the operations per second of the product. Measured in turn, share repeat by repeat. `2 64 2 1`
 tries it on a CPU.
 """

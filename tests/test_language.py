@@ -48,7 +48,7 @@ def retired():
     yield from (rf"keras[-_]resnet {old}\b" for old in COMMANDS)
     yield from (rf"--{old}\b" for old in FLAGS)
     yield from (rf"\b{old}\b" for old in COMPLEXITY)
-    yield from (r"\bpool_conv\b", r"python -m keras_resnet [a-z]", r"\blicence\b")
+    yield from (r"multiply-add", r"\bpool_conv\b", r"python -m keras_resnet [a-z]", r"\blicence\b")
 
 
 # Spellings, and turns of phrase that style.md replaces. The key is what to write.

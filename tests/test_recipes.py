@@ -125,7 +125,7 @@ def test_head_is_a_document(name):
     assert len(lines) <= LONGEST_HEAD
     text = "\n".join(lines)
     default = name == "digits/resnet20.yaml"  # train.py's own
-    flag = "--strategy=mirrored" if default else f"--config=configs/{name}"
+    flag = "--strategy=mirrored" if default else f"--config={name.removesuffix('.yaml')}"
     assert re.search(rf"^#   keras-resnet train .*{re.escape(flag)}( |$)", text, re.MULTILINE)
     assert default or ("Cost" in text and "Published" in text)
 
@@ -139,10 +139,10 @@ def test_head_s_assignments_are_allowed(name):
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith(("digits/", "evidence/", "folder/"))])
 def test_head_s_cost_follows_from_the_recipe(name):
-    """Multiply-adds of a forward pass, three times for backward too, for every image of every step."""
+    """MACs of a forward pass, three times for backward too, for every image of every step."""
     config = recipe(name)
     text = "\n".join(head(name))
-    steps, madds = re.search(r"Cost.*: ([\d,]+) steps, .* = ([\d.e]+) multiply-adds", text).groups()
+    steps, madds = re.search(r"Cost.*: ([\d,]+) steps, .* = ([\d.e]+) MACs", text).groups()
     assert int(steps.replace(",", "")) == config.train.total_steps
     images = config.train.total_steps * config.train.batch_size
     assert float(madds) == pytest.approx(3 * macs(config.model.spec) * images, rel=5e-3)
@@ -151,11 +151,11 @@ def test_head_s_cost_follows_from_the_recipe(name):
 def macs(spec):
     spec = replace(spec, drop_path_rate=0.0, zero_init_last_gamma=False)  # which cost nothing
     row = SPECS[spec.name]
-    return complexity_of_rows.read()[spec.name]["macs"] if spec == row else built_multiply_adds(spec)
+    return complexity_of_rows.read()[spec.name]["macs"] if spec == row else built_macs(spec)
 
 
 @functools.cache
-def built_multiply_adds(spec):
+def built_macs(spec):
     return complexity(build(spec)).macs
 
 
@@ -171,7 +171,7 @@ def test_every_recipe_is_listed():
     assert sorted(listed) == sorted(CONFIGS)
     for name, row in zip(listed, rows, strict=True):
         assert f"`{recipe(name).model.name}`" in row
-        for cost in re.findall(r"= (\S+) multiply-adds", "\n".join(head(name))):
+        for cost in re.findall(r"= (\S+) MACs", "\n".join(head(name))):
             assert f" {cost} " in row
 
 

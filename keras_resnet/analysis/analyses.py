@@ -9,7 +9,7 @@ from keras_resnet.analysis.report_page import ReportPage
 
 # name -> (module in keras_resnet.analysis, line of the command's help), in the order of the report
 ANALYSES = {
-    "complexity": ("costs_of_networks", "Tables 1 and 6: layers, parameters, multiply-adds, beside the paper's."),
+    "complexity": ("costs_of_networks", "Tables 1 and 6: layers, parameters, MACs, beside the paper's."),
     "degradation": (
         "degradation",
         "Figures 1, 4, 6: deeper plain networks train worse, deeper residual networks do not.",

@@ -44,7 +44,7 @@ makes ResNet-50 out of ResNet-34: 22.85 % error in place of 25.03 (A) and 24.52 
 
 ResNet-32 and the network of {layers} layers that has a bottleneck in place of each of its 15 blocks, both with option
 A, on {data} with one recipe (`{config}`), {seeds} seeds each. "No worse" allows {margin:g} points, "equal cost"
-{same:.0%} of the multiply-adds.
+{same:.0%} of the MACs.
 
 How deep can one go? The paper trains 1202 layers to less than 0.1 % training error and 7.93 % test error on CIFAR-10.
 That is more than this page does: ResNet-1202 is trained for {steps} steps at a rate of 0.01, to show that it trains at
@@ -82,7 +82,7 @@ def page(experiment: Experiment) -> ReportPage:
     rows = []
     for name, each in runs.items():
         cost = complexity_of_rows.read()[name]
-        head = {"network": name, "layers": SPECS[name].layers, "multiply-adds (1e6)": cost["macs"] / 1e6}
+        head = {"network": name, "layers": SPECS[name].layers, "MACs (1e6)": cost["macs"] / 1e6}
         rows.append(head | {key: value for key, value in degradation.row(experiment, each).items() if key != "network"})
     return ReportPage(
         name="bottleneck",

@@ -9,7 +9,7 @@ from keras_resnet.analysis.plots import COLORS, MARKERS, label, legend_above, ne
 from keras_resnet.analysis.report_page import Plot, ReportPage, Table
 from keras_resnet.specs import CIFAR_DEPTHS, SPECS
 
-# He et al. 2015, table 1 (1e9 multiply-adds, "FLOPs") and section 3.3
+# He et al. 2015, table 1 (1e9 MACs, "FLOPs") and section 3.3
 PAPER_MULTIPLY_ADDS = {"resnet18": 1.8, "resnet34": 3.6, "resnet50": 3.8, "resnet101": 7.6, "resnet152": 11.3}
 PAPER_MULTIPLY_ADDS |= {"plain18": 1.8, "plain34": 3.6, "vgg16": 15.3, "vgg19": 19.6}
 # Millions of parameters, and number of decimals given. He et al. 2015, table 6; He et al. 2016, tables 2 and 3
@@ -33,7 +33,7 @@ IMAGENET = {
 VGG = (16, 19)
 
 TEXT = """
-What does one image cost? Layers are counted as the papers do (convolutions of F and the classifier), multiply-adds are
+What does one image cost? Layers are counted as the papers do (convolutions of F and the classifier), MACs are
 those of convolutions and dense layers (the papers' "FLOPs"), activations the numbers that these and max pooling put
 out. Ours are read off the Keras models' graphs: those of the package's networks lie in it, and its tests count them
 again. Nothing is trained for this page.
@@ -85,7 +85,7 @@ def _row(name, layers, side, cost):
         "image (px)": side,
         "parameters (1e6)": cost["parameters"] / 1e6,
         "the paper's (1e6)": parameters,
-        "multiply-adds (1e9)": round(cost["macs"] / 1e9, 4),
+        "MACs (1e9)": round(cost["macs"] / 1e9, 4),
         "the paper's (1e9)": PAPER_MULTIPLY_ADDS.get(name),
         "activations (1e6)": cost["activations"] / 1e6,
     }
@@ -100,7 +100,7 @@ def _checks(costs):
         else:
             checks.append(agrees(claim, ours, millions, digits, " M"))
     for name, billions in PAPER_MULTIPLY_ADDS.items():
-        ours, claim = _paper_s(costs, name), f"{name} has the paper's multiply-adds"
+        ours, claim = _paper_s(costs, name), f"{name} has the paper's MACs"
         if name.startswith("vgg"):
             checks.append(check_within(f"{claim}, within 2 %", ours, billions, 0.02, " G"))
         else:
@@ -109,12 +109,12 @@ def _checks(costs):
     claim = "ResNet-152 costs less than VGG-16 and VGG-19 (section 3.4)"
     checks.append(Check(claim, deep < min(vgg), f"{deep:.1f} G against {vgg[0]:.1f} and {vgg[1]:.1f} G"))
     share = 100 * _paper_s(costs, "resnet34") / vgg[1]
-    return [*checks, agrees("ResNet-34 has 18 % of VGG-19's multiply-adds (section 3.3)", share, 18, 0, " %")]
+    return [*checks, agrees("ResNet-34 has 18 % of VGG-19's MACs (section 3.3)", share, 18, 0, " %")]
 
 
 def _paper_s(costs, name):
-    """Returns the multiply-adds (1e9) of the paper's network of this name; its ResNet-18 and 34 use option A."""
-    plain = {"resnet18": "plain18", "resnet34": "plain34"}  # option A adds no multiply-adds
+    """Returns the MACs (1e9) of the paper's network of this name; its ResNet-18 and 34 use option A."""
+    plain = {"resnet18": "plain18", "resnet34": "plain34"}  # option A adds no MACs
     return costs[plain.get(name, name)]["macs"] / 1e9
 
 
@@ -137,7 +137,7 @@ def _cost_picture(costs):
         *zip(*published, strict=True), "k+", markersize=9, markeredgewidth=1.2, label="the paper's", linestyle="none"
     )
     label(parameters, "layers", "parameters (millions)", legend=None, ylim=(0, None))
-    label(adds, "layers", "multiply-adds per image (billions)", ylim=(0, None))
+    label(adds, "layers", "MACs per image (billions)", ylim=(0, None))
     caption = "What an image of 224 pixels costs: deeper residual networks, and VGG-16 and 19 for comparison."
     return Plot("costs", caption, figure)
 

@@ -101,7 +101,7 @@ def _row(experiment, option, runs, cost, times):
     return {
         "option": option,
         "parameters": cost.parameters,
-        "multiply-adds (1e6)": cost.macs / 1e6,
+        "MACs (1e6)": cost.macs / 1e6,
         "step time (ms)": 1000 * statistics.median(times[option]) if option in times else None,
         "step time (A = 1)": _factor(times, option) if option in times else None,
         **{name: errors[name] for name in kept},
@@ -128,7 +128,7 @@ def _checks(experiment, runs, costs, times):
     figures = f"means {each}: {apart:.2f} points apart, the plain network {from_plain:.2f} above them"
     found.append(Check("A, B and C differ little (test error)", holds, figures))
     found.append(_growing("parameters", [costs[option].parameters for option in OPTIONS]))
-    found.append(_growing("multiply-adds", [costs[option].macs for option in OPTIONS]))
+    found.append(_growing("MACs", [costs[option].macs for option in OPTIONS]))
     factor = _factor(times, "C")
     return [*found, Check("a step with C takes longer than with A", factor > 1, f"{factor:.2f} times as long")]
 

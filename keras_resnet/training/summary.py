@@ -19,7 +19,7 @@ def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: i
     parts = f" in {train.gradient_accumulation_steps} parts each" if train.gradient_accumulation_steps > 1 else ""
     learned = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     rows = {
-        "network": f"{cost.parameters:,} parameters, {cost.macs:,} multiply-adds per image",
+        "network": f"{cost.parameters:,} parameters, {cost.macs:,} MACs per image",
         "images": f"{sizes}; {len(task.labels)} classes; the network sees {'x'.join(map(str, model.input_shape[1:]))}",
         **task.images.overview(),
         "devices": f"{type(strategy).__name__}: {', '.join(devices)}; {precision}",

@@ -4,7 +4,7 @@ from keras_resnet.analysis.costs_of_networks import count_vgg
 
 
 def test_vgg_16():
-    """Parameters as keras.applications documents them; multiply-adds of 13 convolutions and 3 dense layers by hand."""
+    """Parameters as keras.applications documents them; MACs of 13 convolutions and 3 dense layers by hand."""
     widths = [(3, 64, 224), (64, 64, 224), (64, 128, 112), (128, 128, 112), (128, 256, 56), (256, 256, 56)]
     widths += [(256, 256, 56), (256, 512, 28), (512, 512, 28), (512, 512, 28), *[(512, 512, 14)] * 3]
     adds = sum((9 * before + 1) * after * side**2 for before, after, side in widths)

@@ -126,7 +126,7 @@ def test_complexity_holds(tmp_path):
     assert "DOES NOT HOLD" not in process.stdout
     with open(tmp_path / "out/complexity.csv", encoding="utf-8", newline="") as file:
         rows = {row["network"]: row for row in csv.DictReader(file)}
-    assert float(rows["resnet50"]["multiply-adds (1e9)"]) == pytest.approx(3.858, abs=5e-4)
+    assert float(rows["resnet50"]["MACs (1e9)"]) == pytest.approx(3.858, abs=5e-4)
     assert rows["cifar_resnet110"]["the paper's (1e6)"] == "1.7"
     assert rows["vgg19"]["layers"] == "19"
 

@@ -43,7 +43,7 @@ def test_list_never_cuts_names(cli):
 
 
 def test_summary_is_the_papers_table(cli):
-    """He et al. 2015, table 1, column 50-layer: sizes, blocks, 3.8e9 multiply-adds."""
+    """He et al. 2015, table 1, column 50-layer: sizes, blocks, 3.8e9 MACs."""
     printed = cli("-m", "keras_resnet", "summary", "resnet50").stdout
     for line in (
         "stem        112x112  7x7, 64, stride 2",
@@ -54,7 +54,7 @@ def test_summary_is_the_papers_table(cli):
         "stage4          7x7  [1x1, 512 | 3x3, 512 | 1x1, 2048] x 3",
         "average pool, 1000-d dense, softmax",
         "25,557,032 parameters",
-        "3,857,974,248 multiply-adds",
+        "3,857,974,248 MACs",
     ):
         assert line in printed
 

@@ -3,7 +3,8 @@
 import pytest
 
 from keras_resnet import __version__
-from keras_resnet.errors import CheckError, UserError
+from keras_resnet.commands import entry
+from keras_resnet.errors import CheckError, ConfigError, UserError
 
 RUN = """
 import sys, types
@@ -80,3 +81,20 @@ def test_version_loads_nothing_large(cli):
         "finally: print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
     )
     assert cli("-c", code).stdout.splitlines()[-1] == "[]"
+
+
+def test_commands_share_a_process_and_no_flag(capsys):
+    """`predict` and `benchmark` both have --weights, `list` has another one; a call leaves nothing behind."""
+    assert entry.call("list", ["--weights"]) is None
+    assert "torchvision/resnet50.IMAGENET1K_V2" in capsys.readouterr().out
+    assert entry.call("list", []) is None
+    assert "torchvision/resnet50.IMAGENET1K_V2" not in capsys.readouterr().out
+    for name in ("predict", "benchmark", "train", "export", "evaluate"):
+        assert entry.call(name, ["--help"]) == 0
+    assert entry.call("summary", ["cifar_resnet20", "--version=2"]) is None
+    assert "version 2" in capsys.readouterr().out
+
+
+def test_unknown_flag_is_one_line():
+    with pytest.raises(ConfigError, match=r"^unknown flag 'wieghts'"):
+        entry.call("list", ["--wieghts"])
