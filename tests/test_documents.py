@@ -1,26 +1,98 @@
-"""Links in the documents lead somewhere."""
+"""The documents: links lead somewhere, commands and their flags exist, the README is one page."""
 
+import importlib
 import re
 
 import numpy as np
 import pytest
+from absl import flags
 from conftest import ROOT
 
-DOCUMENTS = [path for path in ROOT.rglob("*.md") if ".venv" not in path.parts and "runs" not in path.parts]
+from keras_resnet.commands.entry import COMMANDS
+from keras_resnet.config import Config
+from keras_resnet.config.recipes import recipe_names
+
+DOCUMENTS = [path for path in ROOT.rglob("*.md") if not {".venv", "runs", "golden"} & set(path.parts)]
+# What shows commands: documents, recipes, help, the quickstart.
+SOURCES = [*DOCUMENTS, *(ROOT / "configs").rglob("*.yaml"), *(ROOT / "keras_resnet/commands").glob("*.py")]
+SOURCES += [ROOT / "Makefile"]
+KEYS = {
+    f"{group}.{key}"
+    for group, keys in Config.model_validate({"train": {"steps": 1}}).model_dump().items()
+    if isinstance(keys, dict)
+    for key in keys
+}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_relative_links_exist(path):
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
         assert (path.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_links_to_headings_exist(path):
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", path.read_text()):
+        text = (path.parent / target if target else path).read_text()
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in anchors, f"{target}#{anchor}"
+
+
+def flags_of(command):
+    module = importlib.import_module(f"keras_resnet.commands.{command.replace('-', '_')}")
+    options = flags.FlagValues()
+    if hasattr(module, "define_flags"):
+        module.define_flags(options)
+    return set(options) | {"help", "version"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_commands_exist_with_their_flags(path):
+    text = path.read_text().replace("\\\n", " ").replace("$(CLI)", "keras-resnet")
+    for line in text.splitlines():
+        for command, rest in re.findall(r"keras-resnet ([a-z][a-z-]+)([^`|]*)", line):
+            assert command in COMMANDS, line
+            rest = rest.partition("#")[0]
+            for flag in re.findall(r"(?<=\s)--([a-z_0-9]+)", rest):
+                assert flag in flags_of(command), line
+            for key in re.findall(r"--set[ =]([a-z]+\.[a-z_0-9]+)=", rest):
+                assert key in KEYS, line
+            for config in re.findall(r"--config=([a-z][\w/.]*)", rest):
+                assert config in recipe_names() or config.endswith(".yaml"), line
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=name)
+def test_configuration_keys_exist(path):
+    """Those in code spans: `data.name`, `train.batch_norm=frozen`. The changelog also has former ones."""
+    for key in re.findall(
+        r"`(?:--set[ =])?((?:data|train|recovery|eval|export)\.[a-z_0-9]+)(?:=[^`]*)?`", path.read_text()
+    ):
+        assert key in KEYS or key.endswith(".py"), key
+
+
+def test_readme_is_one_page():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
 @pytest.mark.slow
-def test_the_first_code_of_the_readme_runs():
+def test_the_code_of_the_api_tour_runs():
     """Every line, in order, with images and labels as its comment says."""
-    code = re.search(r"## In your code\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)[1]
     random = np.random.RandomState(0)
     names = {"images": random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32), "labels": random.randint(0, 10, 4)}
     exec(code, names)
     assert names["pyramid"].output["stage4"].shape[-1] == 2048
     assert names["model"].output_shape == (None, 10)
+
+
+def test_every_function_of_the_api_tour_exists():
+    import keras_resnet
+
+    for path in (ROOT / "docs/python.md", ROOT / "README.md"):
+        for function in re.findall(r"keras_resnet\.([A-Za-z]\w+)\(", path.read_text()):
+            assert hasattr(keras_resnet, function), function
