@@ -46,7 +46,14 @@ def load_saved_config(path: str, writer: str | None = None) -> Config:
         ConfigError: as `load_config`.
     """
     located = read_yaml(path)
-    return validate_saved(located.value, located.mark(()), writer)
+    lines = {_today(key): line for key, line in located.marks.items()}
+    return validate(Located(upgrade_config(located.value), lines), writer)
+
+
+def _today(path):
+    """The path of a key of version 0.1, today."""
+    row = CONFIG_KEYS.get(".".join(path))
+    return tuple(row.new.split(".")) if row else path
 
 
 def validate_saved(values: dict, source: str, writer: str | None = None) -> Config:

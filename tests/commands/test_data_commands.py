@@ -26,7 +26,7 @@ def test_prepare_then_verify(cli, photos, tmp_path):
     assert process.stderr == ""
     lines = [line for line in process.stdout.splitlines() if not line.startswith("prepared ")]  # progress
     assert re.match(r"20 images \(train 14, validation 4, test 2\) in \d+ seconds: .*records", lines[0])
-    assert re.fullmatch(r"  pictures  0\.\d MB", lines[1])
+    assert re.fullmatch(r"  images    0\.\d MB", lines[1])
     assert re.fullmatch(r"  records   0\.\d MB in 3 files", lines[2])
     assert lines[-1] == f"Next: keras-resnet train --set data.name=tfrecord:{output}"
 
@@ -72,7 +72,7 @@ def test_findings_end_with_3(cli, photos, tmp_path):
     process = cli("-m", "keras_resnet", "prepare-data", folder, tmp_path / "records")
     assert process.returncode == 3
     assert re.fullmatch(
-        r"error: .*\.jpg: (has 0 bytes|is a trun.*); --on_unreadable_image=skip leaves .*", process.stderr.strip()
+        r"error: .*\.jpg: (has 0 bytes|is a trun.*); --on_unreadable_image=skip skips .*", process.stderr.strip()
     )
 
     arguments = ("prepare-data", folder, tmp_path / "records", "--on_unreadable_image=skip", "--test_fraction=0")

@@ -88,7 +88,7 @@ def test_a_copied_run_exports_and_calibrates_on_the_images_that_it_keeps(moved, 
     flags = ("--precision=float32,int8", "--set=export.min_top1_agreement=0.5")
     process = run("export.py", f"--workdir={folder}", f"--output={tmp_path / 'out'}", *flags)
     assert process.returncode == 0, process.stderr
-    assert "there is no such folder\n  verifying on images that the run keeps instead" in process.stdout
+    assert "no such folder\n  verifying on images that the run keeps instead" in process.stdout
     report = json.loads((tmp_path / "out" / "1" / "export_report.json").read_text())
     compared = [each["parity"]["real_images"] for each in report["artifacts"] if "batch" not in each]
     assert compared == [100, 100, 100]
@@ -100,7 +100,7 @@ def test_a_copied_run_exports_and_calibrates_on_the_images_that_it_keeps(moved, 
 
 def test_a_copied_run_is_packaged_and_timed(moved, tmp_path):
     folder, _ = moved
-    command("publish", folder, tmp_path / "package")
+    command("package-for-hub", folder, tmp_path / "package")
     description = keras_resnet.from_weights(str(tmp_path / "package")).description
     assert description.labels == ("a flower", "china")
     preprocessing = description.preprocessing

@@ -136,7 +136,7 @@ def test_a_folder_of_torchs_own_weights_names_the_way_out(tmp_path, cli, command
 
 def test_a_run_is_published_and_comes_back(finished_run, tmp_path, cli):
     folder = tmp_path / "my-resnet"
-    process = cli(*COMMAND, "publish", finished_run, folder, "--license=apache-2.0")
+    process = cli(*COMMAND, "package-for-hub", finished_run, folder, "--license=apache-2.0")
     assert process.returncode == 0, process.stderr
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md",
@@ -154,6 +154,6 @@ def test_a_run_is_published_and_comes_back(finished_run, tmp_path, cli):
     for variable in model.variables:
         np.testing.assert_array_equal(variable, theirs[variable.path])
     assert model.description.labels == tuple("0123456789")
-    process = cli(*COMMAND, "publish", finished_run, folder)
+    process = cli(*COMMAND, "package-for-hub", finished_run, folder)
     assert process.returncode == 2
     assert "already exists" in process.stderr

@@ -98,7 +98,7 @@ def test_a_part_is_the_part_of_the_whole(tmp_path, suffix):
 
 
 def test_what_cannot_be_used_is_named(tmp_path):
-    with pytest.raises(DataError, match="there is no such folder"):
+    with pytest.raises(DataError, match="no such folder"):
         load(tmp_path / "nowhere")
     save(tmp_path / "train" / "cat" / "x.png")
     with pytest.raises(DataError, match="a folder for each of two or more classes, found 1"):

@@ -145,7 +145,7 @@ BAD = {
     "--stratgy=mirrored": "error: unknown flag 'stratgy'. Did you mean: strategy",
     "--set=model.name=resnet5": 'error: --set: model.name: unknown name "resnet5"; did you mean "resnet50"',
     "--set=train.lr=1": 'error: --set: train.lr: unknown key; did you mean "learning_rate"?',
-    "--config=nowhere.yaml": "error: nowhere.yaml: no such file",
+    "--config=nowhere.yaml": "error: --config=nowhere.yaml: no such file or recipe",
     "--virtual_devices=3 --strategy=mirrored": "error: train.batch_size: 64 does not divide over 3 replicas; try 63",
     "--virtual_devices=2": "error: --virtual_devices=2: requires --strategy=mirrored, got --strategy=one_device",
     "--virtual_devices=-1": "error: flag --virtual_devices=-1: -1 is not a non-negative integer",
