@@ -16,7 +16,7 @@ NORMALIZATIONS, FACTORS = ("none", "batch"), (1, 5, 30)
 RATE = 0.01  # learning rate at factor 1
 STEPS, PROBE_EVERY, IMAGES = 300, 30, 256
 SEEDS = 3  # number of the experiment's seeds that are used
-LEARNT = 0.5  # nats; a run has learned if its training loss is below this value
+LEARNED = 0.5  # nats; a run has learned if its training loss is below this value
 EXACT = 1e-3  # allowed error of means and variances
 DEAD = 0.1  # allowed difference of a variance below 1, which epsilon causes
 PERCENTILES = (15, 50, 85)
@@ -103,7 +103,7 @@ def page(experiment: Experiment) -> ReportPage:
         every=PROBE_EVERY,
         images=IMAGES,
         layer=LAYER,
-        learned=LEARNT,
+        learned=LEARNED,
     )
     pictures = [
         Plot("convergence", CONVERGENCE, convergence_picture(runs, seeds)),
@@ -122,8 +122,8 @@ DRIFT = "Percentiles of what the first three channels of {layer} give to the ReL
 
 
 def steps_to_learn(run: dict) -> float:
-    """Returns the steps until the training loss is below `LEARNT`; infinity if it never is."""
-    return next((step for step, loss in zip(*run["loss"], strict=True) if loss < LEARNT), math.inf)
+    """Returns the steps until the training loss is below `LEARNED`; infinity if it never is."""
+    return next((step for step, loss in zip(*run["loss"], strict=True) if loss < LEARNED), math.inf)
 
 
 def drift(run: dict) -> float:
@@ -145,7 +145,7 @@ def rows(runs) -> list[Row]:
                 "normalization": normalization,
                 "rate": RATE * factor,
                 "seed": seed,
-                f"steps to a loss of {LEARNT:g}": _or_never(steps_to_learn(run)),
+                f"steps to a loss of {LEARNED:g}": _or_never(steps_to_learn(run)),
                 "last loss": run["loss"][1][-1] if run["loss"][1] else None,
                 "diverged at step": run["diverged"],
                 "drift": round(drift(run), 4) if len(run["found"]) > 1 else None,

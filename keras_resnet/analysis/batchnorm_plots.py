@@ -5,7 +5,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_resnet.analysis.batchnorm import FACTORS, LEARNT, NORMALIZATIONS, RATE, STEPS, steps_to_learn
+from keras_resnet.analysis.batchnorm import FACTORS, LEARNED, NORMALIZATIONS, RATE, STEPS, steps_to_learn
 from keras_resnet.analysis.plots import COLORS, band, label, legend_above, new_figure
 
 # Ioffe and Szegedy 2015, figure 3: ratio of the steps (in millions) to 72.2 % with Inception, without over with
@@ -29,7 +29,7 @@ def convergence_picture(runs, seeds) -> Figure:
                 name = f"{factor} x {RATE:g}" + (f" ({diverged} diverged)" if diverged else "")
                 steps, values = ended[0][0][:length], [values[:length] for _, values in ended]
                 band(cell, steps, values, color=RATE_COLORS[factor], ls=style, label=name)
-        cell.axhline(LEARNT, color="gray", linewidth=0.6)
+        cell.axhline(LEARNED, color="gray", linewidth=0.6)
         cell.set(yscale="log", xlim=(0, STEPS))
         label(cell, "step", "training loss (nats)", TITLES[normalization], "lower left")
     axes[0, 0].sharey(axes[0, 1])

@@ -50,7 +50,7 @@ def make(experiment: Experiment, jobs: Iterable[Job], processes: int) -> None:
             board.nothing_to_do()
         return
     with StopRequest() as stop, board:
-        _Crew(experiment, board, stop, processes).work(pending)
+        _WorkerPool(experiment, board, stop, processes).work(pending)
 
 
 def _with_needs(jobs):
@@ -66,7 +66,7 @@ def _order(job):
     return (2 if job.alone else 1, 0)
 
 
-class _Crew:
+class _WorkerPool:
     """The worker processes and their jobs."""
 
     def __init__(self, experiment, board, stop, processes):
@@ -100,7 +100,7 @@ class _Crew:
             if getattr(job, "alone", False):  # starts a new process, with memory and caches for this job only
                 while self.idle:
                     self._dismiss(self.idle.pop())
-            worker = self.idle.pop() if self.idle else self._hire(job)
+            worker = self.idle.pop() if self.idle else self._start_worker(job)
             worker.begin(job)
             self.busy[worker] = job
 
@@ -111,7 +111,7 @@ class _Crew:
             return True
         return all(map(self.experiment.is_done, job.trainings)) and not (job.alone and self.busy)
 
-    def _hire(self, job):
+    def _start_worker(self, job):
         taken = {worker.number for worker in self.busy}
         number = next(number for number in range(self.processes) if number not in taken)
         share = max(1, (os.cpu_count() or 1) // self.processes)

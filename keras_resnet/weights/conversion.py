@@ -141,6 +141,12 @@ def _agreed(said, seen, source):
     """Returns a file's stated `Spec` after a check against its tensors: a wrong one would build another network."""
     if said.skip == "none":  # its tensors are the same as option A's
         seen = replace(seen, skip="none", shortcut=said.shortcut)
+    if max(said.depths) == 1 and {said.shortcut, seen.shortcut} == {"B", "C"}:  # every block is its stage's first
+        seen = replace(seen, shortcut=said.shortcut)
+    if len(said.depths) == 1 and said.block != "bottleneck" and {said.shortcut, seen.shortcut} == {"A", "B"}:
+        seen = replace(seen, shortcut=said.shortcut)  # no block changes the shape
+    if not said.preactivation and said.normalization == "batch":  # a normalization follows every convolution
+        seen = replace(seen, conv_bias=said.conv_bias)
     for name in IN_WEIGHTS:
         if getattr(said, name) != getattr(seen, name):
             here = f"{name}={getattr(said, name)!r}"

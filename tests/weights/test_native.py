@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_resnet import CIFARResNet
+from keras_resnet import CIFARResNet, Spec, build, from_weights
 from keras_resnet.weights.native import load_weights, save_weights
 from keras_resnet.weights.tensors import read_metadata, read_tensors
 
@@ -73,3 +73,22 @@ def test_quantized_weights_are_refused_in_one_line(tmp_path):
     with pytest.raises(ValueError, match=r'^cifar_resnet20: its layer "logits" is quantized \(int8\); save'):
         save_weights(model, str(path))
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"block": "bottleneck", "depths": (1, 1), "widths": (8, 16), "shortcut": "B"},  # as C: each projects
+        {"block": "basic", "depths": (2,), "widths": (8,), "shortcut": "A"},  # as B: none changes the shape
+        {"block": "basic", "depths": (1, 1), "widths": (8, 16), "conv_bias": "unnormalized"},  # as none
+    ],
+)
+def test_network_with_options_that_its_tensors_do_not_show_loads(tmp_path, options):
+    spec = Spec(name="tiny", stem="cifar", **options)
+    model = build(spec, classes=3, input_shape=(8, 8, 3))
+    path = str(tmp_path / "w.safetensors")
+    save_weights(model, path)
+    loaded = from_weights(path, classifier_activation=None)
+    assert loaded.description.spec == spec
+    images = np.random.RandomState(0).randint(0, 256, (2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_allclose(loaded(images), model(images), rtol=1e-5, atol=1e-6)
