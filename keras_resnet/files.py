@@ -26,7 +26,7 @@ def unique_suffix() -> str:
     return f"tmp-{socket.gethostname()}-{os.getpid()}"
 
 
-def write_aside(path: str, content: bytes) -> None:
+def write_atomically(path: str, content: bytes) -> None:
     """Writes a file under a temporary name, syncs it to the disk, and renames it.
 
     Raises:
@@ -36,21 +36,21 @@ def write_aside(path: str, content: bytes) -> None:
         with os_errors(path), _gfile().GFile(path, "wb") as file:
             file.write(content)
         return
-    aside = f"{path}.{unique_suffix()}"
+    staging = f"{path}.{unique_suffix()}"
     try:
-        write_synced(aside, content)
-        os.replace(aside, path)
+        write_synced(staging, content)
+        os.replace(staging, path)
         sync_folder(os.path.dirname(path))
     except OSError:
         with contextlib.suppress(OSError):
-            os.remove(aside)
+            os.remove(staging)
         raise
 
 
 def write_synced(path: str, content: bytes) -> None:
     """Writes a file in place and syncs it to the disk, for files that no other process reads yet."""
     if is_remote(path):
-        write_aside(path, content)
+        write_atomically(path, content)
         return
     with open(path, "wb") as file:
         file.write(content)

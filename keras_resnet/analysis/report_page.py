@@ -18,7 +18,7 @@ from keras_resnet.analysis.checks import Check
 from keras_resnet.analysis.experiment import Experiment
 from keras_resnet.analysis.plots import png
 from keras_resnet.errors import DiskError
-from keras_resnet.files import make_folder, write_aside
+from keras_resnet.files import make_folder, write_atomically
 
 Row = dict[str, object]
 
@@ -210,7 +210,7 @@ def _write(folder, files):
     with _disk_errors(folder):
         make_folder(folder)
         for path, content in paths.items():
-            write_aside(path, content)
+            write_atomically(path, content)
     return list(paths)
 
 

@@ -44,13 +44,13 @@ def make(experiment: Experiment, jobs: Iterable[Job], processes: int) -> None:
             make_folder(experiment.workdir)
         except OSError as error:
             raise ConfigError(f"--workdir={experiment.workdir}: cannot be written ({error.strerror})") from None
-    board = ProgressDisplay(experiment, wanted, pending)
+    display = ProgressDisplay(experiment, wanted, pending)
     if not pending:
         if wanted:
-            board.nothing_to_do()
+            display.nothing_to_do()
         return
-    with StopRequest() as stop, board:
-        _WorkerPool(experiment, board, stop, processes).work(pending)
+    with StopRequest() as stop, display:
+        _WorkerPool(experiment, display, stop, processes).work(pending)
 
 
 def _with_needs(jobs):
@@ -69,8 +69,8 @@ def _order(job):
 class _WorkerPool:
     """The worker processes and their jobs."""
 
-    def __init__(self, experiment, board, stop, processes):
-        self.experiment, self.board, self.stop = experiment, board, stop
+    def __init__(self, experiment, display, stop, processes):
+        self.experiment, self.display, self.stop = experiment, display, stop
         self.processes = processes
         self.busy: dict[_Worker, Job] = {}
         self.idle: list[_Worker] = []
@@ -81,7 +81,7 @@ class _WorkerPool:
             while pending or self.busy:
                 self._hand_out(pending)
                 self._listen()
-                self.board.update(list(self.busy.values()))
+                self.display.update(list(self.busy.values()))
                 if self.stop.signal:
                     raise self.stop.stopped("the runs have saved, and the same command resumes from there")
         finally:
@@ -131,7 +131,7 @@ class _WorkerPool:
             if answer["error"]:
                 self._dismiss(worker)
                 raise FailedJob(f"{_name(job)}: {answer['error']}", answer["exit_code"])
-            self.board.finished(job)
+            self.display.finished(job)
             if getattr(job, "alone", False):
                 self._dismiss(worker)
             else:

@@ -92,7 +92,7 @@ def train(experiment: Experiment, training: Training) -> None:
     folder.make()
     with locked(folder, print):
         folder.claim(task.config, task.description)
-        folder.sweep()
+        folder.clean_up()
         fit(task, strategy, folder)
         write_text(experiment.test_file(training), json.dumps(_tested(task, strategy, folder)) + "\n")
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from keras_resnet.analysis.paper_results import published
 from keras_resnet.errors import ConfigError
-from keras_resnet.files import write_aside
+from keras_resnet.files import write_atomically
 from keras_resnet.runs.checkpoints import committed
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.metrics import read_metrics
@@ -208,6 +208,6 @@ def _write_csv(path, rows):
     writer.writeheader()
     writer.writerows(rows)
     try:
-        write_aside(path, text.getvalue().encode())
+        write_atomically(path, text.getvalue().encode())
     except OSError as error:
         raise ConfigError(f"--csv={path}: cannot be written ({error.strerror})") from None

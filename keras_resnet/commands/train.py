@@ -119,7 +119,7 @@ def train(
         folder.make()
         with locked(folder, print):
             folder.claim(task.config, task.description)
-            folder.sweep()
+            folder.clean_up()
             if not workdir:
                 folder.point_latest()
             results = fit(task, devices, folder)

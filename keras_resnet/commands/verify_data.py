@@ -19,7 +19,7 @@ from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.config import validate
 from keras_resnet.data.header import MAX_PIXELS
 from keras_resnet.errors import ConfigError
-from keras_resnet.files import write_aside
+from keras_resnet.files import write_atomically
 from keras_resnet.yaml_files import Located, merge, read_yaml_value
 
 SHOWN = 50  # findings on the screen; the CSV file has all
@@ -127,6 +127,6 @@ def _write_csv(path, findings):
     writer.writerow(("kind", "split", "source", "what"))
     writer.writerows((finding.kind, finding.split, finding.source, finding.what) for finding in findings)
     try:
-        write_aside(path, stream.getvalue().encode())
+        write_atomically(path, stream.getvalue().encode())
     except OSError as error:
         raise ConfigError(f"--csv={path}: cannot be written ({error.strerror})") from None

@@ -75,21 +75,21 @@ def prepare(
         name, index = job
         return name, _record(splits[name], index, images.labels, root, max_side, quality)
 
-    aside = f"{output}.tmp-{os.getpid()}"
+    staging = f"{output}.tmp-{os.getpid()}"
     try:
-        os.makedirs(aside)
+        os.makedirs(staging)
         results = track(in_order(encode, jobs), sum(map(len, orders.values())))
-        prepared = _write(results, aside, shard_bytes, warn if data.on_unreadable_image == "skip" else None)
+        prepared = _write(results, staging, shard_bytes, warn if data.on_unreadable_image == "skip" else None)
         if not prepared.images.get("train"):
             raise DataError(f"data.name: {data.name}: no image is left to train on")
-        with open(os.path.join(aside, LABELS), "w", encoding="utf-8") as file:
+        with open(os.path.join(staging, LABELS), "w", encoding="utf-8") as file:
             file.write("\n".join(images.labels) + "\n")
-        os.rename(aside, output)
+        os.rename(staging, output)
     except (OSError, tf.errors.OpError) as error:
         what = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise DiskError(f"{output}: cannot be written ({what}); nothing is there") from None
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
     return replace(prepared, passed_over=images.passed_over)
 
 

@@ -22,7 +22,7 @@ from keras_resnet.export.litert import write_litert
 from keras_resnet.export.litert_batch1 import write_batch1
 from keras_resnet.export.memory import measure_memory
 from keras_resnet.export.onnx import write_int8_onnx, write_onnx
-from keras_resnet.export.publishing import OTHERS, SAVED_MODEL, check_free, publish, writing_aside
+from keras_resnet.export.publishing import OTHERS, SAVED_MODEL, check_free, publish, staged
 from keras_resnet.export.report import file_sums, holds, outside, tolerances, write_report
 from keras_resnet.export.saved_model import labels_text, write_saved_model, write_single
 from keras_resnet.export.verify import EXAMPLES, verify_in_child
@@ -90,14 +90,14 @@ def export_model(
     """
     check_free(output, plan.version)
     real = _real_images(what, plan)
-    with writing_aside(output) as aside:
+    with staged(output) as staging:
         try:
-            artifacts = _write(what, model, aside, plan, tell)
+            artifacts = _write(what, model, staging, plan, tell)
         except tf.errors.OpError as error:
             raise DiskError(f"{output}: cannot be written ({_first_line(error)}); nothing was published") from None
         tell("verifying in a process without this package")
-        _write_examples(real, model, aside)
-        found = verify_in_child(aside, artifacts)
+        _write_examples(real, model, staging)
+        found = verify_in_child(staging, artifacts)
         for artifact, measured in zip(artifacts, found["artifacts"], strict=True):
             tolerance = tolerances(artifact, what.settings.min_top1_agreement)
             artifact |= measured | {"tolerance": tolerance, "holds": holds(measured["parity"], tolerance)}
@@ -108,14 +108,14 @@ def export_model(
         tell("measuring the memory that a server takes, with one version and with two")
         image_shape = what.description.preprocessing.image_shape
         memory = measure_memory(artifacts[0]["path"], image_shape, plan.batch_sizes)
-        return _publish(what, aside, output, plan, provenance, artifacts, found["warmup_requests"], memory)
+        return _publish(what, staging, output, plan, provenance, artifacts, found["warmup_requests"], memory)
 
 
-def _write(what, model, aside, plan, tell):
+def _write(what, model, staging, plan, tell):
     """Writes all artifacts of the plan; returns {"format", "precision", "path"} for each, the SavedModel first."""
     parts, description = answers(model, plan.stages), what.description
     image_shape = description.preprocessing.image_shape
-    path = os.path.join(aside, SAVED_MODEL)
+    path = os.path.join(staging, SAVED_MODEL)
     if plan.saved_model == "bfloat16" and emulates_bfloat16():
         tell("note: this processor emulates bfloat16, where float32 is faster")
     as_it_is = plan.optimize == "none"
@@ -128,20 +128,20 @@ def _write(what, model, aside, plan, tell):
         exact = frozen_network(parts)
         calibration = what.calibration_images(CALIBRATION) if "int8" in (*plan.litert, *plan.onnx) else None
     if plan.litert:
-        artifacts += _write_litert(exact, aside, description, plan, calibration, tell)
+        artifacts += _write_litert(exact, staging, description, plan, calibration, tell)
     if plan.onnx:
-        artifacts += _write_onnx(exact, aside, description, plan, calibration, tell)
+        artifacts += _write_onnx(exact, staging, description, plan, calibration, tell)
     return artifacts
 
 
-def _write_litert(network, aside, description, plan, calibration, tell):
+def _write_litert(network, staging, description, plan, calibration, tell):
     """Writes a file of free batch size and one of batch 1 for each precision."""
-    single = os.path.join(aside, "single")
+    single = os.path.join(staging, "single")
     write_single(network, description.preprocessing.image_shape, single)
-    os.makedirs(os.path.join(aside, "litert"))
+    os.makedirs(os.path.join(staging, "litert"))
     for precision in plan.litert:
         tell(f"writing LiteRT, {precision}")
-        free, batch1 = (_path(aside, "litert", precision, batch) for batch in (None, 1))
+        free, batch1 = (_path(staging, "litert", precision, batch) for batch in (None, 1))
         write_litert(single, free, description, precision, calibration)
         yield {"format": "litert", "precision": precision, "path": free}
         interface = plan.litert_interface if precision == "int8" else "float32"
@@ -150,24 +150,24 @@ def _write_litert(network, aside, description, plan, calibration, tell):
         yield kind | {"path": batch1, "made_from": free}
 
 
-def _write_onnx(network, aside, description, plan, calibration, tell):
-    os.makedirs(os.path.join(aside, "onnx"))
-    path = _path(aside, "onnx", "float32")
+def _write_onnx(network, staging, description, plan, calibration, tell):
+    os.makedirs(os.path.join(staging, "onnx"))
+    path = _path(staging, "onnx", "float32")
     tell("writing ONNX, float32")
     write_onnx(network, path, description)
     if "int8" in plan.onnx:
         tell("writing ONNX, int8")
-        write_int8_onnx(path, _path(aside, "onnx", "int8"), calibration)
+        write_int8_onnx(path, _path(staging, "onnx", "int8"), calibration)
     if "float32" not in plan.onnx:
         os.remove(path)
     for precision in plan.onnx:
-        yield {"format": "onnx", "precision": precision, "path": _path(aside, "onnx", precision)}
+        yield {"format": "onnx", "precision": precision, "path": _path(staging, "onnx", precision)}
 
 
-def _path(aside, format_, precision, batch=None):
+def _path(staging, format_, precision, batch=None):
     """Returns the path of a file next to the SavedModel; the number replaces "version" once it is known."""
     ending = "" if precision == "float32" else f"-{precision}"
-    return os.path.join(aside, format_, f"version{ending}{f'-batch{batch}' if batch else ''}{OTHERS[format_]}")
+    return os.path.join(staging, format_, f"version{ending}{f'-batch{batch}' if batch else ''}{OTHERS[format_]}")
 
 
 def _real_images(what, plan):
@@ -187,15 +187,15 @@ def _real_images(what, plan):
     return real
 
 
-def _write_examples(real, model, aside):
+def _write_examples(real, model, staging):
     """Writes real images and noise with the network's logits."""
     noise = np.random.RandomState(0).randint(0, 256, (NOISE, *real.shape[1:])).astype(np.float32)
     images = np.concatenate([real, noise])
     logits = model.predict(images, batch_size=16, verbose=0)
-    np.savez(os.path.join(aside, EXAMPLES), images=images, logits=logits, real=len(real))
+    np.savez(os.path.join(staging, EXAMPLES), images=images, logits=logits, real=len(real))
 
 
-def _publish(what, aside, output, plan, provenance, artifacts, requests, memory):
+def _publish(what, staging, output, plan, provenance, artifacts, requests, memory):
     for artifact in artifacts:
         artifact |= file_sums(artifact["path"])
     report = provenance | {
@@ -218,12 +218,12 @@ def _publish(what, aside, output, plan, provenance, artifacts, requests, memory)
     def named(version):
         """Writes the report with the paths of the version's artifacts."""
         for artifact in artifacts:
-            name = os.path.relpath(artifact["path"], aside)
+            name = os.path.relpath(artifact["path"], staging)
             name = str(version) if name == SAVED_MODEL else name.replace("version", str(version), 1)
             artifact["path"] = os.path.join(output, name)
-        write_report({"version": version} | report, os.path.join(aside, SAVED_MODEL, REPORT))
+        write_report({"version": version} | report, os.path.join(staging, SAVED_MODEL, REPORT))
 
-    version, _ = publish(aside, output, plan.version, named)
+    version, _ = publish(staging, output, plan.version, named)
     return {"version": version} | report
 
 

@@ -29,7 +29,7 @@ _ABANDONED_AFTER = 24 * 3600  # seconds, if no lock shows whether a process stil
 
 
 @contextlib.contextmanager
-def writing_aside(output: str) -> Iterator[str]:
+def staged(output: str) -> Iterator[str]:
     """Yields a new temporary folder in `output` for an export and always removes it at the end.
 
     Files of killed exports are removed first.
@@ -44,15 +44,15 @@ def writing_aside(output: str) -> Iterator[str]:
         )
     try:
         os.makedirs(output, exist_ok=True)
-        aside = tempfile.mkdtemp(prefix=_ASIDE, dir=output)
+        staging = tempfile.mkdtemp(prefix=_ASIDE, dir=output)
     except OSError as error:
         raise ConfigError(f"--output={output}: cannot be written ({error.strerror})") from None
-    alive = FileLock(os.path.join(aside, _LOCK))  # held while this process lives
+    alive = FileLock(os.path.join(staging, _LOCK))  # held while this process lives
     try:
         with contextlib.suppress(NotImplementedError, OSError):
             alive.acquire(timeout=0)
-        sweep(output, aside)
-        yield aside
+        clean_up(output, staging)
+        yield staging
     except OSError as error:
         free = files.free_bytes(output)
         room = "" if free is None or error.errno != errno.ENOSPC else f"; {free:,} bytes are free there"
@@ -60,20 +60,20 @@ def writing_aside(output: str) -> Iterator[str]:
             f"{output}: cannot be written ({error.strerror or error}){room}; nothing was published"
         ) from None
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
         alive.release()
 
 
 def publish(
-    aside: str, output: str, version: int | None = None, complete: Callable[[int], None] = lambda number: None
+    staging: str, output: str, version: int | None = None, complete: Callable[[int], None] = lambda number: None
 ) -> tuple[int, list[str]]:
-    """Moves the artifacts in `aside` to `output`, as the next free version or the requested one.
+    """Moves the artifacts in `staging` to `output`, as the next free version or the requested one.
 
     Args:
-        aside: holds "saved_model/" and optionally "litert/*.tflite", "onnx/*.onnx" with the prefix "version".
+        staging: holds "saved_model/" and optionally "litert/*.tflite", "onnx/*.onnx" with the prefix "version".
         output: the folder that servers read.
         version: a free number; None for the one after the highest.
-        complete: called with the version before anything is visible; may still write into `aside`.
+        complete: called with the version before anything is visible; may still write into `staging`.
 
     Returns:
         The version, and the published paths, the SavedModel last.
@@ -81,23 +81,23 @@ def publish(
     Raises:
         ConfigError: the version already exists.
     """
-    sync_tree(aside)  # the slowest part, during which others may publish
+    sync_tree(staging)  # the slowest part, during which others may publish
     with _locked(output, 600):
         number = _claim(output, version)
         claim = os.path.join(output, f"{_CLAIM}{number}")
         moved: list[str] = []
         try:
-            files.write_synced(os.path.join(aside, _NUMBER), str(number).encode())
+            files.write_synced(os.path.join(staging, _NUMBER), str(number).encode())
             complete(number)
-            sync_tree(aside)
+            sync_tree(staging)
             for folder, ending in OTHERS.items():
-                for path in sorted(glob.glob(os.path.join(aside, folder, f"version*{ending}"))):
+                for path in sorted(glob.glob(os.path.join(staging, folder, f"version*{ending}"))):
                     name = os.path.basename(path).replace("version", str(number), 1)
                     os.makedirs(os.path.join(output, folder), exist_ok=True)
                     _show(path, os.path.join(output, folder, name))
                     moved.append(os.path.join(output, folder, name))
             final = os.path.join(output, str(number))
-            _show(os.path.join(aside, SAVED_MODEL), final)  # from here on the version is visible
+            _show(os.path.join(staging, SAVED_MODEL), final)  # from here on the version is visible
             return number, [*moved, final]
         except OSError:
             for path in moved:
@@ -173,7 +173,7 @@ def _locked(output, seconds):
         lock.release()
 
 
-def sweep(output: str, own: str = "") -> list[str]:
+def clean_up(output: str, own: str = "") -> list[str]:
     """Removes files of killed exports: temporary folders, claims, and files of versions that never became visible.
 
     If another export publishes for long, nothing is removed; the next export removes it.
@@ -213,17 +213,17 @@ def _remove_files(output, number):
     return removed
 
 
-def _is_abandoned(aside):
+def _is_abandoned(staging):
     """Returns whether the process that created a folder has ended: its lock is free."""
-    lock = FileLock(os.path.join(aside, _LOCK))
+    lock = FileLock(os.path.join(staging, _LOCK))
     if not os.path.exists(lock.lock_file):
-        return _is_old(aside, 60)
+        return _is_old(staging, 60)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return False
     except (NotImplementedError, OSError):
-        return _is_old(aside, _ABANDONED_AFTER)
+        return _is_old(staging, _ABANDONED_AFTER)
     lock.release()
     return True
 

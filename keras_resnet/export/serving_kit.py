@@ -102,9 +102,9 @@ def _filled(text, values):
 
 
 def _write(path, content):
-    aside = f"{path}.tmp-{os.getpid()}"
-    with open(aside, "w", encoding="utf-8") as file:
+    staging = f"{path}.tmp-{os.getpid()}"
+    with open(staging, "w", encoding="utf-8") as file:
         file.write(content)
-    os.chmod(aside, 0o755 if path.endswith(".sh") else 0o644)
-    os.replace(aside, path)
+    os.chmod(staging, 0o755 if path.endswith(".sh") else 0o644)
+    os.replace(staging, path)
     return path

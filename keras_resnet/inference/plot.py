@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from keras_resnet.files import write_aside
+from keras_resnet.files import write_atomically
 from keras_resnet.inference.answers import printable
 from keras_resnet.inference.predictor import Prediction
 
@@ -44,7 +44,7 @@ def draw(path: str, images: list[Shown]) -> None:
         _draw_bars(cells[2 * (i // columns) + 1][i % columns], shown.prediction)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=130)
-    write_aside(path, content.getvalue())
+    write_atomically(path, content.getvalue())
 
 
 def _draw_image(cell, shown):

@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 from keras_resnet.config import Config, first_difference, load_saved_config
 from keras_resnet.description import Description, different_classes
 from keras_resnet.errors import ConfigError, DataError
-from keras_resnet.files import is_file, is_remote, make_folder, names, read, remove, write_aside
+from keras_resnet.files import is_file, is_remote, make_folder, names, read, remove, write_atomically
 from keras_resnet.processor import describe
 from keras_resnet.weights.tensors import read_metadata
 
@@ -101,7 +101,7 @@ class RunFolder:
         except OSError as error:
             raise ConfigError(f"--workdir={self.path}: cannot be written ({error.strerror})") from None
 
-    def sweep(self) -> None:
+    def clean_up(self) -> None:
         """Removes partly written files of crashes; only the process that holds the folder's lock may call it."""
         for folder in (self.path, os.path.dirname(self.best_weights)):
             for name in names(folder):
@@ -172,13 +172,13 @@ class RunFolder:
     def point_latest(self) -> None:
         """Makes the link `latest` next to this folder point to it, unless another kind of file has that name."""
         link = os.path.join(os.path.dirname(os.path.abspath(self.path)), "latest")
-        aside = f"{link}.{os.getpid()}"
+        staging = f"{link}.{os.getpid()}"
         try:
-            os.symlink(os.path.basename(os.path.abspath(self.path)), aside)
-            os.replace(aside, link)
+            os.symlink(os.path.basename(os.path.abspath(self.path)), staging)
+            os.replace(staging, link)
         except OSError:  # optional: its failure does not stop a run
-            if os.path.islink(aside):
-                os.remove(aside)
+            if os.path.islink(staging):
+                os.remove(staging)
 
 
 def check_checkpoint_name(name: str) -> None:
@@ -222,7 +222,7 @@ def check_classes(there: Description | None, here: Description, path: str) -> No
 
 def write_text(path: str, text: str) -> None:
     """Writes a text file atomically."""
-    write_aside(path, text.encode())
+    write_atomically(path, text.encode())
 
 
 def _environment():

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 
-from keras_resnet.files import read, write_aside
+from keras_resnet.files import read, write_atomically
 
 EXAMPLES, CALIBRATION = 100, 128  # images; the int8 comparison needs a hundred
 BYTES = 32_000_000  # of both together: 212 images of 224 pixels
@@ -18,7 +18,7 @@ def keep_images(path: str, task) -> None:
     calibration = task.calibration_images(min(CALIBRATION, max(1, fitting - len(examples))))
     content = io.BytesIO()
     np.savez_compressed(content, examples=_rounded(examples), calibration=_rounded(calibration))
-    write_aside(path, content.getvalue())
+    write_atomically(path, content.getvalue())
 
 
 def _rounded(images):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from filelock import FileLock, Timeout
 
 from keras_resnet.errors import ConfigError, DiskError
-from keras_resnet.files import is_remote, read, remove, write_aside
+from keras_resnet.files import is_remote, read, remove, write_atomically
 from keras_resnet.runs.folder import RunFolder
 
 RENEW_EVERY = 10  # seconds
@@ -52,7 +52,7 @@ def _file_lock(folder, say):
         if former:
             say(f"the process that trained here before is gone ({_described(former)}); taking it over")
         with contextlib.suppress(OSError):  # only informs other processes of the holder
-            write_aside(folder.holder, _me())
+            write_atomically(folder.holder, _me())
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -68,13 +68,13 @@ def _lease(folder, say):
         time.sleep(SILENT_AFTER)
         if _holder(folder) not in (former, None):
             raise _taken(folder)
-    write_aside(folder.holder, _me())
+    write_atomically(folder.holder, _me())
     ended = threading.Event()
 
     def renew():
         while not ended.wait(RENEW_EVERY):
             with contextlib.suppress(OSError):  # the next renewal or checkpoint reports the problem
-                write_aside(folder.holder, _me())
+                write_atomically(folder.holder, _me())
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_resnet.files import write_aside
+from keras_resnet.files import write_atomically
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.metrics import read_metrics
 
@@ -24,7 +24,7 @@ def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
         pixels = np.clip(image[..., 0] if gray else image, 0, 255).astype(np.uint8)
         cell.imshow(pixels, cmap="gray" if gray else None, vmin=0, vmax=255)
         cell.set_title(caption if len(caption) <= 22 else caption[:21] + "…", fontsize=7)
-    write_aside(path, _png(figure))
+    write_atomically(path, _png(figure))
 
 
 def draw_curves(folder: RunFolder, title: str) -> None:
@@ -49,7 +49,7 @@ def draw_curves(folder: RunFolder, title: str) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     figure.suptitle(title, fontsize=11)
-    write_aside(folder.curves, _png(figure))
+    write_atomically(folder.curves, _png(figure))
 
 
 def _png(figure):

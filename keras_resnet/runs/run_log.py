@@ -5,7 +5,7 @@ import os
 import socket
 from datetime import UTC, datetime
 
-from keras_resnet.files import is_remote, read, write_aside
+from keras_resnet.files import is_remote, read, write_atomically
 
 
 class RunLog:
@@ -28,7 +28,7 @@ class RunLog:
                 former = read(self._path)
             except FileNotFoundError:
                 former = b""
-            write_aside(self._path, former + line.encode())
+            write_atomically(self._path, former + line.encode())
         else:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(line)

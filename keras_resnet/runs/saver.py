@@ -127,7 +127,7 @@ class Saver:
         """Waits for the last write and ignores its errors."""
         self._background.close()
 
-    def prove(self, state: RunState) -> None:
+    def self_check(self, state: RunState) -> None:
         """Saves a first checkpoint and restores it, so that problems appear at the start of the run.
 
         Raises:

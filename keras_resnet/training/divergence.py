@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from keras_resnet.config import Recovery
 from keras_resnet.errors import ConfigError
-from keras_resnet.files import read, write_aside
+from keras_resnet.files import read, write_atomically
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Divergences:
         # JSON has no NaN or infinity, so non-finite numbers are written as strings.
         rows = [{name: _plain(value) for name, value in asdict(each).items()} for each in self._found]
         if self._writes:
-            write_aside(self._path, (json.dumps(rows, indent=1) + "\n").encode())
+            write_atomically(self._path, (json.dumps(rows, indent=1) + "\n").encode())
 
 
 def _plain(value):

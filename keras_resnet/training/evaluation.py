@@ -21,11 +21,11 @@ class Evaluator:
         task: the task to evaluate.
         model: the network.
         strategy: the distribution strategy.
-        told_to_stop: called before every step; the evaluation raises `Interrupted` if it returns True.
+        should_stop: called before every step; the evaluation raises `Interrupted` if it returns True.
     """
 
-    def __init__(self, task, model, strategy, told_to_stop: Callable[[], bool] = lambda: False):
-        self._task, self._strategy, self._told_to_stop = task, strategy, told_to_stop
+    def __init__(self, task, model, strategy, should_stop: Callable[[], bool] = lambda: False):
+        self._task, self._strategy, self._should_stop = task, strategy, should_stop
         self._step = make_eval_step(task, model, strategy)
 
     def __call__(self, split: str) -> dict[str, float]:
@@ -35,7 +35,7 @@ class Evaluator:
         )
         batches, sums = iter(dataset), []
         for step in range(self._task.eval_steps(split)):
-            if self._told_to_stop():
+            if self._should_stop():
                 raise Interrupted
             try:
                 sums.append(self._step(next(batches)))

@@ -65,11 +65,11 @@ class _Run:
         self.task, self.strategy, self.folder, self.workers, self.stop = task, strategy, folder, workers, stop
         self.config, self.train_config = task.config, task.config.train
         self.writes = is_chief(strategy)
-        self.journal = RunLog(folder.log, silent=not self.writes)
+        self.run_log = RunLog(folder.log, silent=not self.writes)
         self.reporter = ProgressReporter(
             self.train_config.total_steps, self.train_config.batch_size, silent=not self.writes
         )
-        self.tally = MetricAccumulator(task, self._warn if self.writes else lambda line: None)
+        self.accumulator = MetricAccumulator(task, self._warn if self.writes else lambda line: None)
         self.divergences = Divergences(folder.divergences, self.config.recovery, self.writes)
 
         self.model, self.optimizer = build_model_and_optimizer(task, strategy)
@@ -79,7 +79,7 @@ class _Run:
         self.state = RunState()
         if not self._restore():
             self.began_from = task.start_from(self.model)
-            self.saver.prove(self.state)
+            self.saver.self_check(self.state)
         self.earlier = self.state.seconds
         self.evaluate = Evaluator(task, self.model, strategy, lambda: bool(stop.signal) and not workers.several)
 
@@ -88,7 +88,7 @@ class _Run:
         step = self.state.step
         self.reporter.table(*summary(self.task, self.model, self.strategy, self.folder.path, step, self.began_from))
         going = f"resuming from step {step}" if step else "starting"
-        self.journal.write(f"{going}, to step {self.train_config.total_steps}; {type(self.strategy).__name__}")
+        self.run_log.write(f"{going}, to step {self.train_config.total_steps}; {type(self.strategy).__name__}")
         self.began = time.monotonic()
         log = None
         self.reporter.start(step)
@@ -122,10 +122,10 @@ class _Run:
             try:
                 self._settle(log)  # finishes the step of a process that was stopped
                 while not self._done():
-                    self.tally.count(train_step(next(batches)))
+                    self.accumulator.count(train_step(next(batches)))
                     self.state.step += 1
                     self.reporter.step_done(self.state.step)
-                    if self._told_to_stop():
+                    if self._should_stop():
                         self._leave()
                     self._settle(log)
                     self.saver.check()
@@ -150,7 +150,7 @@ class _Run:
         evaluates = last or state.step % train.eval_every == 0
         saves = last or state.step % train.checkpoint_every == 0
         if reports or saves or evaluates:
-            self.tally.settle(state)
+            self.accumulator.flush(state)
         validation = self._validated() if evaluates else {}
         best = bool(validation) and state.keep_best(validation, self.task.monitor)
         figures = (self._train_figures() if reports else {}) | _prefixed("validation", validation)
@@ -163,7 +163,7 @@ class _Run:
 
     def _train_figures(self):
         rate = float(keras.ops.convert_to_numpy(self.sgd.learning_rate))
-        return _prefixed("train", self.tally.figures(self.state) | {"learning_rate": rate})
+        return _prefixed("train", self.accumulator.figures(self.state) | {"learning_rate": rate})
 
     def _validated(self):
         with averaged_weights(self.model, self.optimizer):
@@ -185,7 +185,7 @@ class _Run:
         if state is None:
             return False
         self.state = state
-        self.tally.forget(state)
+        self.accumulator.forget(state)
         self.sgd.learning_rate_factor.assign(self.divergences.learning_rate_factor)
         return True
 
@@ -199,7 +199,7 @@ class _Run:
             found = replace(found, rolled_back_to=self.state.step)
         self.divergences.add(found)
         if found.rolled_back_to is None:
-            self.journal.write(str(found))
+            self.run_log.write(str(found))
             raise DivergenceError(
                 f"{found}, after {self.divergences.rollbacks} rollbacks; {self.folder.divergences} names the images. "
                 f"Try train.warmup_steps, or a train.learning_rate below {self.train_config.learning_rate:g}"
@@ -211,20 +211,20 @@ class _Run:
         if log:
             log.rewind(self.state.step)
 
-    def _told_to_stop(self):
+    def _should_stop(self):
         told = self.stop.signal is not None
         if self.workers.several:
             return self.state.step % SYNC_EVERY == 0 and self.workers.any(told)
         return told
 
     def _leave(self):
-        self.tally.settle(self.state)
+        self.accumulator.flush(self.state)
         self.saver.wait()
         if self.saver.saved != self.state.step:
             self._save()
         self.saver.wait(must=True)
         where = f"step {self.state.step} of {self.train_config.total_steps} is saved"
-        self.journal.write(f"stopped; {where}")
+        self.run_log.write(f"stopped; {where}")
         raise self.stop.stopped(f"{where}, and the same command resumes from there")
 
     def _draw_examples(self):
@@ -234,7 +234,7 @@ class _Run:
 
     def _warn(self, text):
         self.reporter.warn(text)
-        self.journal.write(text)
+        self.run_log.write(text)
 
     def _elapsed(self):
         """Returns the seconds of training, including the earlier processes of this run."""
@@ -254,7 +254,7 @@ class _Run:
             self.folder if self.writes else None, self.task, state, self._elapsed(), self.divergences.rollbacks
         )
         early = f", {state.since_best} evaluations after the best" if state.step < self.train_config.total_steps else ""
-        self.journal.write(f"finished at step {state.step}{early}")
+        self.run_log.write(f"finished at step {state.step}{early}")
         return results
 
 

@@ -30,7 +30,7 @@ class MetricAccumulator:
         """Discards the collected steps and continues from a restored state."""
         self._steps, self.skipped.lines = [], set(state.skipped)
 
-    def settle(self, state: RunState) -> None:
+    def flush(self, state: RunState) -> None:
         """Checks the steps since the last call and adds their sums to `state.pending`.
 
         Raises:

@@ -94,7 +94,7 @@ def convert(
         known = {*config.preprocessing, *convention.known}
     preprocessing = preprocessing or (said.preprocessing if said else convention.preprocessing(names))
     preprocessing = replace(preprocessing, **(config.preprocessing if not said else {}) | given)
-    told = _told(preprocessing, spec, known | {*given})
+    told = _assumed(preprocessing, spec, known | {*given})
     if not said:
         told += tuple(line for line in convention.assumed if epsilon is None or "epsilon" not in line)
     description = said or Description(spec=spec, preprocessing=preprocessing, labels=_labels(config, classes))
@@ -107,7 +107,7 @@ def convert(
     )
 
 
-def _told(preprocessing, spec, known):
+def _assumed(preprocessing, spec, known):
     """Returns lines about the assumed preprocessing, with the values and the arguments that change them."""
     told: tuple[str, ...] = ()
     if not {"mean", "std"} <= known:

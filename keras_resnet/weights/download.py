@@ -58,13 +58,13 @@ def fetch(entry: Entry) -> str:
         raise ValueError(f"{entry.name}: is not in {cache_folder()}, and {' or '.join(OFFLINE)} forbids downloading it")
     url = entry.url.replace(HUB_URL, hub_endpoint())
     os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as aside:
-        os.replace(_download(url, name, entry, aside), path)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as staging:
+        os.replace(_download(url, name, entry, staging), path)
     return path
 
 
-def _download(url, name, entry, aside):
-    """Downloads a file to the folder `aside`, checks it, and returns its path."""
+def _download(url, name, entry, staging):
+    """Downloads a file to the folder `staging`, checks it, and returns its path."""
     problem = ""
     for number in range(TRIES):
         if number:
@@ -72,7 +72,7 @@ def _download(url, name, entry, aside):
             time.sleep(WAIT * 2 ** (number - 1))
         try:
             checksum = entry.checksum or _stated_checksum(url)
-            return keras.utils.get_file(name, url, cache_dir=aside, cache_subdir="", file_hash=checksum or None)
+            return keras.utils.get_file(name, url, cache_dir=staging, cache_subdir="", file_hash=checksum or None)
         except ValueError:
             raise ValueError(
                 f"{entry.name}: what {url} sends has not the checksum {checksum}; nothing was saved"

@@ -26,18 +26,18 @@ def write_hub_folder(
     Raises:
         OSError: the folder cannot be written; no part of it is kept.
     """
-    aside = f"{target.rstrip(os.sep)}.{unique_suffix()}"
+    staging = f"{target.rstrip(os.sep)}.{unique_suffix()}"
     try:
-        os.makedirs(aside)
-        save_weights(model, os.path.join(aside, HUB_FILE))
-        write_synced(os.path.join(aside, "config.json"), json.dumps(_config(model), indent=1).encode())
-        write_synced(os.path.join(aside, "README.md"), _card(target, model, text, license).encode())
+        os.makedirs(staging)
+        save_weights(model, os.path.join(staging, HUB_FILE))
+        write_synced(os.path.join(staging, "config.json"), json.dumps(_config(model), indent=1).encode())
+        write_synced(os.path.join(staging, "README.md"), _card(target, model, text, license).encode())
         for picture in pictures or []:
             if os.path.isfile(picture):
-                shutil.copy(picture, aside)
-        os.rename(aside, target)
+                shutil.copy(picture, staging)
+        os.rename(staging, target)
     except OSError:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
         raise
 
 

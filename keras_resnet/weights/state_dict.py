@@ -96,7 +96,7 @@ def pick_network(tensors: Arrays, source: str, which: Which | None = None) -> tu
         if not name.startswith((prefix, *roots)) and value.dtype.kind == "f"
     }
     network, left_out = _network(inside, beside, prefix)
-    return network, notes + ((_told(left_out, prefix),) if left_out else ())
+    return network, notes + ((_assumed(left_out, prefix),) if left_out else ())
 
 
 def _without_wrappers(tensors, source):
@@ -185,7 +185,7 @@ def _shared(name, prefix):
     return prefix[: max(end for end in ends if name.startswith(prefix[:end]))]
 
 
-def _told(left_out, prefix):
+def _assumed(left_out, prefix):
     counts = Counter(f"{_shared(name, prefix)}{_part(name, prefix)}" for name in sorted(left_out))
     said = [f"{part} ({count} tensor{'s' * (count > 1)})" for part, count in counts.items()]
     more = f" and {len(said) - _MOST_NAMED} more" if len(said) > _MOST_NAMED else ""

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from keras_resnet.files import is_remote, read, write_aside
+from keras_resnet.files import is_remote, read, write_atomically
 
 _LARGEST_HEADER = 16 * 2**20  # bytes; ResNet-1202's header has 0.7 MiB
 
@@ -45,7 +45,7 @@ def unpack(content: bytes, source: str) -> dict[str, np.ndarray]:
 
 def write_tensors(arrays: dict[str, np.ndarray], path: str, metadata: dict[str, str] | None = None) -> None:
     """Writes arrays by name to a safetensors file, which is complete or absent even after a crash."""
-    write_aside(path, pack(arrays, metadata))
+    write_atomically(path, pack(arrays, metadata))
 
 
 def read_tensors(path: str) -> dict[str, np.ndarray]:

@@ -140,7 +140,7 @@ def test_complexity_holds(tmp_path):
         (["degradation", "--depths=56,20"], "error: --depths=56,20: expected some of"),
         (["degradation", "--seeds=1,01"], "error: --seeds=1,01: expected different whole numbers"),
         (["degradation", "--seeds=x"], "error: --seeds=x: expected different whole numbers"),
-        (["degradation", "--config=absent.yaml"], "error: absent.yaml: "),
+        (["degradation", "--config=absent.yaml"], "error: --config=absent.yaml: "),
         (["degradation", "--set=train.stepz=4"], "error: --set: train.stepz: unknown key"),
         (
             ["degradation", "--set=train.seed=4"],

@@ -286,8 +286,8 @@ def test_an_interrupt_leaves_nothing(photos, tmp_path):
     def interrupted(pictures, total):
         for i, each in enumerate(pictures):
             if i == 10:
-                aside = [path.name for path in tmp_path.iterdir() if path.name != "photos"]
-                assert re.fullmatch(rf"records\.tmp-{os.getpid()}", *aside)
+                staging = [path.name for path in tmp_path.iterdir() if path.name != "photos"]
+                assert re.fullmatch(rf"records\.tmp-{os.getpid()}", *staging)
                 raise KeyboardInterrupt
             yield each
 

@@ -1,4 +1,4 @@
-"""Versions come into sight whole, in order, once; what killed exports leave is swept."""
+"""Versions come into sight whole, in order, once; what killed exports leave is removed."""
 
 import json
 import os
@@ -10,25 +10,25 @@ from filelock import FileLock
 
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.export import publishing
-from keras_resnet.export.publishing import next_version, publish, sweep, writing_aside
+from keras_resnet.export.publishing import clean_up, next_version, publish, staged
 
 
-def fill(aside, text):
+def fill(staging, text):
     for name in (
         "saved_model/saved_model.pb",
         "litert/version.tflite",
         "litert/version-int8.tflite",
         "onnx/version.onnx",
     ):
-        os.makedirs(os.path.dirname(os.path.join(aside, name)), exist_ok=True)
-        with open(os.path.join(aside, name), "w") as file:
+        os.makedirs(os.path.dirname(os.path.join(staging, name)), exist_ok=True)
+        with open(os.path.join(staging, name), "w") as file:
             file.write(text)
 
 
 def export(output, text, version=None):
-    with writing_aside(str(output)) as aside:
-        fill(aside, text)
-        return publish(aside, str(output), version)[0]
+    with staged(str(output)) as staging:
+        fill(staging, text)
+        return publish(staging, str(output), version)[0]
 
 
 def check_whole(output, version, text=None):
@@ -114,7 +114,7 @@ def test_what_a_killed_export_left_is_swept_and_nothing_else(tmp_path):
     (tmp_path / ".claim-3").mkdir()
     (tmp_path / ".tmp-living").mkdir()
     with FileLock(tmp_path / ".tmp-living" / "lock"):
-        removed = sweep(str(tmp_path))
+        removed = clean_up(str(tmp_path))
     assert sorted(removed) == [".claim-3", ".tmp-dead", "litert/3-int8.tflite", "litert/3.tflite", "onnx/3.onnx"]
     assert (tmp_path / ".tmp-living").is_dir()
     assert (tmp_path / "litert" / "33.tflite").exists()
@@ -124,12 +124,12 @@ def test_what_a_killed_export_left_is_swept_and_nothing_else(tmp_path):
 
 
 def test_a_report_can_name_its_version(tmp_path):
-    with writing_aside(str(tmp_path)) as aside:
-        fill(aside, "a")
+    with staged(str(tmp_path)) as staging:
+        fill(staging, "a")
 
         def report(number):
-            with open(os.path.join(aside, "saved_model", "report.json"), "w") as file:
+            with open(os.path.join(staging, "saved_model", "report.json"), "w") as file:
                 json.dump({"version": number}, file)
 
-        publish(aside, str(tmp_path), complete=report)
+        publish(staging, str(tmp_path), complete=report)
     assert json.loads((tmp_path / "1" / "report.json").read_text()) == {"version": 1}

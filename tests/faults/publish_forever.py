@@ -10,22 +10,22 @@ import sys
 
 import tensorflow as tf
 
-from keras_resnet.export.publishing import publish, writing_aside
+from keras_resnet.export.publishing import publish, staged
 
 
 def main(output, first, count):
     """Publishes so many."""
     for number in range(first, first + count):
-        with writing_aside(output) as aside:
+        with staged(output) as staging:
             module = tf.Module()
             module.answer = tf.function(lambda number=number: {"number": tf.constant(number)}, input_signature=[])
-            tf.saved_model.save(module, f"{aside}/saved_model", signatures={"serving_default": module.answer})
-            os.makedirs(f"{aside}/saved_model/assets.extra")
-            os.makedirs(f"{aside}/litert")
+            tf.saved_model.save(module, f"{staging}/saved_model", signatures={"serving_default": module.answer})
+            os.makedirs(f"{staging}/saved_model/assets.extra")
+            os.makedirs(f"{staging}/litert")
             for name in ("saved_model/assets.extra/labels.txt", "litert/version.tflite", "litert/version-int8.tflite"):
-                with open(os.path.join(aside, name), "w", encoding="utf-8") as file:
+                with open(os.path.join(staging, name), "w", encoding="utf-8") as file:
                     file.write(str(number))
-            publish(aside, output)
+            publish(staging, output)
 
 
 if __name__ == "__main__":

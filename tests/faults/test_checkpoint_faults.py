@@ -140,7 +140,7 @@ def test_a_full_disk_ends_the_run_and_spoils_nothing(whole_run, tmp_path, figure
 
 
 def test_a_full_disk_shows_before_the_first_step(tmp_path):
-    process = train(tmp_path / "run", fault_at="runs.saver:Saver.prove:before:1:full")
+    process = train(tmp_path / "run", fault_at="runs.saver:Saver.self_check:before:1:full")
     assert process.returncode == 5, process.stderr
     assert "a checkpoint takes 3.1 MiB" in process.stderr.splitlines()[-1]
     assert "step 1" not in process.stdout
@@ -249,7 +249,7 @@ def test_a_second_run_in_the_folder_is_refused(tmp_path, figure):
     from keras_resnet.runs.lock import locked
 
     folder = tmp_path / "run"
-    assert train(folder, fault_at="runs.saver:Saver.prove:after:1:kill").returncode == -signal.SIGKILL
+    assert train(folder, fault_at="runs.saver:Saver.self_check:after:1:kill").returncode == -signal.SIGKILL
     with locked(RunFolder(str(folder)), lambda text: None):
         process = train(folder)
     assert process.returncode == 2

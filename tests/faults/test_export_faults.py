@@ -101,7 +101,7 @@ def test_export_py_killed_at_a_point(finished_run, tmp_path, figure, point):
     there = versions(tmp_path)
     assert len(there) == (2 if point == "after the last rename" else 1)
     assert sorted(os.listdir(tmp_path / "litert")) == [f"{version}.tflite" for version in there]
-    figure("S1", f"export.py killed {point}: nothing half in sight, swept by the next")
+    figure("S1", f"export.py killed {point}: nothing half in sight, removed by the next")
 
 
 def test_versions_that_a_server_watches(tmp_path, figure):

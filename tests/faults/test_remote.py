@@ -22,7 +22,7 @@ from keras_resnet.runs.lock import locked
 @pytest.fixture
 def store(monkeypatch):
     """A folder in memory that is not renamed. TensorFlow's ram:// appends to a file where stores replace an object."""
-    real = files.write_aside
+    real = files.write_atomically
 
     def replace(path, content):
         if files.is_remote(path) and tf.io.gfile.exists(path):
@@ -31,8 +31,8 @@ def store(monkeypatch):
 
     users = [module for name, module in sys.modules.items() if name.startswith("keras_resnet")]
     for module in users:
-        if getattr(module, "write_aside", None) is real:
-            monkeypatch.setattr(module, "write_aside", replace)
+        if getattr(module, "write_atomically", None) is real:
+            monkeypatch.setattr(module, "write_atomically", replace)
     return f"ram://{uuid.uuid4().hex}"
 
 
@@ -44,7 +44,7 @@ def checkpoint(step, value):
     return Checkpoint(step, {"a": np.full(100, value)}, {"value": value})
 
 
-WRITES = ("write_aside", "remove", "remove_folder", "make_folder")
+WRITES = ("write_atomically", "remove", "remove_folder", "make_folder")
 
 
 def crash_after(monkeypatch, operations):
@@ -130,7 +130,7 @@ def test_a_store_is_locked_by_a_sign_of_life(store, monkeypatch):
     ):
         pass
     assert not files.is_file(folder.holder)
-    files.write_aside(folder.holder, json.dumps({"host": "elsewhere", "pid": 1, "said": "x"}).encode())
+    files.write_atomically(folder.holder, json.dumps({"host": "elsewhere", "pid": 1, "said": "x"}).encode())
     with locked(folder, said.append):
         assert json.loads(files.read(folder.holder))["host"] != "elsewhere"
     assert said[-1] == "waiting 0.3 s, whether process 1 on elsewhere still trains here"

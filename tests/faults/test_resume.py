@@ -22,9 +22,9 @@ SECONDS = 6.0  # that a run takes, about
 # Each row is one run, killed at these places one after the other, and started again after each.
 WINDOWS = {
     "first checkpoint": [
-        "runs.saver:Saver.prove:before:1",
+        "runs.saver:Saver.self_check:before:1",
         "runs.checkpoints:write_synced:before:3",
-        "runs.saver:Saver.prove:after:1",
+        "runs.saver:Saver.self_check:after:1",
     ],
     "while saving": [
         "runs.checkpoints:write_synced:after:4",

@@ -57,7 +57,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(workers_run, tmp_path, figu
 
 
 @pytest.mark.skipif(not LONG, reason="one worker has the same")
-def test_one_worker_that_is_told_to_stop_stops_all(workers_run, tmp_path, figure):
+def test_one_worker_that_is_should_stop_stops_all(workers_run, tmp_path, figure):
     folder = tmp_path / "run"
     cluster = Cluster(folder, FLAGS)
     cluster.when(folder / "metrics.jsonl", 1, signal.SIGTERM)

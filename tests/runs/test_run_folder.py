@@ -209,6 +209,6 @@ def test_leftovers_of_crashes_are_swept(tmp_path):
     folder.make()
     for name in ("weights/best.safetensors.tmp-host-1", "metrics.jsonl.tmp-host-1", "metrics.jsonl"):
         (tmp_path / "run" / name).touch()
-    folder.sweep()
+    folder.clean_up()
     left = sorted(str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*"))
     assert left == ["checkpoints", "metrics.jsonl", "weights"]
