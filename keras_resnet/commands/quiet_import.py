@@ -2,6 +2,7 @@
 
 import importlib.abc
 import importlib.util
+import os
 import sys
 
 from keras_resnet.export.quiet import quiet
@@ -22,8 +23,15 @@ class _QuietImport(importlib.abc.MetaPathFinder):
             load = spec.loader.exec_module
 
             def load_quietly(module):
-                with quiet():
-                    load(module)
+                # Python's own messages, such as that of an interrupt, still reach the terminal.
+                former = sys.stderr
+                with os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8") as terminal:
+                    sys.stderr = terminal
+                    try:
+                        with quiet():
+                            load(module)
+                    finally:
+                        sys.stderr = former
 
             spec.loader.exec_module = load_quietly  # type: ignore[method-assign]
         return spec
