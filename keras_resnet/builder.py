@@ -139,7 +139,8 @@ def features(x, spec):
     if spec.preactivation:
         x = activate(norm(x, spec, "last_bn"), spec, f"last_{spec.activation}")
     if spec.last_width:
-        x = activate(conv(x, spec, 1, spec.last_width, 1, "last_conv"), spec, f"last_{spec.activation}")
+        name = f"last_conv_{spec.activation}" if spec.preactivation else f"last_{spec.activation}"
+        x = activate(conv(x, spec, 1, spec.last_width, 1, "last_conv"), spec, name)
     return stages, x
 
 

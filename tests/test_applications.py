@@ -1,4 +1,4 @@
-"""The constructors behave as keras.applications' do, and differ where the README says so."""
+"""The constructors behave like those of keras.applications, and differ where the README says so."""
 
 import inspect
 
@@ -10,18 +10,18 @@ import keras_resnet
 from keras_resnet import CIFARPlainNet, CIFARResNet, PlainNet18, ResNet18, ResNet34, ResNet50
 
 
-def test_arguments_are_those_of_keras_applications():
+def test_resnet50_arguments_equal_those_of_keras_applications():
     ours = inspect.signature(ResNet50).parameters
     theirs = inspect.signature(keras.applications.ResNet50).parameters
     assert list(ours)[: len(theirs)] == list(theirs)
     for name, parameter in theirs.items():
         if name not in ("weights", "classes"):
             assert ours[name].default == parameter.default
-    assert ours["weights"].default is ours["classes"].default is None  # the classes of the weights, or 1000
+    assert ours["weights"].default is ours["classes"].default is None  # the number of classes of the weights, or 1000
     assert list(ours)[len(theirs) :] == ["version", "shortcut", "include_preprocessing"]
 
 
-def test_defaults():
+def test_resnet50_defaults():
     model = ResNet50()
     assert model.name == "resnet50"
     assert model.input_shape == (None, 224, 224, 3)
@@ -30,12 +30,12 @@ def test_defaults():
 
 
 @pytest.mark.parametrize("pooling", [None, "avg", "max"])
-def test_without_top(pooling):
+def test_resnet18_without_top_returns_features(pooling):
     model = ResNet18(include_top=False, pooling=pooling)
     assert model.output_shape == ((None, None, None, 512) if pooling is None else (None, 512))
 
 
-def test_logits_on_request():
+def test_classifier_activation_none_returns_logits():
     images = np.random.RandomState(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
     model = ResNet18(input_shape=(32, 32, 3), classes=7, classifier_activation=None)
     scores = keras.Model(model.input, keras.ops.softmax(model.output)).predict(images, verbose=0)
@@ -43,8 +43,8 @@ def test_logits_on_request():
     assert model.layers[-1].name == "logits"
 
 
-def test_input_tensor_is_treated_as_images():
-    """Preprocessing applies to whatever the tensor holds."""
+def test_input_tensor_is_preprocessed_as_images():
+    """Preprocessing applies to the values of the tensor."""
     inputs = keras.Input((32, 32, 4))
     tensor = keras.layers.Conv2D(3, 1, use_bias=False, kernel_initializer="ones", name="mix")(inputs)
     model = ResNet18(include_top=False, input_tensor=tensor)
@@ -56,19 +56,19 @@ def test_input_tensor_is_treated_as_images():
     np.testing.assert_allclose(model.predict(images, verbose=0), reference.predict(mixed, verbose=0), atol=1e-4)
 
 
-def test_without_preprocessing_the_first_layer_is_the_stem():
+def test_include_preprocessing_false_omits_the_layer():
     names = [layer.name for layer in ResNet18(include_preprocessing=False, input_shape=(32, 32, 3)).layers]
     assert "preprocessing" not in names
 
 
-def test_version_and_shortcut():
+def test_version_and_shortcut_arguments_select_the_layers():
     model = ResNet50(version="2", shortcut="A", input_shape=(32, 32, 3))
     names = {layer.name for layer in model.layers}
     assert "last_bn" in names
     assert not [name for name in names if name.endswith("_proj")]
 
 
-def test_cifar_constructors():
+def test_cifar_constructors_output_shapes_and_depths():
     assert CIFARResNet(20).output_shape == (None, 10)
     assert CIFARPlainNet(32, classes=5).output_shape == (None, 5)
     with pytest.raises(ValueError, match="depth must be one of 20, 32, 44, 56, 110, 1202, got 21"):
@@ -86,7 +86,7 @@ def test_cifar_constructors():
         ({"input_tensor": 3}, "input_tensor must be a Keras tensor"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_constructor_names_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         ResNet34(**arguments)
 
@@ -101,7 +101,7 @@ def test_decode_predictions_checks_the_shape():
         keras_resnet.decode_predictions(np.zeros((1, 10)))
 
 
-def test_weights_from_a_file(tmp_path):
+def test_constructor_loads_weights_from_a_file(tmp_path):
     model = PlainNet18(input_shape=(32, 32, 3), classes=3)
     path = str(tmp_path / "plain.safetensors")
     keras_resnet.save_weights(model, path)
@@ -116,8 +116,8 @@ def test_weights_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
-def test_compile_and_fit(strategy, strategies):
-    """Models are ordinary Keras models, also with our optimizer and under a strategy."""
+def test_compile_and_fit_as_keras_models(strategy, strategies):
+    """Models are ordinary Keras models, also with this package's optimizer and under a strategy."""
     import contextlib
 
     import tensorflow as tf
@@ -136,7 +136,7 @@ def test_compile_and_fit(strategy, strategies):
     assert int(model.optimizer.iterations.numpy()) == 12
 
 
-def test_keras_file_loads_in_a_process_that_only_imports_us(tmp_path, cli):
+def test_keras_file_loads_after_importing_keras_resnet(tmp_path, cli):
     model = CIFARResNet(20, shortcut="A")
     path = tmp_path / "model.keras"
     model.save(path)

@@ -1,4 +1,4 @@
-"""Who may import whom; the README shows the same picture."""
+"""The imports that each part of the package may have; docs/architecture.md shows the same graph."""
 
 import ast
 import pathlib
@@ -84,7 +84,7 @@ ALLOWED = {
     "__main__": {"*"},
     "__init__": {"renamed"},
 }
-# Parts that know of no TensorFlow: instant configuration errors, and networks on every Keras backend.
+# Parts without TensorFlow: immediate configuration errors, and networks on every Keras backend.
 WITHOUT_TENSORFLOW = {
     "errors",
     "renamed",
@@ -143,7 +143,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])
-def test_imports(path):
+def test_module_imports_only_allowed_parts(path):
     part = part_of(".".join(path.relative_to(PACKAGE).with_suffix("").parts))
     allowed = ALLOWED[part]
     for name in imports(path):
@@ -158,19 +158,19 @@ def test_imports(path):
         assert top != "official", f"{part} imports tf-models-official"
 
 
-def test_layers_load_tensorflow_only_when_they_run():
+def test_layers_import_no_tensorflow_at_top_level():
     assert "tensorflow" not in set(imports(PACKAGE / "layers.py", top_level_only=True))
 
 
 @pytest.mark.parametrize("name", ["train.py", "export.py"])
-def test_nobody_imports_the_entry_points(name):
+def test_no_module_imports_an_entry_point(name):
     module = name.removesuffix(".py")
     for path in FILES:
         assert module not in set(imports(path)), f"{path} imports {name}"
 
 
-def test_help_and_configuration_need_no_tensorflow(cli):
-    """The modules that a mistake in a configuration meets are loaded without TensorFlow or Keras."""
+def test_help_and_configuration_import_no_tensorflow(cli):
+    """The modules that report a wrong configuration load without TensorFlow or Keras."""
     code = (
         "import sys, keras_resnet, keras_resnet.config, keras_resnet.commands.train, keras_resnet.commands.export;"
         "print([name for name in ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])"

@@ -1,4 +1,4 @@
-"""Networks are Keras, not TensorFlow: JAX builds them and gives the same logits."""
+"""Networks run on every Keras backend: JAX builds them and gives the logits of TensorFlow."""
 
 import numpy as np
 import pytest
@@ -72,8 +72,8 @@ np.savez(sys.argv[1], **logits)
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_every_row_on_jax(tmp_path, cli):
-    """The same weights, from names and shapes alone, give the same logits of every network to a relative 1e-4."""
+def test_every_network_gives_the_same_logits_on_jax(tmp_path, cli):
+    """The same weights, from names and shapes alone, give the same logits on JAX to a relative error of 1e-4."""
     logits = {}
     for backend in ("tensorflow", "jax"):
         output = tmp_path / f"{backend}.npz"

@@ -1,4 +1,4 @@
-"""Published counts, torchvision's own outputs, shapes, preprocessing."""
+"""Published parameter counts and MACs, shapes, preprocessing and wrong arguments of built networks."""
 
 import json
 import re
@@ -19,7 +19,7 @@ FIGURES = json.loads((GOLDEN / "published_figures.json").read_text())
 
 
 def rows(figure):
-    """(network, what of it, published value) of one entry of the published figures."""
+    """Returns (network, option or key, published value) of one entry of the published figures."""
     for name, values in FIGURES[figure].items():
         if not name.startswith("_"):
             for key, value in values.items() if isinstance(values, dict) else [(None, values)]:
@@ -27,13 +27,13 @@ def rows(figure):
 
 
 @pytest.mark.parametrize(("name", "option", "expected"), rows("imagenet_parameters_trainable"))
-def test_imagenet_parameters(name, option, expected):
+def test_imagenet_parameters_equal_published_counts(name, option, expected):
     model = build(variant(SPECS[name], shortcut=option), input_shape=(32, 32, 3))
     assert complexity(model).parameters == expected
 
 
 @pytest.mark.parametrize(("option", "depth", "expected"), rows("cifar10_parameters_trainable"))
-def test_cifar_parameters(option, depth, expected):
+def test_cifar_parameters_equal_published_counts(option, depth, expected):
     if depth != "1202":  # counted once, in complexity_of_rows
         spec = variant(SPECS[f"cifar_resnet{depth}"], shortcut=option)
         assert complexity(build(spec)).parameters == expected
@@ -42,7 +42,7 @@ def test_cifar_parameters(option, depth, expected):
 
 
 @pytest.mark.parametrize(("name", "key", "expected"), rows("imagenet_multiply_adds"))
-def test_imagenet_multiply_adds(name, key, expected):
+def test_imagenet_macs_equal_published_counts(name, key, expected):
     changes = {"version": key[1:]} if key.startswith("v") else {"shortcut": key}
     macs = complexity(build(variant(SPECS[name], **changes))).macs
     assert macs / 1e9 == pytest.approx(expected, abs=5e-4)
@@ -58,14 +58,14 @@ def test_imagenet_multiply_adds(name, key, expected):
         ("cifar_resnet110", {"shortcut": "B"}, "cifar_resnet110_B"),
     ],
 )
-def test_complexity_is_pycls(name, changes, key):
+def test_complexity_equals_pycls(name, changes, key):
     cost = complexity(build(variant(SPECS[name], **changes)))
     for figure, expected in FIGURES["pycls_complexity"][key].items():
         assert getattr(cost, figure) == expected
 
 
 @pytest.mark.parametrize(("key", "_", "expected"), rows("imagenet_parameters_total_with_batchnorm_statistics"))
-def test_total_parameters(key, _, expected):
+def test_total_parameters_with_batch_norm_statistics(key, _, expected):
     assert build(
         SPECS[key.removesuffix("_B")], input_shape=(32, 32, 3), include_preprocessing=False
     ).count_params() == (expected)
@@ -100,7 +100,7 @@ MULTIPLY_ADDS = {  # torchvision's _ops, in 1e9
 }
 
 
-def test_published_counts_of_the_whole_family():
+def test_stored_counts_equal_published_counts():
     costs = complexity_of_rows.read()
     assert {name: costs[name]["parameters"] for name in PUBLISHED} == PUBLISHED
     for name, expected in MULTIPLY_ADDS.items():
@@ -114,12 +114,12 @@ DEEP = ("cifar_resnet1202", "cifar_plain1202", "cifar_preresnet1001")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in DEEP else n for n in SPECS])
-def test_kept_counts_are_the_models(name):
+def test_stored_counts_equal_the_built_models(name):
     assert complexity_of_rows.read()[name] == complexity_of_rows.count(name)
 
 
 def keras_v2_names(path):
-    """keras.applications' variable path -> ours: conv2_block1_0_conv is stage1_block1_proj."""
+    """Converts keras.applications' variable path: conv2_block1_0_conv is stage1_block1_proj."""
     layer, variable = path.split("/")
     whole = {"conv1_conv": "stem_conv", "post_bn": "last_bn", "predictions": "logits"}
     if layer in whole:
@@ -129,8 +129,8 @@ def keras_v2_names(path):
     return f"stage{int(stage) - 1}_{block}_{part}/{variable}"
 
 
-def test_keras_v2_row_is_keras_applications():
-    """The same weights give the same logits: stride at the end, biases, zero border, at an odd size too."""
+def test_keras_resnet50v2_gives_the_logits_of_keras_applications():
+    """The same weights give the same logits: stride at the end, biases, zero padding, also at an odd size."""
     random = np.random.RandomState(0)
     theirs = keras.applications.ResNet50V2(
         weights=None, input_shape=(96, 72, 3), classes=9, classifier_activation=None, include_top=True
@@ -155,7 +155,7 @@ def test_stage_outputs_halve_size_and_double_width():
     }
 
 
-def test_layer_names_are_public():
+def test_layer_names_are_stable():
     names = {layer.name for layer in build(SPECS["resnet50"], input_shape=(32, 32, 3)).layers}
     assert {"images", "preprocessing", "stem_conv", "stem_bn", "stage2_block1_conv1", "stage2_block1_bn1"} <= names
     assert {"stage2_block1_proj", "stage2_block1_proj_bn", "stage2_block1_add", "logits"} <= names
@@ -167,24 +167,24 @@ def preprocessed(channels, **arguments):
     return inner.predict(np.full((1, 8, 8, channels), 255, np.float32), verbose=0)[0, 0, 0]
 
 
-def test_preprocessing_of_rgb():
+def test_preprocessing_of_rgb_images():
     expected = (255 - np.array(IMAGENET_MEAN)) / IMAGENET_STD
     np.testing.assert_allclose(preprocessed(3), expected, rtol=1e-5)
 
 
-def test_preprocessing_of_other_channels():
-    """One channel takes the average of the three values; of four, the first three are RGB."""
+def test_preprocessing_of_1_and_4_channels():
+    """One channel uses the average of the three values; of four channels, the first three are RGB."""
     gray = (255 - np.mean(IMAGENET_MEAN)) / np.mean(IMAGENET_STD)
     np.testing.assert_allclose(preprocessed(1), [gray], rtol=1e-5)
     rgb = (255 - np.array(IMAGENET_MEAN)) / IMAGENET_STD
     np.testing.assert_allclose(preprocessed(4), [*rgb, gray], rtol=1e-5)
 
 
-def test_own_mean_and_deviation():
+def test_preprocessing_with_given_mean_and_std():
     np.testing.assert_allclose(preprocessed(3, mean=(0, 0, 255), std=(255, 51, 1)), [1, 5, 0], rtol=1e-5)
 
 
-def test_mixed_precision_keeps_pixels_and_logits_precise(policy):
+def test_mixed_precision_keeps_preprocessing_and_logits_in_float32(policy):
     policy("mixed_bfloat16")
     model = build(SPECS["cifar_resnet20"])
     assert model.get_layer("preprocessing").compute_dtype == "float32"
@@ -193,12 +193,20 @@ def test_mixed_precision_keeps_pixels_and_logits_precise(policy):
 
 
 @pytest.mark.parametrize("classes", [0, -3])
-def test_impossible_classes(classes):
+def test_build_refuses_invalid_classes(classes):
     with pytest.raises(ValueError, match="classes must be a whole number of 1 or more"):
         build(SPECS["cifar_resnet20"], classes=classes)
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 32, None), (1, 32, 32, 3)])
-def test_impossible_input_shape(shape):
+def test_build_refuses_an_invalid_input_shape(shape):
     with pytest.raises(ValueError, match="input_shape must be"):
         build(SPECS["cifar_resnet20"], input_shape=shape)
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("shortcut", ["A", "B", "C"])
+def test_build_highway19_variants(version, shortcut):
+    """Its last 1x1 convolution and pre-activation's last normalization both end with an activation."""
+    model = build(variant(SPECS["highway19"], version=version, shortcut=shortcut))
+    assert model.output_shape == (None, 10)

@@ -1,4 +1,4 @@
-"""What there is by name, and networks made by name."""
+"""Lists of networks and weights, and networks built by name."""
 
 import keras
 import numpy as np
@@ -9,20 +9,20 @@ from keras_resnet import SPECS, create_model, list_models, list_weights
 from keras_resnet.weights.published import entries
 
 
-def test_models_are_listed_by_pattern_in_natural_order():
+def test_list_models_by_pattern_in_natural_order():
     assert set(list_models()) == set(SPECS)
     assert list_models("resnet[0-9]*[0-9]")[:5] == ["resnet18", "resnet26", "resnet34", "resnet50", "resnet101"]
     assert list_models("cifar_plain*") == [f"cifar_plain{depth}" for depth in (20, 32, 44, 56, 110, 1202)]
     assert list_models("vgg*") == []
 
 
-def test_models_with_weights_are_those_of_the_table():
+def test_list_models_with_weights_equals_the_weights_table():
     assert "plain34" not in list_models(weights=True)
     assert list_models("resnet50", weights=True) == ["resnet50"]
     assert set(list_models(weights=True)) == {entry.network for entry in entries().values()}
 
 
-def test_weights_are_listed_by_pattern():
+def test_list_weights_by_pattern():
     assert set(list_weights()) == set(entries())
     assert list_weights("torchvision/resnet50.*") == [
         "torchvision/resnet50.IMAGENET1K_V1",
@@ -31,7 +31,7 @@ def test_weights_are_listed_by_pattern():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "cifar_highway20", "highway19", "seresnet18"])
-def test_any_network_is_made_by_name(name):
+def test_create_model_by_name_returns_scores_or_logits(name):
     model = create_model(name, classes=3, input_shape=(32, 32, 3))
     assert (model.name, model.output_shape) == (name, (None, 3))
     assert model.layers[-1].activation.__name__ == "softmax"
@@ -41,7 +41,7 @@ def test_any_network_is_made_by_name(name):
     np.testing.assert_allclose(keras.ops.softmax(logits(images)), model(images), rtol=1e-5)
 
 
-def test_create_model_is_the_constructor():
+def test_create_model_has_the_layers_of_the_constructor():
     names, others = ([layer.name for layer in m.layers] for m in (create_model("resnet18"), keras_resnet.ResNet18()))
     assert names == others
 
@@ -56,13 +56,13 @@ def test_create_model_is_the_constructor():
         ({"name": "timm/resnet18.a1_in1k", "weights": "imagenet"}, "timm/resnet18.a1_in1k names weights already"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, message):
+def test_create_model_names_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         create_model(**arguments)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50d", "keras_resnet50v2", "cifar_preresnet164", "highway19"])
-def test_strides_and_channels_are_those_of_the_outputs(name):
+def test_feature_info_strides_and_channels_equal_the_outputs(name):
     side = 64 if SPECS[name].stem == "cifar" else 128
     model = create_model(name, features_only=True, input_shape=(side, side, 3))
     levels = keras_resnet.feature_info(model)
@@ -72,8 +72,8 @@ def test_strides_and_channels_are_those_of_the_outputs(name):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "keras_resnet50v2"])
-def test_a_pretrained_pyramid_is_the_classifiers(name, tmp_path):
-    """The stages' outputs of a trained classifier, from its weights alone, for images of another size."""
+def test_create_model_features_equal_the_stages_of_the_classifier(name, tmp_path):
+    """Stage outputs from a trained classifier's weights alone, for images of another size."""
     keras.utils.set_random_seed(0)
     classifier = keras_resnet.build(SPECS[name], classes=5, input_shape=(64, 64, 3))
     keras_resnet.save_weights(classifier, str(tmp_path / "weights.safetensors"))
@@ -93,6 +93,6 @@ def test_a_pretrained_pyramid_is_the_classifiers(name, tmp_path):
     assert wide.shape[1:3] == (96 // stride, 32 // stride)
 
 
-def test_feature_info_of_a_classifier_is_refused():
+def test_feature_info_refuses_a_classifier():
     with pytest.raises(ValueError, match="expected a network of this package made with features_only=True"):
         keras_resnet.feature_info(keras_resnet.CIFARResNet(20))

@@ -1,4 +1,4 @@
-"""Channels-first networks on every CPU, with and without oneDNN, which brings TensorFlow's kernels for them."""
+"""Channels-first networks run on every CPU, with and without oneDNN, which provides TensorFlow's kernels for them."""
 
 import json
 
@@ -50,9 +50,9 @@ print(json.dumps(errors))
 
 @pytest.mark.parametrize("onednn", ["0", "1"])
 def test_channels_first_networks_run_with_and_without_onednn(tmp_path, cli, onednn):
-    """They predict what their channels-last twins do, train, and are saved.
+    """They predict as the channels-last networks do, train, and can be saved.
 
-    Rounding: some 8 layers, each a sum of up to 1,152 products whose error grows as the square root of their number,
+    Rounding: about 8 layers, each a sum of up to 1,152 products whose error grows as the square root of their number,
     in units of 6e-8: 8 * 34 * 6e-8 = 2e-5 of the largest logit.
     """
     process = cli("-c", CHANNELS_FIRST, tmp_path, env={"TF_ENABLE_ONEDNN_OPTS": onednn, "CUDA_VISIBLE_DEVICES": ""})
@@ -62,8 +62,8 @@ def test_channels_first_networks_run_with_and_without_onednn(tmp_path, cli, oned
     assert max(errors.values()) < 2e-5, errors
 
 
-def test_channels_last_networks_have_the_convolution_of_keras():
-    """So that their files stay as they were; the other's class is told by the file."""
+def test_convolution_class_follows_the_image_data_format():
+    """Channels-last files keep Keras's class; channels-first files name this package's class."""
     network = variant(SPECS["cifar_resnet20"], depths=(1,), widths=(4,))
     assert type(build(network).get_layer("stem_conv")) is keras.layers.Conv2D
     keras.config.set_image_data_format("channels_first")

@@ -1,4 +1,4 @@
-"""Every mistake is one line that names where, what and what is allowed."""
+"""Every mistake gives one line with the position, the wrong value and the allowed ones."""
 
 import json
 
@@ -21,23 +21,23 @@ def write(tmp_path, text, name="c.yaml"):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_shipped_configuration_loads(path):
+def test_load_config_of_every_shipped_recipe(path):
     config = load_config(str(path))
     schema = json.loads((ROOT / "configs/schema.json").read_text())
     jsonschema.validate(read_yaml(str(path)).value, schema)
     assert config.train.steps or config.train.epochs
 
 
-def test_schema_file_is_true():
+def test_schema_file_is_current():
     assert (ROOT / "configs/schema.json").read_text() == config_json_schema()
 
 
-def test_round_trip(tmp_path):
+def test_config_yaml_round_trip(tmp_path):
     config = load_config(DEFAULT, ["model.version=2", "train.milestones=[0.25]"])
     assert load_config(write(tmp_path, config.to_yaml())) == config
 
 
-def test_numbers_as_people_write_them(tmp_path):
+def test_yaml_numbers_and_versions(tmp_path):
     """YAML 1.1 would read 1e-3 as text, `no` as false and 010 as 8."""
     path = write(tmp_path, "model: {version: 1.5}\ntrain: {steps: 010, learning_rate: 1e-3}\n")
     config = load_config(path)
@@ -55,13 +55,13 @@ def test_extends_merges_groups(tmp_path):
     )
 
 
-def test_extends_itself(tmp_path):
+def test_extends_of_itself_is_refused(tmp_path):
     write(tmp_path, "extends: c.yaml\n", "base.yaml")
     with pytest.raises(ConfigError, match="extends itself"):
         load_config(write(tmp_path, "extends: base.yaml\n"))
 
 
-def test_digest_changes_with_anything():
+def test_digest_changes_with_every_value():
     digests = {
         load_config(DEFAULT, [change]).digest()
         for change in ("train.seed=0", "train.seed=1", "data.horizontal_flip=true")
@@ -69,13 +69,13 @@ def test_digest_changes_with_anything():
     assert len(digests) == 3
 
 
-def test_epochs_become_steps_once():
+def test_resolve_converts_epochs_to_steps_once():
     config = resolve(load_config(DEFAULT, ["train.epochs=2", "train.batch_size=32"]), 100)
     assert (config.train.steps, config.train.epochs, config.train.eval_every) == (6, None, 4)
     assert resolve(config, 100) == config
 
 
-BAD_FILES = {  # text -> what the one line must say
+BAD_FILES = {  # text -> expected part of the line
     "train: {steps: 5, stepz: 6}": 'c.yaml:1: train.stepz: unknown key; did you mean "steps"',
     "train:\n  steps: 5\n  lr: 1": 'c.yaml:3: train.lr: unknown key; did you mean "learning_rate"',
     "train:\n  steps: 5\n  learning_rate: fast": 'c.yaml:3: train.learning_rate: expected a number >= 0, got "fast"',
@@ -122,7 +122,7 @@ BAD_FILES = {  # text -> what the one line must say
 
 
 @pytest.mark.parametrize(("text", "message"), BAD_FILES.items(), ids=[text[:40] for text in BAD_FILES])
-def test_one_line_per_mistake(tmp_path, text, message):
+def test_load_config_of_a_wrong_file_gives_one_line(tmp_path, text, message):
     with pytest.raises(ConfigError) as caught:
         load_config(write(tmp_path, text))
     line = str(caught.value)
@@ -144,20 +144,20 @@ def test_one_line_per_mistake(tmp_path, text, message):
         ("model.name=resnt50", 'did you mean "resnet50"'),
     ],
 )
-def test_one_line_per_wrong_assignment(assignment, message):
+def test_load_config_with_a_wrong_assignment_gives_one_line(assignment, message):
     with pytest.raises(ConfigError) as caught:
         load_config(DEFAULT, [assignment])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_not_utf8(tmp_path):
+def test_load_config_refuses_a_file_that_is_not_utf8(tmp_path):
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read as UTF-8"):
         load_config(str(tmp_path / "c.yaml"))
 
 
-def test_missing_file():
+def test_load_config_of_a_missing_file():
     with pytest.raises(ConfigError, match=r"nowhere.yaml: no such file"):
         load_config("nowhere.yaml")
 
@@ -166,7 +166,7 @@ def config(**train):
     return Config.model_validate({"train": {"steps": 1} | train})
 
 
-def test_batch_that_does_not_divide():
+def test_check_strategy_refuses_an_indivisible_batch_size():
     with pytest.raises(ConfigError, match=r"train.batch_size: 63 does not divide over 2 replicas; try 62 or 64"):
         check_strategy(config(batch_size=63), "mirrored", 2)
     with pytest.raises(ConfigError, match=r"eval.batch_size: 256 does not divide over 3 replicas; try 255 or 258"):
@@ -174,19 +174,19 @@ def test_batch_that_does_not_divide():
     check_strategy(config(batch_size=64), "mirrored", 2)
 
 
-def test_float16_with_xla_under_mirrored():
+def test_check_strategy_refuses_float16_with_xla_under_mirrored():
     with pytest.raises(ConfigError, match=r"train.jit_compile: true cannot go with train.precision mixed_float16"):
         check_strategy(config(precision="mixed_float16", jit_compile=True), "mirrored")
     check_strategy(config(precision="mixed_float16", jit_compile=True), "one_device")
     check_strategy(config(precision="mixed_bfloat16", jit_compile=True), "mirrored")
 
 
-def test_unknown_strategy():
+def test_check_strategy_refuses_an_unknown_strategy():
     with pytest.raises(ConfigError, match='unknown strategy "miror"; did you mean "mirrored"'):
         check_strategy(config(), "miror")
 
 
-def test_suggestions():
+def test_suggest_similar_or_all_names():
     assert suggest("resnet5", ["resnet50", "plain34"]) == 'did you mean "resnet50"?'
     assert suggest("lr", ["steps", "learning_rate"]) == 'did you mean "learning_rate"?'
     assert suggest("zzz", ["a", "b"]) == 'expected one of "a", "b"'

@@ -1,4 +1,4 @@
-"""The manifests under deploy/ start what they say. No cluster is at hand here: what they would run is checked."""
+"""The manifests under deploy/ are valid. The tests need no cluster: they check the commands that the manifests run."""
 
 import json
 import os
@@ -17,16 +17,16 @@ from keras_resnet.training.cluster import check_cluster, in_slurm
 
 @pytest.fixture
 def manifest():
-    """The Kubernetes service and job."""
+    """Returns the Kubernetes service and job."""
     return list(YAML(typ="safe").load_all((ROOT / "deploy/kubernetes/train.yaml").read_text()))
 
 
-def test_kubernetes_workers_find_each_other(manifest, monkeypatch):
+def test_kubernetes_tf_config_names_every_worker(manifest, monkeypatch):
     service, job = manifest
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     env = {each["name"]: each for each in container["env"]}
-    assert list(env).index("WORKER") < list(env).index("TF_CONFIG")  # it is filled in only from what stands above
+    assert list(env).index("WORKER") < list(env).index("TF_CONFIG")  # Kubernetes expands only variables defined above
     for index in range(job["spec"]["completions"]):
         text = env["TF_CONFIG"]["value"].replace("$(WORKER)", str(index))
         monkeypatch.setenv("TF_CONFIG", text)
@@ -40,7 +40,7 @@ def test_kubernetes_workers_find_each_other(manifest, monkeypatch):
     assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
 
 
-def test_kubernetes_gives_up_where_a_restart_cannot_help(manifest):
+def test_kubernetes_does_not_restart_after_final_exit_codes(manifest):
     final = manifest[1]["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
     assert final == [error.exit_code for error in (ConfigError, DataError, DivergenceError, DiskError)] + [
         INTERNAL_ERROR
@@ -48,7 +48,7 @@ def test_kubernetes_gives_up_where_a_restart_cannot_help(manifest):
     assert LostWorkerError.exit_code not in final
 
 
-def test_kubernetes_command_is_one(manifest, cli):
+def test_kubernetes_command_is_valid(manifest, cli):
     script, *flags = manifest[1]["spec"]["template"]["spec"]["containers"][0]["args"]
     config = next(flag for flag in flags if flag.startswith("--config=")).split("=")[1]
     load_config(find_recipe(config))
@@ -61,7 +61,7 @@ CLUSTER = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "in
 
 
 @pytest.mark.parametrize(("code", "again"), [(0, False), (2, False), (4, False), (6, True), (70, False), (143, True)])
-def test_slurm_queues_again_what_another_start_helps(tmp_path, code, again):
+def test_slurm_requeues_only_after_recoverable_exit_codes(tmp_path, code, again):
     (tmp_path / "srun").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/ran\nexit {code}\n')
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/requeued\n')
     for name in ("srun", "scontrol"):
@@ -78,7 +78,7 @@ def test_slurm_queues_again_what_another_start_helps(tmp_path, code, again):
     assert (tmp_path / "requeued").exists() == again
 
 
-def test_slurm_is_known_by_its_variables(monkeypatch):
+def test_in_slurm_detects_its_environment_variables(monkeypatch):
     for name in ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("TF_CONFIG", raising=False)
@@ -89,4 +89,4 @@ def test_slurm_is_known_by_its_variables(monkeypatch):
         monkeypatch.setenv(name, "1")
     check_cluster()
     monkeypatch.setenv("TF_CONFIG", json.dumps(CLUSTER))
-    assert not in_slurm()  # what the user says wins
+    assert not in_slurm()  # TF_CONFIG of the user has priority

@@ -1,4 +1,4 @@
-"""The paper's design rules (He et al. 2015, section 3.3) over its rows, read off the built networks."""
+"""The design rules of the paper (He et al. 2015, section 3.3), checked on the built networks."""
 
 import itertools
 
@@ -20,8 +20,8 @@ def convolutions(model, kind="_conv"):
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and kind in layer.name]
 
 
-def test_filters_are_3x3(model):
-    """But for the stem's 7x7, bottlenecks' 1x1 and projections."""
+def test_block_filters_are_3x3(model):
+    """Exceptions are the stem's 7x7, the bottlenecks' 1x1 and projections."""
     bottleneck = SPECS[model.name].block == "bottleneck"
     for layer in convolutions(model, "block"):
         one = (bottleneck and "_conv2" not in layer.name) or layer.name.endswith("_proj")
@@ -29,7 +29,7 @@ def test_filters_are_3x3(model):
         assert not layer.use_bias or layer.name.endswith("_gate")
 
 
-def test_same_size_same_width_half_size_double_width(model):
+def test_width_doubles_when_the_size_halves(model):
     widths = {}
     for layer in convolutions(model, "block"):
         if layer.kernel_size == (3, 3):
@@ -41,12 +41,12 @@ def test_same_size_same_width_half_size_double_width(model):
         assert 2 * width == next_width
 
 
-def test_no_hidden_pooling_dense_layer_or_dropout(model):
+def test_network_has_no_hidden_pooling_dense_layer_or_dropout(model):
     hidden = model.layers[:-1]
     assert not [layer for layer in hidden if isinstance(layer, (keras.layers.Dense, keras.layers.Dropout))]
     pools = [layer for layer in hidden if isinstance(layer, keras.layers.MaxPooling2D) and layer.pool_size != (1, 1)]
     assert [layer.name for layer in pools] == (["stem_pool"] if SPECS[model.name].stem == "imagenet" else [])
 
 
-def test_it_ends_with_an_average_and_one_dense_layer(model):
+def test_network_ends_with_average_pooling_and_one_dense_layer(model):
     assert [type(layer).__name__ for layer in model.layers[-2:]] == ["GlobalAveragePooling2D", "Dense"]

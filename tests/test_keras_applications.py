@@ -1,6 +1,6 @@
-"""Keras's own tests of keras.applications (they ship in its wheel), with our constructors in place of its models.
+"""Runs Keras's tests of keras.applications, which ship in its wheel, on the constructors of this package.
 
-Left out: the tests of other families, and `test_application_base`, which downloads weights.
+The tests of other families and `test_application_base`, which downloads weights, are omitted.
 """
 
 import functools
@@ -29,7 +29,7 @@ SLOW = ("101", "152")  # the same code with more blocks
 
 
 def _their_tests():
-    """The test class as its module builds it when it finds our constructors under their names."""
+    """Returns Keras's test class, built while this package's constructors replace Keras's."""
     theirs = {key: getattr(*key) for key in OURS}
     try:
         for (module, name), constructor in OURS.items():
@@ -54,7 +54,7 @@ for _name in dir(TestWithOurConstructors):
             setattr(TestWithOurConstructors, _name, pytest.mark.slow(getattr(TestWithOurConstructors, _name)))
 
 
-def test_all_of_theirs_are_run():
+def test_keras_test_class_has_all_test_cases():
     """Five tests, six constructors, two data formats."""
     names = [name for name in dir(TestWithOurConstructors) if name.startswith("test_")]
     assert len([name for name in names if getattr(TestWithOurConstructors, name)]) == 5 * 6 * 2

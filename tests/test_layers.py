@@ -1,4 +1,4 @@
-"""Our batch normalization is Keras's, by every number that it puts out or keeps."""
+"""The package's batch normalization equals Keras's in every output and every stored value."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "mixed_bfloat16": 2e-2, "mixed_fl
 
 
 def pair(shape, axis, **arguments):
-    """(ours, Keras's) with equal random variables."""
+    """Returns (this package's layer, Keras's layer) with equal random variables."""
     random = np.random.RandomState(1)
     layers = [
         cls(axis=axis, momentum=0.9, epsilon=1e-5, **arguments)
@@ -27,7 +27,7 @@ def pair(shape, axis, **arguments):
 
 
 def outcome(layer, x, training):
-    """Everything observable of one call: output, gradients, moving statistics."""
+    """Returns every observable value of one call: output, gradients, moving statistics."""
     weights = tf.cast(tf.random.stateless_normal(x.shape, [1, 2]), x.dtype)  # a sum of squares would have no gradient
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -46,7 +46,7 @@ def assert_same(layers, x, training, tolerance):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("axis", [3, 1, -1])
 @pytest.mark.parametrize("name", list(TOLERANCE))
-def test_equals_keras(name, axis, training, policy):
+def test_batch_norm_equals_keras(name, axis, training, policy):
     policy(name)
     dtype = keras.config.dtype_policy().compute_dtype
     x = tf.cast(tf.random.stateless_normal((4, 5, 6, 7), [3, 4], 2.0, 3.0), dtype)
@@ -54,18 +54,18 @@ def test_equals_keras(name, axis, training, policy):
 
 
 @pytest.mark.parametrize("arguments", [{"scale": False}, {"center": False}, {"scale": False, "center": False}])
-def test_without_scale_or_offset(arguments):
+def test_batch_norm_without_scale_or_offset_equals_keras(arguments):
     x = tf.random.stateless_normal((4, 5, 6, 7), [3, 4])
     assert_same(pair(x.shape, 3, **arguments), x, True, 1e-5)
 
 
 @pytest.mark.parametrize("shape", [(8, 5), (8, 5, 6), (2, 3, 4, 5, 6)])
-def test_other_ranks_take_keras_path(shape):
+def test_batch_norm_of_other_ranks_equals_keras(shape):
     x = tf.random.stateless_normal(shape, [3, 4])
     assert_same(pair(shape, -1), x, True, 1e-5)
 
 
-def test_the_fused_kernel_is_what_runs():
+def test_batch_norm_training_uses_the_fused_kernel():
     """Otherwise the tests above would compare Keras with itself."""
     layer = BatchNormalization()
     step = tf.function(lambda x: layer(x, training=True))
@@ -75,14 +75,14 @@ def test_the_fused_kernel_is_what_runs():
     assert "FusedBatchNormV3" not in {operation.type for operation in inference.graph.get_operations()}
 
 
-def test_synchronized_takes_keras_path():
+def test_synchronized_batch_norm_does_not_use_the_fused_kernel():
     layer = BatchNormalization(synchronized=True)
     step = tf.function(lambda x: layer(x, training=True))
     graph = step.get_concrete_function(tf.TensorSpec((2, 4, 4, 3))).graph
     assert "FusedBatchNormV3" not in {operation.type for operation in graph.get_operations()}
 
 
-def test_frozen_layer_keeps_its_statistics():
+def test_frozen_batch_norm_keeps_its_statistics():
     layer = BatchNormalization()
     layer.build((2, 4, 4, 3))
     layer.trainable = False
@@ -90,7 +90,7 @@ def test_frozen_layer_keeps_its_statistics():
     np.testing.assert_array_equal(layer.moving_mean.numpy(), 0)
 
 
-def test_an_empty_batch_changes_nothing():
+def test_batch_norm_of_an_empty_batch_keeps_its_statistics():
     """A replica may get no image of an uneven last batch."""
     layer = BatchNormalization()
     layer(tf.zeros((0, 4, 4, 3)), training=True)
@@ -117,7 +117,7 @@ def test_moving_variance_by_hand():
     ],
 )
 def test_channels_first_convolution_equals_channels_last(arguments):
-    """Of small integers, whose sums are exact in any order and kernel: outputs and gradients are equal to the bit."""
+    """Sums of small integers are exact in any order and kernel: outputs and gradients are bit-identical."""
     random = np.random.RandomState(0)
     x = random.randint(-4, 5, (2, 7, 8, 4)).astype(np.float32)
     results = {}
@@ -138,12 +138,12 @@ def test_channels_first_convolution_equals_channels_last(arguments):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_channels_first_convolution_knows_no_other_format():
+def test_channels_first_convolution_refuses_other_formats():
     with pytest.raises(ValueError, match="data_format must be \"channels_first\", got 'channels_last'"):
         ChannelsFirstConv2D(1, 1, data_format="channels_last")
 
 
-def test_pad_zeros_and_edges():
+def test_pad_with_zeros_and_edges():
     x = np.arange(4, dtype=np.float32).reshape(1, 2, 2, 1)
     zeros = keras.ops.convert_to_numpy(Pad([(0, 0), (0, 0), (0, 0), (0, 2)])(x))
     np.testing.assert_array_equal(zeros[0, 1, 1], [3, 0, 0])

@@ -1,4 +1,4 @@
-"""The description stays with a model through everything that Keras does with one."""
+"""Every Keras operation on a model keeps its description."""
 
 import copy
 import pickle
@@ -45,7 +45,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize("kind", COPIES)
-def test_copies_keep_the_description_and_frozen_statistics(model, tmp_path, kind):
+def test_model_copies_keep_description_and_frozen_statistics(model, tmp_path, kind):
     twin = COPIES[kind](model, tmp_path)
     assert twin.description == model.description
     assert [layer.frozen_statistics for layer in twin.layers if hasattr(layer, "frozen_statistics")] == [
@@ -56,7 +56,7 @@ def test_copies_keep_the_description_and_frozen_statistics(model, tmp_path, kind
     if kind in ("clone_model", "from_config"):  # new weights
         twin.set_weights(model.get_weights())
     np.testing.assert_array_equal(twin(images), model(images))
-    # Training moves the averages of all but the frozen normalization.
+    # Training changes the moving statistics of all but the frozen normalization.
     twin(images, training=True)
     moved = {
         layer.name: not np.array_equal(layer.moving_mean, model.get_layer(layer.name).moving_mean)
@@ -66,7 +66,7 @@ def test_copies_keep_the_description_and_frozen_statistics(model, tmp_path, kind
     assert [name for name, changed in moved.items() if not changed] == ["stem_bn"]
 
 
-def test_a_keras_file_is_saved_for_other_libraries_and_as_weights(tmp_path):
+def test_save_weights_of_a_loaded_keras_file_keeps_description(tmp_path):
     model = keras_resnet.ResNet18(input_shape=(32, 32, 3), classes=3)
     preprocessing = replace(model.description.preprocessing, mean=(1.0, 2.0, 3.0), std=(10.0, 20.0, 30.0))
     wanted = replace(model.description, preprocessing=preprocessing, labels=LABELS, source="a test")
@@ -80,14 +80,14 @@ def test_a_keras_file_is_saved_for_other_libraries_and_as_weights(tmp_path):
         assert (again.preprocessing, again.labels, again.source) == (preprocessing, LABELS, "a test")
 
 
-def test_a_model_of_other_code_is_refused_in_one_line(tmp_path):
+def test_save_weights_refuses_a_model_of_other_code(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="mine")
     with pytest.raises(ValueError, match=r'^to="timm": mine is no model that keras_resnet built'):
         keras_resnet.save_weights(model, tmp_path / "x.safetensors", to="timm")
     assert not (tmp_path / "x.safetensors").exists()
 
 
-def test_export_by_keras_keeps_the_description(model, tmp_path):
+def test_keras_export_keeps_the_description(model, tmp_path):
     from keras_resnet.inference.artifacts import read_preprocessing
 
     model.export(str(tmp_path / "saved"), verbose=False)
@@ -95,7 +95,7 @@ def test_export_by_keras_keeps_the_description(model, tmp_path):
     assert read_preprocessing(str(tmp_path / "saved")) == (model.description.preprocessing, 12)
 
 
-def test_a_process_without_us_is_told_what_to_import(model, tmp_path, cli):
+def test_load_model_without_keras_resnet_names_the_import(model, tmp_path, cli):
     model.save(tmp_path / "model.keras")
     load = "keras.saving.load_model(sys.argv[1])"
     process = cli("-c", f"import sys, keras; {load}", tmp_path / "model.keras", fresh=True)
@@ -106,7 +106,7 @@ def test_a_process_without_us_is_told_what_to_import(model, tmp_path, cli):
     assert process.stdout.strip() == str(LABELS), process.stderr
 
 
-def test_a_network_without_preprocessing_says_so():
+def test_description_of_a_network_without_preprocessing():
     model = keras_resnet.build(
         keras_resnet.SPECS["cifar_resnet20"], input_shape=(8, 8, 3), mean=(9, 9, 9), include_preprocessing=False
     )
@@ -116,7 +116,7 @@ def test_a_network_without_preprocessing_says_so():
     np.testing.assert_array_equal(first(images), images)
 
 
-def test_a_described_network_is_built_again(model):
+def test_build_described_gives_the_same_description(model):
     twin = build_described(model.description)
     assert twin.input_shape == (None, 12, 12, 1)
     assert twin.description == model.description
@@ -137,7 +137,7 @@ def test_a_described_network_is_built_again(model):
         ({"std": (600.0,) * 3}, "expected numbers from 1 to 255"),
     ],
 )
-def test_units_of_other_images_are_refused(values, message):
+def test_build_refuses_mean_and_std_in_other_units(values, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         keras_resnet.build(keras_resnet.SPECS["cifar_resnet20"], **values)
     assert message in str(caught.value)
@@ -145,12 +145,12 @@ def test_units_of_other_images_are_refused(values, message):
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.0, 255.0), (103.9, 1.0), (127.5, 127.5)])
-def test_units_of_published_weights_pass(mean, std):
+def test_check_units_accepts_units_of_published_weights(mean, std):
     check_units((mean,) * 3, (std,) * 3)
     check_units(np.full(3, mean), None)
 
 
-def test_different_classes_are_shown():
+def test_different_classes_shows_the_first_difference():
     assert different_classes(("café",), ("cafe\u0301",)) == ""
     assert different_classes(("a", "b"), ("a", "c")) == '"a", "b" (2), not "a", "c" (2)'
     many, other = (tuple(f"{i:03d}" for i in range(1000) if i != missing) for missing in (500, 999))
@@ -159,8 +159,8 @@ def test_different_classes_are_shown():
     )
 
 
-def test_onnx_by_keras_has_one_input(model, tmp_path):
-    """Keras takes tensors that a graph captures for inputs, such as its own preprocessing layer's mean."""
+def test_keras_onnx_export_has_one_input(model, tmp_path):
+    """Keras makes inputs of tensors that a graph captures, such as the mean of its own preprocessing layer."""
     onnxruntime = pytest.importorskip("onnxruntime")
     images = np.random.RandomState(0).uniform(0, 255, (3, 12, 12, 1)).astype(np.float32)
     expected = model.predict(images, verbose=0)

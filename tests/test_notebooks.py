@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, and are committed with what they put out."""
+"""The notebooks run from top to bottom, and are committed with their outputs."""
 
 import nbformat
 import pytest
@@ -20,8 +20,8 @@ def pictures(cell):
     return [output for output in cell.outputs if "image/png" in output.get("data", {})]
 
 
-def test_it_is_committed_with_its_outputs(notebook):
-    """In the order in which it ran, without errors; pictures small."""
+def test_notebook_is_committed_with_outputs_in_order(notebook):
+    """Cells ran in order and without errors; images are small."""
     nbformat.validate(notebook)
     cells = code_of(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
@@ -32,8 +32,8 @@ def test_it_is_committed_with_its_outputs(notebook):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_it_runs(notebook):
-    """Every cell, its assertions too, in a kernel of this Python; the same cells print and draw."""
+def test_notebook_runs_with_the_same_kinds_of_output(notebook):
+    """Every cell and its assertions run in a kernel of this Python; the same cells print and plot."""
     from nbclient import NotebookClient
 
     before = [(bool(pictures(cell)), bool(cell.outputs)) for cell in code_of(notebook)]
@@ -43,5 +43,5 @@ def test_it_runs(notebook):
     assert after == before
 
 
-def test_there_are_some():
+def test_notebooks_exist():
     assert NOTEBOOKS

@@ -1,4 +1,4 @@
-"""Kernels are chosen by the processor, the user's choice stays, and nothing is said that is not so."""
+"""The processor selects the kernels, the user's choice has priority, and the description is correct."""
 
 import os
 
@@ -13,7 +13,7 @@ AVX512 = AVX2 | {"avx512f", "avx512_vnni"}
 
 @pytest.fixture
 def on(monkeypatch):
-    """A process on a processor with these instruction sets, before TensorFlow is loaded."""
+    """Simulates a process on a processor with these instruction sets, before TensorFlow is loaded."""
 
     def become(found, said=None):
         monkeypatch.setattr(processor, "instruction_sets", lambda: frozenset(found))
@@ -37,12 +37,12 @@ def on(monkeypatch):
         ((), None, None, "instruction sets unknown; oneDNN as TensorFlow chooses"),
     ],
 )
-def test_kernels(on, found, said, chosen, told):
+def test_choose_kernels_by_instruction_sets_and_user_choice(on, found, said, chosen, told):
     assert on(found, said) == chosen
     assert processor.describe().endswith(told)
 
 
-def test_nothing_changes_once_tensorflow_is_loaded(monkeypatch):
+def test_choose_kernels_after_tensorflow_is_loaded_changes_nothing(monkeypatch):
     import tensorflow  # noqa: F401
 
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
@@ -54,13 +54,13 @@ def test_nothing_changes_once_tensorflow_is_loaded(monkeypatch):
 @pytest.mark.parametrize(
     ("found", "emulated"), [(AVX2, True), (AVX512, True), (AVX512 | {"avx512_bf16"}, False), ((), False)]
 )
-def test_bfloat16(on, found, emulated):
+def test_emulates_bfloat16_by_instruction_sets(on, found, emulated):
     on(found)
     assert processor.emulates_bfloat16() == emulated
 
 
-def test_what_is_said_is_what_tensorflow_does():
-    """In a process of its own: a channels-first convolution, which oneDNN alone has on CPUs, tells."""
+def test_describe_agrees_with_tensorflow_about_onednn():
+    """A separate process runs a channels-first convolution, which on CPUs only oneDNN has."""
     code = (
         "import os; os.environ.pop('TF_ENABLE_ONEDNN_OPTS', None);"
         "from keras_resnet.processor import choose_kernels, describe; choose_kernels();"

@@ -1,4 +1,4 @@
-"""Every shipped recipe trains, and is what its head says."""
+"""Every shipped recipe trains and agrees with its head comment."""
 
 import functools
 import math
@@ -33,7 +33,7 @@ LONGEST_HEAD = 13  # lines: the schema's, two or three empty ones, about ten
 
 
 def recipe(name, *assignments):
-    """The configuration, its time in steps of the true data set where its size is known."""
+    """Returns the configuration, resolved to steps of the real data set where its size is known."""
     config = load_config(str(CONFIGS[name]), assignments)
     return resolve(config, TRAIN_SIZES[config.data.name]) if config.data.name in TRAIN_SIZES else config
 
@@ -58,7 +58,7 @@ def rate(name, step, *assignments):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """A folder of 4 classes of 6 small JPEGs of different shapes: the quarters of two photographs."""
+    """Returns a folder of 4 classes of 6 small JPEGs of different shapes: the quarters of two photographs."""
     from sklearn.datasets import load_sample_images
 
     root, random = tmp_path_factory.mktemp("pictures"), np.random.RandomState(0)
@@ -75,14 +75,14 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture
 def eagerly():
-    """No graphs: tracing takes longer than two steps."""
+    """Runs without graphs: tracing takes longer than two steps."""
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
 
 
 def small(name, pictures):
-    """The recipe on these pictures, for two steps, with all that decides what is computed as it is."""
+    """Returns the recipe on these images for two steps; everything else that affects the computation is kept."""
     warmup = min(1, load_config(str(CONFIGS[name])).train.warmup_steps)
     data = [f"data.name=folder:{pictures}", "data.image_size=32", "data.resize_range=[40, 60]"]
     data += ["data.validation_fraction=0.25"]
@@ -96,7 +96,7 @@ def small(name, pictures):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in CONFIGS]
 )
-def test_recipe_trains(name, pictures, eagerly, policy, strategies):
+def test_recipe_trains_for_two_steps(name, pictures, eagerly, policy, strategies):
     if load_config(str(CONFIGS[name])).data.randaugment_num_ops:
         pytest.importorskip("official", reason="RandAugment needs tf-models-official")
     task = load_task(small(name, pictures))
@@ -119,7 +119,7 @@ def test_recipe_trains(name, pictures, eagerly, policy, strategies):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_head_is_a_document(name):
+def test_recipe_head_has_schema_command_cost_and_source(name):
     lines = head(name)
     assert lines[0] == "# yaml-language-server: $schema=../schema.json"
     assert len(lines) <= LONGEST_HEAD
@@ -131,15 +131,15 @@ def test_head_is_a_document(name):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_head_s_assignments_are_allowed(name):
-    """What a head proposes to --set, alone on top of the file."""
+def test_recipe_head_assignments_are_valid(name):
+    """Applies each --set assignment of a head alone to the recipe."""
     for assignment in re.findall(r"--set (\S+?)[,;:.]?(?=\s)", "\n".join(head(name)) + "\n"):
         load_config(str(CONFIGS[name]), [assignment])
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith(("digits/", "evidence/", "folder/"))])
-def test_head_s_cost_follows_from_the_recipe(name):
-    """MACs of a forward pass, three times for backward too, for every image of every step."""
+def test_recipe_head_cost_equals_the_computed_cost(name):
+    """MACs of a forward pass, times three for the backward pass too, for every image of every step."""
     config = recipe(name)
     text = "\n".join(head(name))
     steps, madds = re.search(r"Cost.*: ([\d,]+) steps, .* = ([\d.e]+) MACs", text).groups()
@@ -160,12 +160,12 @@ def built_macs(spec):
 
 
 @pytest.mark.parametrize("name", [name for name in [*PAPER, *CIFAR] if published(recipe(name))])
-def test_head_has_a_published_error(name):
+def test_recipe_head_has_a_published_error(name):
     text = "\n".join(head(name))
     assert name.endswith("paper.yaml") or [each for each in published(recipe(name)) if f"{each.error} %" in text]
 
 
-def test_every_recipe_is_listed():
+def test_recipes_page_lists_every_recipe():
     rows = [line for line in (ROOT / "docs/recipes.md").read_text().splitlines() if line.startswith("| [")]
     listed = [re.match(r"\| \[\S+\]\(\.\./configs/(\S+)\)", row)[1] for row in rows]
     assert sorted(listed) == sorted(CONFIGS)
@@ -176,7 +176,7 @@ def test_every_recipe_is_listed():
 
 
 @pytest.mark.parametrize("name", CIFAR)
-def test_cifar_recipe_is_the_paper_s(name):
+def test_cifar_recipe_equals_the_paper(name):
     """He et al. 2015, section 4.2."""
     config = recipe(name)
     train, data = config.train, config.data
@@ -193,7 +193,7 @@ def test_cifar_recipe_is_the_paper_s(name):
 
 
 @pytest.mark.parametrize("name", CIFAR)
-def test_deepest_cifar_nets_warm_up_at_a_constant_rate(name):
+def test_cifar_recipe_warm_up_learning_rate(name):
     """He et al. 2015, section 4.2: 0.01 for about 400 steps; He et al. 2016, appendix."""
     if name == "cifar10/highway19.yaml":
         first = [0.1 / 400, 0.1, 0.1]
@@ -203,8 +203,8 @@ def test_deepest_cifar_nets_warm_up_at_a_constant_rate(name):
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_imagenet_recipe_is_the_paper_s(name):
-    """He et al. 2015, section 3.4; the drops as in its figure 4."""
+def test_imagenet_recipe_equals_the_paper(name):
+    """He et al. 2015, section 3.4; the milestones are those of its figure 4."""
     config = recipe(name)
     train, data = config.train, config.data
     assert (train.total_steps, train.batch_size, train.momentum, train.weight_decay) == (600_000, 256, 0.9, 1e-4)
@@ -218,14 +218,14 @@ def test_imagenet_recipe_is_the_paper_s(name):
     assert [rate(name, step) for step in (0, 149_999, 150_000, 299_999, 300_000)] == [0.1, 0.1, 0.01, 0.01, 1e-3]
 
 
-def test_table_2_has_shortcut_a():
+def test_imagenet_resnet18_and_34_recipes_have_shortcut_a():
     for name in ("imagenet/resnet18.yaml", "imagenet/resnet34.yaml"):
         assert recipe(name).model.spec.shortcut == "A"
         assert recipe(name, "model.shortcut=B").model.spec == SPECS[recipe(name).model.name]
 
 
 @pytest.mark.parametrize("depth", [50, 101, 152])
-def test_90_epochs(depth):
+def test_90_epochs_recipe_steps_and_learning_rate(depth):
     name = f"imagenet/resnet{depth}_90epochs.yaml"
     train = recipe(name).train
     assert train.total_steps == round(90 * 1_281_167 / 256)
@@ -234,14 +234,14 @@ def test_90_epochs(depth):
     assert [rate(name, step) for step in (0, 25_022, train.total_steps)] == [0.1 / 25_023, 0.1, 0]
 
 
-def test_rate_follows_the_batch():
+def test_90_epochs_recipe_learning_rate_scales_with_batch_size():
     name, larger = "imagenet/resnet50_90epochs.yaml", ("train.batch_size=1024", "train.warmup_steps=6256")
     assert recipe(name, *larger).train.peak_rate == pytest.approx(4 * recipe(name).train.peak_rate)
     assert rate(name, 6_255, *larger) == 0.4
     assert recipe(name, *larger).train.warmup_steps == round(5 * 1_281_167 / 1024)
 
 
-def test_long_recipe_is_the_short_one_regularized():
+def test_long_recipe_adds_only_regularization_to_the_network():
     short, long = recipe("imagenet/resnet50_90epochs.yaml"), recipe("imagenet/resnet50_long.yaml")
     assert long.train.total_steps == round(600 * 1_281_167 / 1024)
     assert long.train.warmup_steps == round(5 * 1_281_167 / 1024)

@@ -1,4 +1,4 @@
-"""Very deep networks train by `fit` through one graph, with the same results."""
+"""Very deep networks train with `fit` through one graph, and give the same results."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def fitted(images, labels):
     return model, history.history, len(traces)
 
 
-def test_the_same_steps_as_by_keras(monkeypatch):
+def test_very_deep_fit_gives_the_steps_of_keras(monkeypatch):
     random = np.random.RandomState(0)
     images, labels = random.uniform(0, 255, (10, 8, 8, 3)).astype(np.float32), random.randint(0, 10, 10)
     model, history, _ = fitted(images, labels)
@@ -36,7 +36,7 @@ def test_the_same_steps_as_by_keras(monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [{"run_eagerly": True}, {"steps_per_execution": 2}])
-def test_other_ways_of_compiling_stay_keras(monkeypatch, arguments):
+def test_very_deep_fit_leaves_other_compile_options_to_keras(monkeypatch, arguments):
     monkeypatch.setattr(very_deep, "is_very_deep", lambda model: True)
     monkeypatch.setattr(very_deep, "train_function", lambda model: pytest.fail("used"))
     model = keras_resnet.CIFARResNet(20, input_shape=(8, 8, 3))
@@ -44,8 +44,8 @@ def test_other_ways_of_compiling_stay_keras(monkeypatch, arguments):
     model.fit(np.zeros((4, 8, 8, 3)), np.zeros(4), batch_size=2, verbose=0)
 
 
-def test_weight_decay_in_fit_is_the_papers():
-    """Torch's rule by hand: w = 2, gradient 1, rate 0.1, momentum 0.9, decay 0.5, as through `optimizer.apply`."""
+def test_fit_weight_decay_by_hand():
+    """Torch's rule by hand: w = 2, gradient 1, learning rate 0.1, momentum 0.9, decay 0.5, as in `optimizer.apply`."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras_resnet.SGD(0.1, 0.9, weight_decay=0.5), loss=lambda target, output: tf.reduce_sum(output))
     model.set_weights([np.array([[2.0]]), np.array([2.0])])

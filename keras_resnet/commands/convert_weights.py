@@ -30,7 +30,7 @@ def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_string("to", "keras", "Whose names the tensors get: keras, torchvision or timm.", flag_values=options)
     flags.DEFINE_float(
-        "epsilon", None, "Of the source's batch normalization, where another than usual.", flag_values=options
+        "epsilon", None, "Epsilon of the source's batch normalization, if it is unusual.", flag_values=options
     )
     flags.DEFINE_string(
         "which", None, "Which weights of a checkpoint with both: plain (the default) or ema.", flag_values=options

@@ -32,7 +32,9 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "quality", 90, "Of the JPEG files made for --max_side.", lower_bound=1, upper_bound=100, flag_values=options
     )
-    flags.DEFINE_integer("shard_size_mb", 100, "Megabytes of one file, about.", lower_bound=1, flag_values=options)
+    flags.DEFINE_integer(
+        "shard_size_mb", 100, "Approximate size of one file in megabytes.", lower_bound=1, flag_values=options
+    )
     flags.DEFINE_float("validation_fraction", 0.1, "As data.validation_fraction for training.", flag_values=options)
     flags.DEFINE_float("test_fraction", 0.1, "As data.test_fraction for training.", flag_values=options)
     flags.DEFINE_enum(

@@ -8,7 +8,7 @@ from absl import flags
 from keras_resnet.description import Interpolation
 from keras_resnet.errors import ConfigError, suggest
 
-_WHEN = "where the weights do not tell it, or to override it."
+_WHEN = "if the weights do not define it, or to override it."
 
 
 def define_weights_flags(options: flags.FlagValues) -> None:

@@ -25,12 +25,13 @@ def make_strategy(name: str, virtual_devices: int = 0, require_gpus: int = 0) ->
     if not gpus and nvidia_device_present():
         print(
             "WARNING: this machine has an NVIDIA device, but TensorFlow sees none and trains on the CPU. "
-            "`make gpu` installs TensorFlow's CUDA libraries.",
+            "the extra `gpu` (`make gpu` in a clone) installs TensorFlow's CUDA libraries.",
             flush=True,
         )
     if len(gpus) < require_gpus:
         raise ConfigError(
-            f"--require_gpus={require_gpus}: TensorFlow sees {len(gpus)} GPUs; `make gpu` installs its CUDA libraries"
+            f"--require_gpus={require_gpus}: TensorFlow sees {len(gpus)} GPUs; the extra `gpu` (`make gpu` in a clone) "
+            "installs its CUDA libraries"
         )
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

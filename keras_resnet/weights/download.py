@@ -27,7 +27,8 @@ WAIT = 1.0  # seconds before the second try, twice as long before the third
 
 def cache_folder() -> str:
     """Returns the folder of downloaded weights."""
-    return os.path.join(os.environ.get("KERAS_HOME") or keras.config.keras_home(), "keras_resnet")
+    home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")  # as Keras's own
+    return os.path.join(home, "keras_resnet")
 
 
 def is_offline() -> bool:

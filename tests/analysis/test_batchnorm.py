@@ -1,4 +1,4 @@
-"""Drift, steps and checks of the analysis of batch normalization, on runs whose figures are known."""
+"""Tests drift, steps to learn and checks of the batch normalization analysis on runs with known numbers."""
 
 import copy
 import json
@@ -17,7 +17,7 @@ SEEDS = (0, 1, 2)
 
 
 def run(learns_at, moved=0.1, diverged=None):
-    """Losses of 2 until `learns_at`, then 0.1; a median that moves by `moved` in a width of 2."""
+    """Returns a run whose loss is 2 until `learns_at`, then 0.1; its median moves by `moved` in a width of 2."""
     steps = list(range(10, 301, 10))
     found = [
         {"percentiles": [[-1 + x, x, 1 + x]], "mean": 1e-6, "variance": 1e-5, "least_variance": 0.999}
@@ -33,7 +33,7 @@ def run(learns_at, moved=0.1, diverged=None):
 
 @pytest.fixture
 def runs():
-    """As the claims would have it."""
+    """Returns runs for which every claim holds."""
     learns_at = {("none", 1): 200, ("none", 5): math.inf, ("none", 30): math.inf}
     learns_at |= {("batch", 1): 100, ("batch", 5): 50, ("batch", 30): 150}
     return {
@@ -44,22 +44,22 @@ def runs():
     }
 
 
-def test_steps_to_learn():
+def test_steps_to_learn_known_losses():
     assert steps_to_learn(run(150)) == 150
     assert steps_to_learn(run(math.inf)) == math.inf
 
 
-def test_drift_in_widths():
-    """The median goes 0, 0.5, 0 within a width of 2: a quarter of it each time."""
+def test_drift_relative_to_distribution_width():
+    """The median is 0, 0.5, 0 and the width is 2, so each move is a quarter of the width."""
     assert drift(run(150, moved=0.5)) == pytest.approx(0.25)
     assert drift(run(150, moved=0.0)) == 0
 
 
-def test_all_hold(runs):
+def test_batchnorm_checks_hold_on_expected_runs(runs):
     assert [check.holds for check in checks(runs, SEEDS)] == [True] * 5
 
 
-SPOILED = {  # what is changed in one seed -> the check that no longer holds
+SPOILED = {  # change in one seed -> number of the check that fails, kind of run, change
     "variance": (0, ("batch", 5, 1), lambda run: run["found"][1].update(variance=0.01)),
     "a dead channel": (0, ("batch", 5, 1), lambda run: run["found"][1].update(least_variance=0.0)),
     "mean": (0, ("batch", 5, 1), lambda run: run["found"][2].update(mean=0.01)),
@@ -71,22 +71,22 @@ SPOILED = {  # what is changed in one seed -> the check that no longer holds
 
 
 @pytest.mark.parametrize("name", SPOILED)
-def test_one_seed_spoils_a_check(runs, name):
+def test_batchnorm_check_fails_on_one_bad_seed(runs, name):
     number, kind, spoil = SPOILED[name]
     runs[kind] = copy.deepcopy(runs[kind])
     spoil(runs[kind])
     assert [check.holds for check in checks(runs, SEEDS)] == [i != number for i in range(5)]
 
 
-def test_nothing_learnt_is_no_order(runs):
-    """A learning rate of 0: losses and percentiles stay; statistics hold all the same."""
+def test_batchnorm_checks_fail_without_learning(runs):
+    """At learning rate 0, losses and percentiles are constant; only the check of the statistics holds."""
     still = {kind: run(math.inf, moved=0.0) for kind in runs}
     assert [check.holds for check in checks(still, SEEDS)] == [True, False, False, False, False]
     assert {row["steps to a loss of 0.5"] for row in rows(still)} == {"never"}
 
 
-def test_page(runs, tmp_path):
-    """Out of answers as they lie in the workdir: one run diverged, which the legend says."""
+def test_batchnorm_page_from_stored_answers(runs, tmp_path):
+    """Builds the page from answer files in the workdir; the legend names the one run that diverged."""
     experiment = Experiment(CONFIG, str(tmp_path))
     runs["none", 30, 1] = run(math.inf, diverged=66) | {"loss": [[10, 20], [2.0, 4.0]]}
     (tmp_path / "measurements").mkdir()
@@ -99,7 +99,7 @@ def test_page(runs, tmp_path):
     assert all(check.holds for check in page.checks)
     losses, _, sooner = page.plots[0].figure.axes
     assert [text.get_text() for text in losses.get_legend().texts] == ["1 x 0.01", "5 x 0.01", "30 x 0.01 (1 diverged)"]
-    assert list(sooner.lines[0].get_ydata()) == [2, 2, 2]  # steps without over with
+    assert list(sooner.lines[0].get_ydata()) == [2, 2, 2]  # ratio of steps without and with normalization
     files = write_page(page, experiment, str(tmp_path / "report"))
     assert [path.rpartition("/")[2] for path in files if path.endswith(".png")] == [
         "batchnorm-convergence.png",
@@ -111,8 +111,8 @@ TINY = ("train.steps=4", "train.checkpoint_every=2", "train.eval_every=4", "trai
 CONFIG = str(ROOT / "configs" / "evidence" / "digits.yaml")
 
 
-def test_a_run_that_diverges_is_a_finding(tmp_path):
-    """1e18 without normalization: the loss is no number, which ends the run and not the analysis."""
+def test_batchnorm_probed_records_divergence(tmp_path):
+    """Without normalization, learning rate 1e18 makes the loss NaN; the run ends and the analysis continues."""
     experiment = Experiment(CONFIG, str(tmp_path), (*TINY, "train.learning_rate=1e18"))
     run = probed(experiment, "none", 30, 0)
     assert run["diverged"] in (2, 3, 4)
@@ -120,7 +120,7 @@ def test_a_run_that_diverges_is_a_finding(tmp_path):
     assert not (tmp_path / "results.json").exists()
 
 
-def test_a_real_run(tmp_path):
+def test_batchnorm_probed_on_real_run(tmp_path):
     experiment = Experiment(CONFIG, str(tmp_path), (*TINY, "train.learning_rate=0.1"))
     run = probed(experiment, "batch", 1, 0)
     assert run["steps"] == [0, 2, 4]

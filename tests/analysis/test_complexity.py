@@ -1,4 +1,4 @@
-"""Counted by hand on networks of a layer or two; the published counts are in test_builder.py."""
+"""Tests complexity on small networks counted by hand; test_builder.py has the published counts."""
 
 import keras
 import pytest
@@ -6,8 +6,8 @@ import pytest
 from keras_resnet import complexity
 
 
-def test_by_hand():
-    """3x3, 2 -> 4 on 5x5: 5*5*4 outputs of 9*2 products; 100 -> 3 with bias: 3 * (100 + 1)."""
+def test_complexity_conv_and_dense_by_hand():
+    """The convolution (3x3, 2 -> 4, on 5x5) has 5*5*4 outputs of 9*2 products; the dense layer has 3 * (100 + 1)."""
     model = keras.Sequential(
         [
             keras.Input((5, 5, 2)),
@@ -24,7 +24,7 @@ def test_by_hand():
     assert cost.activations == 100 + 3
 
 
-def test_groups_and_pooling():
+def test_complexity_groups_and_pooling():
     model = keras.Sequential(
         [keras.Input((4, 4, 4)), keras.layers.Conv2D(8, 1, groups=2, use_bias=False), keras.layers.MaxPooling2D(2)]
     )
@@ -33,7 +33,7 @@ def test_groups_and_pooling():
     assert cost.activations == 4 * 4 * 8 + 2 * 2 * 8
 
 
-def test_unknown_size_is_named():
+def test_complexity_unknown_image_size_names_layer():
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1, name="first")])
     with pytest.raises(ValueError, match=r"first: the output .* is unknown"):
         complexity(model)

@@ -1,10 +1,10 @@
-"""Costs that the paper's own tables do not give."""
+"""Tests costs of networks that the paper's tables do not list."""
 
 from keras_resnet.analysis.costs_of_networks import count_vgg
 
 
-def test_vgg_16():
-    """Parameters as keras.applications documents them; MACs of 13 convolutions and 3 dense layers by hand."""
+def test_count_vgg_16_parameters_and_macs():
+    """Parameters equal keras.applications; MACs of 13 convolutions and 3 dense layers are counted by hand."""
     widths = [(3, 64, 224), (64, 64, 224), (64, 128, 112), (128, 128, 112), (128, 256, 56), (256, 256, 56)]
     widths += [(256, 256, 56), (256, 512, 28), (512, 512, 28), (512, 512, 28), *[(512, 512, 14)] * 3]
     adds = sum((9 * before + 1) * after * side**2 for before, after, side in widths)

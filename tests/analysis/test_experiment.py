@@ -1,4 +1,4 @@
-"""Which configuration a run of an analysis has, and where it lies."""
+"""Tests the configuration and the folder of each training of an experiment."""
 
 import json
 
@@ -14,19 +14,19 @@ PAPER = str(ROOT / "configs/cifar10/paper.yaml")
 
 
 @pytest.mark.parametrize("name", ["plain20", "plain110", "resnet56", "resnet1202", "highway110"])
-def test_the_paper_s_protocol_is_the_recipe_s_own(name, tmp_path):
-    """--config=configs/cifar10/paper.yaml trains what configs/cifar10/<network>.yaml says, warm-up included."""
+def test_experiment_paper_config_equals_network_recipe(name, tmp_path):
+    """--config=configs/cifar10/paper.yaml gives the configuration of configs/cifar10/<network>.yaml, with warm-up."""
     config = Experiment(PAPER, str(tmp_path)).config_of(Training(f"cifar_{name}", 3))
     assert config == load_config(str(ROOT / f"configs/cifar10/{name}.yaml"), ["train.seed=3"])
 
 
-def test_changes_and_then_the_user_win(tmp_path):
+def test_experiment_config_user_settings_override_changes(tmp_path):
     experiment = Experiment(PAPER, str(tmp_path), ("train.steps=7",))
     config = experiment.config_of(Training("cifar_resnet32", 0, ("train.steps=5", "model.shortcut=B")))
     assert (config.train.steps, config.model.shortcut) == (7, "B")
 
 
-def test_a_folder_per_configuration(tmp_path):
+def test_experiment_folder_is_unique_per_configuration(tmp_path):
     experiment = Experiment(PAPER, str(tmp_path))
     trainings = [
         Training("cifar_resnet20", seed, changes) for seed in (0, 1) for changes in ((), ("model.shortcut=B",))
@@ -37,8 +37,8 @@ def test_a_folder_per_configuration(tmp_path):
     assert all(path.startswith(f"{tmp_path}/cifar_resnet20-seed") for path in paths)
 
 
-def test_errors_of_a_run(tmp_path):
-    """The last 5 % of 100 steps are those after step 95; the mean over all steps is of every line."""
+def test_experiment_train_errors_from_metrics_file(tmp_path):
+    """The last 5 % of 100 steps are the steps after 95; the mean over all steps uses every line."""
     experiment, training = Experiment(PAPER, str(tmp_path)), Training("cifar_resnet20")
     folder = experiment.folder(training)
     folder.make()
@@ -50,7 +50,7 @@ def test_errors_of_a_run(tmp_path):
     assert not experiment.is_done(training)
 
 
-def test_a_process_understands_what_it_is_told(tmp_path):
+def test_worker_json_round_trip(tmp_path):
     experiment = Experiment(PAPER, str(tmp_path), ("train.steps=7",), (20, 56), (0, 2))
     training = Training("cifar_resnet20", 2, ("model.shortcut=C",))
     measurement = Measurement("module:name", (("depth", 20), ("network", "x")), (training,), True, 3.0)
@@ -58,7 +58,7 @@ def test_a_process_understands_what_it_is_told(tmp_path):
         assert from_json(to_json(each)) == each
 
 
-def test_deeper_and_gated_nets_take_longer(tmp_path):
+def test_cost_grows_with_depth_and_gates(tmp_path):
     experiment = Experiment(PAPER, str(tmp_path))
     costs = [cost(experiment, Training(f"cifar_{name}")) for name in ("plain20", "resnet20", "highway20", "resnet110")]
     assert costs == sorted(costs)
@@ -66,8 +66,8 @@ def test_deeper_and_gated_nets_take_longer(tmp_path):
 
 
 @pytest.mark.parametrize("edited", ["common.yaml", "plain110.yaml", "base.yaml"])
-def test_a_changed_recipe_reuses_no_answer(edited, tmp_path):
-    """Neither of the common recipe, nor a network's own beside it, nor what they extend: the paths stay the same."""
+def test_answer_file_changes_with_edited_recipe(edited, tmp_path):
+    """The edited file is the common recipe, the recipe of one network, or their base; the file paths do not change."""
     (tmp_path / "base.yaml").write_text("train: {steps: 5}\n")
     (tmp_path / "common.yaml").write_text("extends: base.yaml\ndata: {name: digits}\n")
     (tmp_path / "plain110.yaml").write_text("extends: common.yaml\ntrain: {batch_size: 16}\n")

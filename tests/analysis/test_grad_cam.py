@@ -1,4 +1,4 @@
-"""Heat maps that a reader can compute."""
+"""Tests Grad-CAM on heat maps that are computed by hand."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from keras_resnet.analysis.grad_cam import grad_cam
 
 
 def small():
-    """Two feature maps, x and 10 - x, averaged; logits 4 a, -4 a + 8 b."""
+    """Returns a model with two feature maps, x and 10 - x, whose averages a and b give logits 4 a and -4 a + 8 b."""
     images = keras.Input((2, 2, 1))
     features = keras.layers.Conv2D(2, 1, name="features")(images)
     logits = keras.layers.Dense(2, name="logits")(keras.layers.GlobalAveragePooling2D(name="pool")(features))
@@ -22,33 +22,34 @@ def small():
 IMAGES = np.array([[[1.0, 2.0], [3.0, 8.0]]])[..., None]
 
 
-def test_a_map_computed_by_hand():
-    """Four places: the derivative of 4 mean(a) is 1 everywhere, so the map of class 0 is x.
+def test_grad_cam_by_hand():
+    """There are four positions, so the derivative of 4 mean(a) is 1 at each and the map of class 0 is x.
 
-    Of class 1: -1 and 2, so 2 (10 - x) - x = 20 - 3 x: 17, 14, 11, and -4 for x = 8, which becomes 0.
+    For class 1 the derivatives are -1 and 2, so the map is 2 (10 - x) - x = 20 - 3 x: 17, 14, 11, and -4 for x = 8,
+    which ReLU sets to 0.
     """
     np.testing.assert_allclose(grad_cam(small(), IMAGES, [0])[0], [[1, 2], [3, 8]])
     np.testing.assert_allclose(grad_cam(small(), IMAGES, [1])[0], [[17, 14], [11, 0]])
 
 
-def test_the_best_class_is_the_default():
-    """The means are 3.5 and 6.5: logits 14 and 38."""
+def test_grad_cam_defaults_to_predicted_class():
+    """The means are 3.5 and 6.5, so the logits are 14 and 38 and class 1 is predicted."""
     np.testing.assert_allclose(grad_cam(small(), IMAGES), grad_cam(small(), IMAGES, [1]))
 
 
-def test_frozen_weights_and_a_named_layer():
+def test_grad_cam_frozen_weights_and_named_layer():
     model = small()
     model.trainable = False
     np.testing.assert_allclose(grad_cam(model, IMAGES, [1], "features")[0], [[17, 14], [11, 0]])
 
 
-def test_classes_go_with_their_images():
+def test_grad_cam_one_class_per_image():
     both = grad_cam(small(), np.concatenate([IMAGES, IMAGES]), [1, 0])
     np.testing.assert_allclose(both, [[[17, 14], [11, 0]], [[1, 2], [3, 8]]])
 
 
-def test_at_the_last_feature_map_it_is_the_class_activation_map():
-    """Zhou et al. 2016: the features weighted by the classifier's kernel; here over the number of places."""
+def test_grad_cam_last_feature_map_equals_cam():
+    """Zhou et al. 2016 weight the features by the classifier's kernel; here divided by the number of positions."""
     model = CIFARResNet(20)
     keras.utils.set_random_seed(0)
     images = np.random.RandomState(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
@@ -63,7 +64,7 @@ def test_at_the_last_feature_map_it_is_the_class_activation_map():
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_softmax_does_not_matter_and_any_stage_has_a_map(version):
+def test_grad_cam_ignores_softmax_and_takes_any_stage(version):
     model = CIFARResNet(20, version=version)
     images = np.random.RandomState(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
     assert grad_cam(model, images, layer="stage2_block3_add").shape == (1, 16, 16)
@@ -79,12 +80,12 @@ def test_softmax_does_not_matter_and_any_stage_has_a_map(version):
         ({"layer": "logits"}, 'has no layer "logits" before its head'),
     ],
 )
-def test_mistakes(arguments, message):
+def test_grad_cam_unusable_layer_raises(arguments, message):
     with pytest.raises(ValueError, match=message):
         grad_cam(small(), IMAGES, **arguments)
 
 
-def test_without_head():
+def test_grad_cam_without_head_raises():
     with pytest.raises(ValueError, match="needs a network with its head"):
         grad_cam(ResNet50(include_top=False), np.zeros((1, 64, 64, 3)))
 
@@ -101,8 +102,8 @@ def head_of(kind, features):
 
 @pytest.mark.parametrize("kind", ["activated", "softmax", "stack"])
 @pytest.mark.parametrize("nested", ["flat", "functional", "sequential", "twice"])
-def test_other_heads_and_inner_models_have_the_same_maps(kind, nested):
-    """Those of `small`, whatever the head is called and however the backbone is wrapped."""
+def test_grad_cam_other_heads_and_nested_models(kind, nested):
+    """The maps equal those of `small` for every name of the head and every nesting of the backbone."""
     backbone = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Conv2D(2, 1, name="features")], name="backbone")
     images = keras.Input((2, 2, 1))
     if nested == "functional":
@@ -126,8 +127,8 @@ def test_other_heads_and_inner_models_have_the_same_maps(kind, nested):
         np.testing.assert_allclose(grad_cam(model, IMAGES, [1], name)[0], [[17, 14], [11, 0]])
 
 
-def test_transfer_learning_on_a_backbone_of_ours():
-    """A backbone within a model gives what the same layers give without it, and the model stays as it was."""
+def test_grad_cam_nested_backbone_equals_flat_model():
+    """A model with a nested backbone gives the maps of the same layers without nesting, and is not modified."""
     keras.utils.set_random_seed(0)
     backbone = CIFARResNet(20, include_top=False, input_shape=(16, 16, 3))
     images = keras.Input((16, 16, 3))

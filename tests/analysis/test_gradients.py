@@ -1,4 +1,4 @@
-"""Checks of the analysis of gradients, on norms whose decades are known."""
+"""Tests the checks of the gradients analysis on norms with known decades."""
 
 import itertools
 import json
@@ -26,14 +26,14 @@ DEPTHS = (8, 20, 110)
 
 
 def norms(slope, layers):
-    """log10 of signals that gain `slope` decades a layer on the gradients' way back, and none forward."""
+    """Returns log10 norms: gradients grow by `slope` decades per layer backward, activations are constant."""
     gradient = [-slope * i for i in range(layers)]
     return {"activation": [0.0] * layers, "gradient": gradient, "kernel": gradient}
 
 
 @pytest.fixture
 def fresh():
-    """As the claims would have it: what a layer does to the gradient, in decades."""
+    """Returns norms for which every claim holds; a slope is the change of the gradient per layer, in decades."""
     bare = {"small": -0.3, "xavier": -0.15, "he": 0.01, "large": 0.3}
     slopes = {("none", "relu"): bare, ("none", "sigmoid"): {name: -1 + x for name, x in bare.items()}}
     slopes |= {("batch", each): dict.fromkeys(INITIALIZATIONS, 0.02) for each in ACTIVATIONS}
@@ -46,18 +46,18 @@ def fresh():
     }
 
 
-def test_decades():
-    """Gradients from the last layer to the first, activations from the first to the last."""
+def test_decades_sign_and_direction():
+    """Gradients are compared from the last layer to the first, activations from the first to the last."""
     assert decades({"gradient": [-5.0, 0.0, -2.0]}) == -3
     assert decades({"activation": [-5.0, 0.0, -2.0]}, "activation") == 3
 
 
-def test_all_hold(fresh):
+def test_gradients_initial_checks_hold_on_expected_norms(fresh):
     assert [check.holds for check in initial_checks(fresh, DEPTHS)] == [True] * 7
     assert len(initial_rows(fresh, DEPTHS)) == 16
 
 
-SPOILED = {  # (kind, initialization, depth) -> decades a layer, and the checks that no longer hold
+SPOILED = {  # (kind, initialization, depth) -> decades per layer, and the checks that fail
     "small at one depth": (("plain", "none", "relu"), "small", 20, 0.0, {0}),
     "large": (("plain", "none", "relu"), "large", 110, 0.02, {1}),
     "he": (("plain", "none", "relu"), "he", 110, -0.2, {2}),
@@ -69,7 +69,7 @@ SPOILED = {  # (kind, initialization, depth) -> decades a layer, and the checks 
 
 
 @pytest.mark.parametrize("name", SPOILED)
-def test_one_net_spoils_a_check(fresh, name):
+def test_gradients_initial_check_fails_on_one_bad_network(fresh, name):
     kind, initialization, depth, slope, spoiled = SPOILED[name]
     fresh[kind][initialization][str(depth)] = norms(slope, depth - 1)
     held = [check.holds for check in initial_checks(fresh, DEPTHS)]
@@ -92,30 +92,30 @@ def runs():
     return {(*network, each, seed): trained(ends.get((*network, each), 2.3)) for network, each, seed in kinds}
 
 
-def test_in_training(runs):
+def test_gradients_trained_checks_hold_on_expected_runs(runs):
     assert [check.holds for check in trained_checks(runs, (0, 1), 90.0)] == [True, True]
     assert len(trained_rows(runs)) == 16
 
 
-def test_a_gradient_that_vanishes_once(runs):
+def test_gradients_trained_check_fails_on_vanishing_gradient(runs):
     runs["plain", 56, "batch", 1]["found"][2] = norms(-0.02, 55)
     assert [check.holds for check in trained_checks(runs, (0, 1), 90.0)] == [False, True]
 
 
-def test_nothing_learnt_is_no_order(runs):
-    """A learning rate of 0; also where the residual network's loss happens to be lower."""
+def test_gradients_trained_checks_fail_without_learning(runs):
+    """At learning rate 0 no check holds, even if the residual network's loss happens to be lower."""
     still = {kind: trained(2.2 if kind[0] == "residual" else 2.3) for kind in runs}
     assert not any(check.holds for check in trained_checks(still, (0, 1), 90.0))
 
 
-def test_a_run_that_diverged_has_no_loss(runs):
+def test_gradients_losses_of_diverged_run_are_infinite(runs):
     assert losses(trained(0.1) | {"diverged": 150}) == (2.3, math.inf)
     runs["residual", 56, "batch", 0]["diverged"] = 150
     assert [check.holds for check in trained_checks(runs, (0, 1), 90.0)] == [False, True]
 
 
-def test_page(fresh, runs, tmp_path):
-    """Out of answers as they lie in the workdir; the theory's mark gains sqrt(pi / (pi - 1)) a layer."""
+def test_gradients_page_from_stored_answers(fresh, runs, tmp_path):
+    """Builds the page from answer files in the workdir; the theory line grows by sqrt(pi / (pi - 1)) per layer."""
     experiment = Experiment("configs/evidence/digits.yaml", str(tmp_path), depths=DEPTHS[1:], seeds=(0, 1))
     (tmp_path / "measurements").mkdir()
     answers = [(fresh, gradients.initial_jobs(experiment)), (runs, gradients.trained_jobs(experiment))]

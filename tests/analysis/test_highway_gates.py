@@ -1,4 +1,4 @@
-"""Gates whose values are known: their biases alone, and one that reads the image."""
+"""Tests highway gates with known values: constant gates, which have only biases, and one that depends on the image."""
 
 import keras
 import numpy as np
@@ -13,8 +13,8 @@ def images():
     return np.random.RandomState(0).uniform(0, 255, (6, 8, 8, 3)).astype(np.float32)
 
 
-def test_gates_of_biases_alone(images):
-    """sigmoid(0) = 0.5 everywhere but in one block: there sigmoid(-3), closed, and sigmoid(3), open, by channel."""
+def test_highway_gates_constant_gates_by_hand(images):
+    """Gates are sigmoid(0) = 0.5; in one block half of the channels are sigmoid(-3), closed, half sigmoid(3), open."""
     model = CIFARHighwayNet(20, input_shape=(8, 8, 3))
     for layer in model.layers:
         if layer.name.endswith("_gate"):
@@ -35,8 +35,8 @@ def test_gates_of_biases_alone(images):
     assert row["over_gates"] == pytest.approx(0.5 - closed, rel=1e-5)
 
 
-def test_dependence_on_the_image():
-    """Of two channels one reads the pixel, sigmoid(0) on half of the images and sigmoid(3) on the rest; one is 0.5."""
+def test_highway_gates_image_dependent_gate_by_hand():
+    """One channel reads the pixel: sigmoid(0) on half of the images, sigmoid(3) on the rest; the other is 0.5."""
     inputs = keras.Input((2, 2, 1))
     outputs = keras.layers.Conv2D(2, 1, activation="sigmoid", use_bias=False, name="only_gate")(inputs)
     model = keras.Model(inputs, outputs)
@@ -52,6 +52,6 @@ def test_dependence_on_the_image():
     assert row["open"] == 0.25
 
 
-def test_a_net_without_gates_is_refused(images):
+def test_highway_gates_network_without_gates_raises(images):
     with pytest.raises(ValueError, match=r"cifar_resnet20: has no gates"):
         highway_gates(CIFARResNet(20), images)

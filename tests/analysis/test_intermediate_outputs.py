@@ -1,4 +1,4 @@
-"""What all functions of the analysis ask of a model."""
+"""Tests the requirements that all analysis functions have for a model."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ LABELS = np.array([1, 2])
         lambda model: keras_resnet.preactivation_percentiles(model, IMAGES),
     ],
 )
-def test_a_model_within_a_model_is_not_passed_over(measure):
+def test_measure_nested_model_raises(measure):
     inner = keras_resnet.CIFARResNet(20, input_shape=(16, 16, 3))
     inputs = keras.Input((16, 16, 3))
     outer = keras.Model(inputs, inner(layers.RandomFlip()(layers.Conv2D(3, 3, padding="same")(inputs))))
@@ -39,13 +39,13 @@ def test_a_model_within_a_model_is_not_passed_over(measure):
         keras_resnet.preactivation_percentiles,
     ],
 )
-def test_no_images(measure):
+def test_measure_without_images_raises(measure):
     with pytest.raises(ValueError, match="images: expected one or more, got none"):
         measure(keras_resnet.CIFARResNet(20), np.zeros((0, 32, 32, 3)))
 
 
-def test_channels_are_where_the_model_has_them():
-    """Whatever Keras's setting is by now."""
+def test_measure_uses_data_format_of_model():
+    """The current global image data format of Keras does not matter."""
     keras.config.set_image_data_format("channels_first")
     try:
         model = keras_resnet.CIFARResNet(20, input_shape=(3, 16, 16))
@@ -62,8 +62,8 @@ def test_channels_are_where_the_model_has_them():
     np.testing.assert_allclose(keras_resnet.grad_cam(model, turned, [1, 2]), maps, atol=1e-4 * maps.max())
 
 
-def test_gradients_begin_at_the_logits():
-    """With or without a softmax behind them."""
+def test_gradient_norms_start_at_logits():
+    """The norms are equal with and without a softmax after the logits."""
     model = keras_resnet.CIFARResNet(20, input_shape=(16, 16, 3))
     bare = keras.Model(model.inputs, model.get_layer("logits").output)
     found, expected = (keras_resnet.gradient_norms(each, IMAGES, LABELS) for each in (model, bare))

@@ -1,4 +1,4 @@
-"""Norms on a chain of linear layers, where they are products."""
+"""Tests norms, mostly on a chain of linear layers, where they are products."""
 
 import keras
 import numpy as np
@@ -24,8 +24,8 @@ def identity(_, outputs):
     return outputs[:, 0]
 
 
-def test_gradients_of_a_linear_chain(chain):
-    """By a weight: x and all others. By an output: the weights above. Two images: their mean, and half each."""
+def test_gradient_norms_linear_chain_by_hand(chain):
+    """The gradient by a weight is the mean x times the other weights; by an output, half the later ones per image."""
     norms = gradient_norms(chain, np.array([[1.0], [4.0]]), [0, 0], loss=identity)
     product = abs(np.prod(WEIGHTS))
     np.testing.assert_allclose(norms["kernel"], [2.5 * product / abs(w) for w in WEIGHTS], rtol=1e-6)
@@ -34,26 +34,26 @@ def test_gradients_of_a_linear_chain(chain):
     assert list(norms["layer"]) == ["d0", "d1", "d2", "d3"]
 
 
-def test_activations_of_a_linear_chain(chain):
+def test_activation_norms_linear_chain_by_hand(chain):
     norms = activation_norms(chain, np.array([[3.0], [-4.0]]))
     outputs = np.sqrt(12.5) * np.abs(np.cumprod(WEIGHTS))
     np.testing.assert_allclose(norms["output"], outputs, rtol=1e-6)
     np.testing.assert_allclose(norms["input"], [np.sqrt(12.5), *outputs[:-1]], rtol=1e-6)
 
 
-def test_large_values_do_not_overflow(chain):
+def test_activation_norms_large_values_do_not_overflow(chain):
     assert activation_norms(chain, np.array([[3e30]]))["output"][-1] == pytest.approx(3e30 * 21, rel=1e-6)
 
 
-def test_cross_entropy_is_the_default():
-    """Two logits of 0: softmax 1/2, so the logits' gradient is (-1/2, 1/2) and the kernel's x times that."""
+def test_gradient_norms_default_loss_is_cross_entropy():
+    """Two logits of 0 have softmax 1/2, so the logits' gradient is (-1/2, 1/2) and the kernel's is x times that."""
     model = keras.Sequential([keras.Input((1,)), layers.Dense(2, kernel_initializer="zeros")])
     (row,) = gradient_norms(model, np.array([[3.0]]), [0])
     assert row["output"] == pytest.approx(np.sqrt(0.5))
     assert row["kernel"] == pytest.approx(3 * np.sqrt(0.5))
 
 
-def test_frozen_and_unused_kernels():
+def test_gradient_norms_frozen_and_unused_kernels():
     inputs = keras.Input((1,))
     used, unused = layers.Dense(1, name="used", trainable=False)(inputs), layers.Dense(1, name="unused")(inputs)
     model = keras.Model(inputs, [used, unused])
@@ -61,8 +61,8 @@ def test_frozen_and_unused_kernels():
     assert dict(zip(norms["layer"], norms["kernel"], strict=True)) == {"used": pytest.approx(3), "unused": 0}
 
 
-def test_the_same_as_a_training_step():
-    """Against Keras's own gradients of the same batch, in training mode; averages stay."""
+def test_gradient_norms_equal_keras_training_step():
+    """The norms equal those of Keras's gradients of this batch in training mode; moving statistics do not change."""
     import tensorflow as tf
 
     keras.utils.set_random_seed(0)
@@ -80,6 +80,6 @@ def test_the_same_as_a_training_step():
     np.testing.assert_allclose(norms["kernel"], expected, rtol=1e-4)
 
 
-def test_no_kernel():
+def test_activation_norms_model_without_kernel_raises():
     with pytest.raises(ValueError, match="empty: no layer"):
         activation_norms(keras.Sequential([keras.Input((2,)), layers.ReLU()], name="empty"), np.ones((1, 2)))

@@ -1,6 +1,8 @@
-"""The pages of degradation, shortcuts, highway and bottleneck, on errors that are known: as the paper has them, all
-checks hold; one figure that is not in its order spoils its check and no other; networks that learned nothing fulfil
-none."""
+"""Tests the pages of degradation, shortcuts, highway and bottleneck on known errors.
+
+All checks hold for errors in the paper's order. One number out of order fails its check and no other. Checks that
+compare errors fail for networks that learned nothing.
+"""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +13,7 @@ from keras_resnet.analysis import bottleneck, degradation, highway, shortcuts
 from keras_resnet.analysis.experiment import Experiment, Training
 from keras_resnet.analysis.plots import band, new_figure
 
-# Percent, by network and option: more depth, more error without shortcuts, not with them.
+# Error in percent by network and option; it grows with depth only in networks without shortcuts.
 ERRORS = {f"cifar_plain{depth}": 2 + depth / 2 for depth in (32, 44, 56)} | {
     "cifar_plain20": 2.0,
     "cifar_plain110": 80.0,
@@ -26,12 +28,12 @@ DEEP = {"losses": [9.0] * 5 + [1.5] * 5, "first_step_seconds": 60.0, "step_secon
 
 @dataclass(frozen=True)
 class Known(Experiment):
-    """A experiment whose runs ended as `spoiled` and else `ERRORS` say.
+    """An experiment whose runs have the errors of `spoiled`, or else of `ERRORS`.
 
     Attributes:
-        spoiled: {(figure, network and changes, seed): percent}; figures are "train", "test" and "mean".
-        everywhere: percent of every run, if any.
-        answers: of measurements, in place of those above.
+        spoiled: {(metric, network and changes, seed): percent}; metrics are "train", "test" and "mean".
+        everywhere: error of every run in percent, in place of `ERRORS`, if not None.
+        answers: {measurement name: answer}, in place of TIMES, GATE and DEEP.
     """
 
     spoiled: dict = field(default_factory=dict)
@@ -65,14 +67,14 @@ class Known(Experiment):
 
 
 def verdicts(analysis, **changes):
-    """{claim: whether it holds} of a page."""
+    """Returns {claim: whether it holds} of a page."""
     page = analysis.page(Known(str(ROOT / "configs/evidence/digits.yaml"), "unused", **changes))
     assert page.plots
     return {check.claim: check.holds for check in page.checks}
 
 
 @pytest.mark.parametrize("analysis", [degradation, shortcuts, highway, bottleneck])
-def test_in_the_paper_s_order_all_hold(analysis):
+def test_page_checks_hold_in_paper_order(analysis):
     found = verdicts(analysis)
     assert found
     assert all(found.values()), found
@@ -80,8 +82,8 @@ def test_in_the_paper_s_order_all_hold(analysis):
 
 @pytest.mark.parametrize("analysis", [degradation, shortcuts, highway, bottleneck])
 @pytest.mark.parametrize("error", [0.0, 90.0])
-def test_of_equal_errors_none_is_lower(analysis, error):
-    """Of networks that guess, no comparison of errors holds at all."""
+def test_page_error_checks_fail_on_equal_errors(analysis, error):
+    """At an error of 90 %, which is chance, no check that compares errors holds."""
     found = verdicts(analysis, everywhere=error)
     errors = {claim: holds for claim, holds in found.items() if "error" in claim}
     assert errors
@@ -118,7 +120,7 @@ SPOILED = [
 
 
 @pytest.mark.parametrize(("analysis", "figure", "error", "claim"), SPOILED)
-def test_one_figure_spoils_its_check(analysis, figure, error, claim):
+def test_page_check_fails_on_one_bad_figure(analysis, figure, error, claim):
     found = verdicts(analysis, spoiled={figure: error})
     assert [each[: len(claim)] for each, holds in found.items() if not holds] == [claim]
 
@@ -126,18 +128,18 @@ def test_one_figure_spoils_its_check(analysis, figure, error, claim):
 @pytest.mark.parametrize(
     "losses", [[30.0] * 5 + [2.4] * 5, [2.0] * 5 + [1.9] * 5, [9.0] * 5 + [1.5] * 4 + [float("nan")]]
 )
-def test_1202_layers_that_do_not_train(losses):
-    """They do not get below guessing; they hardly move; they diverge."""
+def test_bottleneck_page_resnet_1202_without_training(losses):
+    """The loss stays above chance, hardly falls, or diverges."""
     found = verdicts(bottleneck, answers={"train_very_deep": DEEP | {"losses": losses}})
     assert [claim for claim, holds in found.items() if not holds] == ["ResNet-1202 trains: its loss falls"]
 
 
-def test_a_step_that_is_no_slower():
+def test_shortcuts_page_option_c_step_not_slower():
     found = verdicts(shortcuts, answers={"step_times": TIMES | {"C": TIMES["A"]}})
     assert [claim for claim, holds in found.items() if not holds] == ["a step with C takes longer than with A"]
 
 
-def test_every_option_has_runs_of_its_own():
+def test_shortcuts_jobs_train_every_option():
     experiment = Known(str(ROOT / "configs/evidence/digits.yaml"), "unused", seeds=(0,))
     runs = [run for run in shortcuts.jobs(experiment) if isinstance(run, Training)]
     names = ["cifar_resnet32", "cifar_resnet32", "cifar_resnet32", "cifar_plain32"]
@@ -145,7 +147,7 @@ def test_every_option_has_runs_of_its_own():
     assert [experiment.config_of(run).model.shortcut for run in runs[1:3]] == ["B", "C"]
 
 
-def test_a_band_reaches_from_the_least_to_the_greatest():
+def test_plots_band_spans_minimum_to_maximum():
     _, ((axes,),) = new_figure()
     band(axes, [1, 2], [[1, 10], [2, 30], [3, 20]])
     (area,) = axes.collections

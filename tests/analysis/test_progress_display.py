@@ -1,4 +1,4 @@
-"""What the user sees while an analysis makes its runs."""
+"""Tests the progress lines that an analysis prints."""
 
 import re
 
@@ -11,7 +11,7 @@ from keras_resnet.analysis.progress_display import ProgressDisplay
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that moves by itself a little, and by `clock.wait`."""
+    """Replaces `time` by a clock that advances slightly per call, and by `clock.wait`."""
 
     class Clock:
         now = 100.0
@@ -28,11 +28,11 @@ def clock(monkeypatch):
     return clock
 
 
-def test_estimates(clock, tmp_path, capsys):
-    """Two measurements of about 10 seconds each, on a slow machine: nothing is known before some work is done."""
+def test_progress_display_estimates_remaining_time(clock, tmp_path, capsys):
+    """Two measurements of about 10 seconds run on a slow machine; the first estimate needs some finished work."""
     jobs = [Measurement("m:first", seconds=10.0), Measurement("m:second", seconds=10.0)]
     with ProgressDisplay(Experiment("paper.yaml", str(tmp_path)), jobs, jobs) as shown:
-        clock.wait(30)  # until the processes are there
+        clock.wait(30)  # until the processes have started
         shown.update(jobs[:1])
         clock.wait(40)
         shown.update(jobs[:1])

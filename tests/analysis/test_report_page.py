@@ -1,4 +1,4 @@
-"""Pages, tables and the report that binds them."""
+"""Tests report pages, tables and the report that links them."""
 
 import csv
 
@@ -10,7 +10,7 @@ from keras_resnet.analysis.report_page import Plot, ReportPage, Table, markdown_
 ROWS = [{"network": "plain20", "error (%)": 12.5, "seeds": 5}, {"network": "plain56", "error (%)": None, "seeds": 1200}]
 
 
-def test_markdown_aligns_numbers_to_the_right():
+def test_markdown_table_aligns_numbers_right():
     assert markdown_table(ROWS) == [
         "| network | error (%) | seeds |",
         "|---|---:|---:|",
@@ -19,7 +19,7 @@ def test_markdown_aligns_numbers_to_the_right():
     ]
 
 
-def test_a_page_and_the_report(tmp_path):
+def test_write_page_and_write_report_files(tmp_path):
     figure, _ = new_figure()
     checks = [Check("deeper is worse", True, "1 below 2"), Check("residual is better", False, "3 below 2")]
     page = ReportPage(

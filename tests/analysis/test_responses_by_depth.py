@@ -1,4 +1,4 @@
-"""Checks of figure 7 on responses that are known."""
+"""Tests the checks of figure 7 on known responses."""
 
 import numpy as np
 import pytest
@@ -15,32 +15,32 @@ def found():
     return {(*network, seed): np.array([0.1, median, 9.0]) for network, median in MEDIANS.items() for seed in SEEDS}
 
 
-def test_all_hold(found):
+def test_responses_checks_hold_on_expected_medians(found):
     assert [check.holds for check in checks(found, DEPTHS, SEEDS, set(MEDIANS))] == [True, True, True]
     assert rows(found)[0]["median"] == 2
 
 
-@pytest.mark.parametrize(("net", "spoiled"), [(("residual", 20), 0), (("plain", 56), 1), (("residual", 56), 2)])
-def test_one_seed_spoils_a_check(found, network, spoiled):
-    """2 and 1 % less is not less: fresh networks differ by that."""
+@pytest.mark.parametrize(("network", "spoiled"), [(("residual", 20), 0), (("plain", 56), 1), (("residual", 56), 2)])
+def test_responses_check_fails_on_one_bad_seed(found, network, spoiled):
+    """A difference of 1 % does not count, since fresh networks differ by that."""
     other = {0: ("plain", 20), 1: ("residual", 56), 2: ("residual", 20)}[spoiled]
     found[(*network, 1)] = found[(*other, 1)] * (1.01 if spoiled == 1 else 0.99)
     held = [check.holds for check in checks(found, DEPTHS, SEEDS, set(MEDIANS))]
     assert not held[spoiled]
 
 
-def test_untrained_nets_are_in_no_order(found):
+def test_responses_checks_fail_on_untrained_networks(found):
     still = {kind: np.full(3, 1 + 0.01 * i) for i, kind in enumerate(found)}
     assert not any(check.holds for check in checks(still, DEPTHS, SEEDS, set(MEDIANS)))
 
 
-def test_a_net_that_learnt_nothing_is_in_no_order(found):
+def test_responses_check_fails_if_network_did_not_learn(found):
     held = [check.holds for check in checks(found, DEPTHS, SEEDS, set(MEDIANS) - {("plain", 56)})]
     assert held == [True, False, True]
 
 
-def test_which_nets():
-    """Those of the degradation, so that none is trained twice."""
+def test_responses_jobs_reuse_degradation_trainings():
+    """The networks are those of the degradation analysis, so none is trained twice."""
     from keras_resnet.analysis import degradation
 
     experiment = Experiment("configs/evidence/digits.yaml", "unused", depths=(20, 32, 56))

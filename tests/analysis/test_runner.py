@@ -1,4 +1,4 @@
-"""What makes runs and measurements, with real processes and measurements that cost nothing."""
+"""Tests the runner with real processes and trivial measurements."""
 
 import pytest
 from conftest import ROOT
@@ -26,14 +26,14 @@ def break_down(experiment):
 
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
-    """One whose processes can import `probe`."""
+    """Returns an experiment whose processes can import `probe`."""
     (tmp_path / "probe.py").write_text(MODULE)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     return Experiment(str(ROOT / "configs/evidence/digits.yaml"), str(tmp_path / "runs"))
 
 
-def test_what_runs_alone_has_a_new_process(experiment):
-    """After others, which share one; and what already exists is not measured again."""
+def test_make_starts_new_process_for_alone_measurement(experiment):
+    """Other measurements share a process; existing answers are not measured again."""
     shared = [Measurement("probe:process", (("name", name),)) for name in "ab"]
     alone = Measurement("probe:process", (("name", "c"),), alone=True)
     make(experiment, [alone, *shared], 1)
@@ -43,13 +43,13 @@ def test_what_runs_alone_has_a_new_process(experiment):
     assert [experiment.answer(each) for each in (*shared, alone)] == found
 
 
-def test_a_user_s_mistake_keeps_its_message_and_exit_code(experiment):
+def test_make_user_error_keeps_message_and_exit_code(experiment):
     with pytest.raises(FailedJob, match=r"^refuse: the file says nonsense$") as raised:
         make(experiment, [Measurement("probe:refuse")], 1)
     assert raised.value.exit_code == 2
 
 
-def test_a_process_that_the_system_killed_is_named_with_what_helps(experiment):
+def test_make_killed_process_error_suggests_memory(experiment):
     with pytest.raises(
         FailedJob, match=r"^die: its process was killed by signal 9; if memory was short, --set"
     ) as raised:
@@ -57,8 +57,8 @@ def test_a_process_that_the_system_killed_is_named_with_what_helps(experiment):
     assert raised.value.exit_code == 137
 
 
-def test_a_defect_in_a_worker_is_no_mistake_of_the_user_s(experiment):
-    """It is raised as what it is, so that the command ends with the code of internal errors."""
+def test_make_internal_error_of_worker_raises_runtime_error(experiment):
+    """It is raised as an internal error, so the command exits with the code of internal errors."""
     with pytest.raises(RuntimeError, match=r"ended with \d+; .*worker-0\.log says why"):
         make(experiment, [Measurement("probe:break_down")], 1)
     with open(f"{experiment.workdir}/worker-0.log") as log:

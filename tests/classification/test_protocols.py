@@ -1,4 +1,4 @@
-"""Every protocol against NumPy, image by image; figures against their definitions."""
+"""Tests every protocol against NumPy, image by image, and metrics against their definitions."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ from keras_resnet.training.evaluation import Evaluator
 
 @pytest.fixture(scope="module")
 def sized(tmp_path_factory):
-    """Pictures of odd sizes, 7 in each of two classes."""
+    """Returns a folder of images of irregular sizes, 7 in each of two classes."""
     folder = tmp_path_factory.mktemp("sized")
     random = np.random.RandomState(0)
     for label in ("a", "b"):
@@ -50,7 +50,7 @@ def start(folder, strategy, batch_size=4):
     keras.utils.set_random_seed(1)
     with strategy.scope():
         model = task.build_model()
-    for layer in model.layers:  # so that answers differ
+    for layer in model.layers:  # so that predictions differ
         if layer.name == "logits":
             layer.kernel.assign(np.random.RandomState(0).normal(0, 1, layer.kernel.shape))
     return task, model
@@ -97,7 +97,7 @@ def multi_scale(task, model, image):
     for side in (32, 40):
         resized = shorter_side(image, side)
         for view in (resized, resized[:, ::-1]):
-            # The convolutions do not care for the size of the image: the same layers, called again.
+            # Convolutions accept any image size, so the same layers are called again.
             x = features(view[None], training=False).numpy()[0] if view.shape[:2] == (32, 32) else None
             if x is None:
                 x = any_size_features(task, model, view)
@@ -120,7 +120,7 @@ def any_size_features(task, model, view):
 
 @pytest.mark.parametrize(("protocol", "reference"), [("single", single), ("ten_crop", ten_crop)])
 @pytest.mark.parametrize(("replicas", "batch_size"), [(1, 3), (1, 16), (2, 4)])
-def test_scores_equal_numpy(sized, strategies, protocol, reference, replicas, batch_size):
+def test_predict_single_and_ten_crop_scores_equal_numpy(sized, strategies, protocol, reference, replicas, batch_size):
     task, model = start(sized, strategies[replicas], batch_size)
     said = predict(task, model, strategies[replicas], "train", protocol)
     assert said.indices.tolist() == list(range(14))
@@ -130,7 +130,7 @@ def test_scores_equal_numpy(sized, strategies, protocol, reference, replicas, ba
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_dense_scores_equal_numpy(sized, strategies, replicas):
+def test_predict_multi_scale_scores_equal_numpy(sized, strategies, replicas):
     task, model = start(sized, strategies[replicas])
     said = predict(task, model, strategies[replicas], "train", "multi_scale", (32, 40))
     assert said.labels.tolist() == [0] * 7 + [1] * 7
@@ -138,19 +138,19 @@ def test_dense_scores_equal_numpy(sized, strategies, replicas):
         np.testing.assert_allclose(said.scores[i], multi_scale(task, model, pixels_of(task, i)), rtol=1e-3, atol=1e-5)
 
 
-def test_ten_crops_are_where_they_should_be():
+def test_ten_crops_positions_and_mirroring():
     image = np.arange(6 * 8, dtype=np.float32).reshape(6, 8, 1)
     crops = ten_crops(tf.constant(image), 4).numpy()[..., 0]
     assert crops[:5, 0, 0].tolist() == [0, 4, 16, 20, 10]
     np.testing.assert_array_equal(crops[5:], crops[:5, :, ::-1])
 
 
-def test_scales_are_the_papers():
+def test_default_scales_equal_paper():
     assert default_scales(224) == (224, 256, 384, 480, 640)
     assert default_scales(32) == (32, 37, 55, 69, 91)
 
 
-def test_ensembles_average_scores():
+def test_ensemble_averages_scores():
     one, other = (Predictions(np.array([scores]), np.array([0]), np.array([0])) for scores in ([0.6, 0.4], [0.1, 0.9]))
     np.testing.assert_allclose(ensemble([one, other]).scores, [[0.35, 0.65]])
 
@@ -159,16 +159,16 @@ SCORES = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.4, 0.4, 0.2], [0.1, 0.6,
 LABELS = np.array([0, 1, 1, 2])
 
 
-def test_errors_and_their_interval():
+def test_top_error_wilson_interval_and_cross_entropy():
     error = top_error(SCORES, LABELS)
-    assert (error.wrong, error.images, error.percent) == (3, 4, 75.0)  # a tie goes to the first, as argmax's
+    assert (error.wrong, error.images, error.percent) == (3, 4, 75.0)  # the first class wins a tie, as in argmax
     assert top_error(SCORES, LABELS, 2).wrong == 0
     assert wilson_interval(0, 359) == pytest.approx((0.0, 1.0587), abs=1e-3)
     assert wilson_interval(10, 100) == pytest.approx((5.5229, 17.4366), abs=1e-3)  # Wilson 1927, by hand
     assert cross_entropy(SCORES, LABELS) == pytest.approx(-np.log([0.5, 0.2, 0.4, 0.3]).mean())
 
 
-def test_confusions_and_classes():
+def test_confusion_matrix_by_class_and_worst_errors():
     matrix = confusion_matrix(SCORES, LABELS)
     assert matrix.tolist() == [[1, 0, 0], [1, 0, 1], [0, 1, 0]]
     rows = by_class(matrix, ("x", "y", "z"))
@@ -184,8 +184,8 @@ def test_confusions_and_classes():
 @pytest.mark.parametrize("size", [24, 33])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("crop_pct", [1.0, 0.875, 0.6])
-def test_evaluate_sees_the_images_of_validation(sized, crop_pct, interpolation, size):
-    """Bit by bit; the central one of ten crops too, and what each protocol resizes by."""
+def test_evaluate_protocol_images_equal_validation_images(sized, crop_pct, interpolation, size):
+    """Images are bitwise equal for the single crop, the center of ten crops, and the resizing of each protocol."""
     config = {
         "data": {"name": f"folder:{sized}", "image_size": size},
         "train": {"steps": 1},
@@ -205,7 +205,7 @@ def test_evaluate_sees_the_images_of_validation(sized, crop_pct, interpolation, 
 
 
 @pytest.mark.parametrize(("crop_pct", "interpolation"), [(1.0, "bilinear"), (0.6, "bicubic")])
-def test_evaluate_equals_validation(sized, strategies, crop_pct, interpolation):
+def test_evaluate_single_metrics_equal_validation_metrics(sized, strategies, crop_pct, interpolation):
     task, model = start(sized, strategies[1])
     preprocessing = replace(model.description.preprocessing, crop_pct=crop_pct, interpolation=interpolation)
     model.description = replace(model.description, preprocessing=preprocessing)

@@ -1,4 +1,4 @@
-"""What an exported classifier answers: rows and their status, images of any size, strictness."""
+"""Tests the signatures of an exported classifier: row status, image sizes, strict mode."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ DESCRIPTION = Description(
 
 
 def average_colour(images):
-    """A network whose answers a reader can compute: logits are the average red, green and blue."""
+    """Replaces the network; the logits are the average red, green and blue divided by 10."""
     pooled = tf.reduce_mean(images, (1, 2))
     return {"logits": pooled / 10, "features": pooled, "stage1": images}
 
@@ -38,7 +38,7 @@ def png(pixels):
     return tf.io.encode_png(pixels).numpy()
 
 
-def test_bad_rows_have_a_status_and_others_their_answers():
+def test_serving_default_unreadable_rows_have_status():
     contents = [png(color(9, 0, 0)), b"<html>", png(color(0, 5, 200)), b""]
     answer = {name: value.numpy() for name, value in signatures()["serving_default"](tf.constant(contents)).items()}
     assert answer["classes"].tolist() == [[0, 1], [-1, -1], [2, 1], [-1, -1]]
@@ -51,7 +51,7 @@ def test_bad_rows_have_a_status_and_others_their_answers():
     assert not answer["scores"][[1, 3]].any()
 
 
-def test_a_strict_export_fails_and_names_the_row():
+def test_serving_default_strict_unreadable_image_names_row():
     strict = signatures(on_invalid_image="fail")["serving_default"]
     good = png(color(9, 0, 0))
     assert strict(tf.constant([good, good]))["classes"].shape == (2, 2)
@@ -63,7 +63,7 @@ def test_a_strict_export_fails_and_names_the_row():
     ("settings", "status"),
     [({"max_image_bytes": 50}, "has more than 50 bytes"), ({"max_image_pixels": 599}, "has more than 599 pixels")],
 )
-def test_limits_are_the_settings(settings, status):
+def test_serving_default_image_limits_from_settings(settings, status):
     good = png(color(9, 0, 0))
     assert signatures(**settings)["serving_default"](tf.constant([good]))["status"].numpy() == [status.encode()]
     assert (
@@ -72,7 +72,7 @@ def test_limits_are_the_settings(settings, status):
     )
 
 
-def test_images_of_any_size_are_prepared_as_in_validation():
+def test_predict_images_any_size_preprocessed_as_validation():
     random = np.random.RandomState(0)
     for height, width in ((20, 30), (7, 7), (16, 16), (100, 9)):
         images = random.randint(0, 256, (2, height, width, 3)).astype(np.uint8)
@@ -85,19 +85,19 @@ def test_images_of_any_size_are_prepared_as_in_validation():
         )
 
 
-def test_images_of_the_networks_size_are_taken_as_they_are():
+def test_features_images_of_model_size_are_unchanged():
     images = np.random.RandomState(0).randint(0, 256, (3, 8, 8, 3)).astype(np.float32)
     answer = signatures()["features"](tf.constant(images))["features"]
     np.testing.assert_allclose(answer, images.mean((1, 2)), rtol=1e-5)
 
 
-def test_images_too_long_are_refused():
+def test_predict_images_extreme_aspect_ratio_raises():
     with pytest.raises(tf.errors.InvalidArgumentError, match="one at most 64 times the other"):
         signatures()["predict_images"](tf.zeros((1, 1, 65, 3)))
 
 
-def test_bicubic_weights_are_served_bicubic():
-    """Pillow's answer, which timm's weights were tested with, but for its rounding after each of two passes."""
+def test_prepare_bicubic_equals_pillow():
+    """The result equals Pillow's, which timm tests its weights with, up to Pillow's rounding after each pass (two)."""
     from PIL import Image
 
     pixels = np.random.RandomState(0).randint(0, 256, (5, 5, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)

@@ -1,4 +1,4 @@
-"""keras-resnet analyze, on runs of a few steps."""
+"""Tests keras-resnet analyze on runs of a few steps."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ def analyze(*arguments, **kwargs):
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """(folder, finished process) of an analysis that SIGTERM met while its second pair of runs began."""
+    """Returns (folder, finished process) of an analysis that SIGTERM stopped as its second pair of runs began."""
     folder = tmp_path_factory.mktemp("evidence")
     experiment = Experiment(
         str(ROOT / "configs/evidence/digits.yaml"), str(folder), tuple(each[6:] for each in ORDERINGS[2:])
@@ -33,12 +33,12 @@ def stopped(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(stopped):
-    """(folder, process) of the same command again, which has learned nothing: its learning rate is 0."""
+    """Returns (folder, process) of the same command, run again; its learning rate is 0, so nothing is learned."""
     folder, _ = stopped
     return folder, analyze("degradation", f"--workdir={folder}", *ORDERINGS)
 
 
-def test_a_signal_stops_it_and_no_process_stays(stopped):
+def test_analyze_sigterm_stops_all_processes(stopped):
     folder, process = stopped
     assert process.returncode == 143, process.stderr
     assert process.stderr.strip().startswith("stopped by SIGTERM; the runs have saved")
@@ -46,7 +46,7 @@ def test_a_signal_stops_it_and_no_process_stays(stopped):
     assert not list(folder.glob("*/.holder.json"))
 
 
-def test_with_a_learning_rate_of_0_no_ordering_holds(finished):
+def test_analyze_learning_rate_0_fails_all_checks(finished):
     folder, process = finished
     assert process.returncode == 1, process.stderr
     claims = re.findall(r"^  (holds|DOES NOT HOLD) +(.*?): ", process.stdout, re.MULTILINE)
@@ -55,7 +55,7 @@ def test_with_a_learning_rate_of_0_no_ordering_holds(finished):
     assert (folder / "report/degradation.md").read_text().count("| **no** |") == 7
 
 
-def test_it_went_on_from_what_was_there(finished):
+def test_analyze_resumes_existing_runs(finished):
     folder, process = finished
     assert re.search(r"^4 runs and measurements, [123] there already", process.stdout, re.MULTILINE)
     logs = "".join(path.read_text() for path in folder.glob("cifar_*/log.txt"))
@@ -68,8 +68,8 @@ def test_it_went_on_from_what_was_there(finished):
     assert rows["cifar_resnet20"]["the paper's, CIFAR-10 (%)"] == "8.75"
 
 
-def test_the_report_alone_needs_no_training(finished):
-    """The runs of another analysis are there too: complexity draws them beside the paper's."""
+def test_analyze_report_from_existing_runs_does_not_train(finished):
+    """A second command reads the finished runs, writes a report to a new folder and leaves the runs unchanged."""
     folder, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.glob("cifar_*/*")}
     process = analyze("degradation", f"--workdir={folder}", f"--output={folder}/again", *ORDERINGS)
@@ -78,7 +78,7 @@ def test_the_report_alone_needs_no_training(finished):
     assert {path: path.stat().st_mtime_ns for path in folder.glob("cifar_*/*")} == before
 
 
-def test_a_damaged_run_is_made_again(finished, tmp_path):
+def test_analyze_repeats_damaged_run(finished, tmp_path):
     folder, _ = finished
     copy = shutil.copytree(folder, tmp_path / "evidence")
     (test,) = copy.glob("cifar_plain32-*/test.json")
@@ -89,8 +89,8 @@ def test_a_damaged_run_is_made_again(finished, tmp_path):
     assert test.read_text() == whole
 
 
-def test_the_paper_s_protocol(tmp_path):
-    """--config=configs/cifar10/paper.yaml changes nothing of it; two steps on a miniature of the real set."""
+def test_analyze_degradation_paper_protocol(tmp_path):
+    """--config=configs/cifar10/paper.yaml keeps the paper's settings; two steps on a miniature of the real set."""
     process = analyze("degradation", "--depths=20", *paper_s_protocol(tmp_path))
     assert process.returncode == 1, process.stderr  # two steps teach nothing
     config = next((tmp_path / "runs").glob("cifar_plain20-seed1-*/config.yaml")).read_text()
@@ -101,8 +101,8 @@ def test_the_paper_s_protocol(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_every_analysis_by_the_paper_s_protocol(tmp_path):
-    """All but bottleneck, whose ResNet-1202 at 32 pixels took more than 24 GB of memory."""
+def test_analyze_every_analysis_paper_protocol(tmp_path):
+    """Runs all analyses except bottleneck, whose ResNet-1202 at 32 pixels took more than 24 GB of memory."""
     arguments = ("--depths=20", *paper_s_protocol(tmp_path))
     for name in ANALYSES:
         if name != "bottleneck":
@@ -113,14 +113,14 @@ def test_every_analysis_by_the_paper_s_protocol(tmp_path):
 
 
 def paper_s_protocol(folder):
-    """Arguments for the protocol of configs/cifar10/, all but the number and size of its steps."""
+    """Returns arguments for the protocol of configs/cifar10/, except the number of steps and the batch size."""
     prepare_cifar10(folder / "cifar", 24)
     sets = [f"data.directory={folder}/cifar/sets", "train.steps=2", "train.batch_size=16", "train.log_every=1"]
     arguments = [f"--workdir={folder}/runs", "--seeds=1", f"--config={ROOT}/configs/cifar10/paper.yaml"]
     return [*arguments, *(f"--set={each}" for each in sets)]
 
 
-def test_complexity_holds(tmp_path):
+def test_analyze_complexity_all_checks_hold(tmp_path):
     process = analyze("complexity", f"--output={tmp_path}/out", f"--workdir={tmp_path}/runs")
     assert process.returncode == 0, process.stderr
     assert "DOES NOT HOLD" not in process.stdout
@@ -154,7 +154,7 @@ def test_complexity_holds(tmp_path):
         (["degradation", "--workdir={file}/runs"], "error: --workdir={file}/runs: cannot be written"),
     ],
 )
-def test_mistakes_are_one_line(arguments, message, tmp_path):
+def test_analyze_user_error_is_one_line(arguments, message, tmp_path):
     (tmp_path / "file").write_text("")
     arguments = [argument.format(file=tmp_path / "file") for argument in arguments]
     process = analyze(*arguments)
@@ -163,8 +163,8 @@ def test_mistakes_are_one_line(arguments, message, tmp_path):
     assert "Traceback" not in process.stderr
 
 
-def test_a_run_that_cannot_train_says_which_and_why(tmp_path):
-    """The data are looked at by the process that trains: its error ends the command, with its exit code."""
+def test_analyze_failed_run_names_run_and_cause(tmp_path):
+    """The training process reads the data; its error ends the command with its exit code."""
     process = analyze("degradation", f"--workdir={tmp_path}", *ORDERINGS, f"--set=data.name=folder:{tmp_path}/absent")
     assert process.returncode == 3
     assert re.search(r"^error: cifar_(plain|resnet)\d+ seed 0: .*absent", process.stderr, re.MULTILINE)

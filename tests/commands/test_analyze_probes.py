@@ -1,4 +1,4 @@
-"""keras-resnet analyze gradients | batchnorm | responses, on runs of a few steps at a learning rate of 0."""
+"""Tests keras-resnet analyze gradients, batchnorm and responses on runs of a few steps at learning rate 0."""
 
 import csv
 import re
@@ -11,7 +11,7 @@ ORDERINGS = ["--depths=20", "--seeds=0", *[f"--set={each}" for each in TINY], "-
 
 
 def verdicts(folder, name):
-    """(exit code, whether each check holds) of an analysis, whose page and pictures are there."""
+    """Returns (exit code, whether each check holds) of an analysis; asserts that its page and plots exist."""
     process = run("-m", "keras_resnet", "analyze", name, f"--workdir={folder}", *ORDERINGS, timeout=1200)
     assert process.returncode in (0, 1), process.stderr
     assert "Traceback" not in process.stderr, process.stderr
@@ -24,7 +24,7 @@ def verdicts(folder, name):
     return process.returncode, [each == "holds" for each in found]
 
 
-def test_responses(tmp_path):
+def test_analyze_responses_learning_rate_0(tmp_path):
     assert verdicts(tmp_path, "responses") == (1, [False])
     with open(tmp_path / "report/responses.csv", encoding="utf-8", newline="") as file:
         rows = {row["net"]: row for row in csv.DictReader(file)}
@@ -33,15 +33,15 @@ def test_responses(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_batchnorm(tmp_path):
-    """Statistics hold without learning, nothing else does."""
+def test_analyze_batchnorm_learning_rate_0(tmp_path):
+    """Only the check of the statistics holds without learning."""
     assert verdicts(tmp_path, "batchnorm") == (1, [True, False, False, False, False])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_gradients(tmp_path):
-    """What is said of training does not hold; of fresh networks of 20 layers it may."""
+def test_analyze_gradients_learning_rate_0(tmp_path):
+    """The checks of training do not hold; the checks of fresh networks of 20 layers may hold."""
     code, found = verdicts(tmp_path, "gradients")
     assert code == 1
     assert len(found) == 9

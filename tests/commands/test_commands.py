@@ -1,4 +1,4 @@
-"""keras-resnet COMMAND as a user types it."""
+"""Tests keras-resnet commands as a user types them."""
 
 import json
 import os
@@ -42,8 +42,8 @@ def test_list_never_cuts_names(cli):
     assert "cifar_preresnet1001" in printed
 
 
-def test_summary_is_the_papers_table(cli):
-    """He et al. 2015, table 1, column 50-layer: sizes, blocks, 3.8e9 MACs."""
+def test_summary_resnet50_equals_paper_table(cli):
+    """The summary equals He et al. 2015, table 1, column 50-layer: sizes, blocks, 3.8e9 MACs."""
     printed = cli("-m", "keras_resnet", "summary", "resnet50").stdout
     for line in (
         "stem        112x112  7x7, 64, stride 2",
@@ -59,7 +59,7 @@ def test_summary_is_the_papers_table(cli):
         assert line in printed
 
 
-def test_summary_of_a_plain_pre_activated_net(cli):
+def test_summary_plain_preactivation_network(cli):
     process = cli("-m", "keras_resnet", "summary", "plain18", "--version=2", "--image_size=64", "--classes=7")
     assert process.returncode == 0, process.stderr
     assert "version 2, no shortcuts" in process.stdout
@@ -73,18 +73,18 @@ def test_evaluate_counts_the_test_split(finished_run, cli):
     assert float(error) == pytest.approx(100 * int(wrong) / 359, abs=0.005)
 
 
-def test_evaluate_agrees_with_the_run(finished_run, cli):
+def test_evaluate_validation_error_equals_results(finished_run, cli):
     results = json.loads((finished_run / "results.json").read_text())
     printed = cli("-m", "keras_resnet", "evaluate", finished_run, "--checkpoint=last").stdout
     assert f"error       {results['validation']['error']:.2f} %" in printed
 
 
-def test_examples_and_predict(finished_export, cli, tmp_path):
-    """The chain that `make quickstart` ends with."""
+def test_sample_images_then_predict_with_plot(finished_export, cli, tmp_path):
+    """Runs the last two commands of `make quickstart`."""
     pictures = tmp_path / "pictures"
     printed = cli("-m", "keras_resnet", "sample-images", "digits", "--count=5", f"--output={pictures}").stdout.split()
     assert len(printed) == 5
-    assert {path[-5] for path in printed} == set("01234")  # named after what they show
+    assert {path[-5] for path in printed} == set("01234")  # named by their class
     assert matplotlib.image.imread(printed[0]).shape == (8, 8)
     drawn = tmp_path / "predictions.png"
     process = cli("-m", "keras_resnet", "predict", finished_export, *printed, f"--plot={drawn}")
@@ -112,7 +112,7 @@ def test_examples_and_predict(finished_export, cli, tmp_path):
         (["list", "--color"], 2, "unknown flag 'color'"),
     ],
 )
-def test_mistakes_are_one_line(cli, tmp_path, arguments, code, message):
+def test_commands_user_error_is_one_line(cli, tmp_path, arguments, code, message):
     process = cli("-m", "keras_resnet", *arguments)
     assert process.returncode == code, process.stderr
     assert message in process.stderr.splitlines()[-1]
@@ -120,8 +120,8 @@ def test_mistakes_are_one_line(cli, tmp_path, arguments, code, message):
     assert not os.path.exists(ROOT / "x")
 
 
-def test_a_reader_that_has_enough_ends_a_command_quietly():
-    """`... | true`: no traceback."""
+def test_command_closed_pipe_exits_without_traceback():
+    """`... | true` prints no traceback."""
     command = f'"{sys.executable}" -m keras_resnet schema | true'
     process = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
     assert process.stderr == ""

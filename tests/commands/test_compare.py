@@ -1,4 +1,4 @@
-"""keras-resnet compare, on folders that train.py wrote and on damaged copies of them."""
+"""Tests keras-resnet compare on folders that train.py wrote and on damaged copies."""
 
 import csv
 import json
@@ -12,18 +12,18 @@ from conftest import run
 
 @pytest.fixture(scope="module")
 def runs(finished_run, tmp_path_factory):
-    """A folder of runs in every state, two of them a level down, and a link to one of them."""
+    """Returns a folder of runs in every state; two are in a subfolder, and one has a link."""
     root = tmp_path_factory.mktemp("results") / "runs"
 
     def copy(name):
         return shutil.copytree(finished_run, root / name)
 
-    copy("finished [bold]")  # what rich would read as markup
+    copy("finished [bold]")  # rich would read this as markup
     going = copy("deeper/going")
     (going / "results.json").unlink()
     (going / "checkpoints" / "step-00000004").rename(going / "checkpoints" / "step-00000001")
     metrics = (going / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (going / "metrics.jsonl").write_text(metrics[0] + metrics[1][:20])  # as a reader meets it in the middle of a write
+    (going / "metrics.jsonl").write_text(metrics[0] + metrics[1][:20])  # as read during a write
     fresh = copy("deeper/fresh")
     (fresh / "results.json").unlink()
     (fresh / "metrics.jsonl").unlink()
@@ -58,7 +58,7 @@ def _alter_config(run, *changes):
 
 @pytest.fixture(scope="module")
 def table(runs, tmp_path_factory):
-    """(the finished process, the CSV's rows by the run's name, in their order)."""
+    """Returns (the finished process, {run name: CSV row} in the order of the file)."""
     path = tmp_path_factory.mktemp("csv") / "results.csv"
     process = run("-m", "keras_resnet", "compare", runs, f"--csv={path}", env={"COLUMNS": "60"})
     assert process.returncode == 0, process.stderr
@@ -66,8 +66,8 @@ def table(runs, tmp_path_factory):
         return process, {os.path.relpath(row["run"], runs): row for row in csv.DictReader(file)}
 
 
-def test_every_run_once_by_data_network_and_error(table):
-    assert list(table[1])[:3] == ["deeper/going", "finished [bold]", "no_versions"]  # the errors are equal: by name
+def test_compare_lists_each_run_once_sorted(table):
+    assert list(table[1])[:3] == ["deeper/going", "finished [bold]", "no_versions"]  # equal errors are sorted by name
     assert list(table[1]) == [
         *["deeper/going", "finished [bold]", "no_versions"],
         *["bad_results", "deeper/fresh"],  # no error to sort by
@@ -77,7 +77,7 @@ def test_every_run_once_by_data_network_and_error(table):
     ]
 
 
-def test_a_finished_run_has_its_own_figures(table, finished_run):
+def test_compare_finished_run_values_equal_results(table, finished_run):
     row, results = table[1]["finished [bold]"], json.loads((finished_run / "results.json").read_text())
     environment = json.loads((finished_run / "environment.json").read_text())
     assert (row["network"], row["data"], row["schedule"]) == ("cifar_resnet20", "digits", "cosine")
@@ -90,7 +90,7 @@ def test_a_finished_run_has_its_own_figures(table, finished_run):
     assert row["best_top5_error"] == row["last_top5_error"] == row["published"] == ""
 
 
-def test_an_unfinished_run_shows_how_far_it_is(table, finished_run):
+def test_compare_unfinished_run_shows_progress(table, finished_run):
     first = json.loads((finished_run / "metrics.jsonl").read_text().splitlines()[0])
     row = table[1]["deeper/going"]
     assert row["state"] == "step 2 of 4"
@@ -100,7 +100,7 @@ def test_an_unfinished_run_shows_how_far_it_is(table, finished_run):
     assert table[1]["deeper/fresh"]["best_error"] == ""
 
 
-def test_damaged_runs_say_why_and_stop_nothing(table):
+def test_compare_damaged_runs_show_cause(table):
     bad = table[1]["bad_config"]
     assert re.fullmatch(r'damaged: config\.yaml:\d+: train\.batch_size: expected .*, got "none"', bad["state"])
     assert bad["network"] == bad["steps"] == ""
@@ -111,15 +111,15 @@ def test_damaged_runs_say_why_and_stop_nothing(table):
     assert table[1]["no_versions"]["state"] == "finished"
 
 
-def test_what_was_published_stands_beside(table):
+def test_compare_shows_published_errors(table):
     assert table[1]["known"]["published"] == "8.75 single view"  # He et al. 2015, table 6
     # its authors' single crop, then tables 3 and 4
     expected = "24.7 / 7.8 single crop, 22.85 / 6.71 10-crop, 20.74 / 5.25 multi-scale"
     assert table[1]["published"]["published"] == expected
 
 
-def test_the_printed_table(table, runs):
-    """Two digits, and nothing cut in a pipe that says it is 60 columns wide."""
+def test_compare_printed_table_is_not_truncated(table, runs):
+    """Errors have two digits, and no text is cut in a pipe with COLUMNS=60."""
     lines = table[0].stdout.splitlines()
     line = next(line for line in lines if line.startswith(f"{runs}/known "))
     assert re.search(r" cifar_resnet20 +tfds:cifar10 +cosine, 4 steps of 16, seed 0 +\d", line)
@@ -129,14 +129,14 @@ def test_the_printed_table(table, runs):
     assert "latest" not in table[0].stdout
 
 
-def test_two_folders_and_a_link_are_not_counted_twice(runs, cli):
+def test_compare_overlapping_folders_list_runs_once(runs, cli):
     process = cli("-m", "keras_resnet", "compare", f"{runs}/deeper/", runs / "latest", runs / "known")
     assert process.returncode == 0, process.stderr
     shown = [line.split()[0] for line in process.stdout.splitlines() if line.startswith(str(runs))]
     assert shown == [f"{runs}/deeper/going", f"{runs}/deeper/fresh", f"{runs}/latest"]
 
 
-def test_it_loads_neither_tensorflow_nor_keras(runs, cli):
+def test_compare_imports_neither_tensorflow_nor_keras(runs, cli):
     process = cli("-X", "importtime", "-m", "keras_resnet", "compare", runs)
     loaded = {line.split("|")[-1].strip() for line in process.stderr.splitlines() if line.startswith("import time:")}
     assert process.returncode == 0
@@ -154,7 +154,7 @@ def test_it_loads_neither_tensorflow_nor_keras(runs, cli):
         (["{runs}", "--csv={empty}/absent/x.csv"], "error: --csv={empty}/absent/x.csv: cannot be written (No such "),
     ],
 )
-def test_mistakes_are_one_line(runs, cli, tmp_path, arguments, message):
+def test_compare_user_error_is_one_line(runs, cli, tmp_path, arguments, message):
     places = {"empty": tmp_path, "runs": runs}
     process = cli("-m", "keras_resnet", "compare", *[argument.format(**places) for argument in arguments])
     assert process.returncode == 2, process.stderr

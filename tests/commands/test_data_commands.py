@@ -1,4 +1,4 @@
-"""verify-data and prepare-data as a user types them."""
+"""Tests verify-data and prepare-data as a user types them."""
 
 import csv
 import re
@@ -10,7 +10,7 @@ from sklearn.datasets import load_sample_images
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Two classes of ten photographs, 80 x 60."""
+    """Returns a folder of two classes of ten photographs, 80 x 60."""
     folder = tmp_path_factory.mktemp("data") / "my photos"
     for label, picture in zip(("flower", "temple"), reversed(load_sample_images().images), strict=True):
         (folder / label).mkdir(parents=True)
@@ -19,7 +19,7 @@ def photos(tmp_path_factory):
     return folder
 
 
-def test_prepare_then_verify(cli, photos, tmp_path):
+def test_prepare_data_then_verify_data_finds_nothing(cli, photos, tmp_path):
     output = tmp_path / "records"
     process = cli("-m", "keras_resnet", "prepare-data", photos, output, "--max_side=64", "--validation_fraction=0.2")
     assert process.returncode == 0, process.stderr
@@ -36,7 +36,7 @@ def test_prepare_then_verify(cli, photos, tmp_path):
     assert re.search(r"^20 images in 3 splits, 2 classes, \d+ seconds: nothing found$", process.stdout, re.M)
 
 
-def test_findings_end_with_3(cli, photos, tmp_path):
+def test_verify_data_findings_exit_with_code_3(cli, photos, tmp_path):
     folder = tmp_path / "photos"
     for label in ("flower", "temple"):
         (folder / label).mkdir(parents=True)
@@ -83,7 +83,7 @@ def test_findings_end_with_3(cli, photos, tmp_path):
     assert process.stdout.splitlines()[-1].endswith("--set data.validation_fraction=0 --set data.test_fraction=0")
 
 
-def test_digits_pass(cli):
+def test_verify_data_digits_finds_nothing(cli):
     process = cli("-m", "keras_resnet", "verify-data", "digits")
     assert process.returncode == 0, process.stderr
     assert "1,797 images in 3 splits, 10 classes" in process.stdout
@@ -104,7 +104,7 @@ def test_digits_pass(cli):
         (["prepare-data", "docs", "tests"], 2, "tests: already exists and is not an empty folder; name another"),
     ],
 )
-def test_mistakes_are_one_line(cli, arguments, code, message):
+def test_data_commands_user_error_is_one_line(cli, arguments, code, message):
     process = cli("-m", "keras_resnet", *arguments)
     assert process.returncode == code, process.stderr
     assert message in process.stderr.splitlines()[-1]

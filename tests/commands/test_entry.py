@@ -1,4 +1,4 @@
-"""Every way in which a command ends has an exit code of its own."""
+"""Tests that every way in which a command ends has its own exit code."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def subclasses(kind):
 
 
 @pytest.mark.parametrize("raised", ["KeyError('spec')", "RuntimeError('a\\nb')", "OSError(5, 'no')", "MemoryError()"])
-def test_internal_error_keeps_its_traceback_and_says_where_to_report(cli, raised):
+def test_internal_error_prints_traceback_and_issue_tracker(cli, raised):
     process = cli("-c", f"def command(*_): raise {raised}\n{RUN}")
     assert process.returncode == 70
     assert process.stderr.startswith("Traceback (most recent call last):")
@@ -32,7 +32,7 @@ def test_internal_error_keeps_its_traceback_and_says_where_to_report(cli, raised
     assert "environment.json" in last
 
 
-def test_internal_error_while_a_command_is_imported(cli, tmp_path):
+def test_internal_error_on_import_of_command(cli, tmp_path):
     (tmp_path / "rich").mkdir()
     (tmp_path / "rich" / "__init__.py").write_text("raise ImportError('rich is half installed')")
     process = cli("-m", "keras_resnet", "compare", "runs", env={"PYTHONPATH": str(tmp_path)}, fresh=True)
@@ -52,14 +52,14 @@ def test_internal_error_while_a_command_is_imported(cli, tmp_path):
         ("return None", 0),
     ],
 )
-def test_other_ends_keep_their_codes(cli, body, code):
+def test_command_exit_codes_other_than_internal_error(cli, body, code):
     process = cli("-c", f"def command(*_): {body}\n{RUN}")
     assert process.returncode == code
     assert "Traceback" not in process.stderr
     assert "internal error" not in process.stderr
 
 
-def test_only_a_check_that_does_not_hold_ends_with_1():
+def test_exit_code_1_is_reserved_for_failed_checks():
     codes = [kind.exit_code for kind in subclasses(UserError) if hasattr(kind, "exit_code")]
     assert len(set(codes)) == len(codes)
     assert CheckError.exit_code == 1
@@ -69,12 +69,12 @@ def test_only_a_check_that_does_not_hold_ends_with_1():
 @pytest.mark.parametrize(
     "command", [("-m", "keras_resnet"), ("train.py",), ("export.py",), ("-m", "keras_resnet", "list")]
 )
-def test_version_is_told_without_tensorflow(cli, command):
+def test_version_flag_prints_version(cli, command):
     process = cli(*command, "--version", fresh=True)
     assert (process.returncode, process.stdout) == (0, f"keras_resnet {__version__}\n")
 
 
-def test_version_loads_nothing_large(cli):
+def test_version_flag_imports_neither_tensorflow_nor_keras(cli):
     code = (
         "import runpy, sys; sys.argv = ['keras_resnet', '--version']\n"
         "try: runpy.run_module('keras_resnet', run_name='__main__')\n"
@@ -83,8 +83,8 @@ def test_version_loads_nothing_large(cli):
     assert cli("-c", code).stdout.splitlines()[-1] == "[]"
 
 
-def test_commands_share_a_process_and_no_flag(capsys):
-    """`predict` and `benchmark` both have --weights, `list` has another one; a call leaves nothing behind."""
+def test_entry_call_flags_do_not_leak_between_commands(capsys):
+    """`predict` and `benchmark` share --weights, `list` has a different one; a call leaves no flag values behind."""
     assert entry.call("list", ["--weights"]) is None
     assert "torchvision/resnet50.IMAGENET1K_V2" in capsys.readouterr().out
     assert entry.call("list", []) is None
@@ -95,6 +95,6 @@ def test_commands_share_a_process_and_no_flag(capsys):
     assert "version 2" in capsys.readouterr().out
 
 
-def test_unknown_flag_is_one_line():
+def test_entry_call_unknown_flag_raises_config_error():
     with pytest.raises(ConfigError, match=r"^unknown flag 'wieghts'"):
         entry.call("list", ["--wieghts"])

@@ -1,4 +1,4 @@
-"""A folder of real JPEGs, from the command lines: trained, tested, exported; and what goes wrong with one."""
+"""Tests commands on a folder of real JPEGs: training, evaluation, export, and errors of damaged folders."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def test_error(folder, cli, tmp_path):
 test_error.__test__ = False  # a helper
 
 
-def test_photographs_are_told_apart(run, cli, tmp_path):
+def test_train_folder_run_separates_two_classes(run, cli, tmp_path):
     error, report = test_error(run, cli, tmp_path)
     assert error["images"] == 36
     assert error["percent"] < 15
@@ -62,8 +62,8 @@ def test_photographs_are_told_apart(run, cli, tmp_path):
     assert "cifar_resnet20 on folder:" in card
 
 
-def test_shuffled_labels_are_not_learnt(photographs, cli, tmp_path):
-    """The same pictures under random classes: what the test images are called is then a matter of luck."""
+def test_train_shuffled_labels_stay_near_chance(photographs, cli, tmp_path):
+    """The same images have random classes, so predictions of the test images are near chance."""
     files = sorted(photographs.glob("*/*"))
     labels = [i % 2 for i in range(len(files))]
     random.Random(0).shuffle(labels)
@@ -77,7 +77,7 @@ def test_shuffled_labels_are_not_learnt(photographs, cli, tmp_path):
     assert error["percent"] > 25
 
 
-def test_it_is_exported(run, photographs, cli, tmp_path):
+def test_export_folder_run_then_predict(run, photographs, cli, tmp_path):
     process = cli("export.py", f"--workdir={run}", f"--output={tmp_path / 'models'}")
     assert process.returncode == 0, process.stderr
     picture = next((photographs / "china").iterdir())
@@ -86,7 +86,7 @@ def test_it_is_exported(run, photographs, cli, tmp_path):
     assert "china" in process.stdout
 
 
-def test_the_summary_counts_classes_and_what_is_passed_over(photographs, cli, tmp_path):
+def test_train_summary_counts_classes_and_skipped_files(photographs, cli, tmp_path):
     folder = tmp_path / "images"
     shutil.copytree(photographs, folder)
     hidden = folder / "china" / ".ipynb_checkpoints"
@@ -103,25 +103,25 @@ def test_the_summary_counts_classes_and_what_is_passed_over(photographs, cli, tm
 
 @pytest.fixture
 def damaged(photographs, tmp_path):
-    """The folder with one JPEG that breaks off."""
+    """Returns the folder with one truncated JPEG, and the path of that JPEG."""
     shutil.copytree(photographs, tmp_path / "images")
     broken = sorted((tmp_path / "images" / "china").iterdir())[3]
     broken.write_bytes(broken.read_bytes()[:500])
     return tmp_path / "images", broken
 
 
-@pytest.mark.parametrize("batch_size", [4, 60])  # far into the run, and already among the first images
-def test_a_damaged_picture_stops_the_run_and_is_named(damaged, cli, tmp_path, batch_size):
+@pytest.mark.parametrize("batch_size", [4, 60])  # late in the run, and among the first images
+def test_train_unreadable_image_stops_run_and_names_path(damaged, cli, tmp_path, batch_size):
     folder, broken = damaged
     more = ("data.validation_fraction=0.0", "data.test_fraction=0.0", f"train.batch_size={batch_size}")
     process = cli("train.py", *flags(folder, *more), f"--workdir={tmp_path / 'run'}")
     assert process.returncode == 3
-    # Not the last line: a thread that still decodes may print libjpeg's own words after it.
+    # Not the last line: a decoding thread may still print a libjpeg message after it.
     assert f"\nerror: {broken}: is a truncated or damaged JPEG" in process.stderr
     assert "Traceback" not in process.stderr
 
 
-def test_a_damaged_picture_is_left_out_and_named(damaged, cli, tmp_path):
+def test_train_unreadable_image_skipped_and_logged(damaged, cli, tmp_path):
     folder, broken = damaged
     more = ("data.validation_fraction=0.0", "data.test_fraction=0.0", "data.on_unreadable_image=skip", "train.steps=10")
     process = cli("train.py", *flags(folder, *more, "train.eval_every=10"), f"--workdir={tmp_path / 'run'}")
@@ -137,8 +137,8 @@ def test_a_damaged_picture_is_left_out_and_named(damaged, cli, tmp_path):
     assert "more than data.max_skipped: 0" in process.stderr
 
 
-def test_weights_of_another_set_get_a_new_classifier(run, finished_run, photographs, cli, tmp_path):
-    """Fine-tuning: the photographs' network of two classes goes on to the digits' ten, and the other way is refused."""
+def test_train_fine_tuning_replaces_classifier(run, finished_run, photographs, cli, tmp_path):
+    """Fine-tunes the two-class network on three classes; weights of gray images are refused for color images."""
     weights = run / "weights" / "best.safetensors"
     more = (f"model.weights={weights}", "train.freeze_at=stage2", "train.layer_decay=0.5", "train.steps=2")
     pictures = tmp_path / "pictures"
@@ -155,8 +155,8 @@ def test_weights_of_another_set_get_a_new_classifier(run, finished_run, photogra
     assert "takes 1 channels, which cannot become 3" in process.stderr
 
 
-def test_weights_and_biases_get_the_figures(photographs, cli, tmp_path):
-    """The real wandb, offline."""
+def test_train_wandb_logs_metrics(photographs, cli, tmp_path):
+    """Uses the real wandb package, offline."""
     more = ("train.wandb_project=tests", "train.steps=4", "train.eval_every=2", "train.log_every=2")
     environment = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     process = cli("train.py", *flags(photographs, *more), f"--workdir={tmp_path / 'run'}", env=environment)

@@ -1,4 +1,4 @@
-"""predict and benchmark as a user types them."""
+"""Tests predict and benchmark as a user types them."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from conftest import run
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A folder of five digits, named after what they show."""
+    """Returns a folder of five digit images, named by their class."""
     folder = tmp_path_factory.mktemp("digits")
     assert run("-m", "keras_resnet", "sample-images", "digits", "--count=5", f"--output={folder}").returncode == 0
     return folder
@@ -22,7 +22,7 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bad_digits(digits, tmp_path_factory):
-    """The same with two files that are no pictures in between."""
+    """Returns a copy of `digits` with two unreadable images."""
     folder = tmp_path_factory.mktemp("bad") / "digits"
     shutil.copytree(digits, folder)
     (folder / "a bad one.png").write_text("no image")
@@ -34,7 +34,7 @@ def predict(*arguments):
     return run("-m", "keras_resnet", "predict", *arguments)
 
 
-def test_bad_images_get_their_line_and_harm_no_other(finished_export, bad_digits):
+def test_predict_unreadable_images_get_error_lines(finished_export, bad_digits):
     process = predict(finished_export, bad_digits)
     assert process.returncode == 3
     assert process.stderr.splitlines()[-1] == ("error: 2 of 7 images could not be classified; see their lines")
@@ -46,8 +46,8 @@ def test_bad_images_get_their_line_and_harm_no_other(finished_export, bad_digits
 
 
 @pytest.mark.parametrize("model", ["{run}", "{run}/weights/last.safetensors", "{export}/1", "{export}/litert/1.tflite"])
-def test_every_kind_has_all_formats(finished_run, finished_export, bad_digits, model):
-    """The same answers as JSON and as CSV; --checkpoint=last, since exports are of the best weights."""
+def test_predict_json_equals_csv_for_every_model_kind(finished_run, finished_export, bad_digits, model):
+    """JSON and CSV have the same predictions for a run, a weight file, a SavedModel and a LiteRT file."""
     model = model.format(run=finished_run, export=finished_export)
     texts = {kind: predict(model, bad_digits, f"--format={kind}", "--top_k=2") for kind in ("json", "csv")}
     assert {process.returncode for process in texts.values()} == {3}
@@ -64,19 +64,19 @@ def test_every_kind_has_all_formats(finished_run, finished_export, bad_digits, m
     assert len(rows) == 1 + 5 * 2 + 2
 
 
-def test_a_picture_with_heat_maps(finished_run, digits, tmp_path):
+def test_predict_plot_with_grad_cam_is_colored(finished_run, digits, tmp_path):
     plain, heat = tmp_path / "plain.png", tmp_path / "heat.png"
     assert predict(finished_run, digits, f"--plot={plain}").returncode == 0
     process = predict(finished_run, digits, f"--plot={heat}", "--explain=grad_cam", "--format=json")
     assert process.returncode == 0, process.stderr
-    assert len(json.loads(process.stdout)) == 5  # what is said of the picture goes elsewhere
+    assert len(json.loads(process.stdout)) == 5  # messages about the plot go to stderr
     pixels = [matplotlib.image.imread(path)[..., :3] for path in (plain, heat)]
     colorful = [(np.ptp(each[: len(each) // 2], axis=-1) > 0.1).mean() for each in pixels]
     assert colorful[0] < 0.01  # gray digits
     assert colorful[1] > 0.05
 
 
-def test_of_nothing_that_can_be_read_no_picture_is_drawn(finished_export, bad_digits, tmp_path):
+def test_predict_plot_without_readable_images_not_drawn(finished_export, bad_digits, tmp_path):
     process = predict(finished_export, bad_digits / "test9.jpg", f"--plot={tmp_path}/a.png")
     assert process.returncode == 3
     assert "not drawn" in process.stderr
@@ -104,7 +104,7 @@ def test_of_nothing_that_can_be_read_no_picture_is_drawn(finished_export, bad_di
         (["{export}", "a.png", "--plot=none/a.png"], "there is no folder none"),
     ],
 )
-def test_mistakes_are_one_line(finished_run, finished_export, arguments, message):
+def test_predict_user_error_is_one_line(finished_run, finished_export, arguments, message):
     process = predict(*(each.format(run=finished_run, export=finished_export) for each in arguments))
     assert process.returncode == 2, process.stderr
     assert message in process.stderr.splitlines()[-1]
@@ -113,7 +113,7 @@ def test_mistakes_are_one_line(finished_run, finished_export, arguments, message
 
 
 @pytest.mark.parametrize("name", ["a.tflite", "a.onnx"])
-def test_files_that_are_no_such_models(tmp_path, name):
+def test_predict_invalid_model_file_is_one_line(tmp_path, name):
     (tmp_path / name).write_bytes(b"TFL3 is not what this is")
     process = predict(tmp_path / name, "a.png")
     assert process.returncode == 2, process.stderr
@@ -125,7 +125,7 @@ def benchmark(*arguments):
     return run("-m", "keras_resnet", "benchmark", *arguments)
 
 
-def test_benchmark_of_three_kinds(finished_run, finished_export, digits):
+def test_benchmark_keras_saved_model_and_litert(finished_run, finished_export, digits):
     models = [finished_run, finished_export, finished_export / "litert" / "1.tflite"]
     flags = ["--seconds=0.05", "--batch_sizes=1,4"]
     process = benchmark(*models, *flags, "--format=json", f"--images={digits}")
@@ -141,7 +141,7 @@ def test_benchmark_of_three_kinds(finished_run, finished_export, digits):
     assert rows[0]["speed"] == rows[3]["speed"] == 1
 
 
-def test_benchmark_of_random_weights_and_of_other_classes(finished_export):
+def test_benchmark_random_weights_and_different_classes(finished_export):
     flags = ["--seconds=0", "--batch_sizes=1"]
     process = benchmark("cifar_resnet20", "cifar_plain20", finished_export, *flags, "--format=csv")
     assert process.returncode == 0, process.stderr
@@ -164,7 +164,7 @@ def test_benchmark_of_random_weights_and_of_other_classes(finished_export):
         (["cifar_resnet20", "--images=none.png"], 3, "--images: none.png: cannot be read"),
     ],
 )
-def test_mistakes_in_benchmark(arguments, code, message):
+def test_benchmark_user_error_is_one_line(arguments, code, message):
     process = benchmark(*arguments)
     assert process.returncode == code, process.stderr
     assert message in process.stderr.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Files of weights that a run wrote, as another version may have written them."""
+"""Tests loading weight files of a run, as another version may have written them."""
 
 import json
 
@@ -12,7 +12,7 @@ from keras_resnet.weights.tensors import read_metadata, read_tensors, write_tens
 
 @pytest.fixture
 def rewritten(finished_run, tmp_path):
-    """Writes a run's file again with other strings."""
+    """Returns a function that writes a copy of a run's weight file with changed metadata."""
     source, target = str(finished_run / "weights" / "best.safetensors"), str(tmp_path / "best.safetensors")
 
     def write(changes, **strings):
@@ -25,11 +25,11 @@ def rewritten(finished_run, tmp_path):
     return write
 
 
-def test_weights_say_which_version_wrote_them(finished_run):
+def test_weights_metadata_has_package_version(finished_run):
     assert read_metadata(str(finished_run / "weights" / "best.safetensors"))["keras_resnet"] == __version__
 
 
-def test_weights_of_a_later_version_are_named_as_that(rewritten):
+def test_load_run_later_version_names_both_versions(rewritten):
     path = rewritten({"later": 1}, keras_resnet="0.9.0")
     with pytest.raises(ConfigError) as caught:
         load_run(path)
@@ -39,11 +39,11 @@ def test_weights_of_a_later_version_are_named_as_that(rewritten):
 
 
 @pytest.mark.parametrize("strings", [{"step": "many"}, {"config": "{"}])
-def test_weights_that_say_nothing_of_their_run(rewritten, strings):
+def test_load_run_weights_without_run_metadata_raises(rewritten, strings):
     with pytest.raises(ConfigError, match=r"has no metadata of a run; expected a file of a run's weights/$"):
         load_run(rewritten({}, **strings))
 
 
-def test_weights_with_a_wrong_configuration_name_the_key(rewritten):
+def test_load_run_invalid_config_names_key(rewritten):
     with pytest.raises(ConfigError, match=r"best.safetensors: train.momentum: expected a number >= 0 and < 1, got 7$"):
         load_run(rewritten({"momentum": 7}))

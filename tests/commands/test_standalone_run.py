@@ -1,4 +1,4 @@
-"""A trained model stands alone: whatever becomes of its data set, it predicts, exports and is packaged as it was."""
+"""Tests that a run does not depend on its data set: it predicts, exports and is packaged without it."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def predictions(model, image):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(run, the folder of its images, one of them)."""
+    """Returns (the run's folder, the folder of its images, one image)."""
     folder = tmp_path_factory.mktemp("trained")
     photos = folder / "photos"
     photos.mkdir()
@@ -57,7 +57,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def moved(trained, tmp_path_factory):
-    """(the run alone, at another path, with its data set gone; what it predicted before)."""
+    """Returns (a copy of the run at another path, without its data set; the predictions before copying)."""
     original, photos, image = trained
     before = predictions(original, image)
     folder = tmp_path_factory.mktemp("elsewhere") / "copied"
@@ -69,7 +69,7 @@ def moved(trained, tmp_path_factory):
     return folder, before
 
 
-def test_evaluate_equals_the_last_validation(trained, tmp_path):
+def test_evaluate_equals_last_validation(trained, tmp_path):
     command("evaluate", trained[0], "--checkpoint=last", f"--report={tmp_path}")
     measured = json.loads((tmp_path / "evaluation.json").read_text())
     validation = json.loads((trained[0] / "results.json").read_text())["validation"]
@@ -77,13 +77,13 @@ def test_evaluate_equals_the_last_validation(trained, tmp_path):
     assert measured["loss"] == pytest.approx(validation["loss"], rel=1e-6)
 
 
-def test_a_copied_run_predicts_without_its_data_set(moved, trained):
+def test_predict_copied_run_without_data_set(moved, trained):
     folder, before = moved
     assert predictions(folder, trained[2]) == before
     assert predictions(folder / "weights" / "last.safetensors", trained[2])
 
 
-def test_a_copied_run_exports_and_calibrates_on_the_images_that_it_keeps(moved, trained, tmp_path):
+def test_export_copied_run_calibrates_on_stored_images(moved, trained, tmp_path):
     folder, before = moved
     flags = ("--precision=float32,int8", "--set=export.min_top1_agreement=0.5")
     process = run("export.py", f"--workdir={folder}", f"--output={tmp_path / 'out'}", *flags)
@@ -98,7 +98,7 @@ def test_a_copied_run_exports_and_calibrates_on_the_images_that_it_keeps(moved, 
         np.testing.assert_allclose([s for _, s in exported], [s for _, s in before], atol=1e-4)
 
 
-def test_a_copied_run_is_packaged_and_timed(moved, tmp_path):
+def test_package_and_benchmark_copied_run(moved, tmp_path):
     folder, _ = moved
     command("package-for-hub", folder, tmp_path / "package")
     description = keras_resnet.from_weights(str(tmp_path / "package")).description
@@ -109,7 +109,7 @@ def test_a_copied_run_is_packaged_and_timed(moved, tmp_path):
     assert "cifar" not in command("benchmark", folder, "--batch_sizes=1", "--seconds=0.1").splitlines()[0]
 
 
-def test_without_any_images_photographs_serve(moved, tmp_path):
+def test_export_without_stored_images_uses_sample_photographs(moved, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(moved[0], folder)
     os.remove(folder / "example_images.npz")
@@ -124,19 +124,19 @@ def test_without_any_images_photographs_serve(moved, tmp_path):
 
 @pytest.fixture
 def renamed(trained):
-    """The run, while a class folder of its data set has another name."""
+    """Yields the run while a class folder of its data set has another name."""
     original, photos, _ = trained
     os.rename(photos / "china", photos / "a bird")
     yield original
     os.rename(photos / "a bird", photos / "china")
 
 
-def test_a_renamed_class_changes_no_name(renamed, moved, trained):
+def test_predict_keeps_class_names_after_folder_rename(renamed, moved, trained):
     assert predictions(renamed, trained[2]) == moved[1]
 
 
 @pytest.mark.parametrize("action", ["evaluate", "resume"])
-def test_other_classes_are_refused_with_both_lists(renamed, trained, action):
+def test_changed_classes_error_lists_both_class_lists(renamed, trained, action):
     if action == "evaluate":
         process = run("-m", "keras_resnet", "evaluate", renamed)
     else:
@@ -149,7 +149,7 @@ def test_other_classes_are_refused_with_both_lists(renamed, trained, action):
     assert "Traceback" not in process.stderr
 
 
-def test_keras_json_of_another_layout_changes_nothing(trained, moved, tmp_path):
+def test_predict_and_evaluate_ignore_keras_json(trained, moved, tmp_path):
     settings = {"image_data_format": "channels_first", "floatx": "float16", "backend": "tensorflow"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     weights = trained[0] / "weights" / "best.safetensors"
@@ -160,7 +160,7 @@ def test_keras_json_of_another_layout_changes_nothing(trained, moved, tmp_path):
     assert process.returncode == 0, process.stderr
 
 
-def test_units_of_another_range_are_refused_in_yaml(trained, tmp_path):
+def test_train_std_in_0_to_1_units_is_refused(trained, tmp_path):
     process = train(trained[1], tmp_path / "run", "model.std=[0.229,0.224,0.225]")
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1] == (
@@ -169,14 +169,14 @@ def test_units_of_another_range_are_refused_in_yaml(trained, tmp_path):
     )
 
 
-def test_settings_of_the_network_cannot_be_changed_in_a_test(trained):
+def test_evaluate_refuses_model_settings(trained):
     process = run("-m", "keras_resnet", "evaluate", trained[0], "--set=model.version=2")
     assert process.returncode == 2
     assert process.stderr.startswith("error: --set=model.version=2: expected a key of the group data or eval")
 
 
-def test_published_bicubic_weights_are_evaluated_as_pillow_does(tmp_path):
-    """`evaluate timm/...` of a seeded network beside Pillow's resize, crop, and the network's own logits."""
+def test_evaluate_published_bicubic_weights_equals_pillow(tmp_path):
+    """`evaluate timm/...` of a seeded network equals the loss of its logits on images resized and cropped by Pillow."""
     import keras
     import seeded
     from conftest import GOLDEN

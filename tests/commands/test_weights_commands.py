@@ -1,4 +1,4 @@
-"""Other people's weights from the command line: converted, listed, trained on, tested, published."""
+"""Tests commands on third-party weights: conversion, listing, training, evaluation, packaging."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def torch_file(tmp_path_factory):
     return path
 
 
-def test_convert_there_and_back(torch_file, tmp_path, cli):
+def test_convert_weights_round_trip(torch_file, tmp_path, cli):
     ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors"
     flags = ("--mean=1,2,3", "--std=4,5,6", "--image_size=96", "--crop_pct=0.8", "--interpolation=bicubic")
     process = cli(*COMMAND, "convert-weights", torch_file, ours, *flags)
@@ -29,19 +29,19 @@ def test_convert_there_and_back(torch_file, tmp_path, cli):
     assert "resnet18, version 1.5, shortcut B, 1000 classes" in process.stdout
     assert "11,689,512" in process.stdout
     assert re.search(r"mean +1, 2, 3\n", process.stdout)
-    assert process.stderr == ""  # what was said is not assumed
+    assert process.stderr == ""  # given preprocessing is not assumed
     process = cli(*COMMAND, "convert-weights", ours, theirs, "--to=torchvision")
     assert process.returncode == 0, process.stderr
     for name, value in load_file(torch_file).items():
         if not name.endswith("num_batches_tracked"):
             np.testing.assert_array_equal(load_file(theirs)[name], value)
     again = from_weights(str(theirs))
-    about = again.description.preprocessing  # which went along
+    about = again.description.preprocessing  # stored with the weights
     assert (about.mean, about.std, about.image_size) == ((1, 2, 3), (4, 5, 6), 96)
     assert (about.crop_pct, about.interpolation) == (0.8, "bicubic")
 
 
-def test_convert_tells_what_it_assumes(torch_file, tmp_path, cli):
+def test_convert_weights_logs_assumed_preprocessing(torch_file, tmp_path, cli):
     process = cli(*COMMAND, "convert-weights", torch_file, tmp_path / "x.weights.h5")
     assert process.returncode == 0, process.stderr
     assert "assumed: images are normalized by ImageNet's mean 123.675, 116.28, 103.53 and std" in process.stderr
@@ -70,7 +70,7 @@ def test_convert_tells_what_it_assumes(torch_file, tmp_path, cli):
         (["README.md", "{folder}/x.safetensors"], "README.md: not a complete safetensors file"),
     ],
 )
-def test_mistakes_of_convert_are_one_line(arguments, message, torch_file, tmp_path, cli):
+def test_convert_weights_user_error_is_one_line(arguments, message, torch_file, tmp_path, cli):
     arguments = [each.format(file=torch_file, folder=tmp_path) for each in arguments]
     process = cli(*COMMAND, "convert-weights", *arguments)
     assert process.returncode == 2
@@ -79,15 +79,15 @@ def test_mistakes_of_convert_are_one_line(arguments, message, torch_file, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_are_listed(cli):
+def test_list_weights_shows_published_metrics(cli):
     process = cli(*COMMAND, "list", "--weights")
     assert process.returncode == 0, process.stderr
     row = next(line for line in process.stdout.splitlines() if line.startswith("torchvision/resnet50.IMAGENET1K_V2 "))
     assert row.split()[1:6] == ["resnet50", "25,557,032", "80.86", "95.43", "224"]
 
 
-def test_a_run_begins_with_them_and_needs_them_once(tmp_path, cli, tiny_run):
-    """What the weights say of their network is in the run's configuration, so that it goes on without their file."""
+def test_train_from_weights_resumes_without_weight_file(tmp_path, cli, tiny_run):
+    """The run's configuration stores the weights' options, so the run resumes without the weight file."""
     weights = tmp_path / "akamaster.safetensors"
     save_file(state_of("akamaster_resnet20"), weights)
     command = ["train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set=model.weights={weights}"]
@@ -106,14 +106,14 @@ def test_a_run_begins_with_them_and_needs_them_once(tmp_path, cli, tiny_run):
     assert "is no file and no name" in process.stderr
 
 
-def test_weights_of_another_network_are_refused(torch_file, tmp_path, cli, tiny_run):
+def test_train_weights_of_other_network_are_refused(torch_file, tmp_path, cli, tiny_run):
     process = cli("train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set=model.weights={torch_file}")
     assert process.returncode == 2
     assert "has weights of resnet18 (stem='imagenet'), not of cifar_resnet20 (stem='cifar')" in process.stderr
     assert "Traceback" not in process.stderr
 
 
-def test_weights_alone_are_tested_as_their_run_is(finished_run, tmp_path, cli):
+def test_evaluate_weight_file_equals_run(finished_run, tmp_path, cli):
     path = tmp_path / "alone.safetensors"
     assert cli(*COMMAND, "convert-weights", finished_run / "weights" / "best.safetensors", path).returncode == 0
     of_run = cli(*COMMAND, "evaluate", finished_run, "--split=test")
@@ -126,7 +126,7 @@ def test_weights_alone_are_tested_as_their_run_is(finished_run, tmp_path, cli):
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
-def test_a_folder_of_torchs_own_weights_names_the_way_out(tmp_path, cli, command):
+def test_torch_weight_folder_error_suggests_convert_weights(tmp_path, cli, command):
     (tmp_path / "pytorch_model.bin").write_bytes(b"PK")
     arguments = ("--set=data.name=digits",) if command == "evaluate" else ("a.png",)
     process = cli(*COMMAND, command, tmp_path, *arguments)
@@ -134,7 +134,7 @@ def test_a_folder_of_torchs_own_weights_names_the_way_out(tmp_path, cli, command
     assert f"convert-weights {tmp_path}/pytorch_model.bin TARGET.safetensors" in process.stderr
 
 
-def test_a_run_is_published_and_comes_back(finished_run, tmp_path, cli):
+def test_package_for_hub_round_trip(finished_run, tmp_path, cli):
     folder = tmp_path / "my-resnet"
     process = cli(*COMMAND, "package-for-hub", finished_run, folder, "--license=apache-2.0")
     assert process.returncode == 0, process.stderr

@@ -1,4 +1,4 @@
-"""What the user says of the preprocessing of weights decides, in every command, and goes along."""
+"""Tests that the user's preprocessing flags apply in every command and are stored with the weights."""
 
 import json
 
@@ -17,7 +17,7 @@ FLAGS = ("--image_size=96", "--crop_pct=0.8", "--interpolation=bicubic")
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A network of two classes that say nothing but their tensors."""
+    """Returns a weight file of a two-class network without metadata."""
     state = state_of("torchvision_resnet18")
     state |= {name: 0.1 * state[name][:2] for name in ("fc.weight", "fc.bias")}  # so that no score is near 1
     path = tmp_path_factory.mktemp("alone") / "weights.safetensors"
@@ -38,8 +38,8 @@ def scores(process):
     return {each["label"]: each["score"] for each in row["predictions"]}
 
 
-def test_predict_and_export_prepare_images_as_asked(weights, image, cli, tmp_path):
-    """As Pillow resizes: the shorter side to 96 / 0.8, and the center of it."""
+def test_predict_and_export_use_preprocessing_flags(weights, image, cli, tmp_path):
+    """Pillow gives the reference: the shorter side is resized to 96 / 0.8, then the center is cropped."""
     picture = Image.open(image)
     width, height = (round(120 * side / min(picture.size)) for side in picture.size)
     resized = picture.resize((width, height), Image.Resampling.BICUBIC)
@@ -61,7 +61,7 @@ def test_predict_and_export_prepare_images_as_asked(weights, image, cli, tmp_pat
     assert served == pytest.approx(found, abs=1e-4)
 
 
-def test_evaluate_prepares_images_as_asked(weights, photographs, cli):
+def test_evaluate_uses_preprocessing_flags(weights, photographs, cli):
     command = (*COMMAND, "evaluate", weights, f"--set=data.name=folder:{photographs}")
     asked = cli(*command, *FLAGS)
     assert asked.returncode == 0, asked.stderr
@@ -80,13 +80,13 @@ def test_evaluate_prepares_images_as_asked(weights, photographs, cli):
         ("--mean=a", "--mean=a: expected numbers, such as"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line(flag, said, weights, image, cli):
+def test_predict_invalid_preprocessing_flag_is_one_line(flag, said, weights, image, cli):
     process = cli(*COMMAND, "predict", weights, image, flag)
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1].startswith(f"error: {said}")
 
 
-def test_runs_have_their_own(finished_run, image, cli, tmp_path):
+def test_predict_and_export_of_run_refuse_preprocessing_flags(finished_run, image, cli, tmp_path):
     process = cli(*COMMAND, "predict", finished_run, image, "--mean=1")
     assert (process.returncode, process.stderr) == (2, "error: --mean: a run has its own\n")
     process = cli("export.py", f"--workdir={finished_run}", f"--output={tmp_path}/out", "--crop_pct=0.9")

@@ -1,4 +1,4 @@
-"""Keys that exclude each other: the later layer wins and says so; within one file it is a mistake."""
+"""Tests keys that exclude each other: the later layer wins and logs a line; in one file both are an error."""
 
 import pytest
 
@@ -12,26 +12,26 @@ def write(tmp_path, text, name="c.yaml"):
 
 
 def load(path, *assignments):
-    """(configuration, lines)."""
+    """Returns (configuration, logged lines)."""
     lines = []
     return load_config(path, assignments, lines.append), lines
 
 
-def test_steps_from_the_command_line_replace_epochs(tmp_path):
+def test_command_line_steps_replace_epochs(tmp_path):
     path = write(tmp_path, "train:\n  seed: 3\n  epochs: 30\n")
     config, lines = load(path, "train.steps=60")
     assert (config.train.steps, config.train.epochs, config.train.seed) == (60, None, 3)
     assert lines == [f"train.epochs: 30 of {path}:3 is replaced by --set train.steps=60"]
 
 
-def test_epochs_from_the_command_line_replace_steps(tmp_path):
+def test_command_line_epochs_replace_steps(tmp_path):
     path = write(tmp_path, "train: {steps: 60}\n")
     config, lines = load(path, "train.epochs=0.5")
     assert (config.train.steps, config.train.epochs) == (None, 0.5)
     assert lines == [f"train.steps: 60 of {path}:1 is replaced by --set train.epochs=0.5"]
 
 
-def test_steps_of_a_file_replace_epochs_of_its_base(tmp_path):
+def test_file_steps_replace_epochs_of_base_file(tmp_path):
     base = write(tmp_path, "train: {epochs: 30, seed: 1}\n", "base.yaml")
     path = write(tmp_path, "extends: base.yaml\ntrain:\n  steps: 60\n")
     config, lines = load(path)
@@ -39,7 +39,7 @@ def test_steps_of_a_file_replace_epochs_of_its_base(tmp_path):
     assert lines == [f"train.epochs: 30 of {base}:1 is replaced by train.steps: 60 of {path}:3"]
 
 
-def test_the_last_of_several_assignments_wins(tmp_path):
+def test_last_assignment_wins(tmp_path):
     config, lines = load(write(tmp_path, "train: {epochs: 30}\n"), "train.steps=60", "train.epochs=2", "train.steps=7")
     assert (config.train.steps, config.train.epochs) == (7, None)
     assert lines[1:] == [
@@ -48,7 +48,7 @@ def test_the_last_of_several_assignments_wins(tmp_path):
     ]
 
 
-def test_null_replaces_nothing(tmp_path):
+def test_null_assignment_replaces_nothing(tmp_path):
     path = write(tmp_path, "train: {epochs: 30}\n")
     config, lines = load(path, "train.steps=null")
     assert (config.train.epochs, lines) == (30, [])
@@ -56,12 +56,12 @@ def test_null_replaces_nothing(tmp_path):
     assert (config.train.steps, lines) == (4, [])
 
 
-def test_a_resolved_configuration_takes_epochs(tmp_path):
+def test_changed_accepts_epochs_for_resolved_config(tmp_path):
     config, _ = load(write(tmp_path, "train: {steps: 60}\n"))
     assert changed(config, ["train.epochs=2"]).train.epochs == 2
 
 
-def test_both_in_one_file_is_a_mistake_that_names_both_lines(tmp_path):
+def test_steps_and_epochs_in_one_file_error_names_both_lines(tmp_path):
     path = write(tmp_path, "train:\n  epochs: 30\n  seed: 1\n  steps: 60\n")
     with pytest.raises(ConfigError) as caught:
         load(path)
@@ -88,7 +88,7 @@ def test_both_in_one_file_is_a_mistake_that_names_both_lines(tmp_path):
         ),
     ],
 )
-def test_a_key_that_no_longer_applies_goes(tmp_path, text, assignment, dropped, default):
+def test_dependent_key_is_reset_by_assignment(tmp_path, text, assignment, dropped, default):
     config, lines = load(write(tmp_path, text), assignment)
     group, key = dropped.split(".")
     assert getattr(getattr(config, group), key) == default
@@ -97,18 +97,18 @@ def test_a_key_that_no_longer_applies_goes(tmp_path, text, assignment, dropped, 
     assert line.endswith(f" is replaced by --set {assignment}")
 
 
-def test_warmup_steps_above_0_keep_the_rate(tmp_path):
+def test_warmup_steps_above_0_keep_warmup_learning_rate(tmp_path):
     path = write(tmp_path, "train: {steps: 9, warmup_steps: 4, warmup_learning_rate: 0.01}")
     config, lines = load(path, "train.warmup_steps=2")
     assert (config.train.warmup_learning_rate, lines) == (0.01, [])
 
 
-def test_a_group_that_is_no_group_is_still_one_line(tmp_path):
+def test_number_in_place_of_group_raises_config_error(tmp_path):
     with pytest.raises(ConfigError, match=r"^--set: train: expected a group of keys, got 3$"):
         load(write(tmp_path, "train: {epochs: 30}\n"), "train=3", "train.steps=4", "train=3")
 
 
-def test_train_prints_the_line(cli, tmp_path):
+def test_train_print_config_logs_replaced_key(cli, tmp_path):
     path = write(tmp_path, "train: {epochs: 30}\n")
     process = cli("train.py", f"--config={path}", "--set=train.steps=60", "--print_config")
     assert process.returncode == 0, process.stderr

@@ -1,4 +1,4 @@
-"""The digests of 0.1, which name run folders on users' disks, and what later versions may add."""
+"""Tests that digests equal those of version 0.1, which name run folders, and that new keys keep them."""
 
 import json
 
@@ -17,15 +17,15 @@ DEFAULT = str(ROOT / "configs/digits/resnet20.yaml")
 
 
 @pytest.mark.parametrize("path", GOLDEN_DIGESTS["files"])
-def test_digest_of_a_file_is_that_of_0_1(path):
+def test_digest_of_recipe_equals_version_0_1(path):
     config, golden = load_config(str(ROOT / path)), GOLDEN_DIGESTS["files"][path]
     assert config.digest() == golden["file"]
     assert resolve(config, 1_281_167).digest() == golden["resolved"]
 
 
 @pytest.mark.parametrize("assignment", GOLDEN_DIGESTS["changed"])
-def test_digest_of_a_changed_key_is_that_of_0_1(assignment):
-    """Under the name and value of today."""
+def test_digest_of_changed_key_equals_version_0_1(assignment):
+    """The key is set by its current name and value."""
     key, _, text = assignment.partition("=")
     row = CONFIG_KEYS.get(key, Renamed(key))
     value = YAML(typ="safe").load(text)
@@ -35,7 +35,7 @@ def test_digest_of_a_changed_key_is_that_of_0_1(assignment):
 
 
 def later(default=0.0):
-    """`Config` with a key more, as a later version may have it."""
+    """Returns `Config` with an additional key, as a later version may have it."""
     train = create_model("LaterTrain", __base__=Train, later=(float, Field(default)))
     return create_model("LaterConfig", __base__=Config, train=(train, ...))
 
@@ -46,15 +46,15 @@ def digest_of(kind, **train):
     return digest(config.model_dump(mode="json"), defaults.model_dump(mode="json"))
 
 
-def test_digest_ignores_a_later_key_at_its_default():
+def test_digest_ignores_new_key_at_default():
     former = Config.model_validate({"train": {"steps": 9}}).digest()
     assert digest_of(later()) == digest_of(later(default=0.5)) == former
     assert digest_of(later(), later=0.25) != former
     assert digest_of(later(), later=0.25) != digest_of(later(), later=0.75)
 
 
-def test_every_key_of_0_1_is_a_key_today():
-    """One that is gone or renamed without a row in CONFIG_KEYS would no longer count."""
+def test_config_keeps_or_maps_every_key_of_version_0_1():
+    """A key removed or renamed without a row in CONFIG_KEYS would no longer change the digest."""
     today = Config.model_validate({"train": {"steps": 1}}).model_dump(mode="json")
     for group, keys in FIRST.items():
         for key in keys if isinstance(keys, dict) else ():

@@ -1,4 +1,4 @@
-"""Every variation against its definition; all of them functions of the seed alone."""
+"""Tests every augmentation against its definition; all are functions of the seed alone."""
 
 import numpy as np
 import pytest
@@ -18,18 +18,18 @@ from keras_resnet.data.transforms import (
 )
 
 PHOTOGRAPH = load_sample_images().images[0][:300, :400]
-# Every pixel says where it was: channel 0 its row, channel 1 its column.
+# Every pixel holds its position: channel 0 its row, channel 1 its column.
 PLACES = np.stack(np.broadcast_arrays(np.arange(120)[:, None], np.arange(200), 0), -1).astype(np.uint8)
 
 
 def drawn(function, count):
-    """function(seed) for so many seeds, stacked."""
+    """Returns function(seed) for `count` seeds, stacked."""
     dataset = tf.data.Dataset.range(count).map(lambda i: function(tf.stack([tf.constant(7, tf.int64), i])))
     return dataset.batch(count).get_single_element().numpy()
 
 
-def test_scale_jitter_takes_squares_of_the_right_sizes():
-    """The shorter side (120) becomes 60 to 90, the crop is 30: 40 to 60 of the original's pixels, anywhere."""
+def test_random_scale_crop_sizes_and_positions():
+    """The shorter side (120) becomes 60 to 90 and the crop is 30, which covers 40 to 60 original pixels, anywhere."""
     sides, tops, lefts = [], [], []
     for crop in drawn(lambda seed: random_scale_crop(tf.constant(PLACES), 30, (60, 90), seed, 3), 300):
         assert crop.shape == (30, 30, 3)
@@ -45,7 +45,7 @@ def test_scale_jitter_takes_squares_of_the_right_sizes():
     assert min(lefts) < 5 < 130 < max(lefts)
 
 
-def test_random_resized_crops_have_the_areas_asked_for():
+def test_random_resized_crop_areas_and_aspect_ratios():
     shares, ratios = [], []
     for crop in drawn(lambda seed: random_resized_crop(tf.constant(PLACES), 32, (0.2, 0.6), seed, 3), 300):
         height, width = ((crop[-1, 0, 0] - crop[0, 0, 0]) * 32 / 31, (crop[0, -1, 1] - crop[0, 0, 1]) * 32 / 31)
@@ -57,7 +57,7 @@ def test_random_resized_crops_have_the_areas_asked_for():
     assert 1.2 < max(ratios) < 1.42
 
 
-def test_colour_is_one_colour_of_the_right_size():
+def test_random_color_is_uniform_with_expected_covariance():
     image = tf.zeros((4, 5, 3))
     added = drawn(lambda seed: random_color(image, seed), 4000)
     assert np.ptp(added, axis=(1, 2)).max() < 1e-4  # the same for every pixel
@@ -68,7 +68,7 @@ def test_colour_is_one_colour_of_the_right_size():
     assert np.abs(colors.mean(0)).max() < 0.3
 
 
-def test_erasing_happens_as_often_and_as_large_as_said():
+def test_random_erasing_frequency_and_area():
     image = tf.fill((40, 50, 3), -1.0)  # noise is never negative
     erased = drawn(lambda seed: random_erasing(image, 0.25, seed), 2000) >= 0
     assert (erased == erased[..., :1]).all()
@@ -80,7 +80,7 @@ def test_erasing_happens_as_often_and_as_large_as_said():
         assert mask.sum() == mask.any(0).sum() * mask.any(1).sum()
 
 
-# With low contrast, a channel of one value, and all values.
+# A photograph, low contrast, a constant image, and noise.
 IMAGES = [PHOTOGRAPH[:224, :224], PHOTOGRAPH[:64, :64] // 8 + 100, np.full((32, 32, 3), 77, np.uint8)]
 IMAGES.append(np.random.RandomState(0).randint(0, 256, (96, 96, 3)).astype(np.uint8))
 
@@ -116,7 +116,7 @@ def test_randaugment_cutout_is_gray():
     assert 20 * 20 <= gray.sum() <= 45 * 45
 
 
-def test_randaugment_of_gray_images():
+def test_randaugment_keeps_gray_image_shape():
     image = tf.constant(PHOTOGRAPH[:64, :64, :1])
     assert rand_augment(image, 2, 5.0, tf.constant([1, 2], tf.int64)).shape == (64, 64, 1)
 
@@ -133,7 +133,7 @@ EVERYTHING = Data(
 )
 
 
-def test_variations_depend_on_the_seed_and_not_on_the_number_of_threads():
+def test_augment_is_deterministic_across_thread_counts():
     def batches(parallel):
         dataset = tf.data.Dataset.range(12).map(
             lambda i: augment(tf.constant(PHOTOGRAPH), 48, 3, EVERYTHING, tf.stack([tf.constant(3, tf.int64), i])),
@@ -151,7 +151,7 @@ def shares(mixup, cutmix, count=400):
     return drawn(lambda seed: draw_mix(16, mixup, cutmix, seed), count)[..., 0]
 
 
-def test_mixup_keeps_one_share_everywhere():
+def test_mixup_share_is_uniform_and_beta_distributed():
     kept = shares(0.4, 0.0)
     assert np.ptp(kept, axis=(1, 2)).max() == 0
     amounts = kept[:, 0, 0]
@@ -160,7 +160,7 @@ def test_mixup_keeps_one_share_everywhere():
     assert amounts.var() == pytest.approx(1 / (4 * 1.8), abs=0.02)
 
 
-def test_cutmix_cuts_a_box():
+def test_cutmix_mask_is_a_box():
     kept = shares(0.0, 1.0)
     assert set(np.unique(kept)) == {0.0, 1.0}
     for mask in 1 - kept[:50]:
@@ -170,7 +170,7 @@ def test_cutmix_cuts_a_box():
     assert 0.4 < binary.mean() < 0.65
 
 
-def test_pairs_are_mixed_by_the_even_one_s_share():
+def test_mix_pairs_uses_share_of_even_image():
     random = np.random.RandomState(0)
     images = random.rand(6, 4, 4, 3).astype(np.float32)
     targets = np.eye(5, dtype=np.float32)[[0, 1, 2, 3, 4, 4]]

@@ -1,4 +1,4 @@
-"""What is read of a file, at which size."""
+"""Tests the part and the size at which an image file is decoded."""
 
 import io
 
@@ -21,20 +21,20 @@ def stored(kind="JPEG", **options):
 
 
 def cropped(content, box, least):
-    """In a graph, as tf.data runs it."""
+    """Runs decode_crop in a graph, as tf.data does."""
     return tf.function(lambda: decode_crop(content, lambda height, width: tf.constant(box), 3, least))().numpy()
 
 
 @pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}])
 @pytest.mark.parametrize(("ratio", "least"), [(1, (114, 227)), (2, (57, 113)), (4, (29, 56)), (8, (1, 28))])
-def test_a_large_part_of_a_jpeg_is_decoded_smaller(ratio, least, options):
-    """Of 226 x 301 pixels a half is made if 113 are enough, an eighth if 28 are; the same part of the image."""
+def test_decode_crop_decodes_large_jpeg_part_at_reduced_size(ratio, least, options):
+    """A part of 226 x 301 pixels is decoded at 1/2 if 113 are enough, at 1/8 if 28 are; its position is the same."""
     content = stored(quality=95, **options)
     whole = tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE").numpy().astype(float)
     top, left, height, width = (each // ratio for each in BOX)
 
     def average(down, right):
-        """What it should be, so many of its pixels further."""
+        """Returns the expected part, shifted by (down, right) decoded pixels."""
         rows, columns = (top + down) * ratio, (left + right) * ratio
         part = whole[rows : rows + height * ratio, columns : columns + width * ratio]
         return part.reshape(height, ratio, width, ratio, 3).mean((1, 3))
@@ -48,13 +48,13 @@ def test_a_large_part_of_a_jpeg_is_decoded_smaller(ratio, least, options):
         assert differences[0, 0] < 5
 
 
-def test_the_last_pixels_of_an_odd_size_can_be_had():
+def test_decode_crop_reaches_last_pixels_of_odd_sizes():
     for box in ([0, 0, 403, 601], [3, 5, 400, 596], [387, 585, 16, 16]):
         assert cropped(stored(), box, 2).shape == (box[2] // 8, box[3] // 8, 3)
 
 
-def test_decoding_smaller_averages():
-    """Closer to what validation sees, which is antialiased, than one pixel in six and its neighbor."""
+def test_decode_crop_reduced_size_is_antialiased():
+    """The result is closer to validation's antialiased resizing than sampling one pixel in six and its neighbor."""
     content = stored(quality=95)
     seen = tf.image.resize(tf.cast(PHOTOGRAPH, tf.float32), (67, 100), antialias=True)
 
@@ -66,5 +66,5 @@ def test_decoding_smaller_averages():
 
 
 @pytest.mark.parametrize("content", [stored("PNG"), tf.constant(PHOTOGRAPH)], ids=["png", "pixels"])
-def test_other_images_keep_their_size(content):
+def test_decode_crop_keeps_size_of_png_and_pixels(content):
     np.testing.assert_array_equal(cropped(content, BOX, 10), PHOTOGRAPH[101:327, 207:508])

@@ -10,7 +10,7 @@ from keras_resnet.data.image_set import load_image_set
 from keras_resnet.errors import ConfigError
 
 
-def test_splits_are_disjoint_stratified_and_fixed():
+def test_digits_splits_are_disjoint_stratified_and_fixed():
     labels = sklearn_digits().target
     splits = split_indices(labels)
     assert {name: len(indices) for name, indices in splits.items()} == {"train": 1258, "validation": 180, "test": 359}
@@ -19,12 +19,12 @@ def test_splits_are_disjoint_stratified_and_fixed():
     for name, part in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
         shares = np.bincount(labels[splits[name]]) / np.bincount(labels)
         np.testing.assert_allclose(shares, part, atol=0.01)
-    # The very split: every figure that is quoted depends on it.
+    # The exact split: every published number depends on it.
     digest = hashlib.sha256(splits["test"].astype("<i8").tobytes()).hexdigest()
     assert digest[:16] == "ce461253158e62a8"
 
 
-def test_images_are_the_library_s():
+def test_digits_images_equal_sklearn():
     images = load_image_set(Data(name="digits"))
     image, label = images.split("test").read(0)
     index = split_indices(sklearn_digits().target)["test"][0]
@@ -34,6 +34,6 @@ def test_images_are_the_library_s():
     assert images.labels == tuple("0123456789")
 
 
-def test_unknown_splits_are_suggested():
+def test_digits_unknown_split_suggests_name():
     with pytest.raises(ConfigError, match='unknown split "tests" of digits; did you mean "test"'):
         load_image_set(Data(name="digits")).split("tests")

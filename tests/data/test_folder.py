@@ -1,4 +1,4 @@
-"""A folder of pictures as people have them."""
+"""Tests loading image folders of common layouts and file types."""
 
 import pathlib
 
@@ -26,7 +26,7 @@ def load(path, **settings):
     return load_image_set(Data(name=f"folder:{path}", **settings))
 
 
-def test_classes_and_splits_are_found_out(photographs):
+def test_folder_classes_and_splits_are_inferred(photographs):
     images = load(photographs, validation_fraction=0.2, test_fraction=0.1)
     assert images.labels == ("a flower", "china")
     assert {name: split.size for name, split in images.splits.items()} == {"train": 84, "validation": 24, "test": 12}
@@ -40,7 +40,7 @@ def test_classes_and_splits_are_found_out(photographs):
 
 
 @pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "valid"), ("train", "test"), ("train",)])
-def test_folders_of_splits(tmp_path, names):
+def test_folder_split_folder_names(tmp_path, names):
     for split in names:
         for label in ("cat", "dog"):
             for i in range(10):
@@ -58,7 +58,7 @@ def test_folders_of_splits(tmp_path, names):
     )
 
 
-def test_every_kind_of_file(tmp_path):
+def test_folder_decodes_every_file_type(tmp_path):
     files = [
         save(tmp_path / "a" / "upper case.JPG", quality=95),
         save(tmp_path / "a" / "nested" / "x.jpeg", quality=95),
@@ -81,7 +81,7 @@ def test_every_kind_of_file(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_a_part_is_the_part_of_the_whole(tmp_path, suffix):
+def test_decode_crop_equals_crop_of_whole_image(tmp_path, suffix):
     content = tf.io.read_file(str(save(tmp_path / f"x.{suffix}")))
     box = tf.constant([13, 21, 30, 47])
     seen = []
@@ -97,7 +97,7 @@ def test_a_part_is_the_part_of_the_whole(tmp_path, suffix):
     assert part.shape == (30, 47, 3)
 
 
-def test_what_cannot_be_used_is_named(tmp_path):
+def test_folder_unusable_class_folders_are_named(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         load(tmp_path / "nowhere")
     save(tmp_path / "train" / "cat" / "x.png")

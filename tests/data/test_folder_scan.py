@@ -1,4 +1,4 @@
-"""Folders as notebooks, cameras, archives and network drives leave them: one scan decides, for every command."""
+"""Tests the folder scan that all commands share, on folders left by notebooks, cameras, archives and network drives."""
 
 import io
 import os
@@ -98,7 +98,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_splits_classes_and_what_is_passed_over(tmp_path, name):
+def test_scan_folder_splits_classes_and_skipped_files(tmp_path, name):
     files, expected, passed_over = CASES[name]
     scan = scan_folder(str(make(tmp_path, files)))
     assert scan.problems == ()
@@ -111,7 +111,7 @@ def test_splits_classes_and_what_is_passed_over(tmp_path, name):
     assert scan.passed_over == passed_over
 
 
-def test_labels_of_a_validation_set_that_lacks_a_class(tmp_path):
+def test_folder_labels_if_validation_lacks_a_class(tmp_path):
     make(tmp_path, images("train/a", "train/b", "train/c", "val/b", "val/c"))
     split = load_image_set(Data(name=f"folder:{tmp_path}")).split("validation")
     assert split.labels.tolist() == [1, 1, 1, 2, 2, 2]
@@ -120,7 +120,7 @@ def test_labels_of_a_validation_set_that_lacks_a_class(tmp_path):
         assert split.source(index).split(os.sep)[-2] == "abc"[label]
 
 
-def test_an_empty_split_is_absent(tmp_path):
+def test_scan_folder_empty_split_is_absent(tmp_path):
     make(tmp_path, images("train/cat", "train/dog"))
     (tmp_path / "val" / "cat").mkdir(parents=True)
     scan = scan_folder(str(tmp_path))
@@ -129,7 +129,7 @@ def test_an_empty_split_is_absent(tmp_path):
     assert set(load_image_set(Data(name=f"folder:{tmp_path}", validation_fraction=0.4)).splits) >= {"validation"}
 
 
-def test_a_link_that_loops_is_followed_once(tmp_path):
+def test_scan_folder_link_loop_is_followed_once(tmp_path):
     make(tmp_path, images("cat", "dog"))
     os.symlink("..", tmp_path / "dog" / "all", target_is_directory=True)
     scan = scan_folder(str(tmp_path))
@@ -137,7 +137,7 @@ def test_a_link_that_loops_is_followed_once(tmp_path):
     assert scan.passed_over == {"link to a folder that is read already": 1}
 
 
-def test_a_name_in_either_unicode_form_is_one_class(tmp_path):
+def test_scan_folder_unicode_forms_are_one_class(tmp_path):
     composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
     make(tmp_path, images(f"train/{composed}", "train/the", f"val/{decomposed}", "val/the"))
     scan = scan_folder(str(tmp_path))
@@ -161,7 +161,7 @@ def test_a_name_in_either_unicode_form_is_one_class(tmp_path):
         (images("train/cat", "train/dog", "training/cat"), "could each be the train split"),
     ],
 )
-def test_what_cannot_be_used_is_refused_by_every_command(tmp_path, files, message):
+def test_unusable_folder_is_refused_by_load_verify_and_prepare(tmp_path, files, message):
     data = Data(name=f"folder:{make(tmp_path / 'photos', files)}")
     with pytest.raises(DataError) as caught:
         load_image_set(data)
@@ -174,7 +174,7 @@ def test_what_cannot_be_used_is_refused_by_every_command(tmp_path, files, messag
     assert message in str(caught.value)
 
 
-def test_a_name_that_is_no_utf8_is_refused_by_every_command(tmp_path):
+def test_non_utf8_name_is_refused_by_load_and_verify(tmp_path):
     make(tmp_path, images("cat", "dog"))
     with open(os.fsencode(tmp_path / "cat") + b"/\xff.png", "wb") as file:
         file.write(encoded())
@@ -185,7 +185,7 @@ def test_a_name_that_is_no_utf8_is_refused_by_every_command(tmp_path):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_verify_passes_what_training_takes(tmp_path, name):
+def test_verify_accepts_folders_that_training_accepts(tmp_path, name):
     data = Data(name=f"folder:{make(tmp_path, CASES[name][0])}", validation_fraction=0, test_fraction=0)
     trained = load_image_set(data)
     report = verify(data)
@@ -197,7 +197,7 @@ def test_verify_passes_what_training_takes(tmp_path, name):
 
 
 def table():
-    """{name: (bytes, Pillow's RGB, or what the refusal says)} of unusual files."""
+    """Returns {name: (bytes, Pillow's RGB pixels or the text of the error)} of unusual files."""
 
     def saved(image, kind, **options):
         stream = io.BytesIO()
@@ -237,7 +237,7 @@ TABLE = table()
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_training_and_exports_read_and_refuse_the_same_files(name):
+def test_decode_and_decode_all_accept_the_same_files(name):
     content, expected = TABLE[name]
     shape = expected.shape if isinstance(expected, np.ndarray) else (1, 1, 3)
     served, codes = decode_all(
@@ -255,8 +255,8 @@ def test_training_and_exports_read_and_refuse_the_same_files(name):
     np.testing.assert_array_equal(served[0].numpy(), pixels)
 
 
-def test_verify_tells_what_is_read_otherwise_than_it_looks(tmp_path):
-    """Only what is really transparent or rotated; such files are no findings, since runs read them."""
+def test_verify_notes_transparent_and_rotated_images(tmp_path):
+    """Only images that are really transparent or rotated are noted; they are no findings, since runs read them."""
     rotated, upright = Image.Exif(), Image.Exif()
     rotated[0x112], upright[0x112] = 6, 1
     stream = {name: io.BytesIO() for name in ("rotated", "upright", "opaque")}

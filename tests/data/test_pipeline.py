@@ -1,4 +1,4 @@
-"""Order is a function of seed and step; sizes are known; every image counts once."""
+"""Tests that order is a function of seed and step, sizes are known, and every image counts once."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def labels(dataset):
     return np.concatenate([label.numpy() for (label, _), _ in dataset])
 
 
-def test_every_epoch_is_a_permutation_of_its_own():
+def test_train_batches_each_epoch_is_a_new_permutation():
     stream = labels(train(steps=25))  # 100 samples, 10 epochs
     epochs = stream.reshape(-1, SIZE)
     for epoch in epochs:
@@ -39,7 +39,7 @@ def test_every_epoch_is_a_permutation_of_its_own():
     assert len({tuple(epoch) for epoch in epochs}) == 10
 
 
-def test_resuming_at_a_step_continues_the_stream():
+def test_train_batches_start_step_continues_stream():
     whole = list(train())
     rest = list(train(start_step=13))
     assert len(rest) == 7
@@ -48,7 +48,7 @@ def test_resuming_at_a_step_continues_the_stream():
         np.testing.assert_array_equal(seed, other_seed)
 
 
-def test_workers_and_replicas_share_the_same_global_batches():
+def test_train_batches_workers_and_replicas_share_global_batches():
     whole = labels(train()).reshape(20, 4)
     workers = [labels(train(shard=Shard(index, 2, 2))).reshape(20, 2) for index in range(2)]
     np.testing.assert_array_equal(np.concatenate(workers, axis=1), whole)
@@ -56,21 +56,21 @@ def test_workers_and_replicas_share_the_same_global_batches():
     np.testing.assert_array_equal(replicas, whole)
 
 
-def test_seeds_differ_for_every_sample_and_seed():
+def test_train_batches_seeds_are_unique_per_sample():
     seeds = np.concatenate([seed.numpy() for (_, seed), _ in train()])
     assert len(np.unique(seeds, axis=0)) == 80
     assert not np.array_equal(labels(train(seed=5)), labels(train(seed=6)))
 
 
 @pytest.mark.parametrize("replica_batch", [1, 2, 4])
-def test_cardinality_is_known(replica_batch):
+def test_train_batches_cardinality(replica_batch):
     dataset = train(shard=Shard(0, 1, replica_batch))
     assert int(dataset.cardinality()) == 20 * 4 // replica_batch == len(list(dataset))
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 8, 31])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_evaluation_covers_every_image_once(size, workers):
+def test_eval_batches_cover_every_image_once(size, workers):
     seen = []
     for index in range(workers):
         shard = Shard(index, workers, 4 // workers)

@@ -1,4 +1,4 @@
-"""Prepared records are the folder's pictures: the same labels, splits and, unless made smaller, bytes."""
+"""Tests that prepared records have the folder's images: the same labels, splits and, unless resized, bytes."""
 
 import functools
 import io
@@ -24,14 +24,14 @@ samples = functools.cache(lambda: load_sample_images().images)
 
 
 def photo(number, size=(120, 90)):
-    """A part of one of scikit-learn's two photographs, another for each number; size (width, height)."""
+    """Returns a part of one of scikit-learn's two photographs, different for each number; size is (width, height)."""
     top, left = 7 * (number // 2) % 300, 13 * (number // 2) % 500
     return Image.fromarray(samples()[number % 2]).crop((left, top, left + 120, top + 90)).resize(size)
 
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two classes without splits, in the kinds of files that people have."""
+    """Returns a folder of two classes without splits, in common file types."""
     folder = tmp_path / "photos"
     for number, label in enumerate(("a flower", "temple")):
         (folder / label).mkdir(parents=True)
@@ -54,7 +54,7 @@ def data(folder, **settings):
 
 
 def features(output):
-    """{split: every example as a dictionary, in the order of the files}."""
+    """Returns {split: [each example as a dictionary]} in the order of the files."""
     found = {}
     for path in sorted(output.glob("*-of-*")):
         for raw in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -65,7 +65,7 @@ def features(output):
 
 
 def by_name(images, folder):
-    """{split: {picture's path: (bytes, label)}} of a folder."""
+    """Returns {split: {image path: (bytes, label)}} of a folder."""
     return {
         name: {
             os.path.relpath(split.source(i), folder): (Path(split.source(i)).read_bytes(), int(split.labels[i]))
@@ -75,7 +75,7 @@ def by_name(images, folder):
     }
 
 
-def test_round_trip(photos, tmp_path):
+def test_prepare_round_trip(photos, tmp_path):
     output = tmp_path / "records"
     prepared = prepare(data(photos), str(output), shard_bytes=20_000)
     original, loaded = load_folder(data(photos)), load_tfrecord(Data(name=f"tfrecord:{output}"))
@@ -93,7 +93,7 @@ def test_round_trip(photos, tmp_path):
     assert prepared.bytes_after == sum(path.stat().st_size for path in output.glob("*-of-*"))
 
 
-def test_files_are_named_and_filled_as_imagenet_s(photos, tmp_path):
+def test_prepare_files_follow_imagenet_layout(photos, tmp_path):
     prepared = prepare(data(photos), str(tmp_path / "records"), shard_bytes=20_000)
     names = sorted(path.name for path in (tmp_path / "records").iterdir())
     train = [name for name in names if name.startswith("train")]
@@ -117,7 +117,7 @@ def test_files_are_named_and_filled_as_imagenet_s(photos, tmp_path):
     assert example["image/filename"].decode().split("/")[0] == example["image/class/text"].decode()
 
 
-def test_training_records_are_shuffled_the_same_way_each_time(photos, tmp_path):
+def test_prepare_shuffles_training_records_deterministically(photos, tmp_path):
     for name in ("first", "second"):
         prepare(data(photos), str(tmp_path / name))
     first, second = (features(tmp_path / name)["train"] for name in ("first", "second"))
@@ -127,7 +127,7 @@ def test_training_records_are_shuffled_the_same_way_each_time(photos, tmp_path):
     assert np.abs(np.diff(labels)).sum() > 5
 
 
-def test_own_splits_stay(tmp_path):
+def test_prepare_keeps_folder_splits(tmp_path):
     for i, split in enumerate(("train", "val")):
         for j, label in enumerate("ab"):
             (tmp_path / "photos" / split / label).mkdir(parents=True)
@@ -142,8 +142,8 @@ def test_own_splits_stay(tmp_path):
     ("fractions", "written"),
     [((0.1, 0.0), ["train", "validation"]), ((0.0, 0.1), ["train", "test"]), ((0.0, 0.0), ["train"])],
 )
-def test_no_image_is_written_twice(photos, tmp_path, fractions, written):
-    """Where nothing is held out, validation images are those of the test or of training again."""
+def test_prepare_writes_no_image_twice(photos, tmp_path, fractions, written):
+    """If no validation images are held out, validation reads the test or the training images."""
     settings = {"validation_fraction": fractions[0], "test_fraction": fractions[1]}
     prepared = prepare(data(photos, **settings), str(tmp_path / "records"))
     assert list(prepared.images) == written
@@ -155,7 +155,7 @@ def test_no_image_is_written_twice(photos, tmp_path, fractions, written):
     }
 
 
-def test_max_side(photos, tmp_path):
+def test_prepare_max_side_resizes_and_converts(photos, tmp_path):
     output = tmp_path / "records"
     prepared = prepare(data(photos), str(output), max_side=64)
     assert prepared.bytes_after < prepared.bytes_before
@@ -183,7 +183,7 @@ def save(picture, *arguments, **options):
 
 
 @pytest.mark.parametrize("kind", ["cmyk", "alpha", "palette", "deep"])
-def test_converted_colours_are_those_that_training_sees(kind):
+def test_convert_colors_equal_training_decode(kind):
     picture = photo(4)
     if kind == "deep":  # 16 bits a channel, which Pillow would clip
         content = tf.io.encode_png(tf.cast(np.asarray(picture), tf.uint16) * 257).numpy()
@@ -203,19 +203,19 @@ def test_converted_colours_are_those_that_training_sees(kind):
     assert np.asarray(small).std() > 15  # a picture, not a black square
 
 
-def test_grey_stays_grey_and_quality_counts():
+def test_convert_keeps_gray_and_applies_quality():
     content = save(photo(5).convert("L"), "JPEG")
     stored, header = convert(content, 60, 90)
     assert header.channels == read_header(stored).channels == 1
     assert len(convert(content, 60, 30)[0]) < len(stored)
 
 
-def test_a_small_picture_does_not_vanish():
+def test_convert_keeps_side_of_one_pixel():
     assert convert(save(photo(6, (63, 1)), "PNG"), 30, 90)[1].height == 1
 
 
 def broken(photos):
-    """Three pictures that cannot be read: {path: what is wrong}."""
+    """Makes three images unreadable and returns {path: error}."""
     cut = photos / "temple/05.jpg"
     cut.write_bytes(cut.read_bytes()[:-700])
     (photos / "a flower/07.jpg").write_bytes(b"")
@@ -227,7 +227,7 @@ def broken(photos):
     }
 
 
-def test_a_picture_that_cannot_be_read_stops_it(photos, tmp_path):
+def test_prepare_unreadable_image_raises(photos, tmp_path):
     faults = broken(photos)
     with pytest.raises(DataError, match="--on_unreadable_image=skip skips unreadable images") as caught:
         prepare(data(photos), str(tmp_path / "records"))
@@ -235,7 +235,7 @@ def test_a_picture_that_cannot_be_read_stops_it(photos, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
-def test_or_is_left_out(photos, tmp_path):
+def test_prepare_skips_unreadable_images(photos, tmp_path):
     held_out = by_name(load_folder(data(photos)), photos)
     faults, lines = broken(photos), []
     prepared = prepare(data(photos, on_unreadable_image="skip"), str(tmp_path / "records"), warn=lines.append)
@@ -248,7 +248,7 @@ def test_or_is_left_out(photos, tmp_path):
         assert files == set(held_out[name]) - unreadable
 
 
-def test_nothing_left_to_train_on(tmp_path):
+def test_prepare_without_readable_training_images_raises(tmp_path):
     for label in "ab":
         (tmp_path / "photos" / label).mkdir(parents=True)
         (tmp_path / "photos" / label / "1.jpg").write_text("no picture")
@@ -257,7 +257,7 @@ def test_nothing_left_to_train_on(tmp_path):
     assert not (tmp_path / "records").exists()
 
 
-def test_a_class_that_labels_txt_cannot_hold(tmp_path):
+def test_prepare_control_character_in_class_name_raises(tmp_path):
     for label in ("a", "b\nc"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         photo(1).save(tmp_path / "photos" / label / "1.jpg")
@@ -265,7 +265,7 @@ def test_a_class_that_labels_txt_cannot_hold(tmp_path):
         prepare(data(tmp_path / "photos"), str(tmp_path / "records"))
 
 
-def test_output_that_cannot_be_used(photos, tmp_path):
+def test_prepare_unusable_output_folder_raises(photos, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/notes.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
@@ -282,7 +282,7 @@ def test_output_that_cannot_be_used(photos, tmp_path):
     assert (tmp_path / "empty/labels.txt").read_text() == "a flower\ntemple\n"
 
 
-def test_an_interrupt_leaves_nothing(photos, tmp_path):
+def test_prepare_interrupt_leaves_no_files(photos, tmp_path):
     def interrupted(pictures, total):
         for i, each in enumerate(pictures):
             if i == 10:

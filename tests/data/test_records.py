@@ -1,4 +1,4 @@
-"""TFRecord files by record number, and the ImageNet layout."""
+"""Tests random access to TFRecord files and the ImageNet layout."""
 
 import pathlib
 
@@ -29,7 +29,7 @@ def files(tmp_path):
     ]
 
 
-def test_any_record_in_any_order(files):
+def test_index_records_random_access(files):
     paths, contents = files
     records = index_records(paths)
     assert len(records) == 5
@@ -39,7 +39,7 @@ def test_any_record_in_any_order(files):
     assert records.source(0) == f"{paths[0]}, record 0"
 
 
-def test_a_file_that_breaks_off_is_named(files):
+def test_index_records_truncated_file_is_named(files):
     path = files[0][0]
     content = pathlib.Path(path).read_bytes()
     for length in (len(content) - 1, 20, 3):
@@ -49,7 +49,7 @@ def test_a_file_that_breaks_off_is_named(files):
             index_records([path])
 
 
-def test_a_flipped_bit_is_noticed(files):
+def test_reader_flipped_bit_raises_data_loss(files):
     path = files[0][2]
     content = bytearray(pathlib.Path(path).read_bytes())
     content[-1000] ^= 1
@@ -70,7 +70,7 @@ def example(image, label):
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
-def test_the_imagenet_layout(tmp_path):
+def test_tfrecord_imagenet_layout(tmp_path):
     for i in range(2):
         write(tmp_path / f"train-0000{i}-of-00002", [example(b"%d%d" % (i, j), 1 + j) for j in range(3)])
     write(tmp_path / "validation-00000-of-00001", [example(b"v", 3)])
@@ -85,7 +85,7 @@ def test_the_imagenet_layout(tmp_path):
     assert (image.numpy(), int(label)) == (b"11", 1)  # labels count from 1 in the files
 
 
-def test_a_folder_without_records(tmp_path):
+def test_tfrecord_folder_without_records_raises(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "train-00000-of-00001").touch()
     with pytest.raises(DataError, match="the train files hold no records"):
@@ -110,13 +110,13 @@ def labeled_records(tmp_path):
         (b"c\xe4t\ndog\n", "labels.txt: is not UTF-8 text"),
     ],
 )
-def test_names_of_classes_that_cannot_be_meant(labeled_records, text, said):
+def test_tfrecord_invalid_labels_txt_raises(labeled_records, text, said):
     (labeled_records / "labels.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=said):
         load_image_set(Data(name=f"tfrecord:{labeled_records}"))
 
 
-def test_names_of_classes_as_editors_write_them(labeled_records):
+def test_tfrecord_labels_txt_bom_crlf_and_unicode(labeled_records):
     (labeled_records / "labels.txt").write_bytes("\ufeffcrane\r\ncrane\r\nLöwe\u2028x".encode())
     data = Data(name=f"tfrecord:{labeled_records}", classes=3)
     assert load_image_set(data).labels == ("crane", "crane", "Löwe\u2028x")
@@ -124,8 +124,8 @@ def test_names_of_classes_as_editors_write_them(labeled_records):
         load_image_set(data.model_copy(update={"classes": 4}))
 
 
-def test_a_label_of_no_class_ends_a_run(labeled_records):
-    """As a one-hot code it would be zeros, and nothing would be learned from the image."""
+def test_tfrecord_label_out_of_range_raises(labeled_records):
+    """Its one-hot code would be all zeros, so nothing would be learned from the image."""
     (labeled_records / "labels.txt").write_text("cat\ndog\n")
     write(labeled_records / "train-00000-of-00001", [example(b"", label) for label in (1, 0, 2, 3)])
     read = load_image_set(Data(name=f"tfrecord:{labeled_records}", validation_fraction=0, test_fraction=0))

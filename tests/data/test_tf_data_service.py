@@ -1,4 +1,4 @@
-"""A real tf.data service on loopback: one dispatcher and two workers, each a process of its own."""
+"""Tests a real tf.data service on loopback: one dispatcher and two workers, each in its own process."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def dispatcher():
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_the_service_gives_the_same_batches_in_the_same_order(dispatcher, photographs, strategies, replicas):
+def test_tf_data_service_batches_equal_local_batches(dispatcher, photographs, strategies, replicas):
     def batches(service, start):
         data = {"name": f"folder:{photographs}", "image_size": 24, "crop": "random_resized", "mixup": 0.2}
         config = {
@@ -68,7 +68,7 @@ def leaves(batch, strategy):
     return [part.numpy() for each in (images, targets, weights) for part in strategy.experimental_local_results(each)]
 
 
-def test_order_is_restored_and_a_lost_batch_is_noticed():
+def test_in_order_sorts_batches_and_detects_lost_batch():
     assert list(in_order(iter([(4, "e"), (2, "c"), (3, "d"), (5, "f")]), 2)) == ["c", "d", "e", "f"]
     with pytest.raises(DataError, match="the batch of step 3 was lost"):
         list(in_order(iter([(2, "c"), (4, "e")]), 2))

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets' own builders, over miniature archives: nothing is downloaded."""
+"""Tests the real builders of TensorFlow Datasets on miniature archives, without downloads."""
 
 import io
 import tarfile
@@ -34,8 +34,8 @@ def archive(files):
     return stream.getvalue()
 
 
-def test_imagenet2012_from_its_archives(tmp_path):
-    """The real builder, with three training images of two classes and two validation images."""
+def test_tfds_imagenet2012_from_archives(tmp_path):
+    """Runs the real builder on three training images of two classes and two validation images."""
     manual = tmp_path / "downloads" / "manual"
     manual.mkdir(parents=True)
     wnids = tfds.builder("imagenet2012", data_dir=str(tmp_path)).info.features["label"].names[:2]
@@ -59,8 +59,8 @@ def test_imagenet2012_from_its_archives(tmp_path):
     assert "imagenet2012-train.tfrecord" in split.source(0)
 
 
-def test_cifar10_from_its_archive(tmp_path):
-    """The real builder over files of 4 images."""
+def test_tfds_cifar10_from_archive(tmp_path):
+    """Runs the real builder on files of 4 images."""
     pixels, labels = prepare_cifar10(tmp_path, 4)
     images = load_image_set(Data(name="tfds:cifar10", directory=str(tmp_path / "sets"), validation_fraction=0.1))
     assert images.image_shape == (32, 32, 3)
@@ -78,7 +78,7 @@ def test_cifar10_from_its_archive(tmp_path):
     assert whole.split("validation").size == 4  # the test images
 
 
-def test_what_cannot_be_had_is_named(tmp_path):
+def test_tfds_unknown_or_unprepared_set_raises(tmp_path):
     with pytest.raises(ConfigError, match=r'data\.name: tfds:cifar: unknown set; did you mean .*"cifar10"'):
         load_image_set(Data(name="tfds:cifar"))
     with pytest.raises(DataError, match=r"is not prepared in .*, and data\.download is false"):

@@ -1,4 +1,4 @@
-"""Bytes from anyone: what can be read is, the rest has a reason; headers are read before anything is decoded."""
+"""Tests decoding of untrusted bytes: each refused image has a reason, and headers are checked before decoding."""
 
 import io
 import struct
@@ -23,7 +23,7 @@ def encoded(image, kind, **options):
 
 
 def photograph():
-    """Smooth, so that lossy formats change it little."""
+    """Returns a smooth image, which lossy formats change little."""
     rows, columns = np.mgrid[:60, :80]
     return Image.fromarray(np.stack([3 * rows, 2 * columns, 255 - rows - columns], -1).astype(np.uint8))
 
@@ -59,18 +59,18 @@ GREY = {
 
 
 def png_of(width, height):
-    """The beginning of a PNG whose header says so; nothing follows."""
+    """Returns the start of a PNG whose header declares this size; no pixels follow."""
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", width, height, 8, 2, 0, 0, 0) + b"\0" * 99
 
 
 def jpeg_of(width, height, marker=0xC2):
-    """A JPEG (progressive unless told otherwise) up to its frame header."""
+    """Returns a JPEG, progressive by default, up to its frame header."""
     frame = struct.pack(">BBHBHHB", 0xFF, marker, 17, 8, height, width, 3) + bytes(9)
     return b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0" + frame + b"\0" * 99
 
 
 def gif_of(frames, width, height, screen=(8, 8)):
-    """A GIF whose frames say that they have that size, each with two bytes of pixels."""
+    """Returns a GIF whose frames declare this size; each has two bytes of pixels."""
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\2\2\x4c\1\0"
     return b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + bytes(6) + frame * frames + b";"
 
@@ -111,7 +111,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def decoders():
-    """Channels -> contents -> (images, codes)."""
+    """Returns {channels: function of contents that returns (images, codes)}."""
 
     def decoder(channels):
         def prepare(pixels):
@@ -127,7 +127,7 @@ def decoders():
     return {channels: decoder(channels) for channels in (1, 3)}
 
 
-def test_every_kind_of_picture_that_tensorflow_reads(decoders):
+def test_decode_all_readable_formats(decoders):
     images, codes = decoders[3](list((READABLE | GREY).values()))
     assert codes.tolist() == [OK] * len(READABLE | GREY)
     expected = for_test(tf.constant(np.asarray(PHOTO)), SIZE).numpy()
@@ -137,7 +137,7 @@ def test_every_kind_of_picture_that_tensorflow_reads(decoders):
     np.testing.assert_array_equal(images[list(READABLE).index("PNG")], expected)
 
 
-def test_one_channel(decoders):
+def test_decode_all_one_channel(decoders):
     contents = {name: content for name, content in (READABLE | GREY).items() if name != "CMYK JPEG"}
     images, codes = decoders[1](list(contents.values()))
     assert codes.tolist() == [OK] * len(contents)
@@ -147,7 +147,7 @@ def test_one_channel(decoders):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused_and_why(decoders, name):
+def test_decode_all_refused_content_code(decoders, name):
     content, code = REFUSED[name]
     images, codes = decoders[3]([READABLE["PNG"], content, READABLE["JPEG"]])
     assert codes.tolist() == [OK, code, OK]
@@ -156,8 +156,8 @@ def test_what_is_refused_and_why(decoders, name):
     assert images[2].any()
 
 
-def test_rows_stay_in_their_places(decoders):
-    """A large batch of good and bad ones: each row is what it is alone."""
+def test_decode_all_keeps_row_order(decoders):
+    """In a large batch of readable and unreadable images, each row equals its result alone."""
     contents = [*(READABLE | GREY).values(), *(content for content, _ in REFUSED.values())] * 3
     order = np.random.RandomState(0).permutation(len(contents))
     images, codes = decoders[3]([contents[i] for i in order])
@@ -168,12 +168,12 @@ def test_rows_stay_in_their_places(decoders):
         np.testing.assert_array_equal(images[place], image[0])
 
 
-def test_no_images(decoders):
+def test_decode_all_empty_batch(decoders):
     images, codes = decoders[3]([])
     assert images.shape == (0, SIZE, SIZE, 3)
     assert codes.shape == (0,)
 
 
-def test_every_code_has_words():
+def test_reasons_cover_every_code():
     assert len(reasons(1, 1)) == 8
     assert reasons(1000, 5)[BYTES] == "has more than 1,000 bytes"

@@ -1,4 +1,4 @@
-"""Every fault that a data set can have is made on purpose, and found with its file named."""
+"""Tests that verify finds every kind of fault in a data set and names the file."""
 
 import functools
 import io
@@ -24,7 +24,7 @@ samples = functools.cache(lambda: load_sample_images().images)
 
 
 def photo(number, size=(60, 44)):
-    """A part of one of scikit-learn's two photographs, another for each number; size (width, height)."""
+    """Returns a part of one of scikit-learn's two photographs, different for each number; size is (width, height)."""
     top, left = 7 * (number // 2) % 300, 13 * (number // 2) % 500
     return Image.fromarray(samples()[number % 2]).crop((left, top, left + 100, top + 80)).resize(size)
 
@@ -37,7 +37,7 @@ def jpeg(picture, **options):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Three splits of two classes, in the kinds of files that people have."""
+    """Returns a folder of three splits of two classes, in common file types."""
     number = 0
     for split, count in (("train", 6), ("val", 2), ("test", 2)):
         for label in ("a flower", "temple"):
@@ -66,7 +66,7 @@ def found(report):
     return [(finding.kind, finding.split, finding.source.rsplit("/", 1)[-1]) for finding in report.findings]
 
 
-def test_a_sound_folder_passes_and_is_described(photos):
+def test_verify_valid_folder_report(photos):
     report = check(photos)
     assert report.findings == []
     assert report.labels == ("a flower", "temple")
@@ -76,7 +76,7 @@ def test_a_sound_folder_passes_and_is_described(photos):
     assert {name: split.images for name, split in report.splits.items()} == {"train": 18, "validation": 4, "test": 4}
 
 
-def test_digits_are_sound():
+def test_verify_digits_finds_nothing():
     report = verify(Data(name="digits"))
     assert report.findings == []
     assert sum(split.images for split in report.splits.values()) == 1797
@@ -160,28 +160,28 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_fault_in_a_folder(photos, fault):
+def test_verify_folder_single_fault(photos, fault):
     expected, what = fault(photos)
     report = check(photos)
-    # A class that one split has is missing in the others too: that is said of each.
+    # A class of one split is also missing in the other splits, and each has a finding.
     findings = [each for each in report.findings if each.kind != "empty class" or each.split == "train"]
     assert len(findings) == 1
     assert found(report)[report.findings.index(findings[0])] == expected
     assert what in findings[0].what
 
 
-def test_all_faults_at_once_are_all_found(photos):
+def test_verify_folder_all_faults_together(photos):
     expected = [fault(photos)[0] for fault in FAULTS]
     assert set(expected) <= set(found(check(photos)))
 
 
-def test_what_is_too_large_is_the_caller_s_to_say(photos):
+def test_verify_max_pixels_sets_size_limit(photos):
     report = verify(Data(name=f"folder:{photos}"), max_pixels=44 * 60)
     assert found(report) == [("too large", "train", "alpha.png")]
 
 
-def test_a_huge_picture_is_not_decoded(photos, monkeypatch):
-    """Decoding it would take 1.2 GB."""
+def test_verify_does_not_decode_too_large_image(photos, monkeypatch):
+    """Decoding the image would take 1.2 GB."""
     decoded = []
 
     def counting(image, channels):
@@ -195,7 +195,7 @@ def test_a_huge_picture_is_not_decoded(photos, monkeypatch):
     assert (photos / "train/a flower/huge.png").stat().st_size not in decoded
 
 
-def test_folders_that_are_no_data_set(tmp_path):
+def test_verify_folder_without_data_set(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         check(tmp_path / "nothing")
     (tmp_path / "one").mkdir()
@@ -204,14 +204,14 @@ def test_folders_that_are_no_data_set(tmp_path):
     assert ("empty class", "train", 'class "one"') in found(report)
 
 
-def test_held_out_images_are_scanned_once_and_copies_among_them_found(tmp_path):
+def test_verify_scans_held_out_images_once_and_finds_duplicates(tmp_path):
     for label in "ab":
         (tmp_path / label).mkdir()
         for i in range(10):
             (tmp_path / label / f"{i}.jpg").write_bytes(jpeg(photo(20 * (label == "b") + i)))
     held = load_folder(Data(name=f"folder:{tmp_path}")).split("test").source(0)
     assert check(tmp_path).findings == []
-    again = check(tmp_path, validation_fraction=0, test_fraction=0)  # validation is train then
+    again = check(tmp_path, validation_fraction=0, test_fraction=0)  # validation is then train
     assert again.findings == []
     assert list(again.splits) == ["train"]
     content = Path(held).read_bytes()
@@ -233,7 +233,7 @@ def record(content, label):
 
 @pytest.fixture
 def records(tmp_path):
-    """Two training files and one of each other split, labels 1 and 2."""
+    """Returns a folder of two training files and one file for each other split, with labels 1 and 2."""
     folder = tmp_path / "records"
     folder.mkdir()
     (folder / "labels.txt").write_text("flower\ntemple\n")
@@ -251,13 +251,13 @@ def check_records(folder):
     return verify(Data(name=f"tfrecord:{folder}"))
 
 
-def test_sound_records_pass(records):
+def test_verify_valid_records_finds_nothing(records):
     report = check_records(records)
     assert report.findings == []
     assert {name: split.images for name, split in report.splits.items()} == {"train": 8, "validation": 4, "test": 4}
 
 
-def test_flipped_byte_in_a_record(records):
+def test_verify_flipped_byte_in_record(records):
     path = records / "train-00001-of-00002"
     content = bytearray(path.read_bytes())
     first = struct.unpack("<Q", content[:8])[0] + 16
@@ -268,7 +268,7 @@ def test_flipped_byte_in_a_record(records):
     assert "checksum" in report.findings[0].what
 
 
-def test_files_that_break_off_are_all_named_and_the_others_scanned(records):
+def test_verify_truncated_record_files_are_named(records):
     for name in ("train-00000-of-00002", "test-00000-of-00001"):
         path = records / name
         path.write_bytes(path.read_bytes()[:-10])
@@ -284,7 +284,7 @@ def test_files_that_break_off_are_all_named_and_the_others_scanned(records):
 
 
 @pytest.mark.parametrize("label", [99, 3, 0])
-def test_label_outside_of_the_classes(records, label):
+def test_verify_label_out_of_range(records, label):
     with tf.io.TFRecordWriter(str(records / "test-00000-of-00001")) as writer:
         for i, each in enumerate((1, label, 2)):
             writer.write(record(jpeg(photo(60 + i)), each))
@@ -293,7 +293,7 @@ def test_label_outside_of_the_classes(records, label):
     assert report.findings[0].what == f"its label is {label}; expected 1 to 2"
 
 
-def test_record_without_an_image(records):
+def test_verify_record_without_image(records):
     with tf.io.TFRecordWriter(str(records / "test-00000-of-00001")) as writer:
         writer.write(record(jpeg(photo(60)), 1))
         writer.write(record(jpeg(photo(61)), 2))
@@ -303,14 +303,14 @@ def test_record_without_an_image(records):
     assert "Feature: image/" in report.findings[0].what
 
 
-def test_folder_without_records(tmp_path):
+def test_verify_folder_without_records_raises(tmp_path):
     with pytest.raises(DataError, match="no files"):
         check_records(tmp_path)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "GIF"])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_headers_tell_what_pillow_tells(format, mode):
+def test_read_header_equals_pillow(format, mode):
     stream = io.BytesIO()
     photo(3, (31, 17)).convert(mode).save(stream, format)
     header = header_file.read_header(stream.getvalue())
@@ -321,7 +321,7 @@ def test_headers_tell_what_pillow_tells(format, mode):
         assert header_file.read_header(stream.getvalue()[:length]) is None or format == "GIF"
 
 
-def test_results_come_in_order_and_few_wait():
+def test_scan_in_order_keeps_order_and_limits_queue():
     taken = []
 
     def items():
@@ -335,7 +335,7 @@ def test_results_come_in_order_and_few_wait():
     assert list(results) == [i * i for i in range(10, 1000)]
 
 
-def test_progress_is_few_plain_lines(monkeypatch, capsys):
+def test_progress_without_terminal_prints_few_lines(monkeypatch, capsys):
     clock = iter(np.arange(0, 10**6, 2.0))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     assert list(progress.tracked(range(10), 10, Console(force_terminal=False), "verified")) == list(range(10))
@@ -344,7 +344,7 @@ def test_progress_is_few_plain_lines(monkeypatch, capsys):
     assert re.fullmatch(r"verified 3/10 images  0 images/s  0:00:14 left", lines[0])
 
 
-def test_progress_in_a_terminal_is_a_bar():
+def test_progress_in_terminal_is_a_bar():
     console = Console(force_terminal=True, file=io.StringIO())
     assert list(progress.tracked(range(10), 10, console, "verified")) == list(range(10))
     assert "10/10" in console.file.getvalue()

@@ -1,4 +1,4 @@
-"""export.py as a user runs it, and what others see of its artifacts."""
+"""Tests export.py from the command line, and its artifacts in other programs."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ EVERYTHING = (
 
 @pytest.fixture(scope="module")
 def exported(finished_run, tmp_path_factory):
-    """(folder of an export of every format, what export.py printed)."""
+    """Returns (folder of an export in every format, output of export.py)."""
     output = tmp_path_factory.mktemp("export") / "digits"
     kit = f"--serving_kit={output.parent / 'kit'}"
     process = run("export.py", f"--workdir={finished_run}", f"--output={output}", kit, *EVERYTHING)
@@ -53,7 +53,7 @@ def report(exported):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Three images: a digit as PNG, a large color JPEG, a wide PNG."""
+    """Returns three images: a digit as PNG, a large color JPEG, a wide PNG."""
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("pictures")
@@ -71,7 +71,7 @@ def visible(folder):
     return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
-def test_layout(exported):
+def test_export_writes_every_artifact_and_no_leftovers(exported):
     output, printed = exported
     assert visible(output) == ["1", "litert", "onnx"]
     precisions = ("-dynamic", "-float16", "-int8", "")
@@ -87,7 +87,7 @@ def test_layout(exported):
         assert zipfile.ZipFile(output / "litert" / name).read("labels.txt").decode().split() == digits
 
 
-def test_report_holds(exported, report):
+def test_report_has_run_and_errors_of_every_artifact(exported, report):
     assert (report["preprocessing"]["image_size"], report["preprocessing"]["crop_pct"]) == (8, 1.0)
     assert (report["version"], report["network"], report["data"], report["checkpoint"]) == (
         1, "cifar_resnet20", "digits", "best",
@@ -96,7 +96,7 @@ def test_report_holds(exported, report):
     assert len(found) == 7
     batch1 = {each["precision"]: each for each in report["artifacts"] if "batch" in each}
     assert set(batch1) == {"float32", "float16", "dynamic", "int8"}
-    assert all(each["parity"]["max_abs_error"] <= 1e-4 for each in batch1.values())  # of the free file's scores
+    assert all(each["parity"]["max_abs_error"] <= 1e-4 for each in batch1.values())  # of the other file's scores
     assert found["saved_model", "float32"]["parity"]["relative_error"] <= 1e-5
     assert found["litert", "float32"]["parity"]["relative_error"] <= 1e-4
     assert found["onnx", "float32"]["parity"]["relative_error"] <= 1e-4
@@ -113,15 +113,15 @@ def test_report_holds(exported, report):
                 assert hashlib.file_digest(file, "sha256").hexdigest() == digits
 
 
-def test_graph_is_folded(report):
-    """20 weighted layers: 19 convolutions and the classifier; no normalization is left."""
+def test_saved_model_graph_has_no_batch_normalization(report):
+    """20 layers have weights: 19 convolutions and the classifier. No normalization is left."""
     operators = report["artifacts"][0]["operators"]
     assert operators["Conv2D"] == 19
     assert operators["ReadVariableOp"] == 2 * 20  # kernels and biases
     assert not {"FusedBatchNormV3", "Rsqrt"} & set(operators)
 
 
-def test_memory_is_measured_told_and_what_the_kit_allows(exported, report):
+def test_memory_is_in_report_output_and_compose_limit(exported, report):
     memory = report["memory"]
     assert 0 < memory["before"] < memory["loaded"] <= memory["warmed_up"] <= memory["peak"] <= memory["swapping_peak"]
     one, two = (f"{memory[name] / 1e9:.2f} GB" for name in ("peak", "swapping_peak"))
@@ -131,7 +131,7 @@ def test_memory_is_measured_told_and_what_the_kit_allows(exported, report):
     assert 1.5 * memory["swapping_peak"] <= limit < 1.5 * memory["swapping_peak"] + (256 << 20)
 
 
-def test_onnx_runs_with_its_labels(exported):
+def test_onnx_runs_and_has_labels(exported):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(exported[0] / "onnx" / "1.onnx"))
@@ -142,7 +142,7 @@ def test_onnx_runs_with_its_labels(exported):
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
 
 
-def test_int8_onnx_has_its_labels_and_integer_weights(exported):
+def test_int8_onnx_has_labels_and_integer_weights(exported):
     import onnx
 
     model = onnx.load(str(exported[0] / "onnx" / "1-int8.onnx"))
@@ -154,8 +154,8 @@ def test_int8_onnx_has_its_labels_and_integer_weights(exported):
     assert not any(w.data_type == onnx.TensorProto.FLOAT and len(w.dims) == 4 for w in model.graph.initializer)
 
 
-def test_warmup_requests_are_for_every_signature_and_batch(exported, report):
-    """Read by TF Serving's own protos: `predict_log`, signature's name, and constant tensors of a few bytes."""
+def test_warmup_requests_cover_every_signature_and_batch_size(exported, report):
+    """TF Serving's protos read them: `predict_log`, the signature's name, and constant tensors of a few bytes."""
     from collections import Counter
 
     import tensorflow as tf
@@ -171,13 +171,13 @@ def test_warmup_requests_are_for_every_signature_and_batch(exported, report):
     assert report["warmup"]["requests"] == len(requests)
 
 
-def test_the_network_alone_is_what_compilers_and_converters_take(exported, tmp_path):
-    """XLA, LiteRT's converter and tf2onnx, from the published SavedModel, at a batch size of the caller's."""
+def test_network_signature_converts_with_xla_litert_and_tf2onnx(exported, tmp_path):
+    """XLA, LiteRT's converter and tf2onnx read the published SavedModel, at a batch size that the caller chooses."""
     import onnxruntime
     import tensorflow as tf
 
     path = str(exported[0] / "1")
-    loaded = tf.saved_model.load(path)  # which holds the variables
+    loaded = tf.saved_model.load(path)  # keeps the variables alive
     network = loaded.signatures["network"]
     images = np.random.RandomState(0).uniform(0, 255, (3, 8, 8, 1)).astype(np.float32)
     expected = network(images=tf.constant(images))["logits"].numpy()
@@ -199,7 +199,7 @@ def test_the_network_alone_is_what_compilers_and_converters_take(exported, tmp_p
     np.testing.assert_allclose(session.run(["logits"], {"images": images})[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_process_without_our_code_gets_answers(exported, pictures, tmp_path):
+def test_saved_model_answers_in_a_process_without_this_package(exported, pictures, tmp_path):
     script = tmp_path / "others.py"
     script.write_text(OTHERS)
     process = subprocess.run(
@@ -221,8 +221,8 @@ def test_a_process_without_our_code_gets_answers(exported, pictures, tmp_path):
         assert scores == sorted(scores, reverse=True)
 
 
-def test_bytes_and_tensor_agree(exported, pictures):
-    """No skew: the bytes of a digit score as its pixels do."""
+def test_image_bytes_and_pixels_give_the_same_scores(exported, pictures):
+    """The bytes of a digit get the same scores as its pixels."""
     import tensorflow as tf
 
     model = tf.saved_model.load(str(exported[0] / "1"))
@@ -235,14 +235,14 @@ def test_bytes_and_tensor_agree(exported, pictures):
     np.testing.assert_array_equal(answer["classes"].numpy()[0], np.argsort(-scores)[:3])
 
 
-def test_litert_has_builtin_operators_alone_and_takes_batches(exported):
+def test_litert_has_only_builtin_operators_and_accepts_batches(exported):
     from ai_edge_litert.interpreter import Interpreter
 
     path = str(exported[0] / "litert" / "1.tflite")
     interpreter = Interpreter(path)
     names = {operator["op_name"] for operator in interpreter._get_ops_details()}
     assert not [name for name in names if name.startswith("Flex") or name == "CUSTOM"]
-    # Normalization is folded into the convolutions: 20 layers, no multiplication left but preprocessing's.
+    # Normalization is folded into the convolutions: the only multiplication left is that of preprocessing.
     kinds = [operator["op_name"] for operator in interpreter._get_ops_details()]
     assert kinds.count("CONV_2D") == 19
     assert kinds.count("MUL") <= 1
@@ -252,8 +252,8 @@ def test_litert_has_builtin_operators_alone_and_takes_batches(exported):
 
 
 @pytest.mark.slow
-def test_versions_grow_and_never_replace(finished_run, exported, tmp_path):
-    """Two exporters at once get versions of their own."""
+def test_concurrent_exports_get_new_versions(finished_run, exported, tmp_path):
+    """Two exporters that run at the same time get different versions."""
     output = tmp_path / "out"
     results = []
 
@@ -274,7 +274,7 @@ def test_versions_grow_and_never_replace(finished_run, exported, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_unfinished_run_exports_with_a_warning(finished_run, tmp_path):
+def test_export_of_an_unfinished_run_warns(finished_run, tmp_path):
     import shutil
 
     folder = tmp_path / "run"
@@ -287,8 +287,8 @@ def test_an_unfinished_run_exports_with_a_warning(finished_run, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_artifact_that_differs_is_not_published(finished_run, tmp_path):
-    """With a tolerance that nothing meets, export.py fails and leaves no version."""
+def test_export_of_a_differing_artifact_publishes_nothing(finished_run, tmp_path):
+    """With a tolerance that nothing meets, export.py fails and publishes no version."""
     code = (
         "from keras_resnet.export import report; gates._EXACT['litert'] = -1.0;"
         "import runpy, sys; sys.argv = ['export.py'] + sys.argv[1:]; runpy.run_path('export.py', run_name='__main__')"
@@ -316,7 +316,7 @@ def test_an_artifact_that_differs_is_not_published(finished_run, tmp_path):
         (["--workdir=RUN", "--output=OUT", "--formats=tflite"], 'unknown format "tflite"'),
     ],
 )
-def test_mistakes(finished_run, tmp_path, flags, message):
+def test_export_with_wrong_flags_exits_with_code_2(finished_run, tmp_path, flags, message):
     flags = [flag.replace("RUN", str(finished_run)).replace("OUT", str(tmp_path / "out")) for flag in flags]
     process = run("export.py", *flags)
     assert process.returncode == 2, process.stderr

@@ -1,4 +1,4 @@
-"""The child that verifies artifacts tells one that fails from a failure of its own."""
+"""The child process that verifies artifacts separates a failing artifact from its own failure."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ def artifact(tmp_path):
     return {"format": "litert", "path": str(tmp_path / "1.tflite")}
 
 
-def test_an_artifact_that_does_not_load_is_a_check_that_does_not_hold(tmp_path, artifact):
+def test_verify_of_an_unloadable_artifact_raises_check_error(tmp_path, artifact):
     np.savez(tmp_path / EXAMPLES, images=np.zeros((1, 8, 8, 3), np.float32), logits=np.zeros((1, 2)), real=1)
     with pytest.raises(CheckError, match=r"not published, an artifact fails .*1\.tflite: ValueError: ") as raised:
         verify_in_child(str(tmp_path), [artifact])
     assert "\n" not in str(raised.value)
 
 
-def test_a_failure_of_the_child_itself_is_an_internal_error(tmp_path, artifact):
+def test_verify_with_a_failing_child_raises_runtime_error(tmp_path, artifact):
     with pytest.raises(RuntimeError, match=r"(?s)ended with 70.*FileNotFoundError"):
         verify_in_child(str(tmp_path), [artifact])

@@ -1,4 +1,4 @@
-"""Weights without a run, bfloat16, strictness, stages; runs in mixed precision; the plain graph."""
+"""Exports of weights without a run, in bfloat16 and strict mode; of mixed precision runs; without folding."""
 
 import json
 
@@ -21,7 +21,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def from_file(tmp_path_factory, images):
-    """(the network, the folder of an export of its weights' file)."""
+    """Returns (the network, the folder of an export of its weight file)."""
     import keras
 
     import keras_resnet
@@ -48,8 +48,8 @@ def from_file(tmp_path_factory, images):
     return model, folder / "out"
 
 
-def test_weights_alone_are_served_as_they_were_tested(from_file, photographs):
-    """The signature prepares images by the weights' own protocol, and answers as the network does, in bfloat16."""
+def test_export_of_a_weight_file_matches_the_network_in_bfloat16(from_file, photographs):
+    """The signature uses the preprocessing of the weights and gives the network's outputs in bfloat16."""
     import tensorflow as tf
 
     from keras_resnet.data.transforms import for_test
@@ -79,7 +79,7 @@ def test_weights_alone_are_served_as_they_were_tested(from_file, photographs):
     }  # fmt: skip
 
 
-def test_a_strict_export_names_the_row(from_file):
+def test_strict_export_names_the_row_of_an_invalid_image(from_file):
     import tensorflow as tf
 
     answer = tf.saved_model.load(str(from_file[1] / "5")).signatures["serving_default"]
@@ -87,7 +87,7 @@ def test_a_strict_export_names_the_row(from_file):
         answer(image_bytes=tf.constant([tf.io.encode_jpeg(np.zeros((9, 9, 3), np.uint8)).numpy(), b""]))
 
 
-def test_int8_needs_images(tmp_path, from_file):
+def test_export_of_weights_needs_int8_images_and_matching_labels(tmp_path, from_file):
     weights = from_file[1].parent / "three.safetensors"
     process = run("export.py", f"--weights={weights}", f"--output={tmp_path / 'out'}", "--precision=int8")
     assert process.returncode == 2, process.stderr
@@ -104,7 +104,7 @@ def test_int8_needs_images(tmp_path, from_file):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimize", ["fold", "none"])
-def test_a_run_in_mixed_precision_over_two_replicas(tmp_path, optimize):
+def test_export_of_a_mixed_precision_run_on_two_replicas(tmp_path, optimize):
     flags = [f"--set={assignment}" for assignment in (*TINY_RUN, "train.precision=mixed_bfloat16")]
     trained = run("train.py", "--strategy=mirrored", "--virtual_devices=2", f"--workdir={tmp_path / 'run'}", *flags)
     assert trained.returncode == 0, trained.stderr

@@ -1,4 +1,4 @@
-"""Folded networks answer as the networks do; what is folded, and what only becomes shorter."""
+"""Folded networks give the outputs of the original networks; which operations folding removes."""
 
 import collections
 import dataclasses
@@ -27,7 +27,7 @@ NETS = {
 
 
 def network(axes, channels=3):
-    """A small network whose every weight and statistic is drawn at random."""
+    """Returns a small network with random weights and statistics."""
     keras.utils.set_random_seed(0)
     spec = dataclasses.replace(SPECS["cifar_resnet20"], **TINY | axes)
     model = build(spec, input_shape=(32, 32, channels))
@@ -48,7 +48,7 @@ IMAGES = np.random.RandomState(2).uniform(0, 255, (4, 32, 32, 3)).astype(np.floa
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_answers_stay_the_same(name):
+def test_fold_keeps_outputs_and_removes_normalization(name):
     model = network(NETS[name])
     folded = fold(model)
     expected = model.predict(IMAGES, verbose=0)
@@ -57,15 +57,15 @@ def test_answers_stay_the_same(name):
     assert not [layer for layer in folded.layers if isinstance(layer, keras.layers.Normalization)]
 
 
-def test_folding_is_exact_in_double_precision(float64):
-    """What is left in float32 is rounding: in float64 both agree to 14 digits."""
+def test_fold_is_exact_in_float64(float64):
+    """The float32 difference is rounding: in float64 both agree to a relative error of 1e-13."""
     model = network(NETS["bottleneck 1.5"])
     images = IMAGES.astype(np.float64)
     assert relative_error(fold(model, "float64").predict(images, verbose=0), model.predict(images, verbose=0)) < 1e-13
 
 
-def test_operations_that_are_left():
-    """Post-activation: nothing but convolutions. Pre-activation: a product and a sum where a sum is normalized."""
+def test_fold_leaves_multiplications_only_in_preactivation_networks():
+    """Preactivation keeps a multiplication and an addition where a sum is normalized."""
     counts = {}
     for name in ("post", "pre"):
         operations = fold(network(NETS[name])).operations
@@ -75,7 +75,7 @@ def test_operations_that_are_left():
     assert counts["post"]["Subtract"] == counts["pre"]["Subtract"] == 1
 
 
-def test_a_convolution_that_others_read_keeps_its_output():
+def test_fold_keeps_the_output_of_a_convolution_with_other_readers():
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
     normalized = keras.layers.BatchNormalization(name="bn")(x)
@@ -90,7 +90,7 @@ def test_a_convolution_that_others_read_keeps_its_output():
 @pytest.mark.parametrize(
     ("make", "precision"), [(frozen_network, "float32"), (folded_network, "float32"), (folded_network, "bfloat16")]
 )
-def test_networks_answer_with_features_and_stages(make, precision):
+def test_frozen_and_folded_networks_return_features_and_stages(make, precision):
     model = network({"se_reduction": 4, "shortcut": "B"})
     parts = answers(model, stages=True)
     expected = parts.predict(IMAGES, verbose=0)
@@ -99,5 +99,5 @@ def test_networks_answer_with_features_and_stages(make, precision):
     for name, value in actual.items():
         assert value.dtype == "float32"
         assert relative_error(value.numpy(), expected[name]) < {"float32": 3e-6, "bfloat16": 0.05}[precision], name
-    if precision == "bfloat16":  # it is another computation, not the same under another name
+    if precision == "bfloat16":  # bfloat16 is really used
         assert relative_error(actual["logits"].numpy(), expected["logits"]) > 1e-5

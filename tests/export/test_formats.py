@@ -1,4 +1,4 @@
-"""Which artifacts the flags ask for."""
+"""The artifacts that the flags of export.py select."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from keras_resnet.export.formats import Plan, plan
 ALL = ["saved_model", "litert", "onnx"]
 
 
-def test_each_format_takes_the_precisions_that_it_knows():
+def test_plan_gives_each_format_its_supported_precisions():
     assert plan(["saved_model", "litert"], ["float32"]) == Plan()
     assert plan(ALL, ["int8", "float32", "int8"]) == Plan(litert=("int8", "float32"), onnx=("int8", "float32"))
     assert plan(ALL, ["bfloat16", "int8"]) == Plan(saved_model="bfloat16", litert=("int8",), onnx=("int8",))
@@ -31,7 +31,7 @@ def test_each_format_takes_the_precisions_that_it_knows():
         ((ALL, ["float32"], "folded"), '--optimize="folded"; did you mean "fold"?'),
     ],
 )
-def test_mistakes(arguments, message):
+def test_plan_with_wrong_formats_or_precisions_is_refused(arguments, message):
     with pytest.raises(ConfigError) as error:
         plan(*arguments)
     assert message in str(error.value).replace(": did", "; did")

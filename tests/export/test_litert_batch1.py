@@ -1,4 +1,4 @@
-"""LiteRT files of batch 1: what LiteRT.js, MediaPipe and Android's Task library ask of a file."""
+"""LiteRT files of batch size 1 meet the requirements of LiteRT.js, MediaPipe and Android's Task library."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ IMAGE = np.random.RandomState(0).randint(0, 256, (1, 8, 8, 1)).astype(np.float32
 
 @pytest.fixture(scope="module")
 def exported(finished_run, tmp_path_factory):
-    """The folder of the .tflite files of an export in float32 and int8."""
+    """Returns the folder of the .tflite files of an export in float32 and int8."""
     output = tmp_path_factory.mktemp("batch1") / "digits"
     flags = ("--formats=saved_model,litert", "--precision=float32,int8", "--set=export.min_top1_agreement=0.5")
     process = run("export.py", f"--workdir={finished_run}", f"--output={output}", *flags, "--litert_interface=uint8")
@@ -33,7 +33,7 @@ def exported(finished_run, tmp_path_factory):
 
 
 def asked(path, image):
-    """(scores of an image as the file gives them, details of the input, of the output)."""
+    """Returns (scores that the file gives for an image, details of the input, of the output)."""
     runner = Interpreter(str(path)).get_signature_runner("predict_images")
     assert list(runner.get_output_details()) == ["scores"]
     return runner(images=image)["scores"], runner.get_input_details()["images"], runner.get_output_details()["scores"]
@@ -43,7 +43,7 @@ def free_scores(path):
     return Interpreter(str(path)).get_signature_runner("predict_images")(images=IMAGE)["scores"]
 
 
-def test_the_batch_is_fixed_and_the_scores_are_those_of_the_free_file(exported):
+def test_batch1_file_has_fixed_shapes_and_the_same_scores(exported):
     scores, taken, given = asked(exported / "1-batch1.tflite", IMAGE)
     np.testing.assert_array_equal(scores, free_scores(exported / "1.tflite"))
     for details, shape in ((taken, [1, 8, 8, 1]), (given, [1, 10])):
@@ -53,7 +53,7 @@ def test_the_batch_is_fixed_and_the_scores_are_those_of_the_free_file(exported):
 
 
 @pytest.mark.parametrize("interface", ["uint8", "int8"])
-def test_whole_numbers_in_and_out(exported, tmp_path, interface):
+def test_batch1_int8_file_has_integer_inputs_and_outputs(exported, tmp_path, interface):
     free = exported / "1-int8.tflite"
     path = exported / "1-int8-batch1.tflite"
     if interface == "int8":
@@ -64,13 +64,13 @@ def test_whole_numbers_in_and_out(exported, tmp_path, interface):
     lowest = {"uint8": 0, "int8": -128}[interface]
     scores, taken, given = asked(path, (IMAGE + lowest).astype(interface))
     assert (taken["dtype"], given["dtype"]) == (np.dtype(interface), np.dtype(interface))
-    assert taken["quantization"] == (1.0, lowest)  # a pixel is a pixel
+    assert taken["quantization"] == (1.0, lowest)  # one step is one pixel value
     scale, zero = given["quantization"]
     np.testing.assert_allclose((scores.astype(np.float32) - zero) * scale, free_scores(free), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["1-batch1.tflite", "1-int8-batch1.tflite"])
-def test_predictions_are_those_of_the_free_file(exported, name):
+def test_batch1_predictor_matches_the_file_of_any_batch_size(exported, name):
     images = np.random.RandomState(1).randint(0, 256, (5, 8, 8, 1)).astype(np.float32)
     free, fixed = (LiteRTPredictor(str(exported / each), each) for each in (name.replace("-batch1", ""), name))
     shifted = [predictor.logits(images) for predictor in (free, fixed)]
@@ -80,7 +80,7 @@ def test_predictions_are_those_of_the_free_file(exported, name):
     assert fixed.labels == free.labels == tuple("0123456789")
 
 
-def test_weights_are_aligned_in_the_file(exported):
+def test_batch1_file_aligns_weights_to_16_bytes(exported):
     content = (exported / "1-batch1.tflite").read_bytes()
     model = schema.Model.GetRootAs(content, 0)
     places = []
@@ -93,7 +93,7 @@ def test_weights_are_aligned_in_the_file(exported):
 
 
 def field(table, slot):
-    """The place of a table's field."""
+    """Returns the position of a table's field."""
     return table.Pos + table.Offset(4 + 2 * slot)
 
 
@@ -102,7 +102,7 @@ def sub_table(table, slot):
 
 
 def entry(table, slot):
-    """The first table of a vector that has one."""
+    """Returns the first table of a vector field."""
     offset = table.Offset(4 + 2 * slot)
     assert table.VectorLen(offset) == 1
     return flatbuffers.table.Table(table.Bytes, table.Indirect(table.Vector(offset)))
@@ -122,8 +122,8 @@ def floats(table, slot):
     return [table.Get(number_types.Float32Flags, start + 4 * i) for i in range(table.VectorLen(offset))]
 
 
-def test_metadata_by_the_official_schema(exported):
-    """Slots and kinds are those of metadata_schema.fbs (tflite-support 0.4.4); MediaPipe 1.2 reads such a file."""
+def test_batch1_metadata_follows_the_official_schema(exported):
+    """Slots and types follow metadata_schema.fbs (tflite-support 0.4.4); MediaPipe 1.2 reads such a file."""
     model = flatbuffer_utils.read_model(str(exported / "1-batch1.tflite"))
     (place,) = (each.buffer for each in model.metadata if each.name == b"TFLITE_METADATA")
     content = bytes(model.buffers[place].data)
@@ -145,6 +145,6 @@ def test_metadata_by_the_official_schema(exported):
         assert archive.read("labels.txt").decode().split() == list("0123456789")
 
 
-def test_a_file_alone_answers(exported, tmp_path):
+def test_batch1_file_alone_has_its_preprocessing(exported, tmp_path):
     path = shutil.copy(exported / "1-int8-batch1.tflite", tmp_path / "alone.tflite")
     assert LiteRTPredictor(str(path), "alone").preprocessing.image_size == 8

@@ -1,4 +1,4 @@
-"""What a server holds of an export."""
+"""Memory of a server that loads an export."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ WIDTH = 1024
 
 @pytest.fixture(scope="module")
 def wide():
-    """A network of 75 MB whose images are tiny, and its description."""
+    """Returns a network of 75 MB with tiny images, and its description."""
     spec = Spec(name="wide", stem="cifar", block="basic", depths=(1,), widths=(WIDTH,))
     model = build(spec, input_shape=(8, 8, 3), classes=10)
     return model, replace(model.description, labels=tuple("abcdefghij"))
@@ -35,8 +35,8 @@ def written(wide, path, network):
 
 
 @pytest.mark.parametrize("onednn", ["0", "1"])
-def test_weights_are_held_once_for_all_signatures(wide, tmp_path, monkeypatch, onednn):
-    """Weights that are constants take 20 times as much here: each of four signatures holds several copies of them."""
+def test_memory_holds_weights_once_for_all_signatures(wide, tmp_path, monkeypatch, onednn):
+    """Constant weights would take 20 times as much: each of four signatures would hold several copies."""
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
     monkeypatch.setenv("TF_ONEDNN_ASSUME_FROZEN_WEIGHTS", "0")
     weights = 4 * wide[0].count_params()
@@ -58,8 +58,8 @@ np.save(sys.argv[2], np.array(answers))
 """
 
 
-def test_versions_in_one_server_keep_to_their_own_weights(wide, tmp_path):
-    """oneDNN keeps the weights of each convolution, as the kit sets it: of no other version's, of no other layer's."""
+def test_two_versions_in_one_server_use_their_own_weights(wide, tmp_path):
+    """oneDNN caches the weights of each convolution, with the kit's settings, and mixes no versions or layers."""
     model, description = wide
     other = build(description.spec, input_shape=(8, 8, 3), classes=10)
     images = np.random.RandomState(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)

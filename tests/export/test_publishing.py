@@ -1,4 +1,4 @@
-"""Versions come into sight whole, in order, once; what killed exports leave is removed."""
+"""Versions are published complete, in order and once; leftovers of killed exports are removed."""
 
 import json
 import os
@@ -50,11 +50,11 @@ def no_locks(monkeypatch):
 
 
 @pytest.mark.parametrize("locks", [True, False], ids=["locks", "no locks"])
-def test_publishers_at_once_get_versions_of_their_own(tmp_path, monkeypatch, locks):
-    """Twenty of them: every version is whole, none is lost or replaced. The file system needs no hard links."""
+def test_concurrent_publishers_get_different_complete_versions(tmp_path, monkeypatch, locks):
+    """Of twenty versions, each is complete and none is lost or replaced. No hard links are needed."""
     monkeypatch.setattr(os, "link", None)
     show = publishing._show
-    monkeypatch.setattr(publishing, "_show", lambda *paths: (time.sleep(0.005), show(*paths)))  # others' chance
+    monkeypatch.setattr(publishing, "_show", lambda *paths: (time.sleep(0.005), show(*paths)))  # lets other threads run
     if not locks:
         no_locks(monkeypatch)
     (tmp_path / "out" / "litert").mkdir(parents=True)
@@ -75,7 +75,7 @@ def test_publishers_at_once_get_versions_of_their_own(tmp_path, monkeypatch, loc
     assert not [name for name in os.listdir(tmp_path / "out") if name.startswith((".tmp", ".claim"))]
 
 
-def test_a_version_that_is_asked_for(tmp_path):
+def test_publish_with_a_requested_version(tmp_path):
     for version, following in ((5, 6), (2, 6)):
         assert export(tmp_path, "a", version) == version
         assert next_version(str(tmp_path)) == following
@@ -86,7 +86,7 @@ def test_a_version_that_is_asked_for(tmp_path):
     assert sorted(os.listdir(tmp_path)) == before
 
 
-def test_a_failure_between_renames_leaves_nothing(tmp_path, monkeypatch):
+def test_publish_that_fails_between_renames_leaves_no_artifact(tmp_path, monkeypatch):
     rename = os.rename
 
     def full(source, target):
@@ -101,8 +101,8 @@ def test_a_failure_between_renames_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path / "litert") == os.listdir(tmp_path / "onnx") == []
 
 
-def test_what_a_killed_export_left_is_swept_and_nothing_else(tmp_path):
-    """Killed between its renames: its files are in sight without a SavedModel. Another export still writes."""
+def test_publish_removes_only_leftovers_of_killed_exports(tmp_path):
+    """One export was killed between renames: it has files but no SavedModel. Another export is still writing."""
     for number in (1, 2):
         assert export(tmp_path, str(number)) == number
     for name in ("litert/3.tflite", "litert/3-int8.tflite", "onnx/3.onnx", "litert/33.tflite"):
@@ -123,7 +123,7 @@ def test_what_a_killed_export_left_is_swept_and_nothing_else(tmp_path):
     check_whole(tmp_path, 2, "2")
 
 
-def test_a_report_can_name_its_version(tmp_path):
+def test_publish_gives_the_report_its_version(tmp_path):
     with staged(str(tmp_path)) as staging:
         fill(staging, "a")
 

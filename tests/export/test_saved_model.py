@@ -1,4 +1,4 @@
-"""What a SavedModel holds."""
+"""The contents of a SavedModel."""
 
 import math
 
@@ -10,7 +10,7 @@ from keras_resnet.export.graph import answers, plain_network
 from keras_resnet.export.saved_model import write_saved_model
 
 
-def test_variables_are_stored_once_and_read(tmp_path):
+def test_saved_model_stores_shared_variables_once(tmp_path):
     model = build(Spec(name="tiny", stem="cifar", block="basic", depths=(1,), widths=(4,)), input_shape=(8, 8, 3))
     network = plain_network(answers(model))
     specs = [tf.TensorSpec([None, 8, 8, 3], tf.float32, name="images")]

@@ -1,4 +1,4 @@
-"""The serving kit, as far as it can be seen without TF Serving: what a server would read, and what clients send."""
+"""The serving kit, tested without TF Serving: the files that a server reads, and the requests that clients send."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.serving_kit import TEMPLATES, write_serving_kit
 
-# What tensorflow-serving-api leaves out of its wheel: (field, number, type), from tensorflow/serving's
+# Messages missing from tensorflow-serving-api's wheel: (field, number, type), from tensorflow/serving's
 # servables/tensorflow/session_bundle_config.proto and config/monitoring_config.proto.
 INT64, BOOL, STRING, MESSAGE = 3, 8, 9, 11
 MESSAGES = {
@@ -37,7 +37,7 @@ MESSAGES = {
 
 @pytest.fixture(scope="module")
 def kit(finished_export, tmp_path_factory):
-    """A kit for the digits' export."""
+    """Returns a kit for the digits' export."""
     folder = tmp_path_factory.mktemp("kit")
     write_serving_kit(str(finished_export), str(folder), "digits")
     return folder
@@ -45,7 +45,7 @@ def kit(finished_export, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def messages():
-    """{name: class} of the server's messages that no wheel has."""
+    """Returns {name: class} of the server's messages that no wheel has."""
     file = descriptor_pb2.FileDescriptorProto(name="server.proto", package="tensorflow.serving", syntax="proto3")
     file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
     for name, fields in MESSAGES.items():
@@ -66,14 +66,14 @@ def messages():
     }
 
 
-def test_every_file_is_written_and_filled(kit):
+def test_kit_has_every_file_without_placeholders(kit):
     assert sorted(os.listdir(kit)) == sorted(path.name for path in TEMPLATES.iterdir() if path.is_file())
     for path in kit.iterdir():
         assert not re.search(r"@[A-Z_]+@", path.read_text()), path
         assert os.access(path, os.X_OK) == (path.suffix == ".sh"), path
 
 
-def test_models_config_is_what_the_official_stubs_read(kit):
+def test_models_config_parses_with_the_official_stubs(kit):
     text = (kit / "models.config").read_text()
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     (model,) = config.model_config_list.config
@@ -81,8 +81,8 @@ def test_models_config_is_what_the_official_stubs_read(kit):
     assert model.model_version_policy.latest.num_versions == 1
 
 
-def test_the_way_back_in_its_comments_holds_too(kit):
-    """What an operator takes the comment signs from, at night."""
+def test_models_config_with_uncommented_rollback_parses(kit):
+    """An operator removes the comment signs to roll back to an earlier version."""
     text = (kit / "models.config").read_text().replace("    model_version_policy { latest { num_versions: 1 } }", "")
     text = re.sub(r"# (model_version_policy|version_labels)", r"\1", text)
     (model,) = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
@@ -90,7 +90,7 @@ def test_the_way_back_in_its_comments_holds_too(kit):
     assert dict(model.version_labels) == {"stable": 1, "canary": 2}
 
 
-def test_batching_is_bounded(kit, messages):
+def test_batching_parameters_are_bounded(kit, messages):
     text = (kit / "batching_parameters.txt").read_text()
     batching = text_format.Parse(text, messages["BatchingParameters"]())
     sizes = list(batching.allowed_batch_sizes)
@@ -100,14 +100,14 @@ def test_batching_is_bounded(kit, messages):
     assert batching.num_batch_threads.value >= 1
 
 
-def test_monitoring(kit, messages):
+def test_monitoring_config_enables_prometheus(kit, messages):
     text = (kit / "monitoring.config").read_text()
     prometheus = text_format.Parse(text, messages["MonitoringConfig"]()).prometheus_config
     assert prometheus.enable
     assert prometheus.path in (kit / "smoke_test.sh").read_text()
 
 
-def test_compose_lets_in_this_machine_alone_and_writes_nothing(kit, finished_export):
+def test_compose_is_read_only_and_listens_on_localhost(kit, finished_export):
     service = YAML(typ="safe").load(kit / "docker-compose.yml")["services"]["serving"]
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert all(volume["read_only"] for volume in service["volumes"])
@@ -122,7 +122,7 @@ def test_compose_lets_in_this_machine_alone_and_writes_nothing(kit, finished_exp
         assert (kit / name).is_file()
 
 
-def test_a_strange_folder_goes_into_compose_as_it_is(tmp_path):
+def test_compose_keeps_special_characters_of_the_folder(tmp_path):
     folder = tmp_path / 'a "b" $HOME: # c'
     write_serving_kit(str(folder), str(tmp_path / "kit"), "m")
     service = YAML(typ="safe").load(tmp_path / "kit" / "docker-compose.yml")["services"]["serving"]
@@ -130,18 +130,18 @@ def test_a_strange_folder_goes_into_compose_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["predict.sh", "smoke_test.sh"])
-def test_shell_syntax(kit, name):
+def test_shell_scripts_have_valid_syntax(kit, name):
     subprocess.run(["sh", "-n", str(kit / name)], check=True)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "../up", "x:predict", "a\nb"])
-def test_names_that_addresses_cannot_hold(tmp_path, name):
+def test_kit_refuses_model_names_invalid_in_urls(tmp_path, name):
     with pytest.raises(ConfigError, match="expected letters, digits"):
         write_serving_kit("out", str(tmp_path / "kit"), name)
     assert not (tmp_path / "kit").exists()
 
 
-def test_what_was_changed_by_hand_is_never_replaced(kit, finished_export):
+def test_kit_refuses_to_replace_differing_files(kit, finished_export):
     write_serving_kit(str(finished_export), str(kit), "digits")  # the same again
     before = {path: path.read_bytes() for path in kit.iterdir()}
     with pytest.raises(ConfigError, match=r"already exists and differs; name another folder"):
@@ -151,7 +151,7 @@ def test_what_was_changed_by_hand_is_never_replaced(kit, finished_export):
 
 @pytest.fixture(scope="module")
 def served(kit, finished_export):
-    """{"grpc": port, "rest": port} of a process without this package that answers for the export."""
+    """Returns {"grpc": port, "rest": port} of a process without this package that serves the export."""
     limit = re.search(r"max_batch_size { value: (\d+) }", (kit / "batching_parameters.txt").read_text())[1]
     stand_in = ROOT / "tests" / "export" / "serving_stand_in.py"
     command = [sys.executable, stand_in, finished_export / "1", "digits", limit]
@@ -164,7 +164,7 @@ def served(kit, finished_export):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Digits, and a photograph that is too long for a command line; more than go into one request."""
+    """Returns digits and a photograph too long for a command line; more than one request takes."""
     folder = tmp_path_factory.mktemp("pictures")
     names = run("-m", "keras_resnet", "sample-images", "digits", "--count=16", f"--output={folder}").stdout.split()
     noise = np.random.RandomState(0).randint(0, 256, (300, 300, 3)).astype(np.uint8)
@@ -174,7 +174,7 @@ def pictures(tmp_path_factory):
 
 
 def answers(text):
-    """JSON documents, one after the other."""
+    """Reads JSON documents that follow one another."""
     found, text = [], text.lstrip()
     while text:
         document, end = json.JSONDecoder().raw_decode(text)
@@ -182,8 +182,8 @@ def answers(text):
     return found
 
 
-def test_clients_get_the_answers_that_predict_gives(kit, served, finished_export, pictures):
-    """Over gRPC by the official stubs, over REST, and by curl: labels and scores are predict's own."""
+def test_clients_give_the_predictions_of_predict(kit, served, finished_export, pictures):
+    """gRPC with the official stubs, REST and curl give the labels and scores of predict."""
     expected = json.loads(run("-m", "keras_resnet", "predict", finished_export, *pictures, "--format=json").stdout)
     hosts = {"client_grpc.py": served["grpc"], "client_rest.py": served["rest"]}
     found = {}
@@ -206,7 +206,7 @@ def test_clients_get_the_answers_that_predict_gives(kit, served, finished_export
 
 
 @pytest.mark.parametrize("client", ["client_grpc.py", "client_rest.py"])
-def test_clients_say_what_the_server_refuses(kit, served, pictures, client):
+def test_clients_print_the_error_of_the_server(kit, served, pictures, client):
     port = served["grpc" if "grpc" in client else "rest"]
     process = run(kit / client, f"--host=localhost:{port}", "--model=another", pictures[0])
     assert process.returncode == 1
@@ -214,7 +214,7 @@ def test_clients_say_what_the_server_refuses(kit, served, pictures, client):
     assert "Traceback" not in process.stderr
 
 
-def test_the_smoke_test_passes_against_a_running_server(kit, served, pictures):
+def test_smoke_test_passes_with_a_running_server(kit, served, pictures):
     ports = {"REST_PORT": str(served["rest"]), "GRPC_PORT": str(served["grpc"])}
     environment = os.environ | ports | {"SERVER": "running", "PYTHON": sys.executable}
     command = [kit / "smoke_test.sh", *pictures]
@@ -223,7 +223,7 @@ def test_the_smoke_test_passes_against_a_running_server(kit, served, pictures):
     assert process.stdout.splitlines()[-1] == "passed"
 
 
-def test_the_smoke_test_fails_without_a_server(kit, pictures):
+def test_smoke_test_fails_without_a_server(kit, pictures):
     environment = os.environ | {
         "DOCKER_HOST": "tcp://localhost:1",
         "PYTHON": sys.executable,

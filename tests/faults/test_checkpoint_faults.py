@@ -1,4 +1,4 @@
-"""Checkpoints that are killed while they are written, damaged, foreign, or without room on the disk (R4, R7, R8)."""
+"""Checkpoints whose writer is killed, that are damaged, of another run, or on a full disk (R4, R7, R8)."""
 
 import json
 import os
@@ -35,8 +35,8 @@ for step in itertools.count(1):
 """
 
 
-def test_killed_while_saving(tmp_path, figure):
-    """Whatever was committed is whole, and nothing else is in sight."""
+def test_kill_while_saving_leaves_only_complete_checkpoints(tmp_path, figure):
+    """Every committed checkpoint is complete, and no other is visible."""
     times, kills, steps = random.Random(0), 50 if LONG else 5, 0
     folder = str(tmp_path / "checkpoints")
     for _ in range(kills):
@@ -57,11 +57,11 @@ def test_killed_while_saving(tmp_path, figure):
 
 @pytest.fixture(scope="module")
 def checkpoint(whole_run):
-    """A checkpoint of a real run, whole."""
+    """Returns a complete checkpoint of a real run."""
     return max((whole_run / "checkpoints").glob("step-*"))
 
 
-def test_no_flipped_bit_is_loaded(checkpoint, tmp_path, figure):
+def test_checkpoint_with_a_flipped_bit_is_skipped(checkpoint, tmp_path, figure):
     flips, places = 200 if LONG else 40, random.Random(0)
     folder = tmp_path / checkpoint.name
     shutil.copytree(checkpoint, folder)
@@ -88,7 +88,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES if LONG else ["truncated"])
-def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(whole_run, tmp_path, figure, damage):
+def test_run_resumes_from_the_checkpoint_before_a_damaged_one(whole_run, tmp_path, figure, damage):
     folder = tmp_path / "run"
     shutil.copytree(whole_run, folder)
     (folder / "results.json").unlink()
@@ -104,8 +104,8 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(whole_run, tmp_p
     figure("R8", f"{damage}: went on from the one before, bit-identical")
 
 
-def test_a_foreign_checkpoint_is_refused(whole_run, tmp_path):
-    """Valid in itself, and of another run and another network: one line names the first differences."""
+def test_resume_refuses_a_checkpoint_of_another_run(whole_run, tmp_path):
+    """The checkpoint is valid, but of another run and network: one line names the first differences."""
     folder = tmp_path / "run"
     shutil.copytree(whole_run, folder)
     (folder / "results.json").unlink()
@@ -125,7 +125,7 @@ def test_a_foreign_checkpoint_is_refused(whole_run, tmp_path):
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
-def test_a_full_disk_ends_the_run_and_spoils_nothing(whole_run, tmp_path, figure):
+def test_full_disk_while_saving_keeps_earlier_checkpoints(whole_run, tmp_path, figure):
     folder = tmp_path / "run"
     process = train(folder, fault_at="runs.checkpoints:save_checkpoint:before:4:full")
     assert process.returncode == 5, process.stderr
@@ -139,7 +139,7 @@ def test_a_full_disk_ends_the_run_and_spoils_nothing(whole_run, tmp_path, figure
     figure("R7", "exit code 5, the checkpoint before intact" + ", bit-identical after it" * LONG)
 
 
-def test_a_full_disk_shows_before_the_first_step(tmp_path):
+def test_full_disk_is_reported_before_the_first_step(tmp_path):
     process = train(tmp_path / "run", fault_at="runs.saver:Saver.self_check:before:1:full")
     assert process.returncode == 5, process.stderr
     assert "a checkpoint takes 3.1 MiB" in process.stderr.splitlines()[-1]
@@ -148,7 +148,7 @@ def test_a_full_disk_shows_before_the_first_step(tmp_path):
 
 @pytest.fixture
 def almost_finished(whole_run, tmp_path):
-    """A copy of the undisturbed run, as if it had been killed right before its end."""
+    """Returns a copy of the undisturbed run in the state of a kill right before its end."""
     folder = tmp_path / "run"
     shutil.copytree(whole_run, folder)
     (folder / "results.json").unlink()
@@ -156,8 +156,8 @@ def almost_finished(whole_run, tmp_path):
 
 
 @pytest.mark.parametrize("best", ["lost", "there"] if LONG else ["lost"])
-def test_what_else_lies_in_the_folder_may_be_damaged(almost_finished, whole_run, best):
-    """Nothing of it is needed to go on; leftovers of crashes go."""
+def test_run_resumes_with_other_files_damaged(almost_finished, whole_run, best):
+    """Resuming needs none of these files; leftovers of crashes are removed."""
     (almost_finished / "environment.json").write_text("{")
     (almost_finished / "README.md").unlink()
     (almost_finished / "log.txt").unlink()
@@ -174,7 +174,7 @@ def test_what_else_lies_in_the_folder_may_be_damaged(almost_finished, whole_run,
     assert not list(almost_finished.rglob("*.tmp-*"))
 
 
-def test_a_run_without_a_whole_checkpoint_does_not_start_over(almost_finished):
+def test_run_with_only_damaged_checkpoints_does_not_start_over(almost_finished):
     for path in almost_finished.glob("checkpoints/*/state.json"):
         path.write_text("{}")
     process = train(almost_finished)
@@ -184,15 +184,15 @@ def test_a_run_without_a_whole_checkpoint_does_not_start_over(almost_finished):
     assert process.stderr.count("WARNING") == len(list(almost_finished.glob("checkpoints/step-*")))
 
 
-def test_divergences_that_nobody_wrote_are_refused(almost_finished):
+def test_resume_refuses_an_invalid_divergences_file(almost_finished):
     (almost_finished / "divergences.json").write_text('[{"stepp": 3}]')
     process = train(almost_finished)
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1].endswith("divergences.json: is not a run's file; move it away to continue")
 
 
-def test_the_best_weights_are_lost_at_the_end(almost_finished):
-    """And their checkpoint too: the last ones take their place."""
+def test_run_that_lost_its_best_weights_reports_the_last(almost_finished):
+    """The checkpoint of the best step is lost too: the last weights replace it."""
     last = read_checkpoint(str(almost_finished / "checkpoints" / "step-00000048"))
     last.state["best"]["step"] = 41
     save_checkpoint(str(almost_finished / "checkpoints"), last)
@@ -202,8 +202,8 @@ def test_the_best_weights_are_lost_at_the_end(almost_finished):
     assert json.loads((almost_finished / "results.json").read_text())["best"]["step"] == 48
 
 
-def test_what_could_not_be_saved_is_not_called_saved(tmp_path):
-    """A full disk that the run goes on without; then it is told to stop."""
+def test_stopped_run_on_a_full_disk_does_not_claim_to_be_saved(tmp_path):
+    """The run continues with a full disk and then gets a stop signal."""
     folder = tmp_path / "run"
     process = train(
         folder,
@@ -218,7 +218,7 @@ def test_what_could_not_be_saved_is_not_called_saved(tmp_path):
 
 
 @pytest.mark.skipif(not LONG, reason="the short form has the same with a file limit")
-def test_a_run_may_go_on_without_a_checkpoint(whole_run, tmp_path):
+def test_run_with_on_save_error_continue_trains_without_checkpoint(whole_run, tmp_path):
     folder = tmp_path / "run"
     process = train(
         folder, "--set=recovery.on_save_error=continue", fault_at="runs.checkpoints:save_checkpoint:before:4:full"
@@ -229,7 +229,7 @@ def test_a_run_may_go_on_without_a_checkpoint(whole_run, tmp_path):
 
 
 @pytest.mark.skipif(not LONG, reason="needs the right to mount")
-def test_a_really_full_disk(whole_run, tmp_path, figure):
+def test_full_tmpfs_ends_the_run_with_exit_code_5(whole_run, tmp_path, figure):
     folder = tmp_path / "small"
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=False).returncode:
@@ -244,7 +244,7 @@ def test_a_really_full_disk(whole_run, tmp_path, figure):
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_second_run_in_the_folder_is_refused(tmp_path, figure):
+def test_second_run_in_a_locked_folder_is_refused(tmp_path, figure):
     from keras_resnet.runs.folder import RunFolder
     from keras_resnet.runs.lock import locked
 
@@ -262,8 +262,8 @@ def test_a_second_run_in_the_folder_is_refused(tmp_path, figure):
     figure("R17", "refused in one line; a killed process's lock is taken over")
 
 
-def test_a_checkpoint_of_the_first_format_is_read(checkpoint, figure):
-    """Every later version has to go on from it, and to call a run's variables what they were called then."""
+def test_checkpoint_of_format_1_is_read(checkpoint, figure):
+    """Every later version resumes from format 1, and keeps its variable names."""
     golden = newest_checkpoint(str(GOLDEN / "checkpoint_format_1"), warn=pytest.fail)
     assert golden.step == 7
     np.testing.assert_array_equal(golden.arrays["stem_conv/kernel"], np.arange(12, dtype=np.float32).reshape(3, 4) / 7)
@@ -279,8 +279,8 @@ def test_a_checkpoint_of_the_first_format_is_read(checkpoint, figure):
     figure("R18", "format 1 is read; names and shapes of a run's variables are those of its first version")
 
 
-def test_a_checkpoint_is_tested_as_its_run_tested_it(whole_run, checkpoint):
-    """Averaged weights are found in the checkpoint; weights/last.safetensors took them from the network."""
+def test_checkpoint_gives_the_averaged_weights_of_its_run(whole_run, checkpoint):
+    """The averages in the checkpoint equal weights/last.safetensors, which the network wrote."""
     last = read_tensors(str(whole_run / "weights" / "last.safetensors"))
     read = read_checkpoint(str(checkpoint))
     arrays, found = read.arrays, network_arrays(read)
@@ -290,7 +290,7 @@ def test_a_checkpoint_is_tested_as_its_run_tested_it(whole_run, checkpoint):
     assert not np.array_equal(arrays["stem_conv/kernel"], last["stem_conv/kernel"])
 
 
-def test_a_checkpoint_with_loss_scaling_is_tested_as_its_run_tested_it(tmp_path):
+def test_checkpoint_with_loss_scaling_gives_the_averaged_weights(tmp_path):
     flags = ("--set=train.precision=mixed_float16", "--set=train.steps=10", "--set=train.eval_every=5")
     process = train(tmp_path / "run", "--strategy=mirrored", "--virtual_devices=2", *flags)
     assert process.returncode == 0, process.stderr

@@ -1,4 +1,4 @@
-"""Every mistake in a configuration, as a user meets it: one line and exit code 2, before TensorFlow is loaded (R15)."""
+"""Every mistake in a configuration gives one line and exit code 2, before TensorFlow is loaded (R15)."""
 
 import time
 
@@ -11,7 +11,7 @@ MISTAKES = list(BAD_FILES.items())
 
 
 @pytest.mark.parametrize("mistakes", [MISTAKES] if LONG else [MISTAKES[:3]])
-def test_one_line_and_exit_code_2(tmp_path, figure, mistakes):
+def test_wrong_configuration_gives_one_line_and_exit_code_2(tmp_path, figure, mistakes):
     (tmp_path / "tensorflow.py").write_text("raise AssertionError('TensorFlow was imported')")
     path, slowest = tmp_path / "c.yaml", 0.0
     for text, message in mistakes:

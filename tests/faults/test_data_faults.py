@@ -1,4 +1,4 @@
-"""Damaged images and records in a run that trains on them (R9). `make test` has the same by its parts."""
+"""Damaged images and records in the training data of a run (R9). `make test` tests the parts of this alone."""
 
 import json
 import shutil
@@ -40,18 +40,18 @@ def folder(photographs, tmp_path):
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-def test_a_picture(folder, tmp_path, figure, kind):
+def test_train_with_a_damaged_image_exits_with_code_3(folder, tmp_path, figure, kind):
     path = sorted((folder / "china").iterdir())[7]
     path.write_bytes(PICTURES[kind](path.read_bytes()))
     process = train(f"folder:{folder}", tmp_path / "run")
     assert process.returncode == 3, process.stderr
-    # Not always the last line: a thread that still decodes may print libjpeg's own words after it.
+    # Not always the last line: a thread that still decodes may print libjpeg's message after it.
     (line,) = [line for line in process.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith(f"error: {path}: ")
     figure("R9", f"{kind} picture: exit code 3, {line.removeprefix(f'error: {path}: ')}")
 
 
-def test_all_of_them_are_left_out(folder, tmp_path, figure):
+def test_train_skips_damaged_images_up_to_max_skipped(folder, tmp_path, figure):
     for path, spoil in zip(sorted((folder / "china").iterdir()), PICTURES.values(), strict=False):
         path.write_bytes(spoil(path.read_bytes()))
     process = train(f"folder:{folder}", tmp_path / "run", "--set=data.on_unreadable_image=skip")
@@ -66,7 +66,7 @@ def test_all_of_them_are_left_out(folder, tmp_path, figure):
     figure("R9", f"{len(PICTURES)} damaged pictures left out, 40 of 40 steps; with a limit of 3, exit code 3")
 
 
-def test_an_empty_class(folder, tmp_path):
+def test_train_with_an_empty_class_exits_with_code_3(folder, tmp_path):
     (folder / "nothing").mkdir()
     process = train(f"folder:{folder}", tmp_path / "run")
     assert process.returncode == 3, process.stderr
@@ -74,7 +74,7 @@ def test_an_empty_class(folder, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["a flipped bit", "cut off"])
-def test_records(folder, tmp_path, figure, kind):
+def test_train_with_damaged_records_exits_with_code_3(folder, tmp_path, figure, kind):
     process = run("-m", "keras_resnet", "prepare-data", folder, tmp_path / "records")
     assert process.returncode == 0, process.stderr
     path = next((tmp_path / "records").glob("train-*"))

@@ -1,4 +1,4 @@
-"""A loss that is no number or explodes is noticed, and the run goes back or ends with a report (R10)."""
+"""A loss that is NaN or explodes is detected; the run rolls back, or ends with a report (R10)."""
 
 import json
 import signal
@@ -30,28 +30,28 @@ def sums(loss, norm=1.0, images=4.0):
         ([], None),
     ],
 )
-def test_what_counts_as_divergence(steps, expected):
+def test_find_divergence_gives_the_first_diverged_step(steps, expected):
     found = find_divergence(steps, last=10, first_loss=2.0, max_loss_ratio=10.0)
     assert (found and found.step) == expected
 
 
-def test_small_losses_do_not_explode():
+def test_find_divergence_ignores_small_losses_and_a_missing_limit():
     assert find_divergence([sums(0.9)], last=1, first_loss=0.01, max_loss_ratio=10.0) is None
     assert find_divergence([sums(90.0)], last=1, first_loss=0.01, max_loss_ratio=None) is None
 
 
 @pytest.fixture(scope="module")
 def rolled_back(tmp_path_factory):
-    """A run whose 14th batch was not a number, once."""
+    """Returns a run whose 14th batch was NaN once."""
     folder = tmp_path_factory.mktemp("rolled_back") / "run"
     return folder, train(folder, fault_at=NAN)
 
 
-def test_a_run_goes_back_and_on_with_a_lower_rate(rolled_back, whole_run, figure):
+def test_diverged_run_rolls_back_and_lowers_the_learning_rate(rolled_back, whole_run, figure):
     folder, process = rolled_back
     assert process.returncode == 0, process.stderr
     warning = next(line for line in process.stderr.splitlines() if line.startswith("WARNING"))
-    assert warning.startswith("WARNING: step 14: the loss is ")  # ReLU makes 0 of NaN; the gradient tells
+    assert warning.startswith("WARNING: step 14: the loss is ")  # ReLU turns NaN into 0; the gradient shows it
     assert "at a learning rate of 0.0829673, the gradient's norm nan" in warning
     assert warning.endswith("going back to step 10, with the learning rate times 0.5 from there")
     (found,) = json.loads((folder / "divergences.json").read_text())
@@ -67,7 +67,7 @@ def test_a_run_goes_back_and_on_with_a_lower_rate(rolled_back, whole_run, figure
     figure("R10", "NaN at step 14 noticed at step 15, back to step 10 with half the rate, finished")
 
 
-def test_killed_while_it_goes_back(rolled_back, tmp_path):
+def test_run_killed_during_rollback_ends_with_the_same_result(rolled_back, tmp_path):
     folder = tmp_path / "run"
     for when in ("before", "after") if LONG else ("after",):
         process = train(folder, fault_at=f"{NAN},training.divergence:Divergences.add:{when}:1:kill")
@@ -77,7 +77,7 @@ def test_killed_while_it_goes_back(rolled_back, tmp_path):
     assert differences(rolled_back[0], folder) == []
 
 
-def test_three_rollbacks_then_a_report(tmp_path, figure):
+def test_run_that_diverges_after_three_rollbacks_exits_with_code_4(tmp_path, figure):
     folder = tmp_path / "run"
     process = train(folder, "--set=train.learning_rate=1e30", "--set=train.log_every=15")
     assert process.returncode == 4, process.stderr
@@ -96,7 +96,7 @@ def test_three_rollbacks_then_a_report(tmp_path, figure):
 
 
 @pytest.mark.skipif(not LONG, reason="one branch of what is tested above")
-def test_a_run_may_stop_at_once(tmp_path):
+def test_run_with_on_divergence_stop_ends_without_rollback(tmp_path):
     process = train(tmp_path / "run", "--set=recovery.on_divergence=stop", fault_at=NAN)
     assert process.returncode == 4, process.stderr
     assert "after 0 rollbacks" in process.stderr.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Exports that are killed, watched, run at once, or have no room; images that nobody should send (S1, S2, S5 to S8)."""
+"""Exports that are killed, polled, concurrent, or on a full disk; hostile images in requests (S1, S2, S5 to S8)."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, run
 from faults_rig import LONG
 
-# Looks for the highest number and loads it, again and again, as TF Serving does; one line per load.
+# Loads the highest version repeatedly, as TF Serving does; prints one line per load.
 POLL = """
 import os, sys, time
 import tensorflow as tf
@@ -37,7 +37,7 @@ PUBLISH = "tests/faults/publish_forever.py"
 
 
 def start(*command):
-    """A process of Python that runs on its own, with what it prints."""
+    """Starts a Python process and captures its output."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     arguments = [sys.executable, *map(str, command)]
     return subprocess.Popen(
@@ -53,8 +53,8 @@ def leftovers(output):
     return [name for name in os.listdir(output) if name.startswith((".tmp", ".claim"))]
 
 
-def test_killed_while_exporting(tmp_path, figure):
-    """Whatever is in sight after a kill is whole; the next export sweeps the rest away."""
+def test_kill_while_exporting_leaves_only_complete_versions(tmp_path, figure):
+    """Every visible version is complete after a kill; the next export removes the leftovers."""
     import tensorflow as tf
 
     times, kills = random.Random(0), 30 if LONG else 4
@@ -77,7 +77,7 @@ def test_killed_while_exporting(tmp_path, figure):
     figure("S1", f"{kills} kills, {len(there)} versions in sight, all whole")
 
 
-# What export.py does at the time: writing, converting, verifying, between its renames, after the last.
+# The moments of the kill in export.py: writing, converting, verifying, between renames, after the last rename.
 POINTS = {
     "after the SavedModel": "export.export:write_saved_model:after:1:kill",
     "after LiteRT": "export.export:write_litert:after:1:kill",
@@ -89,7 +89,7 @@ POINTS = {
 
 @pytest.mark.skipif(not LONG, reason="make faults: half a minute for each point")
 @pytest.mark.parametrize("point", POINTS)
-def test_export_py_killed_at_a_point(finished_run, tmp_path, figure, point):
+def test_export_killed_at_a_point_publishes_nothing_incomplete(finished_run, tmp_path, figure, point):
     flags = ["export.py", f"--workdir={finished_run}", f"--output={tmp_path}"]
     process = run("tests/faults/fault_at.py", POINTS[point], *flags)
     assert process.returncode == -9, process.stderr
@@ -104,8 +104,8 @@ def test_export_py_killed_at_a_point(finished_run, tmp_path, figure, point):
     figure("S1", f"export.py killed {point}: nothing half in sight, removed by the next")
 
 
-def test_versions_that_a_server_watches(tmp_path, figure):
-    """Two exporters at once, and a reader that polls every 10 ms: no load fails, versions only grow."""
+def test_concurrent_exports_are_loadable_by_a_polling_server(tmp_path, figure):
+    """Two exporters and a reader that polls every 10 ms: no load fails, and versions only grow."""
     each = 25 if LONG else 3
     reader = start("-c", POLL, tmp_path, 2 * each)
     reader.stdout.readline()
@@ -119,8 +119,8 @@ def test_versions_that_a_server_watches(tmp_path, figure):
 
 
 @pytest.mark.parametrize("point", ["write_saved_model", "write_warmup", "write_litert"] if LONG else ["write_litert"])
-def test_a_full_disk(finished_run, tmp_path, figure, point):
-    """No file can grow beyond 100 kB from then on: one line, exit code 5, and nothing new in sight."""
+def test_export_on_a_full_disk_publishes_nothing(finished_run, tmp_path, figure, point):
+    """No file can grow beyond 100 kB from that point on: one line, exit code 5, no new visible file."""
     (tmp_path / "3").mkdir()
     fault = f"export.export:{point}:before:1:full"
     process = run("tests/faults/fault_at.py", fault, "export.py", f"--workdir={finished_run}", f"--output={tmp_path}")
@@ -135,7 +135,7 @@ def test_a_full_disk(finished_run, tmp_path, figure, point):
     figure("S8", f"no room in {point}: exit code 5, one line, nothing published")
 
 
-def test_a_number_that_is_taken(finished_run, tmp_path):
+def test_export_refuses_an_existing_version(finished_run, tmp_path):
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "saved_model.pb").write_text("somebody's")
     process = run("export.py", f"--workdir={finished_run}", f"--output={tmp_path}", "--version=3")
@@ -147,7 +147,7 @@ def test_a_number_that_is_taken(finished_run, tmp_path):
     assert leftovers(tmp_path) == []
 
 
-# A classifier of 64 x 64 images whose network takes no time, exported as every other.
+# A classifier of 64 x 64 images with a trivial network, exported in the usual way.
 EXPORT = """
 import sys
 import tensorflow as tf
@@ -175,7 +175,7 @@ def colors(tmp_path_factory):
 
 
 def hostile(folder, *arguments):
-    """Runs hostile_images.py, which knows nothing of this package, on an exported model."""
+    """Runs hostile_images.py, which does not import this package, on an exported model."""
     script = ROOT / "tests" / "faults" / "hostile_images.py"
     process = subprocess.run(
         [sys.executable, "-I", str(script), str(folder), *map(str, arguments)],
@@ -189,8 +189,8 @@ def hostile(folder, *arguments):
     return json.loads(process.stdout.splitlines()[-1])
 
 
-def test_mutated_images(colors, figure):
-    """Every reply has a status for every row; memory stays bounded; good neighbors answer as they do alone."""
+def test_server_gives_a_status_for_every_mutated_image(colors, figure):
+    """Every row has a status; memory stays bounded; valid images in the batch get unchanged scores."""
     count = 5000 if LONG else 200
     found = hostile(colors, count)
     assert found["rows"] == count
@@ -209,8 +209,8 @@ def test_mutated_images(colors, figure):
     )
 
 
-def test_warmup_requests_that_fail_are_not_committed(colors, tmp_path, figure):
-    """Replayed before anything is in sight: TF Serving does not load a version whose requests fail."""
+def test_export_refuses_failing_warmup_requests(colors, tmp_path, figure):
+    """Requests are replayed before publishing: TF Serving does not load a version whose requests fail."""
     import shutil
 
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""H1: hostile files of weights are refused in one line; nothing is run, nothing else opened, memory stays small."""
+"""H1: hostile weight files are refused in one line, run no code, open no other file and need little memory."""
 
 import json
 import os
@@ -38,7 +38,7 @@ print(json.dumps([answers, opened, most]))
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads its memory from /proc")
-def test_hostile_files_are_refused(tmp_path, figure):
+def test_read_weights_refuses_hostile_files(tmp_path, figure):
     paths = {}
     for number, (name, write) in enumerate(HOSTILE.items()):
         folder = tmp_path / str(number)
@@ -66,8 +66,8 @@ def test_hostile_files_are_refused(tmp_path, figure):
 
 
 @pytest.mark.parametrize("name", ["pickle", "zipped pickle"])
-def test_convert_weights_reads_pytorch_in_a_child_or_says_why_not(name, tmp_path, cli):
-    """Where Torch is not installed, as in this environment, a line says so; nothing is run in any case."""
+def test_convert_weights_refuses_hostile_pickles_in_one_line(name, tmp_path, cli):
+    """Without Torch, as in this environment, a line says so; the pickle is never run."""
     path = HOSTILE[name](tmp_path)
     process = cli("-m", "keras_resnet", "convert-weights", path, tmp_path / "out.safetensors")
     assert process.returncode == 2
@@ -77,8 +77,8 @@ def test_convert_weights_reads_pytorch_in_a_child_or_says_why_not(name, tmp_path
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_a_whole_model_gives_weights_alone(tmp_path):
-    """What an .h5 file says of layers and optimizers is not even looked at."""
+def test_read_weights_of_a_saved_model_h5_reads_only_weights(tmp_path):
+    """The layers and the optimizer in an .h5 file are not read."""
     from keras_resnet.weights.reading import read_weights
 
     with h5py.File(tmp_path / "model.h5", "w") as file:

@@ -1,4 +1,4 @@
-"""Folders without atomic rename, as stores of objects are: `ram://`, through tf.io.gfile, as gs:// would go."""
+"""Folders without atomic rename, such as object stores: `ram://` through tf.io.gfile stands for gs://."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ from keras_resnet.runs.lock import locked
 
 @pytest.fixture
 def store(monkeypatch):
-    """A folder in memory that is not renamed. TensorFlow's ram:// appends to a file where stores replace an object."""
+    """Returns a folder on ram:// whose files are replaced on writing, as in an object store; ram:// itself appends."""
     real = files.write_atomically
 
     def replace(path, content):
@@ -37,7 +37,7 @@ def store(monkeypatch):
 
 
 class Crash(BaseException):
-    """Ends a process, as far as anything in it can tell."""
+    """Ends a process, for any code that runs in it."""
 
 
 def checkpoint(step, value):
@@ -48,7 +48,7 @@ WRITES = ("write_atomically", "remove", "remove_folder", "make_folder")
 
 
 def crash_after(monkeypatch, operations):
-    """Lets so many operations on the store come through."""
+    """Allows this number of operations on the store, then raises Crash."""
     left = iter(range(operations))
 
     def limited(function):
@@ -68,8 +68,8 @@ def crash_after(monkeypatch, operations):
 
 
 @pytest.mark.parametrize("step", [2, 1], ids=["new", "in place of a damaged one"])
-def test_whatever_a_crash_leaves_is_an_old_or_a_new_checkpoint(store, monkeypatch, step):
-    """Every prefix of what saving does to a store."""
+def test_crash_while_saving_to_a_store_leaves_a_complete_checkpoint(store, monkeypatch, step):
+    """Tests a crash after every number of store operations of a save."""
     found = []
     for operations in range(30):
         folder = f"{store}/{operations}"
@@ -93,7 +93,7 @@ def test_whatever_a_crash_leaves_is_an_old_or_a_new_checkpoint(store, monkeypatc
     assert found[-1] == 2
 
 
-def test_a_run_on_a_store_goes_on_and_is_found(store, capfd):
+def test_run_on_a_store_resumes_and_opens_as_a_model(store, capfd):
     workdir = f"{store}/run"
     settings = [*TINY_RUN, "train.checkpoint_every=1"]
     train("configs/digits/resnet20.yaml", [*settings, "train.steps=4"], workdir=workdir)
@@ -103,7 +103,7 @@ def test_a_run_on_a_store_goes_on_and_is_found(store, capfd):
     assert folder.read_results()["steps"] == 4
     assert files.names(folder.checkpoints) == ["step-00000002", "step-00000003", "step-00000004"]
 
-    # As a crash between the last checkpoint's files and its manifest leaves it.
+    # The state after a crash between the last checkpoint's files and its manifest.
     files.remove(folder.results)
     files.remove(f"{folder.checkpoints}/step-00000004/MANIFEST.json")
     train("configs/digits/resnet20.yaml", [*settings, "train.steps=4"], workdir=workdir)
@@ -117,7 +117,7 @@ def test_a_run_on_a_store_goes_on_and_is_found(store, capfd):
         train("configs/digits/resnet20.yaml", [*settings, "train.steps=5"], workdir=workdir)
 
 
-def test_a_store_is_locked_by_a_sign_of_life(store, monkeypatch):
+def test_store_lock_is_exclusive_until_its_process_is_silent(store, monkeypatch):
     monkeypatch.setattr("keras_resnet.runs.lock.RENEW_EVERY", 0.05)
     monkeypatch.setattr("keras_resnet.runs.lock.SILENT_AFTER", 0.3)
     folder = RunFolder(store)

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment, and started again, ends as one that never was (R1 to R3, R5, R6)."""
+"""A run that is killed at any moment and resumed ends as an undisturbed one does (R1 to R3, R5, R6)."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ from keras_resnet.weights.tensors import read_tensors
 KILLS = 20 if LONG else 1
 SECONDS = 6.0  # that a run takes, about
 
-# Each row is one run, killed at these places one after the other, and started again after each.
+# Each row is one run that is killed at these points in turn and restarted after each.
 WINDOWS = {
     "first checkpoint": [
         "runs.saver:Saver.self_check:before:1",
@@ -66,18 +66,18 @@ SHORT = {"some of them": ["runs.checkpoints:write_synced:before:6", "runs.saver:
 
 
 @pytest.mark.skipif(not LONG, reason="the long form repeats it; the tests below need it to hold")
-def test_the_same_command_gives_the_same_bits(whole_run, tmp_path, figure):
+def test_repeated_run_is_bit_identical(whole_run, tmp_path, figure):
     for i in range(5):
         assert train(tmp_path / str(i)).returncode == 0
         assert differences(whole_run, tmp_path / str(i)) == []
     figure("R1", "5 of 5 equal")
 
 
-def test_killed_at_random_times(whole_run, tmp_path, figure):
+def test_run_killed_at_a_random_time_resumes_bit_identical(whole_run, tmp_path, figure):
     times, killed = random.Random(0), 0
     for i in range(KILLS):
         folder = tmp_path / str(i)
-        # From the first file of the run to about its usual end.
+        # Between the first file of the run and about its usual end.
         process = train(folder, signals=[(folder / "config.yaml", times.uniform(0, SECONDS), signal.SIGKILL)])
         assert process.returncode in (0, -signal.SIGKILL), process.stderr
         killed += process.returncode != 0
@@ -88,7 +88,7 @@ def test_killed_at_random_times(whole_run, tmp_path, figure):
 
 
 @pytest.mark.parametrize(("window", "points"), (WINDOWS if LONG else SHORT).items())
-def test_killed_where_it_hurts(whole_run, tmp_path, figure, window, points):
+def test_run_killed_at_critical_points_resumes_bit_identical(whole_run, tmp_path, figure, window, points):
     folder = tmp_path / "run"
     for point in points:
         assert train(folder, fault_at=f"{point}:kill").returncode == -signal.SIGKILL, point
@@ -98,8 +98,8 @@ def test_killed_where_it_hurts(whole_run, tmp_path, figure, window, points):
     figure("R3", f"{window}: {len(points)} kills, bit-identical")
 
 
-def test_another_log_every_changes_no_weight(whole_run, tmp_path):
-    """Killed between two lines of metrics.jsonl, resumed with lines at other steps: each step counts in one line."""
+def test_resume_with_another_log_every_gives_the_same_weights(whole_run, tmp_path):
+    """Killed between two lines of metrics.jsonl and resumed with another log_every, a run counts each step once."""
     folder = tmp_path / "run"
     assert train(folder, fault_at="runs.metrics:MetricsLog.write:after:9:kill").returncode == -signal.SIGKILL
     process = train(folder, "--set=train.log_every=7", "--set=train.keep_checkpoints=3")
@@ -124,13 +124,13 @@ def validations(lines):
 
 
 def total(lines):
-    """The training loss of all steps, from the means between lines."""
+    """Returns the training loss summed over all steps, from the means in the lines."""
     means = [(line["step"], line["train/loss"]) for line in lines if "train/loss" in line]
     return sum(mean * (step - former) for (step, mean), (former, _) in zip(means, [(0, 0.0), *means], strict=False))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_leaves(whole_run, tmp_path, figure, number):
+def test_signal_saves_a_checkpoint_and_ends_the_run(whole_run, tmp_path, figure, number):
     folder = tmp_path / "run"
     process = train(folder, signals=[(folder / "metrics.jsonl", 0.3, number)])
     assert process.returncode == 128 + number, process.stderr
@@ -146,8 +146,8 @@ def test_a_signal_saves_and_leaves(whole_run, tmp_path, figure, number):
     figure("R5", f"{number.name}: exit code {128 + number}, saved at step {step}, bit-identical after it")
 
 
-def test_an_interrupt_while_it_starts(tmp_path):
-    """While TensorFlow is being loaded, Python's own KeyboardInterrupt becomes an ImportError."""
+def test_interrupt_while_tensorflow_loads_exits_with_code_130(tmp_path):
+    """While TensorFlow loads, Python's KeyboardInterrupt becomes an ImportError."""
     command = [sys.executable, "train.py", f"--workdir={tmp_path / 'run'}"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         while "tensorflow" not in pathlib.Path(f"/proc/{process.pid}/maps").read_text():
@@ -159,8 +159,8 @@ def test_an_interrupt_while_it_starts(tmp_path):
 
 
 @pytest.mark.skipif(not LONG, reason="tests/runs/test_state.py has the counting")
-def test_early_stopping_goes_on(tmp_path, figure):
-    """A rate that is far too high makes evaluations worse."""
+def test_early_stopping_resumes_bit_identical(tmp_path, figure):
+    """A learning rate that is far too high makes evaluations worse."""
     flags = ["--set=train.early_stopping_patience=2", "--set=train.learning_rate=5", "--set=train.eval_every=4"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train(whole, *flags).returncode == 0
@@ -173,8 +173,8 @@ def test_early_stopping_goes_on(tmp_path, figure):
     figure("R3", f"early stopping at step {results['steps']}: 2 kills, bit-identical")
 
 
-def test_a_second_interrupt_leaves_at_once(tmp_path):
-    """Also while TensorFlow traces the first step, which takes longer than a user waits."""
+def test_second_interrupt_ends_the_run_immediately(tmp_path):
+    """It also ends the run while TensorFlow traces the first step, which takes longer than a user waits."""
     folder = tmp_path / "run"
     twice = [(folder / "examples.png", 0.5, signal.SIGINT), (None, 0.2, signal.SIGINT)]
     assert train(folder, "--set=model.name=cifar_resnet110", signals=twice).returncode == -signal.SIGINT

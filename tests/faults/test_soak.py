@@ -1,4 +1,4 @@
-"""A long run takes no more memory, files or threads at its end than after its beginning (R16)."""
+"""A long run needs no more memory, files or threads at its end than after its start (R16)."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from faults_rig import LONG
 
 
 @pytest.mark.skipif(not LONG, reason="takes minutes")
-def test_two_thousand_steps(tmp_path, figure):
+def test_run_of_2000_steps_leaks_no_memory_files_or_threads(tmp_path, figure):
     folder = tmp_path / "run"
     changes = ("train.epochs=null", "train.steps=2000", "train.batch_size=16", "train.log_every=20")
     intervals = ("train.eval_every=40", "train.checkpoint_every=40")
@@ -32,7 +32,7 @@ def test_two_thousand_steps(tmp_path, figure):
                     break
             time.sleep(0.2)
     assert process.returncode == 0, (tmp_path / "out").read_text()
-    # The beginning has traced everything; the end is before the figures are drawn.
+    # The first samples are after all tracing; the last ones are before the plots are drawn.
     first, last = (
         [sample for sample in samples if low <= sample[0] <= high] for low, high in ((200, 400), (1700, 1900))
     )

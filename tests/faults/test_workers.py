@@ -1,4 +1,4 @@
-"""Two workers: equal to two replicas, one writes, and when one is lost the other ends and both go on (R11, R12)."""
+"""Two workers equal two replicas, and one writes; when one is lost, the other ends, and both resume (R11, R12)."""
 
 import signal
 import time
@@ -13,7 +13,7 @@ from keras_resnet.runs.metrics import read_metrics
 
 @pytest.fixture(scope="module")
 def workers_run(tmp_path_factory):
-    """The folder of a run of two workers that nothing disturbed."""
+    """Returns the folder of an undisturbed run of two workers."""
     folder = tmp_path_factory.mktemp("workers") / "run"
     codes, outputs, errors = Cluster(folder, FLAGS).wait()
     assert codes == [0, 0], errors
@@ -22,7 +22,7 @@ def workers_run(tmp_path_factory):
     return folder
 
 
-def test_two_workers_equal_two_replicas(workers_run, tmp_path):
+def test_two_workers_give_the_metrics_of_two_replicas(workers_run, tmp_path):
     process = train(tmp_path / "run", "--strategy=mirrored", "--virtual_devices=2")
     assert process.returncode == 0, process.stderr
     assert "64 = 2 x 32" in process.stdout
@@ -37,8 +37,8 @@ LOSSES = {"a worker": (1, signal.SIGKILL), "the chief": (0, signal.SIGKILL), "a 
 
 
 @pytest.mark.parametrize("loss", LOSSES if LONG else ["a worker"])
-def test_a_lost_worker_ends_the_other_and_both_go_on(workers_run, tmp_path, figure, loss):
-    """The second start is SLURM's: how workers find each other is no part of a run."""
+def test_lost_worker_ends_the_other_and_both_resume(workers_run, tmp_path, figure, loss):
+    """The second start uses SLURM: the way that workers find each other is not part of a run."""
     folder = tmp_path / "run"
     worker, number = LOSSES[loss]
     cluster = Cluster(folder, FLAGS)
@@ -57,7 +57,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(workers_run, tmp_path, figu
 
 
 @pytest.mark.skipif(not LONG, reason="one worker has the same")
-def test_one_worker_that_is_should_stop_stops_all(workers_run, tmp_path, figure):
+def test_signal_to_one_worker_stops_all_workers(workers_run, tmp_path, figure):
     folder = tmp_path / "run"
     cluster = Cluster(folder, FLAGS)
     cluster.when(folder / "metrics.jsonl", 1, signal.SIGTERM)
@@ -70,8 +70,8 @@ def test_one_worker_that_is_should_stop_stops_all(workers_run, tmp_path, figure)
 
 
 @pytest.mark.skipif(not LONG, reason="R2 has the same with one process")
-def test_on_another_number_of_replicas(tmp_path, figure):
-    """A run of one replica goes on with two: the same samples, and losses that differ by rounding alone."""
+def test_resume_with_another_number_of_replicas(tmp_path, figure):
+    """A run of one replica resumes with two: the same samples, and losses that differ only by rounding."""
     # Random layers draw their masks by replica.
     changes = (
         "model.drop_path_rate=0",

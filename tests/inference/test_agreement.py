@@ -1,4 +1,4 @@
-"""A run, its weights, and its exports answer alike, whatever they are kept as."""
+"""A run, its weights and its exports give the same outputs in every format."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def models(finished_run, finished_export):
 
 @pytest.fixture(scope="module")
 def contents():
-    """Pictures of several sizes, shapes, colors and formats, and one that is none."""
+    """Returns images of several sizes, shapes, colors and formats, and one file that is not an image."""
     random = np.random.RandomState(0)
 
     def pixels(*shape):
@@ -49,10 +49,10 @@ def contents():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_kinds_give_the_same_answers(models, contents, kind):
+def test_predictors_give_the_same_predictions(models, contents, kind):
     expected, found = (models[name].answer(contents, 10 if name == "run" else 3) for name in ("run", kind))
     assert len(found) == len(contents)
-    assert isinstance(found[2], ImageError)  # and harms no other
+    assert isinstance(found[2], ImageError)  # the other images still have predictions
     for i in (0, 1, 3, 4):
         scores = dict(zip(expected[i].labels, expected[i].scores, strict=True))
         assert list(found[i].labels) == [str(c) for c in found[i].classes]
@@ -63,7 +63,7 @@ def test_all_kinds_give_the_same_answers(models, contents, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_kinds_give_the_same_logits(models, kind):
+def test_predictors_give_the_same_logits(models, kind):
     images = examples(models["run"])
     np.testing.assert_array_equal(examples(models[kind]), images)
     agreement = parity(models[kind].logits(images), models["run"].logits(images))
@@ -73,7 +73,7 @@ def test_all_kinds_give_the_same_logits(models, kind):
 
 @pytest.fixture(scope="module")
 def cropped(tmp_path_factory):
-    """(weights, an export of them in several formats) of a network that is tested on the middle of an image."""
+    """Returns (weights, an export in several formats) of a network whose preprocessing crops the center of an image."""
     folder = tmp_path_factory.mktemp("cropped")
     keras.utils.set_random_seed(0)
     model = keras_resnet.CIFARResNet(20)
@@ -99,7 +99,7 @@ def cropped(tmp_path_factory):
         ("onnx/1.onnx", 1e-4),
     ],
 )
-def test_artifacts_prepare_images_as_their_weights_do(cropped, artifact, tolerance):
+def test_artifacts_preprocess_images_as_their_weights(cropped, artifact, tolerance):
     weights, output = cropped
     picture = np.random.RandomState(0).randint(0, 256, (7, 9, 3)).astype(np.uint8).repeat(12, 0).repeat(12, 1)
     contents = [tf.io.encode_png(picture).numpy(), b"no image"]
@@ -121,7 +121,7 @@ main()
 
 
 @pytest.mark.parametrize("artifact", ["litert/1.tflite", "onnx/1.onnx"])
-def test_predict_and_benchmark_of_an_artifact_need_no_tensorflow(cropped, tmp_path, artifact):
+def test_predict_and_benchmark_of_artifacts_run_without_tensorflow(cropped, tmp_path, artifact):
     weights, output = cropped
     picture = np.random.RandomState(0).randint(0, 256, (70, 90, 3)).astype(np.uint8).repeat(2, 0).repeat(2, 1)
     (tmp_path / "a.jpg").write_bytes(tf.io.encode_jpeg(picture).numpy())
@@ -139,14 +139,14 @@ def test_predict_and_benchmark_of_an_artifact_need_no_tensorflow(cropped, tmp_pa
 
 
 @pytest.mark.parametrize("artifact", ["litert/1.tflite", "onnx/1.onnx"])
-def test_a_file_alone_keeps_its_description(cropped, tmp_path, capsys, artifact):
+def test_copied_artifact_keeps_its_preprocessing(cropped, tmp_path, capsys, artifact):
     path = shutil.copy(f"{cropped[1]}/{artifact}", tmp_path)
     preprocessing = open_model(str(path)).preprocessing
     assert (preprocessing.crop_pct, preprocessing.interpolation) == (0.5, "bicubic")
     assert not capsys.readouterr().err
 
 
-def test_a_litert_file_without_description_says_what_it_assumes(cropped, tmp_path, capsys):
+def test_litert_file_without_description_logs_assumed_preprocessing(cropped, tmp_path, capsys):
     path = shutil.copy(f"{cropped[1]}/litert/1.tflite", tmp_path / "alone.tflite")
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"PK\x03\x04")])
@@ -158,12 +158,12 @@ def test_a_litert_file_without_description_says_what_it_assumes(cropped, tmp_pat
     assert "assumed: the central 100.0% of an image's shorter side" in capsys.readouterr().err
 
 
-def test_labels_come_from_the_artifact(models):
+def test_predictors_have_the_labels_of_their_model(models):
     for model in models.values():
         assert model.labels == tuple("0123456789")
 
 
-def test_top_k(models):
+def test_check_top_k_default_and_limits(models):
     assert check_top_k(models["run"], None) == 5
     assert check_top_k(models["saved_model"], None) == 3
     assert check_top_k(models["litert"], 10) == 10
@@ -180,8 +180,8 @@ def test_parity_by_hand():
     assert parity(np.zeros((2, 3)), reference) is None
 
 
-def test_benchmark_rows(models):
-    """A model that sleeps 20 ms, beside one that does not."""
+def test_benchmark_compares_speed_and_parity_of_models(models):
+    """One model sleeps for 20 ms, the other does not."""
     import time
 
     class Slow:

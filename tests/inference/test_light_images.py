@@ -1,4 +1,4 @@
-"""Pictures without TensorFlow: the pixels that training's validation has, or none."""
+"""Image decoding without TensorFlow gives the pixels of training's validation, or nothing."""
 
 import io
 
@@ -67,29 +67,29 @@ LEFT = {
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_pixels_are_the_pipelines(kind):
+def test_decode_color_equals_the_pipeline(kind):
     content = READ[kind]()
     np.testing.assert_array_equal(light_images.decode(content, 3), decode(tf.constant(content), 3))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in READ if "jpeg" in kind or "gray" in kind])
-def test_grey_pixels_are_the_pipelines(kind):
+def test_decode_gray_equals_the_pipeline(kind):
     content = READ[kind]()
     np.testing.assert_array_equal(light_images.decode(content, 1), decode(tf.constant(content), 1))
 
 
 @pytest.mark.parametrize("kind", LEFT)
-def test_what_tensorflow_is_to_read_or_to_refuse(kind):
+def test_decode_leaves_unsupported_images_to_tensorflow(kind):
     assert light_images.decode(LEFT[kind](), 3) is None
 
 
-def test_colours_to_grey_are_left_to_tensorflow():
+def test_decode_leaves_color_to_gray_conversion_to_tensorflow():
     assert light_images.decode(READ["png"](), 1) is None
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [(427, 640), (640, 427), (224, 224), (100, 150), (37, 1000), (256, 300)])
-def test_prepared_as_the_pipeline_does(size, interpolation):
+def test_prepare_equals_the_pipeline(size, interpolation):
     pixels = np.asarray(Image.fromarray(PHOTOGRAPHS[1]).resize(size[::-1]))
     for fraction in (0.875, 1.0, 0.95):
         preprocessing = Preprocessing(image_size=224, channels=3, crop_pct=fraction, interpolation=interpolation)
@@ -100,7 +100,7 @@ def test_prepared_as_the_pipeline_does(size, interpolation):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in READ if "jpeg" in kind])
-def test_headers_of_jpegs(kind):
+def test_read_header_of_jpegs(kind):
     content = READ[kind]()
     height, width, channels = tf.image.extract_jpeg_shape(content).numpy().tolist()
     assert read_header(content) == Header("JPEG", height, width, channels)

@@ -7,14 +7,14 @@ from keras_resnet.runs.metrics import MetricsLog, read_metrics
 from keras_resnet.runs.plots import draw_curves
 
 
-def test_each_step_stands_once_when_a_run_goes_on(tmp_path):
+def test_metrics_log_of_a_resumed_run_has_each_step_once(tmp_path):
     folder = RunFolder(str(tmp_path))
     log = MetricsLog(folder, 0)
     for step in (1, 2, 3):
         log.write(step, {"train/loss": 1 / step})
     log.close()
     with open(folder.metrics, "a") as file:
-        file.write('{"step": 4, "train/lo')  # what a crash leaves
+        file.write('{"step": 4, "train/lo')  # a line cut off by a crash
     log = MetricsLog(folder, 2)
     log.write(3, {"train/loss": 9.0})
     log.close()
@@ -25,7 +25,7 @@ def test_each_step_stands_once_when_a_run_goes_on(tmp_path):
     ]
 
 
-def test_curves_are_drawn(tmp_path):
+def test_draw_curves_writes_a_plot(tmp_path):
     folder = RunFolder(str(tmp_path))
     log = MetricsLog(folder, 0)
     log.write(1, {"train/loss": 2.0, "train/error": 90.0, "train/learning_rate": 0.1, "validation/error": 80.0})
@@ -37,8 +37,8 @@ def test_curves_are_drawn(tmp_path):
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 10
 
 
-def test_tensorboard_forgets_what_comes_again(tmp_path):
-    """A run that resumed from step 20 twice, once in a process of its own and once after a rollback."""
+def test_tensorboard_discards_repeated_steps(tmp_path):
+    """A run resumes from step 20 twice: once in a new process and once after a rollback."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     folder = RunFolder(str(tmp_path))

@@ -21,27 +21,27 @@ def config(**train):
     return Config.model_validate({"train": {"steps": 1} | train})
 
 
-def test_default_name_tells_configuration_and_hash():
+def test_default_folder_name_has_recipe_and_digest():
     path = RunFolder.default("configs/digits/resnet20.yaml", config()).path
     assert path == os.path.join("runs", f"digits-resnet20-{config().digest()}")
     assert path != RunFolder.default("configs/digits/resnet20.yaml", config(seed=1)).path
 
 
-def test_the_same_run_claims_its_folder_again(tmp_path):
+def test_claim_by_the_same_run_twice(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
     folder.claim(config(), DESCRIPTION)
     assert folder.read_config() == config()
 
 
-def test_another_run_is_refused_by_its_first_difference(tmp_path):
+def test_claim_by_another_run_names_the_first_difference(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
     with pytest.raises(ConfigError, match=r"holds another run: train.seed is 0 there and 1 here"):
         folder.claim(config(seed=1), DESCRIPTION)
 
 
-def test_a_run_of_other_classes_is_refused(tmp_path):
+def test_claim_with_other_class_names_is_refused(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
     assert folder.read_description() == DESCRIPTION
@@ -49,7 +49,7 @@ def test_a_run_of_other_classes_is_refused(tmp_path):
         folder.claim(config(), replace(DESCRIPTION, labels=("cat", "hound")))
 
 
-def test_keys_that_change_no_weight_may_change(tmp_path):
+def test_claim_accepts_changed_keys_that_affect_no_weight(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
     for train in ({"log_every": 7}, {"log_every": 7, "keep_checkpoints": 5}, {"wandb_project": "mine"}):
@@ -57,13 +57,13 @@ def test_keys_that_change_no_weight_may_change(tmp_path):
         assert folder.read_config() == config(**train)
     (tmp_path / "run" / "results.json").write_text('{"steps": 1, "validation": {}, "best": {}, "seconds": 1}')
     folder.claim(config(log_every=9), DESCRIPTION)
-    assert folder.read_config() == config(wandb_project="mine")  # as it was finished
+    assert folder.read_config() == config(wandb_project="mine")  # the value when it finished
 
 
 @pytest.mark.parametrize(
     "train", [{"checkpoint_every": 2}, {"eval_every": 2}, {"ema_decay": 0.5}, {"early_stopping_patience": 2}]
 )
-def test_keys_that_may_change_a_weight_may_not_change(tmp_path, train):
+def test_claim_refuses_changed_keys_that_affect_weights(tmp_path, train):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
     with pytest.raises(ConfigError, match=f"holds another run: train.{next(iter(train))} is "):
@@ -74,7 +74,7 @@ def test_keys_that_may_change_a_weight_may_not_change(tmp_path, train):
 @pytest.mark.parametrize(
     ("there", "named"), [((), None), (("best",), "best"), (("best", "last"), "last")], ids=["none", "best", "last"]
 )
-def test_a_refusal_names_weights_that_are_there(tmp_path, there, named):
+def test_claim_refusal_names_existing_weights(tmp_path, there, named):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
     for name in there:
@@ -88,7 +88,7 @@ def test_a_refusal_names_weights_that_are_there(tmp_path, there, named):
             folder.claim(other, DESCRIPTION)
 
 
-def test_a_refusal_says_how_to_resume_on_a_folder_that_was_moved(tmp_path, monkeypatch):
+def test_claim_refusal_tells_how_to_link_a_moved_data_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def on(path):
@@ -115,8 +115,8 @@ def test_a_refusal_says_how_to_resume_on_a_folder_that_was_moved(tmp_path, monke
     ],
     ids=["key", "value"],
 )
-def test_an_unknown_key_of_another_version_is_no_mistake(tmp_path, there, line):
-    """Nobody mistyped it: no suggestion, but which version knows it."""
+def test_read_config_names_the_version_of_an_unknown_key(tmp_path, there, line):
+    """The key is not a typing error: the message names the version that knows it and suggests nothing."""
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
     written = (tmp_path / "run" / "config.yaml").read_text().replace(*there)
@@ -126,7 +126,7 @@ def test_an_unknown_key_of_another_version_is_no_mistake(tmp_path, there, line):
     with pytest.raises(ConfigError) as caught:
         folder.read_config()
     assert str(caught.value).startswith(expected)
-    assert "written by" not in str(caught.value)  # by this version: somebody changed it
+    assert "written by" not in str(caught.value)  # written by this version and then edited
     (tmp_path / "run" / "environment.json").write_text('{"keras_resnet": "0.9.0"}')
     with pytest.raises(ConfigError) as caught:
         folder.read_config()
@@ -136,14 +136,14 @@ def test_an_unknown_key_of_another_version_is_no_mistake(tmp_path, there, line):
 
 
 @pytest.mark.parametrize("environment", ["", "[]", "{}"])
-def test_a_folder_that_lost_its_versions_is_read(tmp_path, environment):
+def test_read_config_with_a_damaged_environment_file(tmp_path, environment):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
     (tmp_path / "run" / "environment.json").write_text(environment)
     assert folder.read_config() == config()
 
 
-def test_a_configuration_that_is_written_again_says_by_which_version(tmp_path):
+def test_claim_records_the_version_when_it_rewrites_config(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
     (tmp_path / "run" / "environment.json").write_text('{"keras_resnet": "0.0.9"}')
@@ -153,7 +153,7 @@ def test_a_configuration_that_is_written_again_says_by_which_version(tmp_path):
     assert folder.read_environment()["keras_resnet"] == __version__
 
 
-def test_a_foreign_folder_is_left_alone(tmp_path):
+def test_claim_of_a_folder_without_run_changes_nothing(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ConfigError, match="not empty and holds no run"):
         RunFolder(str(tmp_path)).claim(config(), DESCRIPTION)
@@ -162,8 +162,8 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
         RunFolder(str(tmp_path)).read_config()
 
 
-def test_what_is_left_of_a_claim_is_claimed(tmp_path):
-    """A process killed while it made the folder must not lock the run out of it."""
+def test_claim_continues_an_interrupted_claim(tmp_path):
+    """A process that was killed while it made the folder must not block the run."""
     (tmp_path / "weights").mkdir()
     (tmp_path / "environment.json").write_text("{}")
     (tmp_path / "config.yaml.tmp-7").write_text("tas")
@@ -172,20 +172,20 @@ def test_what_is_left_of_a_claim_is_claimed(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[]"])
-def test_damaged_results_mean_unfinished(tmp_path, text):
+def test_read_results_of_a_damaged_file_is_none(tmp_path, text):
     folder = RunFolder(str(tmp_path))
     folder.claim(config(), DESCRIPTION)
     (tmp_path / "results.json").write_text(text)
     assert folder.read_results() is None
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_claim_of_an_unwritable_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         RunFolder(str(tmp_path / "file" / "run")).claim(config(), DESCRIPTION)
 
 
-def test_latest_is_a_link(tmp_path):
+def test_point_latest_links_to_the_newest_run(tmp_path):
     for name in ("one", "two"):
         folder = RunFolder(str(tmp_path / name))
         folder.claim(config(), DESCRIPTION)
@@ -193,8 +193,8 @@ def test_latest_is_a_link(tmp_path):
     assert os.path.realpath(tmp_path / "latest") == str(tmp_path / "two")
 
 
-def test_default_folders_of_a_configuration_are_found(tmp_path, monkeypatch):
-    """By which a run that began from a file of weights may go on when that file is gone."""
+def test_started_finds_default_folders_of_a_recipe(tmp_path, monkeypatch):
+    """A run that started from a weight file may then resume when that file is gone."""
     monkeypatch.chdir(tmp_path)
     path = "configs/digits/resnet20.yaml"
     assert not _started(None, path)
@@ -204,7 +204,7 @@ def test_default_folders_of_a_configuration_are_found(tmp_path, monkeypatch):
     assert not _started("elsewhere", path)
 
 
-def test_leftovers_of_crashes_are_swept(tmp_path):
+def test_clean_up_removes_leftovers_of_crashes(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.make()
     for name in ("weights/best.safetensors.tmp-host-1", "metrics.jsonl.tmp-host-1", "metrics.jsonl"):

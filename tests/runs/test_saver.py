@@ -1,4 +1,4 @@
-"""What is written in the background is what was asked for last, and holds averages where the run averages."""
+"""The background saver writes the newest values, and averages where the run averages."""
 
 import time
 
@@ -18,7 +18,7 @@ from keras_resnet.weights.native import named_variables, to_tensors
 from keras_resnet.weights.tensors import read_metadata, read_tensors
 
 
-def test_a_better_evaluation_while_the_last_one_is_being_written(tmp_path, monkeypatch):
+def test_saver_writes_a_better_evaluation_during_a_slow_write(tmp_path, monkeypatch):
     def slowly(*args):
         write(*args)
         time.sleep(0.2)
@@ -44,8 +44,8 @@ def test_a_better_evaluation_while_the_last_one_is_being_written(tmp_path, monke
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("scaled", [False, True], ids=["float32", "loss scaling"])
 @pytest.mark.parametrize("kind", ["SGD", "AdamW"])
-def test_averages_are_found_whatever_the_optimizer_is_called(tmp_path, strategies, kind, scaled, replicas):
-    """By the checkpoint alone, the network is what Keras makes of it for a test: averages, and not the raw weights."""
+def test_checkpoint_has_averages_for_any_optimizer_name(tmp_path, strategies, kind, scaled, replicas):
+    """The checkpoint alone gives the network that Keras evaluates: averages, not the raw weights."""
     strategy = strategies[replicas]
     config = Config.model_validate({"train": {"steps": 9, "ema_decay": 0.75}})
     folder = RunFolder(str(tmp_path / "run"))

@@ -1,20 +1,20 @@
-"""What counts as the best evaluation, and that a state comes back as it was."""
+"""The choice of the best evaluation, and the round trip of a run state."""
 
 import json
 
 from keras_resnet.runs.state import RunState
 
 
-def test_the_best_evaluation_and_the_evaluations_since():
+def test_keep_best_by_error_then_loss():
     state = RunState()
     kept = []
     for step, (error, loss) in enumerate([(50, 1.0), (40, 0.9), (40, 0.95), (40, 0.9), (45, 0.1)], 1):
         state.step = step
         kept.append(state.keep_best({"error": error, "loss": loss}, ("error", "loss")))
-    assert kept == [True, True, False, True, False]  # by error, then by loss; an equal one counts as better
+    assert kept == [True, True, False, True, False]  # by error, then by loss; equal values count as better
     assert (state.best["step"], state.since_best) == (4, 1)
 
 
-def test_it_comes_back_exactly():
+def test_run_state_json_round_trip_is_exact():
     state = RunState(step=3, pending={"loss": 0.1 + 0.2}, best={"step": 2}, skipped=["a: is empty"], seconds=1e-9)
     assert RunState.from_json(json.loads(json.dumps(state.to_json()))) == state

@@ -1,4 +1,4 @@
-"""Figures equal NumPy's count, whatever the sizes and however many replicas."""
+"""Evaluation equals NumPy for every data set size and number of replicas."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def task_of(size, batch_size):
 
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("size", [1, 31, 32, 33, 35])
-def test_equals_numpy(strategies, replicas, size):
+def test_evaluator_equals_numpy(strategies, replicas, size):
     task = task_of(size, 4)
     strategy = strategies[replicas]
     with strategy.scope():

@@ -1,4 +1,4 @@
-"""train.py as a user runs it: what it writes, that it goes on, that two workers agree, what it refuses."""
+"""Tests train.py from the command line: files of a run, resuming, agreement of workers, refusals."""
 
 import json
 import os
@@ -15,7 +15,7 @@ def metrics(folder):
     return read_metrics(os.path.join(folder, "metrics.jsonl"))
 
 
-def test_what_a_run_leaves(finished_run):
+def test_finished_run_has_all_files(finished_run):
     there = {path.name for path in finished_run.iterdir()}
     assert there == {
         "config.yaml",
@@ -43,12 +43,12 @@ def test_what_a_run_leaves(finished_run):
     assert results["validation"]["loss"] == pytest.approx(lines[-1]["validation/loss"], rel=1e-6)
 
 
-def test_steps_counted_are_steps_done(finished_run):
+def test_checkpoint_iteration_equals_the_trained_steps(finished_run):
     arrays = read_tensors(str(finished_run / "checkpoints" / "step-00000004" / "variables.safetensors"))
     assert [int(value) for name, value in arrays.items() if name.endswith("/iteration")] == [4]
 
 
-def test_the_same_command_says_that_it_is_finished(finished_run, cli, tiny_run):
+def test_train_again_says_already_finished_and_changes_nothing(finished_run, cli, tiny_run):
     before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file()}
     process = cli("train.py", "--strategy=mirrored", f"--workdir={finished_run}", *tiny_run)
     assert process.returncode == 0, process.stderr
@@ -56,7 +56,7 @@ def test_the_same_command_says_that_it_is_finished(finished_run, cli, tiny_run):
     assert before == {path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file()}
 
 
-def test_a_changed_command_is_refused_there(finished_run, cli, tiny_run):
+def test_train_with_another_seed_in_the_same_folder_is_refused(finished_run, cli, tiny_run):
     process = cli("train.py", f"--workdir={finished_run}", *tiny_run, "--set=train.seed=1")
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1].endswith(
@@ -65,8 +65,8 @@ def test_a_changed_command_is_refused_there(finished_run, cli, tiny_run):
 
 
 @pytest.mark.parametrize("change", ["train.steps=6", "train.batch_size=32", "data.horizontal_flip=true"])
-def test_a_refused_recipe_names_the_way_that_works(finished_run, cli, tiny_run, tmp_path, change):
-    """The flag in the message, in another folder, trains the run's last weights by the new recipe."""
+def test_train_refusal_names_a_flag_that_starts_from_the_weights(finished_run, cli, tiny_run, tmp_path, change):
+    """The flag in the message trains the run's last weights with the new recipe in another folder."""
     process = cli("train.py", f"--workdir={finished_run}", *tiny_run, f"--set={change}")
     assert process.returncode == 2
     last = process.stderr.splitlines()[-1]
@@ -82,7 +82,7 @@ def test_a_refused_recipe_names_the_way_that_works(finished_run, cli, tiny_run, 
         assert set(first) == set(read_tensors(str(finished_run / "weights" / "last.safetensors")))
 
 
-def test_a_finished_run_takes_keys_that_change_nothing(finished_run, cli, tiny_run):
+def test_finished_run_accepts_keys_that_affect_no_weight(finished_run, cli, tiny_run):
     before = (finished_run / "config.yaml").read_bytes()
     flags = ("--set=train.log_every=1", "--set=train.keep_checkpoints=5", "--set=export.top_k=2")
     process = cli("train.py", "--strategy=mirrored", f"--workdir={finished_run}", *tiny_run, *flags)
@@ -96,7 +96,7 @@ def test_a_finished_run_takes_keys_that_change_nothing(finished_run, cli, tiny_r
 @pytest.mark.parametrize(
     "name", ["highway19", "cifar_highway20", pytest.param("cifar_preresnet164", marks=pytest.mark.slow)]
 )
-def test_the_rest_of_the_family_trains_and_exports(tmp_path, cli, tiny_run, name):
+def test_highway_and_preactivation_networks_train_and_export(tmp_path, cli, tiny_run, name):
     arguments = [*tiny_run, f"--set=model.name={name}", "--set=train.learning_rate=0.01"]
     process = cli("train.py", "--strategy=mirrored", f"--workdir={tmp_path / 'run'}", *arguments)
     assert process.returncode == 0, process.stderr
@@ -120,7 +120,7 @@ def test_resnet1202_trains(tmp_path, cli, tiny_run):
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_under_two_replicas(tmp_path, cli, tiny_run, precision):
+def test_train_in_mixed_precision_on_two_replicas(tmp_path, cli, tiny_run, precision):
     arguments = [*tiny_run, f"--set=train.precision={precision}", f"--workdir={tmp_path / 'run'}"]
     process = cli("train.py", "--strategy=mirrored", "--virtual_devices=2", *arguments)
     assert process.returncode == 0, process.stderr
@@ -129,8 +129,8 @@ def test_mixed_precision_under_two_replicas(tmp_path, cli, tiny_run, precision):
     assert {str(value.dtype) for value in arrays.values()} == {"float32"}
 
 
-def test_data_is_channels_last_whatever_keras_is_told(tmp_path, cli, tiny_run, finished_run):
-    """~/.keras/keras.json with another image data format and backend changes nothing."""
+def test_train_ignores_the_keras_configuration_file(tmp_path, cli, tiny_run, finished_run):
+    """Another image data format and backend in ~/.keras/keras.json change nothing."""
     (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first", "backend": "jax"}')
     folder = tmp_path / "run"
     process = cli(
@@ -159,8 +159,8 @@ BAD = {
 
 
 @pytest.mark.parametrize(("flags", "message"), BAD.items(), ids=BAD)
-def test_mistakes_before_tensorflow_is_loaded(cli, tmp_path, flags, message):
-    """One line, exit code 2, nothing written, and a command that cannot import TensorFlow says the same."""
+def test_train_with_wrong_flags_fails_before_tensorflow_is_loaded(cli, tmp_path, flags, message):
+    """One line, exit code 2 and no written file, also where TensorFlow cannot be imported."""
     (tmp_path / "tensorflow.py").write_text("raise AssertionError('TensorFlow was imported')")
     env = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     process = cli(ROOT / "train.py", *flags.split(), cwd=tmp_path, env=env, fresh=True)
@@ -180,7 +180,7 @@ def test_mistakes_before_tensorflow_is_loaded(cli, tmp_path, flags, message):
         (["--set=model.weights=Makefile"], {}, "Makefile: not a complete safetensors file"),
     ],
 )
-def test_mistakes_that_need_devices_or_data(cli, tmp_path, tiny_run, flags, env, message):
+def test_train_with_wrong_devices_or_data_exits_with_code_2(cli, tmp_path, tiny_run, flags, env, message):
     workdir = [] if any("workdir" in flag for flag in flags) else [f"--workdir={tmp_path / 'run'}"]
     process = cli("train.py", *tiny_run, *workdir, *flags, env=env)
     assert process.returncode == 2, process.stderr

@@ -1,4 +1,4 @@
-"""The optimizer is the papers': momentum, and L2 inside the gradient."""
+"""The optimizer is that of the papers: momentum, and weight decay as L2 inside the gradient."""
 
 import json
 
@@ -19,7 +19,7 @@ from keras_resnet.weights.native import assign_tensors, named_variables
 
 
 class TorchTask:
-    """The fixture's training as a task: its batches, cross entropy."""
+    """The fixture's training as a task: its batches and cross entropy."""
 
     def __init__(self, batch_size):
         self.config = Config.model_validate({"train": {"steps": 12, "batch_size": batch_size}})
@@ -31,7 +31,7 @@ class TorchTask:
 
 
 def torch_resnet18(listing):
-    """Our ResNet-18 with the fixture's weights, and the fixture's names of its kernels."""
+    """Returns this package's ResNet-18 with the fixture's weights, and the fixture's kernel names."""
     model = build(SPECS["resnet18"], input_shape=(64, 64, 3), include_preprocessing=False)
     named = {}
     arrays = {}
@@ -46,7 +46,7 @@ def torch_resnet18(listing):
 
 
 def torch_batch(number):
-    """The fixture's batch, normalized in float32 as it was there: other roundings grow along the way."""
+    """Returns the fixture's batch, normalized in float32 as in the fixture: rounding differences grow over steps."""
     images, labels = seeded.batch(number)
     mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
     normalized = (images.astype(np.float32) / 255 - mean) / std
@@ -54,7 +54,7 @@ def torch_batch(number):
 
 
 def trajectory(optimizer_of):
-    """Losses of twelve steps, and the relative errors of the kernels' norms afterwards."""
+    """Returns the losses of twelve steps, and the relative errors of the kernels' norms after them."""
     golden = json.loads((GOLDEN / "sgd_resnet18.json").read_text())
     model, named = torch_resnet18(json.loads((GOLDEN / "torchvision_resnet18.json").read_text()))
     optimizer = optimizer_of(model)
@@ -68,7 +68,7 @@ def trajectory(optimizer_of):
     return np.max(np.abs(np.array(losses) / golden["losses"] - 1)), norm_error
 
 
-def test_losses_and_norms_are_torchs(float64):
+def test_sgd_gives_the_losses_and_norms_of_torch(float64):
     """torch.optim.SGD, 12 steps in float64: relative errors below 1e-6 and 1e-8 (issue's bounds)."""
 
     def ours(model):
@@ -91,12 +91,12 @@ def test_losses_and_norms_are_torchs(float64):
 
 
 @pytest.mark.slow
-def test_decoupled_decay_is_another_optimizer(float64):
-    """Keras's own weight_decay misses the same trajectory: the comparison can tell them apart."""
+def test_decoupled_weight_decay_gives_other_losses_than_torch(float64):
+    """Keras's own weight_decay misses the trajectory, so the comparison distinguishes the two."""
 
     def decoupled(model):
         optimizer = SGD(0.001, 0.9)
-        optimizer.weight_decay = 0.02  # what Keras's own argument sets
+        optimizer.weight_decay = 0.02  # the effect of Keras's own argument
         optimizer.build(model.trainable_variables)
         return optimizer
 
@@ -104,8 +104,8 @@ def test_decoupled_decay_is_another_optimizer(float64):
     assert loss_error > 1e-5
 
 
-def test_two_steps_by_hand():
-    """w = 2, gradient 1, l2 0.5, rate 0.1, momentum 0.9: v = -0.2, then -0.9 * 0.2 - 0.1 * (1 + 0.5 * 1.8)."""
+def test_sgd_two_steps_by_hand():
+    """w = 2, gradient 1, l2 0.5, learning rate 0.1, momentum 0.9: v = -0.2, then -0.9 * 0.2 - 0.1 * (1 + 0.5 * 1.8)."""
     kernel = keras.Variable([[2.0]])
     bias = keras.Variable([2.0])
     optimizer = SGD(0.1, 0.9, weight_decay=0.5)
@@ -130,7 +130,7 @@ def test_schedule_by_hand(schedule, expected):
     assert rates == pytest.approx(expected, abs=1e-6)
 
 
-def test_optimizer_is_saved_with_a_model(tmp_path):
+def test_sgd_is_saved_and_loaded_with_a_model(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(SGD(Schedule("step", 0.1, 10, milestones=(0.5,)), weight_decay=0.25), loss="mse")
     model.save(tmp_path / "model.keras")

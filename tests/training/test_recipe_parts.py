@@ -1,4 +1,4 @@
-"""What recipes add to a step: accumulation, clipping, averages of weights, fine-tuning. Each against its definition."""
+"""Recipe options of a step against their definitions: accumulation, clipping, weight averages, fine-tuning."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from keras_resnet.weights.native import named_variables, to_tensors
 
 
 class Started:
-    """A model, its optimizer and its step under a strategy."""
+    """Builds a model, its optimizer and its train step under a strategy."""
 
     def __init__(self, strategy, model=None, **train):
         steps = {"steps": 10, "batch_size": 16, "learning_rate": 0.02, "batch_norm": "frozen"}
@@ -45,7 +45,7 @@ class Started:
 
 
 def cast_floats(batch):
-    """Casts the floats of a batch, which the data's code makes in float32, to Keras's precision."""
+    """Casts the floats of a batch, which the data pipeline makes in float32, to Keras's precision."""
     return tf.nest.map_structure(lambda x: tf.cast(x, keras.config.floatx()) if x.dtype.is_floating else x, batch)
 
 
@@ -55,20 +55,20 @@ def assert_same(one, other, tolerance=1e-5):
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_parts_of_a_batch_add_up_to_the_batch(strategies, replicas, float64):
-    """In float64, where the order of a sum is far below any fault: in float32 it is 1e-5 of a weight, by the kernels.
+def test_gradient_accumulation_equals_the_whole_batch(strategies, replicas, float64):
+    """float64 keeps rounding far below any error; in float32 it is 1e-5 of a weight, depending on the kernels.
 
-    A sum over n terms in another order differs by up to n eps of their absolute values' sum, and cancellation makes
-    that large beside a gradient. Here n is at most 16,384 (images times pixels) and eps 2.2e-16: 4e-12 of that sum,
-    and the weights of three steps stay within 1e-10. A part that is lost or weighted wrongly moves them by 1e-3.
+    A sum over n terms in another order differs by up to n eps of the sum of their absolute values, and cancellation
+    makes that large relative to a gradient. Here n is at most 16,384 (images times pixels) and eps is 2.2e-16: 4e-12
+    of that sum. The weights of three steps stay within 1e-10. A lost or wrongly weighted part moves them by 1e-3.
     """
     whole = Started(strategies[1]).run(3).weights
     assert_same(whole, Started(strategies[replicas], gradient_accumulation_steps=4).run(3).weights, 1e-10)
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_clipping_is_of_the_whole_gradient(strategies, replicas):
-    """One step without momentum, decay and warm-up: the weights move by rate times global_clipnorm."""
+def test_global_clipnorm_clips_the_norm_of_the_whole_gradient(strategies, replicas):
+    """One step without momentum, decay and warm-up moves the weights by learning rate times global_clipnorm."""
     train = {"momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.5, "schedule": "constant"}
     started = Started(strategies[replicas], global_clipnorm=0.01, **train)
     before = started.weights
@@ -80,7 +80,7 @@ def test_clipping_is_of_the_whole_gradient(strategies, replicas):
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_moving_average_of_the_weights(strategies, replicas):
+def test_ema_decay_averages_the_weights(strategies, replicas):
     started = Started(strategies[replicas], ema_decay=0.9)
     batches, average = training_batches(started.task, strategies[replicas], 0), None
     for _ in range(4):
@@ -99,8 +99,8 @@ def test_moving_average_of_the_weights(strategies, replicas):
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_statistics_are_computed_anew(strategies, replicas):
-    """The stem's, whose inputs do not depend on other statistics: mean and variance of all of its outputs."""
+def test_reestimate_statistics_equals_statistics_of_all_outputs(strategies, replicas):
+    """Tests the stem, whose inputs do not depend on other statistics: mean and variance of all its outputs."""
     started = Started(strategies[replicas], batch_norm="per_replica", precise_bn_batches=5).run(2)
     trained = started.weights
     reestimate_statistics(started.task, started.model, strategies[replicas], 5)
@@ -119,7 +119,7 @@ def test_statistics_are_computed_anew(strategies, replicas):
     assert started.model.get_layer("stem_bn").momentum == 0.9
 
 
-def test_synchronized_statistics_are_those_of_the_whole_batch(strategies):
+def test_synchronized_batch_norm_uses_the_whole_batch(strategies):
     one = Started(strategies[1], batch_norm="per_replica").run(2).weights
     both = Started(strategies[2], batch_norm="synchronized").run(2).weights
     apart = Started(strategies[2], batch_norm="per_replica").run(2).weights
@@ -127,7 +127,7 @@ def test_synchronized_statistics_are_those_of_the_whole_batch(strategies):
     assert any(np.abs(apart[name] - value).max() > 1e-2 for name, value in one.items())
 
 
-def test_frozen_statistics_stay_and_scales_learn(strategies):
+def test_frozen_batch_norm_keeps_statistics_and_trains_scales(strategies):
     started = Started(strategies[1])
     before, after = started.weights, started.run(2).weights
     for name in before:
@@ -135,7 +135,7 @@ def test_frozen_statistics_stay_and_scales_learn(strategies):
 
 
 @pytest.mark.parametrize("until", ["stem", "stage2"])
-def test_frozen_parts_stay(strategies, until):
+def test_freeze_at_keeps_the_weights_of_frozen_stages(strategies, until):
     started = Started(strategies[1], freeze_at=until, batch_norm="per_replica")
     before, after = started.weights, started.run(2).weights
     for name in before:
@@ -143,7 +143,7 @@ def test_frozen_parts_stay(strategies, until):
         assert np.array_equal(before[name], after[name]) == stays, name
 
 
-def test_lower_stages_learn_slower():
+def test_learning_rate_factors_are_smaller_for_lower_stages():
     class Named:
         def __init__(self, path):
             self.path = path
@@ -159,7 +159,7 @@ def test_lower_stages_learn_slower():
     np.testing.assert_allclose(variables[1], [2.9])
 
 
-def test_decay_of_all_weights():
+def test_weight_decay_on_kernels_or_all_weights():
     variables = [keras.Variable([[1.0]]), keras.Variable([1.0])]
     for weight_decay_on, expected in (("kernels", (0.9, 1.0)), ("all", (0.9, 0.9))):
         for variable in variables:
@@ -171,7 +171,7 @@ def test_decay_of_all_weights():
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_stochastic_depth_trains(strategies, replicas):
+def test_drop_path_and_zero_init_last_gamma_train(strategies, replicas):
     started = Started(
         strategies[replicas], {"drop_path_rate": 0.5, "zero_init_last_gamma": True}, batch_norm="per_replica"
     )

@@ -1,4 +1,4 @@
-"""Two replicas do what one does on the same global batch."""
+"""Two replicas compute the same steps as one on the same global batch."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from keras_resnet.weights.native import named_variables, to_tensors
 
 
 def trained(strategy, steps=3, frozen=True, jit_compile=False, **train):
-    """Weights before and after some steps, the steps' sums, and the optimizer's count."""
+    """Returns weights before and after some steps, the sums over the steps, and the optimizer's step count."""
     config = Config.model_validate(
         {
             "train": {"steps": 10, "batch_size": 16, "learning_rate": 0.02, "weight_decay": 1e-2} | train,
@@ -36,7 +36,7 @@ def trained(strategy, steps=3, frozen=True, jit_compile=False, **train):
     return before, to_tensors(named_variables(model)), sums, int(optimizer.iterations.numpy())
 
 
-def test_two_replicas_give_the_update_of_one(strategies):
+def test_train_step_on_two_replicas_equals_one(strategies):
     before, one, one_sums, count = trained(strategies[1])
     _, two, two_sums, two_count = trained(strategies[2])
     assert count == two_count == 3
@@ -49,15 +49,15 @@ def test_two_replicas_give_the_update_of_one(strategies):
         assert ours["images"] == 16
 
 
-def test_every_weight_learns(strategies):
-    """A variable that no gradient reaches would stay as it was."""
+def test_train_step_updates_every_weight(strategies):
+    """A variable without gradient would keep its value."""
     before, after, _, _ = trained(strategies[1], frozen=False)
     assert [name for name, value in after.items() if np.array_equal(value, before[name])] == []
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_rematerialized_step_is_the_same_step(strategies, replicas):
-    """Weights, and averages that the recomputation must not move a second time."""
+def test_train_step_with_remat_equals_the_plain_step(strategies, replicas):
+    """Weights, and moving statistics, which the recomputation must not update a second time."""
     _, plain, sums, _ = trained(strategies[replicas], steps=2, frozen=False)
     _, again, again_sums, _ = trained(strategies[replicas], steps=2, frozen=False, remat=True)
     for ours, theirs in zip(sums, again_sums, strict=True):
@@ -66,7 +66,7 @@ def test_rematerialized_step_is_the_same_step(strategies, replicas):
         np.testing.assert_allclose(again[name], value, atol=1e-4 * np.abs(value).max(), err_msg=name)
 
 
-def test_compiled_step_is_the_same_step(strategies):
+def test_train_step_with_jit_compile_equals_the_plain_step(strategies):
     _, plain, _, _ = trained(strategies[1], steps=1, frozen=False)
     _, compiled, _, _ = trained(strategies[1], steps=1, frozen=False, jit_compile=True)
     for name, value in plain.items():

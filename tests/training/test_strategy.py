@@ -5,7 +5,7 @@ from keras_resnet.errors import ConfigError
 from keras_resnet.training import strategy
 
 
-def test_an_unseen_nvidia_device_is_told_loudly(monkeypatch, capsys):
+def test_make_strategy_warns_of_an_unused_nvidia_device(monkeypatch, capsys):
     monkeypatch.setattr(strategy, "nvidia_device_present", lambda: True)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     strategy.make_strategy("one_device")
@@ -14,17 +14,17 @@ def test_an_unseen_nvidia_device_is_told_loudly(monkeypatch, capsys):
     assert "`make gpu`" in printed
 
 
-def test_too_few_gpus():
+def test_make_strategy_with_too_few_gpus_is_refused():
     with pytest.raises(ConfigError, match="--require_gpus=64: TensorFlow sees"):
         strategy.make_strategy("mirrored", require_gpus=64)
 
 
 @pytest.mark.parametrize(("devices", "expected"), [(["/dev/nvidia0"], True), ([], False)])
-def test_nvidia_device(monkeypatch, devices, expected):
+def test_nvidia_device_present_with_and_without_devices(monkeypatch, devices, expected):
     monkeypatch.setattr(strategy.glob, "glob", lambda pattern: devices)
     assert strategy.nvidia_device_present() is expected
 
 
-def test_chief_of_one_process(strategies):
+def test_is_chief_of_a_single_process(strategies):
     assert strategy.is_chief(strategies[1])
     assert strategy.is_chief(strategies[2])

@@ -32,7 +32,7 @@ SMALL |= {
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_every_axis_that_tensors_show(name):
+def test_recognize_infers_every_option_visible_in_tensors(name):
     spec = SMALL[name]
     found = recognize(
         shapes_of(spec), {axis: getattr(spec, axis) for axis in NOT_IN_WEIGHTS if axis != "name"}, "a file"
@@ -41,7 +41,7 @@ def test_every_axis_that_tensors_show(name):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "cifar_resnet20", "resnet50d", "seresnext26d_32x4d"])
-def test_rows_are_named(name):
+def test_recognize_gives_the_known_network(name):
     spec = SPECS[name]
     unseen = {axis: getattr(spec, axis) for axis in NOT_IN_WEIGHTS if axis != "name"}
     assert recognize(shapes_of(spec), unseen, "a file") == spec
@@ -51,7 +51,7 @@ def test_rows_are_named(name):
     ("name", "version"),
     [("keras_resnet50v2", None), ("resnext50_32x4d", None), ("resnet50", "2"), ("seresnet18", None)],
 )
-def test_weights_that_keras_saved_of_our_networks(name, version, tmp_path, capsys):
+def test_from_weights_reads_keras_weights_files_of_this_package(name, version, tmp_path, capsys):
     model = build(variant(SPECS[name], version=version), classes=3, input_shape=(32, 32, 3))
     path = str(tmp_path / "model.weights.h5")
     model.save_weights(path)
@@ -70,7 +70,7 @@ def damaged(change):
     return str(caught.value)
 
 
-def test_what_is_missing_is_named():
+def test_recognize_names_missing_or_unknown_layers():
     def without_block(shapes):
         for path in [path for path in shapes if path.startswith("stage2_block1_")]:
             del shapes[path]
@@ -82,7 +82,7 @@ def test_what_is_missing_is_named():
     assert "has no residual blocks" in damaged(dict.clear)
 
 
-def test_a_file_that_says_another_network_than_its_tensors_is_refused():
+def test_convert_refuses_metadata_that_contradicts_tensors():
     model = build(SPECS["cifar_resnet20"])
     arrays = {path: np.asarray(variable) for path, variable in named_variables(model).items()}
     metadata = model.description.to_metadata()
@@ -94,7 +94,7 @@ def test_a_file_that_says_another_network_than_its_tensors_is_refused():
         convert(arrays, "a file", metadata | {"spec": "[1, 2]"})
 
 
-def test_descriptions_survive_as_text():
+def test_description_metadata_round_trip():
     description = Description(
         spec=SPECS["resnet50d"],
         preprocessing=build(SPECS["cifar_resnet20"]).description.preprocessing,

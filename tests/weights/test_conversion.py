@@ -1,4 +1,4 @@
-"""Folds and adaptations whose results can be computed in the head."""
+"""Conversions of weights with results that can be computed by hand."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from keras_resnet.weights.conversion import adapt_channels, fold_biases, fold_epsilon
 
 
-def test_a_bias_moves_into_the_mean_of_the_normalization_behind_it():
+def test_fold_biases_moves_biases_into_moving_means():
     arrays = {
         "stage1_block1_conv1/bias": np.float32([1.0]),
         "stage1_block1_bn1/moving_mean": np.float32([5.0]),
@@ -24,7 +24,7 @@ def test_a_bias_moves_into_the_mean_of_the_normalization_behind_it():
     }
 
 
-def test_the_difference_of_epsilons_moves_into_the_variance():
+def test_fold_epsilon_moves_the_difference_into_the_variance():
     arrays = {"a_bn/moving_variance": np.float32([0.5]), "a_bn/moving_mean": np.float32([0.5])}
     fold_epsilon(arrays, 1e-3)
     assert arrays["a_bn/moving_variance"][0] == np.float32(0.5 + 1e-3 - 1e-5)
@@ -33,7 +33,7 @@ def test_the_difference_of_epsilons_moves_into_the_variance():
         fold_epsilon({"a_bn/moving_variance": np.float32([1e-6])}, 0.0)
 
 
-def test_first_kernels_are_adapted_as_timm_does():
+def test_adapt_channels_equals_timm():
     kernel = np.float32([1, 2, 4]).reshape(1, 1, 3, 1)
     assert adapt_channels(kernel, 1, "x").ravel().tolist() == [7]
     assert adapt_channels(kernel, 2, "x").ravel().tolist() == [1.5, 3]

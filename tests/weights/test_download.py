@@ -1,4 +1,4 @@
-"""Published files come whole, checked and once; tested against a server on this machine."""
+"""Published files are downloaded completely, once, and with a checksum; tested with a server on this machine."""
 
 import hashlib
 import http.server
@@ -6,6 +6,7 @@ import pathlib
 import threading
 
 import pytest
+from conftest import run
 from safetensors.numpy import save
 from weights_rig import state_of
 
@@ -18,7 +19,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Answers with what the test queues, then with the whole file; keeps the methods that were asked."""
+    """Gives the responses that a test queues, then the whole file; records the requests."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -78,7 +79,7 @@ def kept():
     return [path for path in pathlib.Path(download.cache_folder()).rglob("*") if path.is_file()]
 
 
-def test_a_file_is_fetched_once(server):
+def test_fetch_downloads_a_file_once(server):
     path = download.fetch(entry(server))
     assert pathlib.Path(path).read_bytes() == CONTENT
     assert download.fetch(entry(server)) == path
@@ -86,7 +87,7 @@ def test_a_file_is_fetched_once(server):
 
 
 @pytest.mark.parametrize("trouble", ["error", "short"])
-def test_trouble_is_tried_again(server, trouble, capsys):
+def test_fetch_retries_after_errors(server, trouble, capsys):
     server.queue = [trouble, trouble]
     assert pathlib.Path(download.fetch(entry(server))).read_bytes() == CONTENT
     assert capsys.readouterr().err.count("trying again") == 2
@@ -94,14 +95,14 @@ def test_trouble_is_tried_again(server, trouble, capsys):
 
 
 @pytest.mark.parametrize("trouble", ["error", "short", "file"])
-def test_nothing_is_kept_of_what_never_comes_whole(server, trouble):
+def test_fetch_keeps_no_incomplete_file(server, trouble):
     server.queue = [trouble] * download.TRIES
     with pytest.raises(ValueError, match=r"test/weights: .* 3 times; nothing was saved"):
         download.fetch(entry(server))
     assert kept() == []
 
 
-def test_another_file_is_refused_at_once(server):
+def test_fetch_refuses_a_wrong_checksum_without_retry(server):
     server.queue = ["other"]
     with pytest.raises(ValueError, match=r"has not the checksum .*; nothing was saved"):
         download.fetch(entry(server))
@@ -112,7 +113,7 @@ def on_the_hub(name):
     return Entry(name=f"timm/{name}", url=f"https://huggingface.co/timm/{name}/resolve/main/model.safetensors")
 
 
-def test_the_hub_states_the_checksum(server, monkeypatch):
+def test_fetch_checks_the_checksum_of_the_hub(server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", f"{server.url}/hub")
     assert pathlib.Path(download.fetch(on_the_hub("name"))).read_bytes() == CONTENT
     assert server.asked == ["HEAD /hub/timm/name/resolve/main/model.safetensors", "GET"]
@@ -121,14 +122,14 @@ def test_the_hub_states_the_checksum(server, monkeypatch):
         download.fetch(on_the_hub("other"))
 
 
-def test_a_server_that_states_none_is_told(server, monkeypatch, capsys):
+def test_fetch_logs_a_missing_checksum_of_the_hub(server, monkeypatch, capsys):
     monkeypatch.setenv("HF_ENDPOINT", f"{server.url}/hub")
     server.etag = '"abc"'
     download.fetch(on_the_hub("name"))
     assert "states no checksum, so that none is checked" in capsys.readouterr().err
 
 
-def test_offline_means_offline(server, monkeypatch):
+def test_fetch_offline_uses_only_the_cache(server, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ValueError, match=r"is not in .*, and .* forbids downloading it"):
         download.fetch(entry(server))
@@ -139,7 +140,7 @@ def test_offline_means_offline(server, monkeypatch):
     assert server.asked == ["GET"]
 
 
-def test_a_model_comes_by_its_name(server, monkeypatch):
+def test_from_weights_downloads_by_name(server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", f"{server.url}/hub")
     server.content = save(state_of("torchvision_resnet18"))
     server.etag = f'"{hashlib.sha256(server.content).hexdigest()}"'
@@ -149,7 +150,7 @@ def test_a_model_comes_by_its_name(server, monkeypatch):
     assert model.description.preprocessing.image_size == 224
 
 
-def test_the_table_is_whole():
+def test_weights_table_is_complete_and_wrong_names_are_refused():
     from keras_resnet import SPECS
 
     for name, each in entries().items():
@@ -164,3 +165,20 @@ def test_the_table_is_whole():
     for name in ("hf://../../etc/passwd", "hf://owner", "hf://owner/name@../x", "hf://owner/name@"):
         with pytest.raises(ValueError, match="expected hf://OWNER/NAME or hf://OWNER/NAME@REVISION"):
             locate(name)
+
+
+def test_cache_folder_is_in_keras_s_home(monkeypatch, tmp_path):
+    """`KERAS_HOME`, or ~/.keras, where Keras keeps its own downloads."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "other"))
+    assert download.cache_folder() == str(tmp_path / "other" / "keras_resnet")
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert download.cache_folder() == str(tmp_path / ".keras" / "keras_resnet")
+
+
+def test_published_name_without_a_cache_is_one_line(tmp_path):
+    """As a new user's first command, on a machine that may download nothing."""
+    environment = {"HOME": str(tmp_path), "KERAS_RESNET_OFFLINE": "1"}
+    process = run("-m", "keras_resnet", "predict", "torchvision/resnet50.IMAGENET1K_V2", "a.png", env=environment)
+    assert process.returncode == 2
+    assert process.stderr.startswith(f"error: torchvision/resnet50.IMAGENET1K_V2: is not in {tmp_path}/.keras/")

@@ -1,4 +1,4 @@
-"""Keras's HDF5 layouts: every array keeps a name of its own."""
+"""Keras's HDF5 layouts: every array has a unique name."""
 
 import h5py
 import keras
@@ -17,7 +17,7 @@ def network(nested):
 
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("ending", [".h5", ".weights.h5"])
-def test_a_model_within_a_model_keeps_its_layers_apart(nested, ending, tmp_path):
+def test_read_hdf5_of_a_nested_model_separates_layers(nested, ending, tmp_path):
     model, path = network(nested), tmp_path / f"model{ending}"
     (model.save_weights if "weights" in ending else model.save)(path)
     arrays = read_hdf5(str(path))
@@ -29,13 +29,13 @@ def test_a_model_within_a_model_keeps_its_layers_apart(nested, ending, tmp_path)
     }
 
 
-def test_an_array_at_the_root_is_read_by_its_name(tmp_path):
+def test_read_hdf5_of_an_array_at_the_root(tmp_path):
     with h5py.File(tmp_path / "root.h5", "w") as file:
         file["kernel:0"] = np.ones(2, np.float32)
     assert list(read_hdf5(str(tmp_path / "root.h5"))) == ["kernel"]
 
 
-def test_two_arrays_of_one_name_are_refused(tmp_path):
+def test_read_hdf5_refuses_two_arrays_with_one_name(tmp_path):
     path = tmp_path / "twice.h5"
     with h5py.File(path, "w") as file:
         file["a/conv/kernel:0"] = np.ones(2, np.float32)

@@ -1,4 +1,4 @@
-"""Repositories of the Hugging Face Hub, from a server on this machine that answers as the Hub does."""
+"""Repositories of the Hugging Face Hub, from a server on this machine that answers like the Hub."""
 
 import hashlib
 import http.server
@@ -19,7 +19,7 @@ CONFIG = {"pretrained_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "input_size": 
 
 
 class Hub(http.server.ThreadingHTTPServer):
-    """Repositories as {repository: {revision: {file: content}}}; keeps what was asked."""
+    """Holds repositories as {repository: {revision: {file: content}}}; records the requests."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -81,12 +81,12 @@ def hub(monkeypatch, tmp_path, content):
 
 
 def change(hub, **files):
-    """A new commit on main."""
+    """Makes a new commit on main."""
     files = hub.repositories["owner/net"]["main"] | {"commit": "2" * 40} | files
     hub.repositories["owner/net"] |= {"main": files, "2" * 40: files}
 
 
-def test_preprocessing_comes_with_the_weights(hub, capsys):
+def test_from_weights_reads_preprocessing_of_a_hub_repository(hub, capsys):
     model = from_weights("hf://owner/net")
     about = model.description.preprocessing
     assert (about.mean, about.image_size, about.crop_pct) == ((127.5,) * 3, 64, 0.9)
@@ -96,7 +96,7 @@ def test_preprocessing_comes_with_the_weights(hub, capsys):
     assert said[1:] == [f"hf://owner/net: assumed: {assumed}"]
 
 
-def test_what_changed_is_fetched_and_nothing_else(hub, capsys):
+def test_fetch_repository_downloads_only_changed_files(hub, capsys):
     folder = fetch_repository("hf://owner/net")
     assert fetch_repository("hf://owner/net") == folder
     assert sum(line == "GET main model.safetensors" for line in hub.asked) == 1
@@ -108,7 +108,7 @@ def test_what_changed_is_fetched_and_nothing_else(hub, capsys):
     assert load_pretrained(f"hf://owner/net@{'1' * 40}").description.preprocessing.crop_pct == 0.9
 
 
-def test_offline_and_unreachable_the_kept_copy_serves(hub, monkeypatch, capsys):
+def test_fetch_repository_offline_or_unreachable_uses_the_cache(hub, monkeypatch, capsys):
     monkeypatch.setenv("KERAS_RESNET_OFFLINE", "1")
     with pytest.raises(ValueError, match="hf://owner/net: is not cached, and only the cache may be used"):
         fetch_repository("hf://owner/net")
@@ -124,7 +124,7 @@ def test_offline_and_unreachable_the_kept_copy_serves(hub, monkeypatch, capsys):
     assert capsys.readouterr().err.count("cached since") == 3
 
 
-def test_weights_in_several_files(hub, content):
+def test_load_pretrained_of_a_sharded_hub_repository(hub, content):
     state = state_of("timm_resnet18d")
     first = {name: value for name, value in state.items() if name.startswith("layer")}
     parts = {"a.safetensors": first, "b.safetensors": {name: state[name] for name in state.keys() - first.keys()}}
@@ -135,7 +135,7 @@ def test_weights_in_several_files(hub, content):
     assert load_pretrained("hf://owner/parts").classes == 1000
 
 
-def test_what_cannot_be_had_is_named(hub):
+def test_fetch_repository_names_missing_repositories_and_files(hub):
     hub.repositories["owner/torch"] = {"main": {"commit": "4" * 40, "pytorch_model.bin": b"x"}}
     for name, said in {
         "hf://owner/none": "the Hub has no such repository, or it is private",
@@ -146,7 +146,7 @@ def test_what_cannot_be_had_is_named(hub):
             fetch_repository(name)
 
 
-def test_a_damaged_copy_is_removed(hub):
+def test_fetch_repository_removes_a_damaged_cached_file(hub):
     path = pathlib.Path(fetch_repository("hf://owner/net"), "model.safetensors")
     kept = pathlib.Path(os.path.realpath(path))
     whole = kept.read_bytes()

@@ -1,4 +1,4 @@
-"""Folders of timm, transformers and this package: preprocessing and class names are as their JSON files say."""
+"""Folders of timm, transformers and this package: their JSON files give preprocessing and class names."""
 
 import json
 
@@ -51,7 +51,7 @@ def write(folder, **files):
 
 
 def changed(values, **changes):
-    """A copy with other fields, those of pretrained_cfg too; None leaves one out."""
+    """Returns a copy with other fields, also in pretrained_cfg; None removes a field."""
     both = {key: value for key, value in (values | changes).items() if value is not None}
     about = both.get("pretrained_cfg")
     if about:
@@ -66,7 +66,7 @@ def timm(tmp_path_factory):
     return folder
 
 
-def test_timms_folder_is_read_as_it_says(timm, capsys):
+def test_from_weights_reads_preprocessing_of_a_timm_folder(timm, capsys):
     about = from_weights(write(timm, config=TIMM)).description
     assert about.preprocessing == keras_resnet.description.Preprocessing(
         mean=(127.5,) * 3,
@@ -78,18 +78,18 @@ def test_timms_folder_is_read_as_it_says(timm, capsys):
     )
     assert about.labels == tuple(TIMM["label_names"])
     assert capsys.readouterr().err == ""
-    # A file in such a folder is the same.
+    # A path to a file in such a folder gives the same.
     assert load_pretrained(f"{timm}/model.safetensors").description.preprocessing.mean == (127.5,) * 3
 
 
-def test_what_the_user_says_wins(timm):
+def test_from_weights_arguments_override_the_model_config(timm):
     model = from_weights(write(timm, config=TIMM), image_size=64, crop_pct=0.8, interpolation="bilinear")
     about = model.description.preprocessing
     assert (about.image_size, about.crop_pct, about.interpolation, about.mean[0]) == (64, 0.8, "bilinear", 127.5)
     assert model.input_shape == (None, 64, 64, 3)
 
 
-def test_older_files_of_timm_have_it_at_the_top(tmp_path):
+def test_read_model_config_of_older_timm_files(tmp_path):
     flat = {"architecture": "resnet18d", **TIMM["pretrained_cfg"], "labels": ["a", "b"]}
     del flat["test_input_size"], flat["test_crop_pct"]
     found = read_model_config(write(tmp_path, config=flat))
@@ -97,13 +97,13 @@ def test_older_files_of_timm_have_it_at_the_top(tmp_path):
     assert found.labels == ("a", "b")
 
 
-def test_names_by_number(tmp_path):
+def test_read_model_config_with_class_names_by_number(tmp_path):
     found = read_model_config(write(tmp_path, config=TIMM | {"label_names": {"1": "b", "0": "a"}}))
     assert found.labels == ("a", "b")
 
 
 @pytest.mark.parametrize("fixture", ["transformers_resnet18", "transformers_resnet50_v1"])
-def test_transformers_outputs_are_theirs(fixture, tmp_path):
+def test_transformers_weights_give_the_golden_logits(fixture, tmp_path):
     names = {str(i): f"class {i}" for i in range(1000)}
     config = {"model_type": "resnet", "id2label": names, "downsample_in_bottleneck": fixture.endswith("v1")}
     save_file(state_of(fixture), tmp_path / "model.safetensors")
@@ -113,7 +113,7 @@ def test_transformers_outputs_are_theirs(fixture, tmp_path):
     assert relative_error(logits(model, images), golden) < 2e-5
     assert model.description.labels[:2] == ("class 0", "class 1")
     assert model.description.preprocessing.interpolation == "bicubic"
-    if fixture.endswith("v1"):  # without the file, no tensor tells where the stride is
+    if fixture.endswith("v1"):  # without the file, no tensor shows the position of the stride
         (tmp_path / "config.json").unlink()
         other = from_weights(folder, classifier_activation=None, input_shape=images.shape[1:])
         assert relative_error(logits(other, images), golden) > 1e-2
@@ -151,7 +151,7 @@ def test_transformers_outputs_are_theirs(fixture, tmp_path):
         ),
     ],
 )
-def test_transformers_image_processors(tmp_path, change, size, crop):
+def test_read_model_config_of_transformers_image_processors(tmp_path, change, size, crop):
     found = read_model_config(write(tmp_path, preprocessor_config=changed(PROCESSOR, **change)))
     assert found.preprocessing == {
         "mean": (123.675, 116.28, 103.53),
@@ -186,12 +186,12 @@ def test_transformers_image_processors(tmp_path, change, size, crop):
         ({"preprocessor_config": changed(PROCESSOR, rescale_factor="x")}, "rescale_factor 'x'"),
     ],
 )
-def test_what_cannot_be_done_is_named(tmp_path, files, said):
+def test_read_model_config_names_invalid_fields(tmp_path, files, said):
     with pytest.raises(ValueError, match=said):
         read_model_config(write(tmp_path, **files))
 
 
-def test_other_peoples_json_says_nothing(tmp_path):
+def test_read_model_config_ignores_unrelated_json(tmp_path):
     assert read_model_config(str(tmp_path)) is None
     assert read_model_config(write(tmp_path, config={"name": "of something else"})) is None
     (tmp_path / "config.json").write_text("{")
@@ -199,12 +199,12 @@ def test_other_peoples_json_says_nothing(tmp_path):
         read_model_config(str(tmp_path))
 
 
-def test_names_for_another_number_of_classes_are_refused(timm):
+def test_load_pretrained_refuses_a_wrong_number_of_class_names(timm):
     with pytest.raises(ValueError, match=r"config\.json: names 2 classes, the weights have 1000"):
         load_pretrained(write(timm, config=TIMM | {"label_names": ["a", "b"]}))
 
 
-def test_what_nobody_says_is_told_with_its_values(timm, tmp_path, capsys):
+def test_from_weights_logs_assumed_preprocessing(timm, tmp_path, capsys):
     (tmp_path / "alone.safetensors").write_bytes((timm / "model.safetensors").read_bytes())
     from_weights(str(tmp_path / "alone.safetensors"), crop_pct=0.95)
     assert [line.partition("assumed: ")[2] for line in capsys.readouterr().err.splitlines()] == [
@@ -217,12 +217,12 @@ def test_what_nobody_says_is_told_with_its_values(timm, tmp_path, capsys):
     ("argument", "said"),
     [({"image_size": 0}, "image_size: got 0"), ({"crop_pct": 1.2}, "crop_pct"), ({"interpolation": "x"}, "bicubic")],
 )
-def test_arguments_that_cannot_be_meant(timm, argument, said):
+def test_load_pretrained_refuses_invalid_preprocessing_arguments(timm, argument, said):
     with pytest.raises(ValueError, match=said):
         load_pretrained(str(timm), **argument)
 
 
-def test_the_size_of_a_model_is_kept_with_its_weights(timm, tmp_path):
+def test_save_weights_keeps_the_image_size(timm, tmp_path):
     model = from_weights(write(timm, config=TIMM), input_shape=(64, 64, 3))
     keras_resnet.save_weights(model, str(tmp_path / "small.safetensors"))
     again = load_pretrained(str(tmp_path / "small.safetensors"))

@@ -12,7 +12,7 @@ def model():
     return CIFARResNet(20, input_shape=(8, 8, 3))
 
 
-def test_round_trip_is_exact(model, tmp_path):
+def test_save_and_load_weights_round_trip_is_exact(model, tmp_path):
     path = str(tmp_path / "w.safetensors")
     save_weights(model, path, {"step": "7"})
     assert read_metadata(path)["step"] == "7"
@@ -23,7 +23,7 @@ def test_round_trip_is_exact(model, tmp_path):
         np.testing.assert_array_equal(one, two)
 
 
-def test_another_network_is_refused_and_nothing_is_set(model, tmp_path):
+def test_load_weights_of_another_network_changes_nothing(model, tmp_path):
     path = str(tmp_path / "w.safetensors")
     save_weights(model, path)
     other = CIFARResNet(20, input_shape=(8, 8, 3), classes=3)
@@ -39,7 +39,7 @@ def dense():
     return keras.Model(inputs, keras.layers.Dense(1, name="d")(inputs))
 
 
-def test_missing_and_foreign_tensors_are_named(model, tmp_path):
+def test_load_weights_names_missing_and_unknown_tensors(model, tmp_path):
     path = str(tmp_path / "w.safetensors")
     small = dense()
     save_weights(small, path)
@@ -53,7 +53,7 @@ def test_missing_and_foreign_tensors_are_named(model, tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-5], lambda data: data[:20], lambda data: b"", lambda data: b"PK" + data]
 )
-def test_damaged_files_are_named(model, tmp_path, damage):
+def test_load_weights_names_damaged_files(model, tmp_path, damage):
     path = tmp_path / "w.safetensors"
     save_weights(model, str(path))
     path.write_bytes(damage(path.read_bytes()))
@@ -61,12 +61,12 @@ def test_damaged_files_are_named(model, tmp_path, damage):
         load_weights(model, str(path))
 
 
-def test_nothing_is_left_aside(model, tmp_path):
+def test_save_weights_leaves_no_temporary_files(model, tmp_path):
     save_weights(model, str(tmp_path / "w.safetensors"))
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
-def test_quantized_weights_are_refused_in_one_line(tmp_path):
+def test_save_weights_refuses_a_quantized_model(tmp_path):
     model = CIFARResNet(20, input_shape=(8, 8, 3))
     model.quantize("int8")
     path = tmp_path / "x.safetensors"
@@ -83,7 +83,7 @@ def test_quantized_weights_are_refused_in_one_line(tmp_path):
         {"block": "basic", "depths": (1, 1), "widths": (8, 16), "conv_bias": "unnormalized"},  # as none
     ],
 )
-def test_network_with_options_that_its_tensors_do_not_show_loads(tmp_path, options):
+def test_from_weights_restores_options_invisible_in_tensors(tmp_path, options):
     spec = Spec(name="tiny", stem="cifar", **options)
     model = build(spec, classes=3, input_shape=(8, 8, 3))
     path = str(tmp_path / "w.safetensors")

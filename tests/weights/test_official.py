@@ -1,4 +1,4 @@
-"""tf-models-official's checkpoints give its own networks' logits."""
+"""Checkpoints of tf-models-official give the logits of its own networks."""
 
 import json
 
@@ -14,13 +14,13 @@ from keras_resnet.specs import variant
 from keras_resnet.weights import conversion
 from keras_resnet.weights.loading import load_pretrained, set_pretrained
 
-# network: (our row, epsilon that the caller has to say)
+# network: (name in SPECS, epsilon that the caller must pass)
 NETWORKS = {"resnet18": ("resnet18", None), "resnet50": ("resnet50", 1e-5)}
 IMAGES = seeded.images("rect")[:, :96, :64]
 
 
 def checkpoint(network, folder, extra=()):
-    """Writes seeded values under the keys of the golden listing, as official's trainer does; returns the prefix."""
+    """Writes seeded values under the keys of the golden listing, as tf-models-official does; returns the prefix."""
     root = tf.Module()
     for key, shape, name in [*json.loads((GOLDEN / f"official_{network}.json").read_text()), *extra]:
         *path, variable = key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").split("/")
@@ -39,7 +39,7 @@ def load(network, prefix, **arguments):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_outputs_are_theirs(network, tmp_path):
+def test_official_checkpoint_gives_the_golden_logits(network, tmp_path):
     golden = np.load(GOLDEN / f"official_{network}.npz")["logits"]
     model = load(network, checkpoint(network, tmp_path))
     assert relative_error(logits(model, IMAGES), golden) < 2e-5
@@ -49,7 +49,7 @@ def test_outputs_are_theirs(network, tmp_path):
 
 
 @pytest.mark.parametrize("trap", ["padding", "epsilon"])
-def test_every_trap_matters(trap, tmp_path, monkeypatch):
+def test_conversion_without_padding_or_epsilon_gives_other_logits(trap, tmp_path, monkeypatch):
     golden = np.load(GOLDEN / "official_resnet18.npz")["logits"]
     if trap == "epsilon":
         monkeypatch.setattr(conversion, "fold_epsilon", lambda arrays, epsilon: None)
@@ -60,7 +60,7 @@ def test_every_trap_matters(trap, tmp_path, monkeypatch):
     assert relative_error(logits(model, IMAGES), golden) > 1e-4
 
 
-def test_what_is_assumed_is_told(tmp_path, capsys):
+def test_from_weights_logs_the_assumed_epsilon(tmp_path, capsys):
     prefix = checkpoint("resnet18", tmp_path)
     from_weights(prefix)
     assert "epsilon is 1e-3" in capsys.readouterr().err
@@ -69,14 +69,14 @@ def test_what_is_assumed_is_told(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("layer", ["_squeeze_excitation/_se_reduce", "_shortcut1"])
-def test_layers_that_are_not_of_this_family_are_refused(layer, tmp_path):
+def test_load_pretrained_refuses_unknown_layers(layer, tmp_path):
     kernel = (f"model/layer_with_weights-0/layer_with_weights-2/{layer}/kernel", [1, 1, 8, 8], "0/k")
     prefix = checkpoint("resnet18", tmp_path, [kernel])
     with pytest.raises(ValueError, match=f"{layer}/kernel is of no layer"):
         load_pretrained(prefix)
 
 
-def test_damaged_checkpoints_are_named(tmp_path):
+def test_load_pretrained_names_damaged_checkpoints(tmp_path):
     prefix = checkpoint("resnet18", tmp_path)
     data = next(tmp_path.glob("*.data-*"))
     data.write_bytes(data.read_bytes()[:-100_000])
@@ -86,8 +86,8 @@ def test_damaged_checkpoints_are_named(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
-def test_the_golden_logits_are_still_theirs(network, tmp_path):
-    """Official's own network, built here, with the golden values."""
+def test_golden_logits_equal_the_network_of_tf_models_official(network, tmp_path):
+    """Builds the network of tf-models-official with the golden values."""
     import tf_keras
     from official.vision.modeling import backbones, classification_model
 

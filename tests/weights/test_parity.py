@@ -1,4 +1,4 @@
-"""Other people's weights give their own networks' outputs; every trap of every source matters."""
+"""Weights from other libraries give the outputs of their networks, and every step of the conversion is needed."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from keras_resnet.weights.loading import load_pretrained, set_pretrained
 
 @pytest.fixture(scope="module")
 def torch_file(tmp_path_factory):
-    """Fixture's name -> a file as its publisher writes it; only one is kept."""
+    """Returns a function from a fixture's name to a file as its publisher writes it; keeps only one file."""
     folder = tmp_path_factory.mktemp("torch")
 
     def write(fixture, change=lambda state: state):
@@ -32,8 +32,8 @@ def torch_file(tmp_path_factory):
 
 
 @pytest.mark.parametrize("fixture", TORCH)
-def test_outputs_are_theirs(fixture, torch_file):
-    """Logits and statistics of every stage, square and rectangular, to a relative 2e-5; the network is found out."""
+def test_torch_weights_give_the_golden_logits_and_statistics(fixture, torch_file):
+    """Square and rectangular logits and stage statistics, to a relative error of 2e-5; the architecture is inferred."""
     golden, path = np.load(GOLDEN / f"{fixture}.npz"), torch_file(fixture)
     statistics = {"mean": 255 * golden["mean"], "std": 255 * golden["std"]}
     for kind in ("square", "rect"):
@@ -52,7 +52,7 @@ def test_outputs_are_theirs(fixture, torch_file):
             assert relative_error(actual, golden[f"square_{stage}_{statistic}"]) < 2e-5
 
 
-def test_order_precision_and_prefix_do_not_matter(torch_file):
+def test_from_weights_ignores_tensor_order_precision_and_prefix(torch_file):
     images, golden = seeded.images("rect"), np.load(GOLDEN / "torchvision_resnet18.npz")["rect_logits"]
     shape = {"classifier_activation": None, "input_shape": images.shape[1:]}
     path = torch_file("torchvision_resnet18", lambda s: {f"module.{name}": s[name] for name in sorted(s, reverse=True)})
@@ -64,7 +64,7 @@ def test_order_precision_and_prefix_do_not_matter(torch_file):
 
 
 @pytest.mark.parametrize("pair", [("layer1.0.conv1", "layer1.1.conv1"), ("layer3.1.bn1", "layer3.1.bn2")])
-def test_swapped_tensors_change_the_result(pair, torch_file):
+def test_swapped_tensors_change_the_logits(pair, torch_file):
     def swap(state):
         one, two = (f"{layer}.weight" for layer in pair)
         return state | {one: state[two], two: state[one]}
@@ -78,7 +78,7 @@ def test_swapped_tensors_change_the_result(pair, torch_file):
 CIFAR_IMAGES = np.random.default_rng([1512, 3387]).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
 
 
-def test_akamasters_option_a(torch_file):
+def test_akamaster_weights_give_the_golden_logits(torch_file):
     golden = np.load(GOLDEN / "akamaster_resnet20.npz")
     path = torch_file("akamaster_resnet20")
     model = from_weights(path, classifier_activation=None)
@@ -92,7 +92,7 @@ def test_akamasters_option_a(torch_file):
     assert relative_error(logits(other, CIFAR_IMAGES), golden["logits"]) > 1e-2
 
 
-def test_tf2cvs_nets_for_cifar(tmp_path):
+def test_tf2cv_weights_give_the_golden_logits(tmp_path):
     with h5py.File(tmp_path / "resnet20.h5", "w") as file:
         for name, shape in json.loads((GOLDEN / "tf2cv_resnet20.json").read_text()):
             file[name] = keras_value(name, shape)
@@ -130,8 +130,8 @@ SLOW = ("ResNet101", "ResNet152", "ResNet101V2", "ResNet152V2")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in KERAS])
-def test_keras_applications(name, tmp_path):
-    """Seeded weights through their file: images in [0, 255] here, their own preprocessing there; both formats."""
+def test_keras_applications_weights_give_the_same_logits(name, tmp_path):
+    """Seeded weights through a file: images in [0, 255] here, Keras's own preprocessing there; both formats."""
     theirs = keras_network(name)
     path = str(tmp_path / "x.weights.h5")
     theirs.save_weights(path)
@@ -142,8 +142,8 @@ def test_keras_applications(name, tmp_path):
     assert model.name == KERAS[name]
 
 
-def test_keras_legacy_format(tmp_path):
-    """As the published files are written, and as `model.save("x.h5")` writes a whole model."""
+def test_keras_legacy_hdf5_weights_give_the_same_logits(tmp_path):
+    """The layouts of the published files and of `model.save("x.h5")`, which writes a whole model."""
     theirs = keras_network("ResNet50V2")
     theirs.save(tmp_path / "whole.h5")
     with h5py.File(tmp_path / "whole.h5") as whole, h5py.File(tmp_path / "weights.h5", "w") as weights:
@@ -183,7 +183,7 @@ def _convention(monkeypatch, **changes):
 
 @pytest.fixture(scope="module")
 def keras_file(tmp_path_factory):
-    """A file of keras.applications' ResNet-50 with small variances, so that an epsilon shows; images and logits."""
+    """Returns a file of keras.applications' ResNet-50, images and logits; small variances make epsilon visible."""
     theirs = keras_network("ResNet50", (64, 64, 3))
     for layer in theirs.layers:
         if layer.name.endswith("_bn"):
@@ -202,11 +202,11 @@ def keras_error(keras_file):
     )
 
 
-def test_all_folds_together_are_exact(keras_file):
+def test_conversion_with_all_folds_gives_the_same_logits(keras_file):
     assert keras_error(keras_file) < 2e-5
 
 
 @pytest.mark.parametrize("fold", FOLDS)
-def test_every_fold_matters(fold, keras_file, monkeypatch):
+def test_conversion_without_one_fold_gives_other_logits(fold, keras_file, monkeypatch):
     FOLDS[fold](monkeypatch)
     assert keras_error(keras_file) > 2e-5

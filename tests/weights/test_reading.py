@@ -1,4 +1,4 @@
-"""What is no file of weights is called what it is."""
+"""Errors name files that are not weights."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ INDEX = {"metadata": {"total_size": 8}, "weight_map": {"conv1.weight": "model-00
     ],
 )
 @pytest.mark.parametrize("torch_allowed", [False, True])
-def test_files_that_are_no_weights_are_named(name, content, message, torch_allowed, tmp_path):
+def test_read_weights_names_files_that_are_not_weights(name, content, message, torch_allowed, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"^\S+{name}: {message}[^\n]+$"):
@@ -50,14 +50,14 @@ def test_files_that_are_no_weights_are_named(name, content, message, torch_allow
         ("notes.txt", "it holds no model.safetensors"),
     ],
 )
-def test_folders_without_weights_are_named(member, message, tmp_path):
+def test_read_weights_names_folders_without_weights(member, message, tmp_path):
     (tmp_path / member).write_bytes(b"{}")
     with pytest.raises(ValueError, match=rf"is a folder, not a file of weights \({message}[^\n]*\)$"):
         read_weights(tmp_path)
 
 
-def test_weights_in_several_files_are_read(tmp_path):
-    """Only what the index says is taken: a file may hold more."""
+def test_read_weights_of_a_sharded_file(tmp_path):
+    """Only tensors in the index are read: a file may hold more."""
     arrays = {name: np.full(2, i, np.float32) for i, name in enumerate("abc")}
     (tmp_path / "model-1.safetensors").write_bytes(save({"a": arrays["a"], "b": arrays["b"], "c": arrays["a"]}))
     (tmp_path / "model-2.safetensors").write_bytes(save({"c": arrays["c"]}))
@@ -72,7 +72,7 @@ def test_weights_in_several_files_are_read(tmp_path):
         read_weights(tmp_path)
 
 
-def test_a_checkpoint_of_tensorflow_1_is_named(tmp_path):
+def test_read_weights_refuses_a_tensorflow_1_checkpoint(tmp_path):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tf.compat.v1.get_variable("resnet_model/conv2d/kernel", (3, 3, 3, 4))
         session.run(tf.compat.v1.global_variables_initializer())
@@ -83,7 +83,7 @@ def test_a_checkpoint_of_tensorflow_1_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["", ".index", ".data-00000-of-00001"])
-def test_a_checkpoint_is_read_by_any_of_its_files(ending, tmp_path):
+def test_read_weights_accepts_any_file_of_a_checkpoint(ending, tmp_path):
     prefix = tf.train.Checkpoint(x=tf.Variable([1.0, 2.0])).write(str(tmp_path / "ckpt"))
     tensors, _ = read_weights(f"{prefix}{ending}")
     assert {name: value.tolist() for name, value in tensors.items()} == {"x/.ATTRIBUTES/VARIABLE_VALUE": [1.0, 2.0]}

@@ -1,4 +1,4 @@
-"""The network is found among what training scripts save; every name here is one that a known script writes."""
+"""Selects the network in the files of training scripts; every name here is written by a known script."""
 
 import numpy as np
 import pytest
@@ -45,16 +45,16 @@ def nothing_told(tensors, **arguments):
     ],
 )
 @pytest.mark.parametrize("tensors", [TRUNK, WHOLE], ids=["trunk", "whole"])
-def test_a_shared_prefix_is_stripped(prefix, tensors):
+def test_pick_network_strips_a_shared_prefix(prefix, tensors):
     assert nothing_told(under(prefix, tensors)).keys() == tensors.keys()
 
 
-def test_counters_are_left_out():
+def test_pick_network_omits_counters():
     counters = {"bn1.num_batches_tracked": np.int64(3), "n_averaged": np.int64(1), "best_acc1": np.float32(70)}
     assert nothing_told(WHOLE | counters).keys() == WHOLE.keys()
 
 
-def test_wrappers_of_single_layers_are_stripped():
+def test_pick_network_strips_wrappers_of_layers():
     names = ["conv1._orig_mod.weight", "layer1._fsdp_wrapped_module.0.conv1.weight"]
     names += ["layer1.1._checkpoint_wrapped_module.conv1.weight"]
     stripped = ["conv1.weight", "layer1.0.conv1.weight", "layer1.1.conv1.weight"]
@@ -62,11 +62,11 @@ def test_wrappers_of_single_layers_are_stripped():
 
 
 @pytest.mark.parametrize("name", ["stage1_block1_conv1/kernel", "conv2_block1_1_conv/kernel"])
-def test_a_keras_model_within_a_model_is_stripped_too(name):
+def test_pick_network_strips_a_nested_keras_model(name):
     assert list(nothing_told({f"resnet50/{name}": KERNEL})) == [name]
 
 
-def test_names_of_no_known_network_are_returned_unchanged():
+def test_pick_network_keeps_unknown_names():
     tensors = {"model/layer_with_weights-0/kernel": KERNEL, "module.x": KERNEL}
     assert nothing_told(tensors) == tensors
 
@@ -83,7 +83,7 @@ def test_names_of_no_known_network_are_returned_unchanged():
     ids=lambda head: min(head),
 )
 @pytest.mark.parametrize("prefix", ["backbone.", "state_dict.module.encoder."])
-def test_a_classifier_beside_the_prefix_is_the_networks(prefix, head):
+def test_pick_network_takes_a_classifier_outside_the_prefix(prefix, head):
     head = {name: value for name, value in head.items() if value.size}
     beside = under(prefix.rpartition(".")[0].rpartition(".")[0] + "." if prefix.count(".") > 1 else "", head)
     network = nothing_told(under(prefix, TRUNK) | beside)
@@ -91,14 +91,14 @@ def test_a_classifier_beside_the_prefix_is_the_networks(prefix, head):
     np.testing.assert_array_equal(network["fc.weight"], DENSE)
 
 
-def test_a_loss_beside_a_classifier_is_left_out_and_told():
+def test_pick_network_omits_and_logs_a_loss_beside_a_classifier():
     tensors = under("model.", TRUNK) | {"fc.weight": DENSE, "criterion.weight": VECTOR}
     network, told = pick_network(tensors, "a file")
     assert network.keys() == TRUNK.keys() | {"fc.weight"}
     assert told == ("ignored, not layers of the network: criterion (1 tensor)",)
 
 
-def test_a_classifier_behind_a_neck_is_not_the_networks():
+def test_pick_network_omits_a_classifier_after_a_neck():
     tensors = under("backbone.", TRUNK) | {"neck.weight": DENSE, "head.weight": DENSE, "head.bias": VECTOR}
     network, told = pick_network(tensors, "a file")
     assert network.keys() == TRUNK.keys()
@@ -122,7 +122,7 @@ def test_a_classifier_behind_a_neck_is_not_the_networks():
         ),
     ],
 )
-def test_what_only_training_needs_is_left_out_and_told(tensors, left_out):
+def test_pick_network_omits_and_logs_training_only_layers(tensors, left_out):
     network, told = pick_network(tensors, "a file")
     assert network.keys() == TRUNK.keys()
     assert told == (f"ignored, not layers of the network: {left_out}",)
@@ -144,7 +144,7 @@ def test_what_only_training_needs_is_left_out_and_told(tensors, left_out):
     ],
 )
 @pytest.mark.parametrize("which", [None, "plain", "ema"])
-def test_plain_and_averaged_weights_are_told_apart(plain, ema, which):
+def test_pick_network_separates_plain_and_averaged_weights(plain, ema, which):
     tensors = under(plain, TRUNK) | under(ema, TRUNK, scale=2) | {"n_averaged": np.float32(5), "epoch": np.int64(3)}
     network, told = pick_network(tensors, "a file", which)
     assert network.keys() == TRUNK.keys()
@@ -156,7 +156,7 @@ def test_plain_and_averaged_weights_are_told_apart(plain, ema, which):
         assert f"the averaged ones ({ema}*), which `convert-weights --which=ema` takes" in told[0]
 
 
-def test_the_classifier_comes_from_the_same_set():
+def test_pick_network_takes_the_classifier_of_the_same_weights():
     tensors = under("model.backbone.", TRUNK) | under("model.", {"fc.weight": DENSE})
     tensors |= under("model_ema.backbone.", TRUNK, 2) | under("model_ema.", {"fc.weight": DENSE}, 2)
     for which, value in (("plain", 1), ("ema", 2)):
@@ -178,26 +178,26 @@ def test_the_classifier_comes_from_the_same_set():
         ({"x": KERNEL}, "ema", "holds no averaged weights, only plain ones"),
     ],
 )
-def test_what_cannot_be_chosen_is_refused(tensors, which, message):
+def test_pick_network_refuses_missing_or_ambiguous_weights(tensors, which, message):
     with pytest.raises(ValueError, match=f"^a file: {message}"):
         pick_network(tensors, "a file", which)
 
 
-def test_averaged_weights_alone_are_taken():
+def test_pick_network_takes_averaged_weights_without_plain_ones():
     assert nothing_told(under("state_dict_ema.", WHOLE)).keys() == WHOLE.keys()
 
 
-def test_an_optimizer_that_names_its_moments_by_layers_is_no_network():
+def test_pick_network_ignores_optimizer_moments():
     moments = under("optimizer.state.momentum.", TRUNK) | under("optim_state_dict.", TRUNK)
     assert nothing_told(under("model.", TRUNK) | moments).keys() == TRUNK.keys()
 
 
-def test_timms_preactivated_networks_keep_their_names():
+def test_pick_network_keeps_names_of_timm_preactivation_networks():
     network = nothing_told(under("module.", PRE))
     assert network.keys() == PRE.keys() - {"head.fc.weight"} | {"fc.weight"}
 
 
-def test_flatten_joins_names_and_omits_what_has_none():
+def test_flatten_joins_names_and_omits_unnamed_tensors():
     content = {
         "state_dict": {"layer1.0.conv1.weight": KERNEL, "n": 3},
         "optimizer": {"state": {0: {"momentum_buffer": KERNEL}}, "param_groups": [{"lr": KERNEL}]},
@@ -212,11 +212,11 @@ def test_flatten_joins_names_and_omits_what_has_none():
     assert names - {"best"} <= {"state_dict.layer1.0.conv1.weight", "again.layer1.0.conv1.weight"}
 
 
-def test_flatten_refuses_two_tensors_of_one_name():
+def test_flatten_refuses_two_tensors_with_one_name():
     with pytest.raises(ValueError, match=r"^names two tensors a\.b$"):
         flatten({"a": {"b": KERNEL}, "a.b": KERNEL}, lambda value: isinstance(value, np.ndarray))
 
 
 @pytest.mark.parametrize("content", [None, [KERNEL], KERNEL, {"a": [KERNEL]}], ids=["none", "list", "tensor", "deep"])
-def test_flatten_finds_nothing_where_nothing_has_a_name(content):
+def test_flatten_without_names_is_empty(content):
     assert flatten(content, lambda value: isinstance(value, np.ndarray)) == {}

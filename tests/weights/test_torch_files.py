@@ -1,6 +1,6 @@
-"""PyTorch's files: what a script saves beside tensors is never imported, and errors say what stood in the way.
+"""PyTorch files: objects that a script saves beside tensors are never imported, and errors name the obstacle.
 
-The tests of whole files need torch, which this package does not; the others are about what such files hold.
+The tests of whole files need torch, which this package does not require; the others test the contents of such files.
 """
 
 import argparse
@@ -57,14 +57,14 @@ class StandInUnpickler(pickle.Unpickler):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_scripts_save_beside_tensors_becomes_an_inert_stand_in(value):
+def test_unpickler_replaces_known_classes_with_stand_ins(value):
     content = StandInUnpickler(io.BytesIO(pickle.dumps({"args": value, "epoch": 3}, protocol=2))).load()
     assert content["epoch"] == 3
     assert type(content["args"]) is StandIn
     assert not vars(content["args"])
 
 
-def test_no_other_class_has_a_stand_in():
+def test_unpickler_refuses_other_classes():
     content = pickle.dumps(Runs("true"), protocol=2)
     with pytest.raises(KeyError, match=r"posix\.system"):
         StandInUnpickler(io.BytesIO(content)).load()
@@ -107,11 +107,11 @@ PREFACE = (
         ("", "is damaged or holds more than tensors (no reason given)"),
     ],
 )
-def test_errors_name_what_stood_in_the_way(message, line):
+def test_explain_names_the_obstacle(message, line):
     assert explain(message) == line
 
 
-def test_messages_are_shortened_between_words():
+def test_one_line_shortens_between_words():
     assert one_line("\x1b[1mbold\x1b[0m\n\ttext \x07 end") == "bold text end"
     assert one_line("word " * 100, 18) == "word word word ..."
 
@@ -127,7 +127,7 @@ def saved(torch, path, content, **options):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_training_checkpoint_is_read(torch, zipped, tmp_path):
+def test_read_torch_file_of_a_training_checkpoint(torch, zipped, tmp_path):
     weights = torch.nn.Linear(3, 2)
     optimizer = torch.optim.SGD(weights.parameters(), lr=0.1, momentum=0.9)
     weights(torch.ones(1, 3)).sum().backward()
@@ -147,7 +147,7 @@ def test_a_training_checkpoint_is_read(torch, zipped, tmp_path):
     assert tensors["model_ema.n_averaged"] == 5
 
 
-def test_files_that_are_refused_are_named_in_one_line(torch, tmp_path):
+def test_read_torch_file_refuses_unsafe_files_in_one_line(torch, tmp_path):
     canary = tmp_path / "canary"
     swelling = {"a": torch.zeros(1).expand(10**9)}
     cases = {
@@ -165,15 +165,15 @@ def test_files_that_are_refused_are_named_in_one_line(torch, tmp_path):
     assert not canary.exists()
 
 
-def test_a_damaged_file_is_named_in_one_line(torch, tmp_path):
+def test_read_torch_file_names_a_damaged_file_in_one_line(torch, tmp_path):
     path = pathlib.Path(saved(torch, tmp_path / "model.pth", {"a": torch.ones(1000)}))
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(ValueError, match=r"model\.pth: is damaged or holds more than tensors \([^\n\x1b]+\)$"):
         read_torch_file(str(path))
 
 
-def test_without_torch_a_line_says_what_to_install(tmp_path):
-    """In a Python that does not see it."""
+def test_torch_files_without_torch_tells_what_to_install(tmp_path):
+    """Runs in a Python process that cannot import Torch."""
     code = "import sys; sys.modules['torch'] = None; from keras_resnet.weights.torch_files import main; main('a', 'b')"
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert process.stderr == "to read PyTorch's files, install torch (2.10 or later)\n"

@@ -1,4 +1,4 @@
-"""Files for torchvision and timm: their own names, shapes and types, and the way there and back."""
+"""Files for torchvision and timm: names, shapes and types of the library, and the round trip."""
 
 import json
 
@@ -15,8 +15,8 @@ from keras_resnet.weights.native import named_variables
 
 
 @pytest.mark.parametrize("fixture", TORCH)
-def test_there_and_back_is_bit_identical(fixture, tmp_path):
-    """What the library wrote is written again: every name, shape, type and bit, so that it loads strictly there."""
+def test_torch_weights_round_trip_is_bit_identical(fixture, tmp_path):
+    """save_weights restores every name, shape, type and bit of the library's file, so that it loads strictly there."""
     state, theirs, again = state_of(fixture), str(tmp_path / "theirs"), str(tmp_path / "again")
     save_file(state, theirs)
     model = from_weights(theirs, classifier_activation=None)
@@ -49,13 +49,13 @@ def test_there_and_back_is_bit_identical(fixture, tmp_path):
         (SPECS["plain18"], "torchvision", "has skip='none'"),
     ],
 )
-def test_what_a_library_has_not_is_not_written(spec, library, reason, tmp_path):
+def test_save_weights_refuses_networks_that_a_library_lacks(spec, library, reason, tmp_path):
     with pytest.raises(ValueError, match=reason):
         save_weights(build(spec, input_shape=(32, 32, 3)), str(tmp_path / "x"), to=library)
     assert not list(tmp_path.iterdir())
 
 
-def test_other_heads_and_inputs(tmp_path):
+def test_from_weights_with_other_heads_and_input_shapes(tmp_path):
     path = str(tmp_path / "resnet18.safetensors")
     save_file(state_of("torchvision_resnet18"), path)
     whole = from_weights(path, classifier_activation=None)

@@ -1,4 +1,4 @@
-"""Checkpoints of training scripts become networks with the weights that were meant."""
+"""Checkpoints of training scripts become networks with the selected weights."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ SPEC = variant(replace(SPECS["resnet18"], depths=(1, 1, 1, 1), widths=(4, 4, 8, 
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory):
-    """The tensors of a small network by torchvision's names."""
+    """Returns the tensors of a small network with torchvision's names."""
     model = build(SPEC, classes=5, input_shape=(32, 32, 3))
     random = np.random.default_rng(2015)
     model.set_weights([value + random.uniform(0.1, 0.2, value.shape) for value in model.get_weights()])
@@ -28,13 +28,13 @@ def averaged(state):
 
 
 def checkpoint(state):
-    """What torchvision's training script saves, flattened."""
+    """Returns the flattened checkpoint of torchvision's training script."""
     both = {f"model.{name}": value for name, value in state.items()}
     both |= {f"model_ema.module.{name}": value for name, value in averaged(state).items()}
     return both | {"model_ema.n_averaged": np.array(5)}
 
 
-def test_the_meant_weights_are_loaded(state, tmp_path):
+def test_load_pretrained_selects_plain_or_averaged_weights(state, tmp_path):
     path = str(tmp_path / "both.safetensors")
     save_file(checkpoint(state), path)
     for which, factor in (("plain", 1), ("ema", 2), (None, 1)):
@@ -45,7 +45,7 @@ def test_the_meant_weights_are_loaded(state, tmp_path):
         assert (pretrained.spec.depths, pretrained.classes) == (SPEC.depths, 5)
 
 
-def test_convert_weights_tells_and_chooses(state, tmp_path, cli):
+def test_convert_weights_selects_weights_and_logs_the_choice(state, tmp_path, cli):
     source, target = tmp_path / "both.safetensors", tmp_path / "out.safetensors"
     save_file(checkpoint(state), source)
     command = ("-m", "keras_resnet", "convert-weights", source, target, "--overwrite")
@@ -65,7 +65,7 @@ def test_convert_weights_tells_and_chooses(state, tmp_path, cli):
         assert not (tmp_path / "no.safetensors").exists()
 
 
-def test_what_is_left_out_is_told_in_code_too(state, tmp_path, capsys):
+def test_from_weights_logs_ignored_layers(state, tmp_path, capsys):
     path = str(tmp_path / "moco.safetensors")
     tensors = {f"module.encoder_q.{name}": value for name, value in state.items()}
     save_file(tensors | {"module.queue": np.ones((8, 2), np.float32)}, path)
@@ -75,7 +75,7 @@ def test_what_is_left_out_is_told_in_code_too(state, tmp_path, capsys):
     assert "ignored, not layers of the network: module.encoder_q.fc (2 tensors), module.queue (1 tensor)" in told
 
 
-def test_a_classifier_of_other_features_is_refused(state, tmp_path):
+def test_load_pretrained_refuses_a_classifier_of_other_width(state, tmp_path):
     path = str(tmp_path / "other.safetensors")
     tensors = {f"backbone.{name}": value for name, value in state.items() if not name.startswith("fc.")}
     save_file(tensors | {"fc.weight": np.ones((5, 6), np.float32)}, path)
