@@ -25,7 +25,7 @@ def make_strategy(name: str, virtual_devices: int = 0, require_gpus: int = 0) ->
     if not gpus and nvidia_device_present():
         print(
             "WARNING: this machine has an NVIDIA device, but TensorFlow sees none and trains on the CPU. "
-            "the extra `gpu` (`make gpu` in a clone) installs TensorFlow's CUDA libraries.",
+            "The extra `gpu` (`make gpu` in a clone) installs TensorFlow's CUDA libraries.",
             flush=True,
         )
     if len(gpus) < require_gpus:
