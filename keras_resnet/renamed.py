@@ -20,7 +20,7 @@ class Renamed(NamedTuple):
 
     def value(self, old):
         """Returns the current form of an old value."""
-        return self.values.get(old, old) if self.values else old
+        return next((new for each, new in self.values.items() if each == old), old)  # a list has no hash
 
     def old_value(self, new):
         """Returns version 0.1's form of a value."""

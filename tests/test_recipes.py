@@ -17,10 +17,9 @@ from keras_resnet.analysis import complexity_of_rows
 from keras_resnet.analysis.paper_results import published
 from keras_resnet.config import load_config, resolve
 from keras_resnet.data.batches import training_batches
-from keras_resnet.optimizers import Schedule
 from keras_resnet.task import load_task
 from keras_resnet.training.finetuning import prepare
-from keras_resnet.training.optimizer import build_optimizer
+from keras_resnet.training.optimizer import build_optimizer, build_schedule
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import named_variables, to_tensors
 
@@ -44,15 +43,7 @@ def head(name):
 
 
 def rate(name, step, *assignments):
-    train = recipe(name, *assignments).train
-    schedule = Schedule(
-        train.schedule,
-        train.peak_rate,
-        train.total_steps,
-        train.warmup_steps,
-        train.milestones,
-        train.warmup_learning_rate,
-    )
+    schedule = build_schedule(recipe(name, *assignments).train)
     return pytest.approx(float(schedule(step)), rel=1e-5)
 
 

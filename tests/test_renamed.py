@@ -42,6 +42,13 @@ def test_config_key_names_the_new_one(old):
     assert "\n" not in line
 
 
+@pytest.mark.parametrize("value", ["[1]", "{a: 1}", "null", "3"])
+@pytest.mark.parametrize("old", ["data.color", "data.crop"])
+def test_config_key_of_a_value_that_it_never_had_is_one_line(old, value):
+    with pytest.raises(ConfigError, match=r"^--set: data\.(color|crop): "):
+        load_config(RECIPE, [f"{old}={value}"])
+
+
 def test_file_with_an_old_key_names_line_and_new_key(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("train: {steps: 3}\ndata:\n  crop: whole\n")

@@ -114,7 +114,7 @@ def _checks(experiment, runs, costs, times):
     test = {option: float(np.mean([experiment.test_error(run) for run in each])) for option, each in runs.items()}
     found = [
         check_lower(
-            f"option {option} has a lower training error than the plain net",
+            f"option {option} has a lower training error than the plain network",
             train[option],
             train["plain"],
             experiment.chance,

@@ -128,9 +128,7 @@ def _of_run(name, checkpoint, given):
     from keras_resnet.inference.keras_model import KerasPredictor
 
     refuse({key: value for key, value in given.items() if key in ("mean", "std")}, "a run has its own")
-    run = load_run(
-        name, checkpoint, **{"crop_pct" if key == "crop_pct" else key: value for key, value in given.items()}
-    )
+    run = load_run(name, checkpoint, **given)
     if not run.finished:
         print(f"WARNING: {name}: the run is not finished; these are the weights of step {run.step:,}", file=sys.stderr)
     return KerasPredictor(run.model, run.description.labels, run.description.preprocessing, name)

@@ -110,9 +110,7 @@ _KEYS = {"image_size": "data.image_size", "crop_pct": "eval.crop_pct", "interpol
 def _changed_preprocessing(assignments, config):
     """Returns the fields of the preprocessing that the user changes for this evaluation."""
     keys = {assignment.partition("=")[0] for assignment in assignments}
-    fields = {"data.image_size": "image_size", "eval.crop_pct": "crop_pct"}
-    fields |= {"eval.interpolation": "interpolation"}
-    values = {field: getattr(getattr(config, key.split(".")[0]), field) for key, field in fields.items() if key in keys}
+    values = {field: getattr(getattr(config, key.split(".")[0]), field) for field, key in _KEYS.items() if key in keys}
     return {field: value for field, value in values.items() if value is not None}
 
 

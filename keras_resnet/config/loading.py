@@ -139,7 +139,7 @@ def _problem(error, path):
 def _renamed(path, value):
     """Returns the replacement of a key or value of version 0.1; "" if it is not one."""
     row = CONFIG_KEYS.get(".".join(path))
-    if not row or (row.new == ".".join(path) and value not in row.values):
+    if not row or (row.new == ".".join(path) and row.value(value) == value):
         return ""
     return f"was renamed in version {SINCE}; write {row.new}: {json.dumps(row.value(value), default=str)}"
 

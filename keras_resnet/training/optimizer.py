@@ -7,6 +7,18 @@ from keras_resnet.optimizers import SGD, Schedule
 from keras_resnet.training.finetuning import learning_rate_factors
 
 
+def build_schedule(train: Train) -> Schedule:
+    """Returns the learning rate schedule of a resolved configuration."""
+    return Schedule(
+        train.schedule,
+        train.peak_rate,
+        train.total_steps,
+        train.warmup_steps,
+        train.milestones,
+        train.warmup_learning_rate,
+    )
+
+
 def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a resolved configuration, built for `variables`.
 
@@ -14,14 +26,7 @@ def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
     23085).
     """
     optimizer = SGD(
-        Schedule(
-            train.schedule,
-            train.peak_rate,
-            train.total_steps,
-            train.warmup_steps,
-            train.milestones,
-            train.warmup_learning_rate,
-        ),
+        build_schedule(train),
         train.momentum,
         train.weight_decay,
         train.weight_decay_on,
