@@ -37,9 +37,9 @@ def stall(repeats):
     """(seconds that copying takes, that `save` takes, until everything is written), medians."""
     import keras
 
+    from keras_resnet.runs.checkpoints import RunState
     from keras_resnet.runs.folder import RunFolder
     from keras_resnet.runs.saver import Saver
-    from keras_resnet.runs.state import RunState
     from keras_resnet.training.optimizer import build_optimizer
     from keras_resnet.weights.native import to_tensors
 

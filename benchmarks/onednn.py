@@ -61,7 +61,7 @@ def _task(name, batch):
 
 
 def _training_step(task, strategy):
-    from keras_resnet.data.batches import training_batches
+    from keras_resnet.data.pipeline import training_batches
     from keras_resnet.training.optimizer import build_optimizer
     from keras_resnet.training.steps import make_train_step
 

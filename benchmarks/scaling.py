@@ -24,7 +24,7 @@ def measure(replicas, options):
     import tensorflow as tf
 
     from keras_resnet.config import Config
-    from keras_resnet.data.batches import training_batches
+    from keras_resnet.data.pipeline import training_batches
     from keras_resnet.task import load_task
     from keras_resnet.training.optimizer import build_optimizer
     from keras_resnet.training.steps import make_train_step

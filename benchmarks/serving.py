@@ -31,7 +31,7 @@ from safetensors.numpy import save_file
 from sklearn.datasets import load_sample_images
 
 from keras_resnet import from_weights
-from keras_resnet.classification.exportable import ClassifierExport, Photographs
+from keras_resnet.classification.signatures import ClassifierExport, Photographs
 from keras_resnet.config import Export
 from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
 from keras_resnet.export.litert import write_litert

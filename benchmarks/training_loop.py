@@ -38,7 +38,7 @@ def load(steps, batch):
 
 def bare_steps(task, strategy):
     """A function that does the run's steps on a new pass through its data: () -> seconds of one."""
-    from keras_resnet.data.batches import training_batches
+    from keras_resnet.data.pipeline import training_batches
     from keras_resnet.training.optimizer import build_optimizer
     from keras_resnet.training.steps import make_train_step
 
@@ -83,7 +83,7 @@ def fit_seconds(task, strategy):
 
 def beside_steps(task, strategy):
     """Of a new run, seconds {step: beside it}, of it all, and of processor time for writing checkpoints meanwhile."""
-    from keras_resnet.runs.background import Background
+    from keras_resnet.runs.saver import Background
     from keras_resnet.training import fit
 
     make_train_step, training_batches, submit = fit.make_train_step, fit.training_batches, Background.submit

@@ -23,7 +23,7 @@ import keras
 import tensorflow as tf
 
 from keras_resnet.config import Config
-from keras_resnet.data.batches import training_batches
+from keras_resnet.data.pipeline import training_batches
 from keras_resnet.processor import describe
 from keras_resnet.task import load_task
 from keras_resnet.training.optimizer import build_optimizer

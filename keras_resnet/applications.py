@@ -10,8 +10,7 @@ from keras import activations, layers
 from keras_resnet import builder
 from keras_resnet.description import Interpolation
 from keras_resnet.errors import suggest
-from keras_resnet.model import ResNetModel
-from keras_resnet.preprocessing import preprocess
+from keras_resnet.model import ResNetModel, preprocess
 from keras_resnet.specs import SPECS, Shortcut, Spec, Version, variant
 from keras_resnet.weights.conversion import Pretrained
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained

@@ -8,8 +8,7 @@ from keras import initializers, layers
 
 from keras_resnet.blocks import activate, block, channel_axis, conv, norm, pad
 from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Description, Preprocessing, check_units
-from keras_resnet.model import ResNetModel
-from keras_resnet.preprocessing import preprocess
+from keras_resnet.model import ResNetModel, preprocess
 from keras_resnet.specs import Spec
 
 # Keras traverses a graph recursively, one call per layer, also when it loads a saved model. ResNet-1202 has about 4,000

@@ -1,12 +1,87 @@
-"""Provides `ResNetModel`, the functional Keras model with a description that `build` and the constructors return."""
+"""Provides the first layer of every model, which normalizes images to zero mean and unit standard deviation."""
 
 import json
 import os
 
 import keras
+import numpy as np
+from keras import layers, ops
 
+from keras_resnet.blocks import channel_axis
 from keras_resnet.description import DESCRIPTION_FILE, Description
-from keras_resnet.preprocessing import PreprocessingLayer
+
+
+@keras.saving.register_keras_serializable("keras_resnet", name="Preprocessing")  # as in files of version 0.1
+class PreprocessingLayer(layers.Normalization):
+    """images (N, H, W, C) -> (images - mean) / sqrt(variance) per channel, (N, H, W, C).
+
+    The layer stores the model's `Description`, because Keras copies the layers when it saves, clones or pickles a
+    model.
+
+    Args:
+        axis, mean, variance: as for `keras.layers.Normalization`.
+        description: a `Description`, or the values of its `to_json`.
+        **kwargs: as for `keras.layers.Normalization`.
+    """
+
+    def __init__(self, axis=-1, mean=None, variance=None, description=None, **kwargs):
+        super().__init__(axis=axis, mean=mean, variance=variance, **kwargs)
+        self.description = Description.from_json(description) if isinstance(description, dict) else description
+
+    def call(self, inputs):
+        """images (N, H, W, C) -> normalized images (N, H, W, C).
+
+        Mean and variance are constants of the graph that calls the layer. Keras's layer stores them as tensors, which
+        every traced function captures, and `model.export(format="onnx")` treats captured tensors as inputs.
+        """
+        if self.input_mean is None or self.invert:
+            return super().call(inputs)
+        shape = [inputs.shape[axis] for axis in self._keep_axis]
+        dtype = np.float64 if self.compute_dtype == "float64" else np.float32
+        mean, variance = (
+            np.broadcast_to(np.asarray(values, np.float32), shape).reshape(self._broadcast_shape).astype(dtype)
+            for values in (self.input_mean, self.input_variance)
+        )
+        deviation = np.maximum(np.sqrt(variance), dtype(keras.config.epsilon()))
+        inputs = ops.convert_to_tensor(inputs, self.compute_dtype)
+        mean, deviation = (ops.convert_to_tensor(each, self.compute_dtype) for each in (mean, deviation))
+        return ops.divide(ops.subtract(inputs, mean), deviation)
+
+    def get_config(self):
+        """Adds the description to the layer's arguments."""
+        return super().get_config() | {"description": self.description.to_json() if self.description else None}
+
+
+def preprocess(images, description: Description):
+    """images (N, H, W, C) -> images (N, H, W, C), normalized by the description's mean and standard deviation.
+
+    The layer runs in the variables' dtype, because bfloat16 has too few digits for pixels that are not whole numbers.
+    If `include_preprocessing` is False in the description's arguments, the layer does not change the images.
+    """
+    channels, preprocessing = images.shape[channel_axis()], description.preprocessing
+    if description.arguments.get("include_preprocessing", True):
+        mean, std = (_per_channel(values, channels) for values in (preprocessing.mean, preprocessing.std))
+        name = "preprocessing"
+    else:
+        mean, std, name = [0.0] * channels, [1.0] * channels, "no_preprocessing"
+    return PreprocessingLayer(
+        axis=channel_axis(),
+        mean=mean,
+        variance=[value**2 for value in std],
+        description=description,
+        dtype=keras.config.dtype_policy().variable_dtype,
+        name=name,
+    )(images)
+
+
+def _per_channel(values, channels):
+    if channels == len(values):
+        return list(values)
+    if len(values) != 3:
+        raise ValueError(f"mean and std must be 3 values or one per channel ({channels}), got {values}")
+    average = sum(values) / len(values)
+    kept = list(values) if channels > len(values) else []
+    return kept + [average] * (channels - len(kept))
 
 
 @keras.saving.register_keras_serializable("keras_resnet")

@@ -16,10 +16,9 @@ from keras_resnet import SPECS, build, complexity
 from keras_resnet.analysis import complexity_of_rows
 from keras_resnet.analysis.paper_results import published
 from keras_resnet.config import load_config, resolve
-from keras_resnet.data.batches import training_batches
+from keras_resnet.data.pipeline import training_batches
 from keras_resnet.task import load_task
-from keras_resnet.training.finetuning import prepare
-from keras_resnet.training.optimizer import build_optimizer, build_schedule
+from keras_resnet.training.optimizer import build_optimizer, build_schedule, prepare
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import named_variables, to_tensors
 

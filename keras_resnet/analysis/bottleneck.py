@@ -153,7 +153,7 @@ def train_very_deep(experiment: Experiment) -> dict:
         None if this process has no such step because the run was resumed.
     """
     from keras_resnet.analysis.worker import train
-    from keras_resnet.runs.metrics import read_metrics
+    from keras_resnet.runs.logs import read_metrics
 
     path, times = experiment.folder(VERY_DEEP).metrics, [time.monotonic()]
     there = len(read_metrics(path))  # lines of an earlier process that was stopped

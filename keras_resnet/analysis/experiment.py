@@ -11,7 +11,7 @@ from keras_resnet.config import Config, load_config
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import read
 from keras_resnet.runs.folder import RunFolder
-from keras_resnet.runs.metrics import read_metrics
+from keras_resnet.runs.logs import read_metrics
 from keras_resnet.specs import CIFAR_DEPTHS, SPECS
 
 LAST_PART = 0.05  # share of the steps over which the final training error is averaged

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from keras_resnet.analysis.experiment import Experiment, Job, Training, cost
-from keras_resnet.runs.metrics import read_metrics
+from keras_resnet.runs.logs import read_metrics
 
 LINE_EVERY = 30  # seconds between plain lines
 ENOUGH = 1.0  # seconds of `cost` to complete before the time left is estimated

@@ -169,9 +169,9 @@ def step_times(experiment: Experiment, depth: int) -> dict[str, list[float]]:
     """Returns {option: mean seconds per training step in each round}; options alternate, since machine load varies."""
     import tensorflow as tf
 
-    from keras_resnet.data.batches import training_batches
+    from keras_resnet.data.pipeline import training_batches
     from keras_resnet.task import load_task
-    from keras_resnet.training.model_and_optimizer import build_model_and_optimizer
+    from keras_resnet.training.optimizer import build_model_and_optimizer
     from keras_resnet.training.steps import make_train_step
     from keras_resnet.training.strategy import make_strategy
 

@@ -99,8 +99,8 @@ def train(experiment: Experiment, training: Training) -> None:
 
 def _tested(task, strategy, folder):
     """Returns the test metrics of the last weights; runs eagerly, since tracing a graph takes longer than it saves."""
-    from keras_resnet.data.batches import distribute
-    from keras_resnet.training.evaluation import add
+    from keras_resnet.data.pipeline import distribute
+    from keras_resnet.training.metrics import add
 
     model = trained_model(task, folder)
     batch_size = task.config.eval.batch_size

@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from keras_resnet.builder import build_described
 from keras_resnet.data import pipeline, transforms
-from keras_resnet.data.batches import distribute
 from keras_resnet.data.decode import decode
-from keras_resnet.data.unreadable_images import named, unreadable
+from keras_resnet.data.pipeline import distribute, named, unreadable
 from keras_resnet.errors import DataError
 from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors
 

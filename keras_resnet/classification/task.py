@@ -13,11 +13,10 @@ from keras_resnet.classification.metrics import TOP_5_FROM
 from keras_resnet.config import Config
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline, transforms
-from keras_resnet.data.augmentation import augment, mix_shares
+from keras_resnet.data.augmentation import augment, mix_pairs, mix_shares
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
-from keras_resnet.data.mixing import mix_pairs
-from keras_resnet.data.unreadable_images import unreadable
+from keras_resnet.data.pipeline import unreadable
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS

@@ -17,7 +17,7 @@ from keras_resnet.analysis.experiment import Experiment, Training
 from keras_resnet.analysis.runner import make
 from keras_resnet.commands.entry import notify, require_tensorflow_backend
 from keras_resnet.config import load_config
-from keras_resnet.config.recipes import find_recipe
+from keras_resnet.config.loading import find_recipe
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.specs import CIFAR_DEPTHS
 

@@ -99,8 +99,8 @@ def _contents(names):
     if not names:
         return None
     from keras_resnet.errors import DataError
+    from keras_resnet.inference.answers import ImageError
     from keras_resnet.inference.images import find_images, read_image
-    from keras_resnet.inference.predictor import ImageError
 
     contents = {}
     for path in find_images(names):

@@ -20,7 +20,7 @@ from keras_resnet.errors import ConfigError
 from keras_resnet.files import write_atomically
 from keras_resnet.runs.checkpoints import committed
 from keras_resnet.runs.folder import RunFolder
-from keras_resnet.runs.metrics import read_metrics
+from keras_resnet.runs.logs import read_metrics
 
 COLUMNS = (
     "run",

@@ -11,7 +11,7 @@ import wrapt
 from absl import flags
 
 from keras_resnet import __version__
-from keras_resnet.commands.quiet_import import import_tensorflow_quietly
+from keras_resnet.console import import_tensorflow_quietly
 from keras_resnet.errors import INTERNAL_ERROR, ConfigError, Stopped, UserError, suggest
 from keras_resnet.processor import choose_kernels
 from keras_resnet.renamed import COMMANDS as RENAMED_COMMANDS

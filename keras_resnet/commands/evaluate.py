@@ -17,7 +17,7 @@ from absl import flags
 
 from keras_resnet.commands.entry import one_of, require_tensorflow_backend
 from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags
-from keras_resnet.config.resolving import STRATEGIES
+from keras_resnet.config.groups import STRATEGIES
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
 from keras_resnet.weights.published import is_weights_folder, locate

@@ -161,7 +161,7 @@ def _check(source, output):
 
 
 def _of_run(source) -> tuple[Any, Any, dict]:
-    from keras_resnet.classification.exportable import ClassifierExport, FolderImages
+    from keras_resnet.classification.signatures import ClassifierExport, FolderImages
     from keras_resnet.commands.runs import load_run
     from keras_resnet.config import changed
 
@@ -185,7 +185,7 @@ def _of_run(source) -> tuple[Any, Any, dict]:
 
 def _images_of_run(workdir, config, description):
     """Returns the run's data set; without it, prints a line and returns the run's kept images or photographs."""
-    from keras_resnet.classification.exportable import Photographs
+    from keras_resnet.classification.signatures import Photographs
     from keras_resnet.errors import UserError
     from keras_resnet.runs.folder import RunFolder
     from keras_resnet.runs.kept_images import KeptImages
@@ -208,7 +208,7 @@ def _images_of_run(workdir, config, description):
 
 def _of_weights(source) -> tuple[Any, Any, dict]:
     from keras_resnet.applications import assemble
-    from keras_resnet.classification.exportable import ClassifierExport, FolderImages, Photographs
+    from keras_resnet.classification.signatures import ClassifierExport, FolderImages, Photographs
     from keras_resnet.weights.loading import load_pretrained
 
     settings = _settings(source.settings)

@@ -59,7 +59,7 @@ def _of_run(path):
     """Returns (model, text of the model card, paths of the plots)."""
     require_tensorflow_backend()
     from keras_resnet.commands.runs import load_run
-    from keras_resnet.runs.model_card import figures
+    from keras_resnet.runs.report import figures
 
     run, folder = load_run(path), RunFolder(path)
     results = folder.read_results()

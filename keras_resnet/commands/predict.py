@@ -63,8 +63,8 @@ def main(options, arguments):
     if kind in ("saved_model", "export"):
         serve_only()
     from keras_resnet.commands.models import open_model
+    from keras_resnet.inference.answers import check_top_k
     from keras_resnet.inference.images import find_images
-    from keras_resnet.inference.predictor import check_top_k
 
     paths = find_images(names)
     predictor = open_model(model, options.weights, options.checkpoint, preprocessing=given)
@@ -106,9 +106,8 @@ def _write(answers, paths, format_, batch_size, plotted):
     """Writes answers as they arrive; returns the number of failures and (path, bytes, prediction) of images to plot."""
     from rich.console import Console
 
-    from keras_resnet.data.progress import tracked
-    from keras_resnet.inference.answers import writer_of
-    from keras_resnet.inference.predictor import ImageError
+    from keras_resnet.console import tracked
+    from keras_resnet.inference.answers import ImageError, writer_of
 
     writer, console = writer_of(format_, paths), Console(stderr=True)
     if console.is_terminal and not sys.stdout.isatty() and len(paths) > batch_size:
@@ -135,8 +134,8 @@ def _write(answers, paths, format_, batch_size, plotted):
 
 def _answers(predictor, paths, top_k, batch_size):
     """Yields (path, bytes or None, answer) for every path, in order."""
+    from keras_resnet.inference.answers import ImageError
     from keras_resnet.inference.images import read_image
-    from keras_resnet.inference.predictor import ImageError
 
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]

@@ -53,8 +53,8 @@ def main(options, arguments):
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")  # decoding needs no GPU, and another run may use it
+    from keras_resnet.console import tracked
     from keras_resnet.data.image_set import passed_over_text
-    from keras_resnet.data.progress import tracked
     from keras_resnet.data.verify import verify
 
     console, began = Console(highlight=False, soft_wrap=True), time.monotonic()

@@ -4,8 +4,7 @@ It does not import TensorFlow, so mistakes are reported at once.
 """
 
 from keras_resnet.config.data import Data
-from keras_resnet.config.differences import first_difference
-from keras_resnet.config.groups import Config, Eval, Export
+from keras_resnet.config.groups import Config, Eval, Export, check_strategy, first_difference, resolve
 from keras_resnet.config.loading import (
     changed,
     config_json_schema,
@@ -15,7 +14,6 @@ from keras_resnet.config.loading import (
     validate_saved,
 )
 from keras_resnet.config.model import Model
-from keras_resnet.config.resolving import check_strategy, resolve
 from keras_resnet.config.train import Recovery, Train
 
 __all__ = [

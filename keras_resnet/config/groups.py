@@ -1,16 +1,88 @@
-"""The typed configuration with all defaults, and its groups `eval` and `export`."""
+"""The typed configuration with all defaults: its digest, differences from another, and resolving for a data set."""
 
-from typing import Literal
+import hashlib
+import json
+import math
+from importlib.resources import files
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from keras_resnet.config.data import Data
-from keras_resnet.config.digests import digest
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.config.model import Model
 from keras_resnet.config.train import Recovery, Train
 from keras_resnet.description import Interpolation
+from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.renamed import CONFIG_KEYS, Renamed
 from keras_resnet.yaml_files import dump_yaml
+
+# Keys that do not affect the weights of a run and may change when it resumes. They do not include `checkpoint_every`,
+# because a rollback goes to a checkpoint, or `eval.batch_size`, which affects the rounding of the sums that select the
+# best weights. `log_every` sets the number of steps in the check for an exploding loss, so it affects only runs whose
+# loss explodes.
+FREE = (
+    "train.log_every",
+    "train.keep_checkpoints",
+    "train.wandb_project",
+    "data.download",
+    "data.max_skipped",
+    "data.tf_data_service",
+    "recovery.on_save_error",
+    "export",
+)
+STRATEGIES = ("one_device", "mirrored", "multi_worker")
+
+
+def digest(values: dict, defaults: dict) -> str:
+    """Returns eight hexadecimal digits that differ if any value differs.
+
+    Args:
+        values: a whole configuration, {group: {key: value}}. A later key that `resolve` fills in must have the value
+            that the user set; otherwise every run would differ from the default.
+        defaults: the default configuration in the same form.
+    """
+    now, default = _flat(values), _flat(defaults)
+    first = _flat(json.loads(files("keras_resnet.config").joinpath("defaults_0_1.json").read_text()))
+    hashed = {}
+    for key, value in first.items():
+        row = CONFIG_KEYS.get(key, Renamed(key))
+        hashed[key] = row.old_value(now.pop(row.new)) if row.new in now else value
+    hashed |= {key: value for key, value in now.items() if value != default[key]}
+    return hashlib.sha256(json.dumps(_nested(hashed), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _flat(groups):
+    flat: dict[str, Any] = {}
+    for name, value in groups.items():
+        flat |= {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _nested(flat):
+    groups: dict[str, Any] = {}
+    for name, value in flat.items():
+        group, _, key = name.rpartition(".")
+        (groups.setdefault(group, {}) if group else groups)[key] = value
+    return groups
+
+
+def first_difference(there: dict, here: dict, group: str = "") -> str | None:
+    """Returns the first difference of two configurations outside of `FREE`: "train.seed is 0 there and 1 here".
+
+    Keys that only one configuration has belong to another version of this package, and are ignored.
+    """
+    for name in there:
+        key = f"{group}{name}"
+        if name not in here or there[name] == here[name] or key in FREE:
+            continue
+        if isinstance(there[name], dict) and isinstance(here[name], dict):
+            inner = first_difference(there[name], here[name], f"{key}.")
+            if inner:
+                return inner
+        else:
+            return f"{key} is {there[name]} there and {here[name]} here"
+    return None
 
 
 class Eval(Group):
@@ -83,3 +155,64 @@ class Config(Group):
     def to_yaml(self) -> str:
         """Returns the configuration with all defaults as YAML that `load_config` reads."""
         return dump_yaml(self.model_dump(mode="json"))
+
+
+def resolve(config: Config, train_size: int) -> Config:
+    """Returns the configuration with epochs, evaluation and checkpoint intervals in steps, for `train_size` images."""
+    train = config.train
+    epoch = math.ceil(train_size / train.batch_size)
+    steps = train.steps or max(1, round((train.epochs or 1) * train_size / train.batch_size))
+    if train.warmup_steps > steps:
+        raise ConfigError(f"train.warmup_steps: {train.warmup_steps} is more than the {steps} steps of the run")
+    eval_every = train.eval_every or max(epoch, math.ceil(steps / 20))
+    resolved = {
+        "steps": steps,
+        "epochs": None,
+        "eval_every": eval_every,
+        "checkpoint_every": train.checkpoint_every or eval_every,
+    }
+    return config.model_copy(update={"train": train.model_copy(update=resolved)})
+
+
+def check_strategy(config: Config, strategy: str, replicas: int | None = None) -> None:
+    """Checks the settings that depend on the distribution strategy.
+
+    Args:
+        config: the run's configuration.
+        strategy: one of `STRATEGIES`.
+        replicas: the number of replicas, if known.
+
+    Raises:
+        ConfigError: the strategy is unknown, a batch does not divide over the replicas, or the precision
+            cannot be compiled under it.
+    """
+    if strategy not in STRATEGIES:
+        raise ConfigError(f'--strategy: unknown strategy "{strategy}"; {suggest(strategy, STRATEGIES)}')
+    if strategy != "one_device" and config.train.jit_compile and config.train.precision == "mixed_float16":
+        raise ConfigError(
+            "train.jit_compile: true cannot go with train.precision mixed_float16 under --strategy="
+            f"{strategy} (Keras's loss scaling does not compile there); use mixed_bfloat16, or jit_compile: false"
+        )
+    for key, batch in (("train.batch_size", config.train.batch_size), ("eval.batch_size", config.eval.batch_size)):
+        if replicas and batch % replicas:
+            near = max(batch // replicas, 1) * replicas
+            raise ConfigError(
+                f"{key}: {batch} does not divide over {replicas} replicas; try {near} or {near + replicas}"
+            )
+    if replicas:
+        _check_parts(config, replicas)
+
+
+def _check_parts(config, replicas):
+    train, data = config.train, config.data
+    replica_batch = train.batch_size // replicas
+    if replica_batch % train.gradient_accumulation_steps:
+        raise ConfigError(
+            f"train.gradient_accumulation_steps: {train.gradient_accumulation_steps} parts do not divide the "
+            f"{replica_batch} images of one replica"
+        )
+    if (data.mixup or data.cutmix) and replica_batch % 2:
+        raise ConfigError(
+            f"data.mixup, data.cutmix: images are mixed in pairs; train.batch_size {train.batch_size} gives each of "
+            f"{replicas} replicas {replica_batch}, an odd number"
+        )

@@ -1,7 +1,10 @@
-"""Loads configuration files and assignments as a `Config`, and reports mistakes in one line."""
+"""Loads recipes, configuration files and assignments as a `Config`, and reports mistakes in one line."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
+from functools import reduce
+from importlib.resources import files
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -10,11 +13,98 @@ from pydantic import BaseModel, ValidationError
 from keras_resnet import __version__
 from keras_resnet.config.data import IMAGE_SETS
 from keras_resnet.config.groups import Config
-from keras_resnet.config.layers import stack
 from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.files import is_remote
 from keras_resnet.renamed import CONFIG_KEYS, SINCE, upgrade_config
 from keras_resnet.specs import SPECS
-from keras_resnet.yaml_files import Located, read_layers, read_yaml, read_yaml_value
+from keras_resnet.yaml_files import Located, merge, read_layers, read_yaml, read_yaml_value
+
+# Pairs of keys that exclude each other: if a later layer sets the first, the second of an earlier layer is removed.
+_EXCLUSIVE: dict[tuple[str, str], Callable] = {
+    ("train.steps", "train.epochs"): lambda steps, epochs: steps is not None and epochs is not None,
+    ("train.epochs", "train.steps"): lambda epochs, steps: epochs is not None and steps is not None,
+    ("train.warmup_steps", "train.warmup_learning_rate"): lambda steps, rate: steps == 0 and rate is not None,
+    ("model.weights", "model.reset_head"): lambda weights, reset_head: weights is None and reset_head is True,
+    ("data.name", "data.on_unreadable_image"): lambda name, on_unreadable_image: (
+        name == "synthetic" and on_unreadable_image == "skip"
+    ),
+}
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of numbers"}
+_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def stack(layers: Iterable[Located], notify: Callable[[str], None]) -> Located:
+    """Merges layers, the lowest first; `notify` receives a line for each key that another key replaces."""
+
+    def put_on(below, layer):
+        for (key, other), excludes in _EXCLUSIVE.items():
+            if _has(layer, key) and not _has(layer, other) and _has(below, other):
+                value, former = _value(layer, key), _value(below, other)
+                if excludes(value, former):
+                    notify(f"{other}: {former} of {below.mark(other.split('.'))} is replaced by {_said(layer, key)}")
+                    below = _without(below, other)
+        return merge(below, layer)
+
+    return reduce(put_on, layers)
+
+
+def _has(located, key):
+    group, name = key.split(".")
+    return isinstance(located.value.get(group), dict) and name in located.value[group]
+
+
+def _value(located, key):
+    group, name = key.split(".")
+    return located.value[group][name]
+
+
+def _said(located, key):
+    mark, value = located.mark(key.split(".")), _value(located, key)
+    value = "null" if value is None else value
+    return f"--set {key}={value}" if mark == "--set" else f"{key}: {value} of {mark}"
+
+
+def _without(located, key):
+    group, name = key.split(".")
+    left = {each: value for each, value in located.value[group].items() if each != name}
+    return Located(located.value | {group: left}, located.marks)
+
+
+def recipes_folder() -> str:
+    """Returns the folder of the recipes: inside the installed package, or the repository's configs/."""
+    package = str(files("keras_resnet"))
+    installed = os.path.join(package, "configs")
+    return installed if os.path.isdir(installed) else os.path.join(os.path.dirname(package), "configs")
+
+
+def recipe_names() -> list[str]:
+    """Returns the names of all recipes, sorted: "cifar10/resnet110"."""
+    root = recipes_folder()
+    return sorted(
+        f"{group}/{os.path.splitext(file)[0]}"
+        for group in os.listdir(root)
+        if os.path.isdir(os.path.join(root, group))
+        for file in os.listdir(os.path.join(root, group))
+        if file.endswith(".yaml")
+    )
+
+
+def find_recipe(name: str) -> str:
+    """Returns the path of a configuration: a file, or a recipe's name such as "cifar10/resnet110".
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    if os.path.isfile(name) or is_remote(name):
+        return os.path.relpath(name) if os.path.isabs(name) and name.startswith(os.getcwd() + os.sep) else name
+    recipe = name.removeprefix("configs/").removesuffix(".yaml")
+    path = os.path.join(recipes_folder(), f"{recipe}.yaml")
+    if recipe in recipe_names():
+        return os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path
+    near = suggest(recipe, recipe_names())
+    hint = near if near.startswith("did") else "`keras-resnet list --recipes` shows the recipes"
+    raise ConfigError(f"--config={name}: no such file or recipe; {hint}")
 
 
 def load_config(
@@ -142,10 +232,6 @@ def _renamed(path, value):
     if not row or (row.new == ".".join(path) and row.value(value) == value):
         return ""
     return f"was renamed in version {SINCE}; write {row.new}: {json.dumps(row.value(value), default=str)}"
-
-
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of numbers"}
-_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def _expected(path, error):

@@ -1,12 +1,68 @@
-"""Augments training images, in the order of the options of a configuration's `data` group."""
+"""Augments training images in the order of the configuration's `data` options, and mixes neighbors in a batch."""
 
 import tensorflow as tf
 
 from keras_resnet.config import Data
 from keras_resnet.data import transforms
 from keras_resnet.data.decode import decode
-from keras_resnet.data.mixing import draw_mix
 from keras_resnet.data.randaugment import rand_augment
+from keras_resnet.data.transforms import box_mask
+
+
+def draw_mix(size: int, mixup: float, cutmix: float, seed):
+    """Draws the share that a sample keeps: (size, size, 1) float32 in [0, 1]; its neighbor supplies the rest.
+
+    Args:
+        size: height and width of the images.
+        mixup, cutmix: alpha of the Beta distribution of the share; 0 disables the method. If both are set,
+            one of them is drawn, each with probability 0.5.
+        seed: (2,).
+    """
+    which_seed, mixup_seed, cutmix_seed, place_seed = tf.unstack(tf.random.split(seed, 4))
+    blended = tf.fill((size, size, 1), _beta(mixup or 1.0, mixup_seed))
+    side = tf.cast(tf.round(size * tf.sqrt(1 - _beta(cutmix or 1.0, cutmix_seed))), tf.int32)
+    center = tf.random.stateless_uniform((2,), place_seed, 0, size, tf.int32)
+    box = tf.concat([center - side // 2, tf.fill((2,), side)], 0)
+    cut = 1.0 - tf.cast(box_mask(size, size, box), tf.float32)
+    chance = {(True, True): 0.5, (True, False): 1.0, (False, True): 0.0}[bool(mixup), bool(cutmix)]
+    return tf.where(tf.random.stateless_uniform((), which_seed) < chance, blended, cut)
+
+
+def mix_pairs(images, targets, weights, shares):
+    """Mixes samples 2i and 2i + 1, both by the share of sample 2i.
+
+    Args:
+        images: (N, H, W, C) float32, N even.
+        targets: (N, classes) float32.
+        weights: (N,) float32, 0 for an unreadable image, whose pair is not mixed.
+        shares: (N, H, W, 1), see `draw_mix`.
+
+    Returns:
+        Images and targets, of the same shapes.
+    """
+
+    def pairs(x):
+        return tf.reshape(x, tf.concat([[-1, 2], tf.shape(x)[1:]], 0))
+
+    share = pairs(shares)[:, :1]
+    both_read = tf.reduce_min(pairs(weights), 1)[:, None, None, None, None] > 0
+    share = tf.where(both_read, share, 1.0)
+    of_targets = tf.reduce_mean(share, (2, 3))
+    mixed = _swapped(pairs(images), share), _swapped(pairs(targets), of_targets)
+    return tuple(
+        tf.ensure_shape(tf.reshape(new, tf.shape(old)), old.shape)
+        for new, old in zip(mixed, (images, targets), strict=True)
+    )
+
+
+def _swapped(pairs, share):
+    return share * pairs + (1 - share) * tf.reverse(pairs, [1])
+
+
+def _beta(alpha, seed):
+    """Draws a number from Beta(alpha, alpha)."""
+    one, other = tf.unstack(tf.random.stateless_gamma((2,), seed, alpha))
+    return one / tf.maximum(one + other, 1e-20)
 
 
 def augment(image, size: int, channels: int, data: Data, seed):

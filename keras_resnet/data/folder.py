@@ -1,13 +1,139 @@
 """Loads images from one folder per class: PATH/cat/1.jpg, or PATH/train/cat/1.jpg next to val/ and test/."""
 
+import os
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
 import numpy as np
 import tensorflow as tf
 
 from keras_resnet.config import Data
-from keras_resnet.data.folder_scan import FolderScan, scan_folder
-from keras_resnet.data.image_set import ImageSet, Split
-from keras_resnet.data.splits import complete
-from keras_resnet.errors import DataError
+from keras_resnet.data.folder_tree import (
+    IMAGE_SUFFIXES,
+    Folder,
+    classes_of,
+    find_splits,
+    name_problem,
+    read_folder,
+    shown,
+)
+from keras_resnet.data.image_set import ImageSet, Split, complete, passed_over_text
+from keras_resnet.errors import DataError, suggest
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem: its kind, its split, its location (`source`) and its description (`what`)."""
+
+    kind: str
+    split: str
+    source: str
+    what: str
+
+    def __str__(self):
+        return f"{self.split}: {self.source}: {self.what}"
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """The contents of a data set's folder.
+
+    Attributes:
+        splits: {split: {class: paths}}, all sorted. "train" is present unless the layout is not understood.
+        passed_over: {reason: number of files} of skipped files, which are not data.
+        problems: what prevents a run; empty for a usable folder.
+    """
+
+    splits: dict[str, dict[str, list[str]]]
+    passed_over: dict[str, int]
+    problems: tuple[Finding, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class names, in the order of their labels."""
+        return tuple(self.splits.get("train", ()))
+
+
+def scan_folder(root: str) -> FolderScan:
+    """Scans a folder that holds class folders, or split folders that hold class folders.
+
+    Raises:
+        DataError: the folder does not exist or cannot be read.
+    """
+    if not os.path.isdir(root):
+        raise DataError(f"data.name: folder:{shown(root)}: no such folder")
+    if what := name_problem(root):
+        raise DataError(f"data.name: folder:{shown(root)}: {what}")
+    tree = read_folder(root)
+    try:
+        folders, absent = find_splits(tree)
+    except DataError as error:
+        return FolderScan({}, dict(tree.passed_over), (Finding("wrong layout", "train", root, str(error)),))
+    passed_over = Counter(tree.passed_over)
+    problems: list[Finding] = []
+    splits = {}
+    for name, folder in folders.items():
+        if folder is not tree:
+            passed_over.update(folder.passed_over)
+        passed_over["image outside of a class folder"] += len(folder.images)
+        splits[name] = _class_files(name, folder, passed_over, problems)
+    if tree not in folders.values():
+        passed_over["image outside of a class folder"] += len(tree.images)
+    found = {reason: count for reason, count in passed_over.items() if count} | dict(absent)
+    # Unreadable names come first: they may be the reason for too few classes.
+    problems.sort(key=lambda problem: problem.kind != "unreadable")
+    unreadable = sum(problem.kind == "unreadable" for problem in problems)
+    problems[unreadable:unreadable] = _missing_classes(root, splits, found)
+    return FolderScan(splits, found, tuple(problems))
+
+
+def _class_files(split, folder: Folder, passed_over, problems) -> dict[str, list[str]]:
+    """Returns {class: paths}; skips what cannot be used and adds it to `problems`."""
+    folder_of: dict[str, Folder] = {}
+    for name, inside in (folder.folders if split == "train" else classes_of(folder)).items():
+        label = unicodedata.normalize("NFC", name)  # macOS decomposes names, other systems compose them
+        if what := name_problem(name):
+            problems.append(Finding("unreadable", split, shown(inside.path), what))
+        elif label in folder_of:
+            what = (
+                f"its name is that of another folder of {split}, but for the Unicode form; expected one folder a class"
+            )
+            problems.append(Finding("wrong layout", split, inside.path, what))
+        elif same := [other for other, each in folder_of.items() if each.real == inside.real]:
+            what = f'is the same folder as the class "{same[0]}"; expected one folder a class'
+            problems.append(Finding("wrong layout", split, inside.path, what))
+        else:
+            folder_of[label] = inside
+    files = {}
+    for label in sorted(folder_of):
+        passed_here: Counter = Counter()
+        paths = sorted(folder_of[label].collect(passed_here))
+        passed_over.update(passed_here)
+        unusable = {path: what for path in paths if (what := name_problem(path))}
+        problems += [Finding("unreadable", split, shown(path), what) for path, what in unusable.items()]
+        files[label] = [path for path in paths if path not in unusable]
+        if not paths and split == "train":
+            instead = f"; ignored: {passed_over_text(passed_here)}" if passed_here else ""
+            what = f"has no images ({IMAGE_SUFFIXES}); add some, or remove its folder{instead}"
+            problems.append(Finding("empty class", split, f'class "{label}"', what))
+    return files
+
+
+def _missing_classes(root, splits, passed_over) -> list[Finding]:
+    """Returns findings for too few classes and for classes that train lacks; removes the latter from `splits`."""
+    labels, problems = splits["train"], []
+    if len(labels) < 2:
+        instead = f"; ignored: {passed_over_text(passed_over)}" if passed_over else ""
+        what = f"expected a folder for each of two or more classes, found {len(labels)}{instead}"
+        problems.append(Finding("wrong layout", "train", root, what))
+    for split, classes in splits.items():
+        for label in [label for label in classes if label not in labels]:
+            near = suggest(label, labels)
+            hint = f"; {near}" if near.startswith("did you mean") else ""
+            what = f"train does not have this class; its {len(classes.pop(label))} images cannot be used{hint}"
+            problems.append(Finding("unknown class", split, f'class "{label}"', what))
+    return problems
 
 
 def load_folder(data: Data) -> ImageSet:

@@ -11,8 +11,8 @@ from keras_resnet.config import Data
 from keras_resnet.errors import ConfigError, suggest
 
 _LOADERS = {
-    "digits": "keras_resnet.data.digits:load_digits",
-    "synthetic": "keras_resnet.data.synthetic:load_synthetic",
+    "digits": "keras_resnet.data.embedded:load_digits",
+    "synthetic": "keras_resnet.data.embedded:load_synthetic",
     "tfds": "keras_resnet.data.tfds:load_tfds",
     "folder": "keras_resnet.data.folder:load_folder",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
@@ -126,3 +126,64 @@ def load_image_set(data: Data) -> ImageSet:
     """
     module, function = _LOADERS[data.name.partition(":")[0]].split(":")
     return getattr(importlib.import_module(module), function)(data)
+
+
+def complete(splits: dict[str, Split], validation_fraction: float, test_fraction: float) -> dict[str, Split]:
+    """Adds the missing splits; their images do not depend on the run's seed.
+
+    | the set has | validation | test |
+    |---|---|---|
+    | train | a part of train | a part of train |
+    | train, test | a part of train; for a fraction of 0, test | its own |
+    | train, validation | its own | none |
+    | all three | its own | its own |
+
+    Args:
+        splits: "train" and the other splits of the set.
+        validation_fraction, test_fraction: shares of the training images, per class if labels are known.
+    """
+    if "validation" in splits:
+        return splits
+    fractions = {} if "test" in splits else {"test": test_fraction}
+    train, held = _hold_out(splits["train"], fractions | {"validation": validation_fraction})
+    splits = {"train": train} | held | {name: split for name, split in splits.items() if name == "test"}
+    fallback = splits.get("test", train)
+    return {"train": train, "validation": splits.get("validation", fallback)} | (
+        {"test": splits["test"]} if "test" in splits else {}
+    )
+
+
+def _hold_out(split, fractions):
+    """Returns (the rest, {name: part of that fraction, if not empty}), drawn with NumPy's frozen `RandomState`.
+
+    Each class gives its share, to within one image. Rounding is spread evenly over the classes, so the shares of all
+    images are correct even if classes are small.
+    """
+    random = np.random.RandomState(0)
+    labels = split.labels if split.labels is not None else np.zeros(split.size, np.int32)
+    classes = random.permutation(np.unique(labels))
+    place = np.empty(split.size)  # in [0, 1] within its class
+    for i, label in enumerate(classes):
+        members = random.permutation(np.flatnonzero(labels == label))
+        place[members] = (np.arange(len(members)) + (i + 0.5) / len(classes)) / len(members)
+        if len(members) == 1:
+            place[members] = 1.0  # the only image of a class is for training
+    held, low = {}, 0.0
+    for name, fraction in fractions.items():
+        chosen = np.flatnonzero((low <= place) & (place < low + fraction))
+        if len(chosen):
+            held[name] = replace(split.subset(chosen), held_out=True)
+        low += fraction
+    return split.subset(np.flatnonzero(place >= low)), held
+
+
+def split_of_arrays(images: np.ndarray, labels: np.ndarray, name: str) -> Split:
+    """images (N, H, W, C) uint8, labels (N,) -> a split; messages use `name`."""
+    labels = labels.astype(np.int32)
+    with tf.device("CPU:0"):  # the graph captures the tensors and does not copy them
+        all_images, all_labels = tf.constant(images), tf.constant(labels)
+
+    def read(index):
+        return tf.gather(all_images, index), tf.gather(all_labels, index)
+
+    return Split(len(labels), read, lambda index: f"{name} image {index}", labels)

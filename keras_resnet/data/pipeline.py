@@ -1,15 +1,59 @@
-"""Orders and batches samples; the position of a sample depends only on the seed and the step.
+"""Orders, batches and distributes samples; the position of a sample depends only on the seed and the step."""
 
-A run that resumes at step k therefore sees the same samples as an uninterrupted run, for any number of workers.
-"""
-
-from collections.abc import Callable
+import contextlib
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import tensorflow as tf
 
+from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import Split
-from keras_resnet.data.tf_data_service import replica_batches, through_service
+from keras_resnet.data.tf_data_service import in_order, replica_batches, through_service
+from keras_resnet.errors import DataError
+
+_FORMATS = "is not a JPEG, PNG, BMP, GIF or WebP that TensorFlow reads; save it as PNG or JPEG"
+
+
+def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
+    """Reads images one by one; returns a line "location: reason" for each unreadable image."""
+    found = []
+    for index in indices:
+        try:
+            image, _ = split.read(tf.constant(index, tf.int64))
+            decode(image, 3)
+        except tf.errors.OpError as error:
+            found.append(f"{split.source(index)}: {reason(error)}")
+    return found
+
+
+def named(error: tf.errors.OpError, faults: list[str]) -> Exception:
+    """Returns the exception for a data error: a `DataError` with the first of `faults`, or the error itself."""
+    return DataError(f"{faults[0]} (data.on_unreadable_image: skip would skip it)") if faults else error
+
+
+def reason(error: tf.errors.OpError) -> str:
+    """Returns what is wrong with a file, in a few words."""
+    text = error.message.rpartition("}} ")[2]  # eager errors start with the name of the operation
+    if asserted := re.search(r"assertion failed: \[([^\[\]]*)\]|Summarized data: b'([^']*)'", error.message):
+        text = asserted[1] or asserted[2]  # in a graph, or in eager mode
+    for part, words in (
+        ("is no JPEG", _FORMATS),
+        ("Unknown image file format", _FORMATS),
+        ("input image size", "has no pixels"),
+        ("Input is empty", "is empty"),
+        ("Invalid PNG", "is a damaged PNG"),
+        ("jpeg::Uncompress failed", "is a truncated or damaged JPEG"),
+        ("Invalid JPEG data", "is a truncated or damaged JPEG"),
+        ("corrupted record", "is damaged: its checksum is wrong"),
+        ("truncated record", "is truncated"),
+        ("No such file", "is not there any more"),
+        ("NewRandomAccessFile failed", "cannot be opened"),
+    ):
+        if part in text:
+            return words
+    return text.splitlines()[0][:200]
 
 
 @dataclass(frozen=True)
@@ -161,3 +205,42 @@ def _or_zeros(example):
 
 def _zeros(spec):
     return tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
+
+
+def distribute(strategy: tf.distribute.Strategy, make_dataset, batch_size: int):
+    """make_dataset (Shard -> tf.data) -> the strategy's data set, whose elements hold one batch per replica."""
+
+    def on_worker(context):
+        replica_batch = context.get_per_replica_batch_size(batch_size)
+        return make_dataset(Shard(context.input_pipeline_id, context.num_input_pipelines, replica_batch))
+
+    return strategy.distribute_datasets_from_function(on_worker)
+
+
+def training_batches(task, strategy: tf.distribute.Strategy, start_step: int) -> Iterator:
+    """Yields the batches of the steps from `start_step` on, in order; one element serves all replicas.
+
+    Raises:
+        DataError: an image is unreadable, or a tf.data service does not answer.
+    """
+    config = task.config
+    dataset = distribute(strategy, lambda shard: task.train_dataset(start_step, shard), config.train.batch_size)
+    elements = in_order(iter(dataset), start_step) if config.data.tf_data_service else iter(dataset)
+    for step in itertools.count(start_step):
+        with named_faults(task, step):
+            batch = next(elements, None)
+        if batch is None:
+            return
+        yield batch
+
+
+@contextlib.contextmanager
+def named_faults(task, step: int) -> Iterator[None]:
+    """Converts data errors of a step to a `DataError` that names the image: TensorFlow seldom names the file."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        faults, service = task.train_faults(step), task.config.data.tf_data_service
+        if service and not faults:
+            raise DataError(f"data.tf_data_service: {service}: {error.message.splitlines()[0]}") from error
+        raise named(error, faults) from error

@@ -18,9 +18,9 @@ from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import load_folder
 from keras_resnet.data.header import MAX_PIXELS, Header, read_header
 from keras_resnet.data.image_set import Split
+from keras_resnet.data.pipeline import reason
 from keras_resnet.data.scan import distinct, in_order
 from keras_resnet.data.tfrecord import LABELS
-from keras_resnet.data.unreadable_images import reason
 from keras_resnet.errors import ConfigError, DataError, DiskError
 
 

@@ -9,11 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.config import Data
-from keras_resnet.data.arrays import split_of_arrays
-from keras_resnet.data.image_set import ImageSet, Split
-from keras_resnet.data.records import index_records, reader
-from keras_resnet.data.splits import complete
-from keras_resnet.data.unreadable_images import reason
+from keras_resnet.data.image_set import ImageSet, Split, complete, split_of_arrays
+from keras_resnet.data.pipeline import reason
+from keras_resnet.data.tfrecord import index_records, reader
 from keras_resnet.errors import ConfigError, DataError, needs, suggest
 
 IN_MEMORY = 2 * 10**9  # bytes of pixels up to which a split is decoded into memory

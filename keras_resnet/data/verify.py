@@ -1,24 +1,29 @@
 """Checks every image of a data set before a long run, with the code by which a run reads images."""
 
+import contextlib
 import hashlib
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from keras_resnet.config import Data
 from keras_resnet.data import tfrecord
 from keras_resnet.data.decode import decode
-from keras_resnet.data.folder import set_of_scan
-from keras_resnet.data.folder_scan import Finding, scan_folder
+from keras_resnet.data.folder import Finding, scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
 from keras_resnet.data.image_set import ImageSet, Split, load_image_set
-from keras_resnet.data.oddities import oddity
-from keras_resnet.data.records import index_records
+from keras_resnet.data.pipeline import reason
 from keras_resnet.data.scan import distinct, in_order
-from keras_resnet.data.unreadable_images import reason
+from keras_resnet.data.tfrecord import index_records
 from keras_resnet.errors import DataError
+
+TRANSPARENT = "transparency, which is dropped: the color behind it counts"
+ROTATED = "an EXIF orientation, which is not applied"
+_ORIENTATION = 0x112  # EXIF 2.3, table 4
 
 _KINDS = {
     "damaged": "damaged",
@@ -30,6 +35,17 @@ _KINDS = {
     "its label is": "wrong label",
 }
 _NO_LABEL = np.iinfo(np.int64).min
+
+
+def oddity(content: bytes) -> str:
+    """Returns `TRANSPARENT` or `ROTATED` for the bytes of a readable image, "" if it is read as viewers show it."""
+    # Pillow may refuse what TensorFlow reads, with any exception.
+    with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
+        if image.format == "JPEG":
+            return ROTATED if image.getexif().get(_ORIENTATION, 1) != 1 else ""
+        if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+            return TRANSPARENT
+    return ""
 
 
 @dataclass(frozen=True)

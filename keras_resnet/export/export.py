@@ -18,15 +18,13 @@ from keras_resnet.description import Description
 from keras_resnet.errors import CheckError, ConfigError, DiskError
 from keras_resnet.export.formats import Plan
 from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
-from keras_resnet.export.litert import write_litert
-from keras_resnet.export.litert_batch1 import write_batch1
+from keras_resnet.export.litert import write_batch1, write_litert
 from keras_resnet.export.memory import measure_memory
 from keras_resnet.export.onnx import write_int8_onnx, write_onnx
 from keras_resnet.export.publishing import OTHERS, SAVED_MODEL, check_free, publish, staged
 from keras_resnet.export.report import file_sums, holds, outside, tolerances, write_report
-from keras_resnet.export.saved_model import labels_text, write_saved_model, write_single
+from keras_resnet.export.saved_model import labels_text, write_saved_model, write_single, write_warmup
 from keras_resnet.export.verify import EXAMPLES, verify_in_child
-from keras_resnet.export.warmup import write_warmup
 from keras_resnet.processor import emulates_bfloat16
 
 REPORT = "export_report.json"

@@ -1,14 +1,24 @@
-"""Converts a network to .tflite files of several precisions, with builtin operators only."""
+"""Converts a network to .tflite files of several precisions, with builtin operators only; also for batch 1."""
 
 import json
 import zipfile
 
+import flatbuffers
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
 
+from keras_resnet.console import quiet
 from keras_resnet.description import Description
-from keras_resnet.export.quiet import quiet
 from keras_resnet.export.saved_model import labels_text
+
+LABELS = "labels.txt"
+_TYPES = {"uint8": schema.TensorType.UINT8, "int8": schema.TensorType.INT8}
+_ALIGNMENT = 16  # bytes, of weights in the file; the schema requires it and kernels expect it
+# Slots of the tables in metadata_schema.fbs; a union takes two, for its kind and its value.
+_NORMALIZATION, _IMAGE, _AXIS_LABELS = 1, 2, 2
+_RGB, _GREY = 1, 2
 
 
 def write_litert(
@@ -45,3 +55,142 @@ def write_litert(
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.txt", labels_text(description.labels))
         archive.writestr("description.json", json.dumps(description.to_json()))
+
+
+def write_batch1(free: str, path: str, description: Description, labels: str, interface: str = "float32") -> None:
+    """Writes the file: image (1, H, W, C) in [0, 255] -> scores (1, classes).
+
+    Args:
+        free: the file of free batch size, from `write_litert`.
+        path: path of the file to write.
+        description: model description.
+        labels: the text of labels.txt, packed into the file with the description.
+        interface: type of image and scores; "uint8" and "int8" require a file of precision int8.
+    """
+    model = flatbuffer_utils.read_model(free)
+    (graph,) = model.subgraphs
+    for tensor in graph.tensors:
+        tensor.shapeSignature = None  # free dimensions; `tensor.shape` already has batch 1
+    _keep_scores(model, graph)
+    if interface != "float32":
+        _quantize_interface(graph, _TYPES[interface])
+    model.buffers.append(schema.BufferT())
+    model.buffers[-1].data = np.frombuffer(_metadata(description), np.uint8)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = "TFLITE_METADATA", len(model.buffers) - 1
+    model.metadata.append(entry)
+    for buffer in model.buffers:
+        buffer.__class__ = _AlignedBuffer
+    with open(path, "wb") as file:
+        file.write(flatbuffer_utils.convert_object_to_bytearray(model))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(LABELS, labels)
+        archive.writestr("description.json", json.dumps(description.to_json()))
+
+
+def _keep_scores(model, graph):
+    """Removes the logits from the outputs; the scores are still computed from them."""
+    (signature,) = model.signatureDefs
+    signature.outputs = [output for output in signature.outputs if output.name == b"scores"]
+    dropped = {*map(int, graph.outputs)}
+    graph.outputs = [signature.outputs[0].tensorIndex]
+    dropped -= {*graph.outputs}
+    read = {int(index) for operator in graph.operators for index in operator.inputs}
+    graph.operators = [o for o in graph.operators if not {*map(int, o.outputs)} <= dropped - read]
+
+
+def _quantize_interface(graph, kind):
+    """Makes input and output integers, with the scale and zero point of the first and the last operator."""
+    tensors, first = graph.tensors, next(o for o in graph.operators if graph.inputs[0] in o.inputs)
+    last = next(o for o in graph.operators if graph.outputs[0] in o.outputs)
+    for outer, inner in ((graph.inputs[0], first.outputs[0]), (graph.outputs[0], last.inputs[0])):
+        outer, inner = tensors[outer], tensors[inner]
+        outer.type, outer.quantization = kind, _copied(inner.quantization, 128 if kind == _TYPES["uint8"] else 0)
+    last.opcodeIndex = first.opcodeIndex  # QUANTIZE, which also converts integers to integers
+    last.builtinOptions, last.builtinOptionsType = first.builtinOptions, first.builtinOptionsType
+
+
+def _copied(quantization, shift):
+    copy = schema.QuantizationParametersT()
+    copy.scale = list(quantization.scale)
+    copy.zeroPoint = [int(point) + shift for point in quantization.zeroPoint]
+    return copy
+
+
+class _AlignedBuffer(schema.BufferT):
+    """A buffer that is aligned as by the converter and the schema; Python's generated code aligns none."""
+
+    def Pack(self, builder):
+        data = b"" if self.data is None else np.asarray(self.data, np.uint8).tobytes()
+        if data:
+            builder.StartVector(1, len(data), _ALIGNMENT)
+            builder.head -= len(data)
+            builder.Bytes[builder.head : builder.head + len(data)] = data
+            data = builder.EndVector()
+        schema.BufferStart(builder)
+        if data:
+            schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)
+
+
+def _metadata(description):
+    """Returns the metadata of the file, by the schema."""
+    builder = _MetadataBuilder()
+    name, color = description.spec.name, _RGB if description.preprocessing.channels == 3 else _GREY
+    normalization = builder.table({0: builder.floats([0]), 1: builder.floats([1])})
+    image = builder.table(
+        {
+            0: builder.CreateString("image"),
+            1: builder.CreateString("Pixels from 0 to 255; normalization is inside the network."),
+            3: builder.table({0: _Kind(_IMAGE), 1: builder.table({0: _Kind(color)})}),
+            4: builder.vector([builder.table({0: _Kind(_NORMALIZATION), 1: normalization})]),
+            5: builder.table({0: builder.floats([255]), 1: builder.floats([0])}),
+        }
+    )
+    labels = builder.table({0: builder.CreateString(LABELS), 2: _Kind(_AXIS_LABELS)})
+    scores = builder.table(
+        {
+            0: builder.CreateString("scores"),
+            1: builder.CreateString("A score for each class; their sum is 1."),
+            5: builder.table({0: builder.floats([1]), 1: builder.floats([0])}),
+            6: builder.vector([labels]),
+        }
+    )
+    graph = builder.table({2: builder.vector([image]), 3: builder.vector([scores])})
+    root = builder.table(
+        {
+            0: builder.CreateString(name),
+            1: builder.CreateString(f"{name}, an image classifier."),
+            3: builder.vector([graph]),
+            7: builder.CreateString("1.0.0"),
+        }
+    )
+    builder.Finish(root, b"M001")
+    return bytes(builder.Output())
+
+
+class _Kind(int):
+    """A one-byte value in a table's slot; other values are offsets of objects built before."""
+
+
+class _MetadataBuilder(flatbuffers.Builder):
+    """Builds tables and vectors, innermost first."""
+
+    def table(self, slots):
+        self.StartObject(max(slots) + 1)
+        for slot, value in slots.items():
+            add = self.PrependUint8Slot if isinstance(value, _Kind) else self.PrependUOffsetTRelativeSlot
+            add(slot, value, 0)
+        return self.EndObject()
+
+    def vector(self, places):
+        self.StartVector(4, len(places), 4)
+        for place in reversed(places):
+            self.PrependUOffsetTRelative(place)
+        return self.EndVector()
+
+    def floats(self, values):
+        self.StartVector(4, len(values), 4)
+        for value in reversed(values):
+            self.PrependFloat32(value)
+        return self.EndVector()

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.console import quiet
 from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError, needs
-from keras_resnet.export.quiet import quiet
 
 OPSET = 17  # onnxruntime 1.12 and later, OpenVINO 2022.3 and later
 _PACKAGES = ("onnx", "onnxruntime", "tf2onnx")

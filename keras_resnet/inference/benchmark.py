@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_resnet.errors import DataError
+from keras_resnet.inference.answers import Predictor
 from keras_resnet.inference.images import decoded, prepared
-from keras_resnet.inference.predictor import Predictor
 
 TURNS = 10  # so that a brief disturbance of the machine affects all models
 WARM_UP = 3  # untimed calls before the first timed one

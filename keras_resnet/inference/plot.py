@@ -8,8 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from keras_resnet.files import write_atomically
-from keras_resnet.inference.answers import printable
-from keras_resnet.inference.predictor import Prediction
+from keras_resnet.inference.answers import Prediction, printable
 
 MAX_SHOWN = 20  # images in a plot
 LONGEST = 26  # characters of a label or title

@@ -5,8 +5,8 @@ import os
 import tensorflow as tf
 
 from keras_resnet.errors import ConfigError
+from keras_resnet.inference.answers import Answer, ImageError, Prediction
 from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing
-from keras_resnet.inference.predictor import Answer, ImageError, Prediction
 
 
 class SavedModelPredictor:

@@ -1,9 +1,10 @@
-"""Saves and restores a run's variables and state as checkpoints and weights."""
+"""Saves and restores a run's variables and state as checkpoints and weights, in a background thread."""
 
 import contextlib
 import os
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -13,9 +14,9 @@ from keras_resnet.config import Config, first_difference
 from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.files import free_bytes, is_file, sync_file
-from keras_resnet.runs.background import Background
 from keras_resnet.runs.checkpoints import (
     Checkpoint,
+    RunState,
     committed,
     network_arrays,
     newest_checkpoint,
@@ -24,7 +25,6 @@ from keras_resnet.runs.checkpoints import (
     save_checkpoint,
 )
 from keras_resnet.runs.folder import RunFolder, check_classes, continuation
-from keras_resnet.runs.state import RunState
 from keras_resnet.weights.native import (
     assign_tensors,
     check_tensors,
@@ -34,6 +34,34 @@ from keras_resnet.weights.native import (
     to_tensors,
 )
 from keras_resnet.weights.tensors import read_metadata, write_tensors
+
+
+class Background:
+    """Runs jobs one after the other in one thread. At most one job exists, which bounds memory use."""
+
+    def __init__(self):
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
+        self._job: Future | None = None
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Starts a job after the previous one has ended; if that one failed, raises its exception instead."""
+        self.wait()
+        self._job = self._pool.submit(job)
+
+    def check(self) -> None:
+        """Raises the exception of the last job if it has ended with one; does not wait."""
+        if self._job and self._job.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Waits for the last job, and raises its exception."""
+        job, self._job = self._job, None
+        if job:
+            job.result()
+
+    def close(self) -> None:
+        """Waits for the last job, ignores its exception, and ends the thread."""
+        self._pool.shutdown()
 
 
 class Saver:

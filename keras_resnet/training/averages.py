@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.data.batches import training_batches
+from keras_resnet.data.pipeline import training_batches
 
 
 def statistics(model: keras.Model) -> list:

@@ -7,29 +7,23 @@ from dataclasses import replace
 import keras
 import tensorflow as tf
 
-from keras_resnet.data.batches import named_faults, training_batches
+from keras_resnet.data.pipeline import named_faults, training_batches
 from keras_resnet.errors import DiskError, DivergenceError
-from keras_resnet.runs.dashboards import open_dashboards
-from keras_resnet.runs.final_report import write_final_report
+from keras_resnet.runs.checkpoints import RunState
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.kept_images import keep_images
-from keras_resnet.runs.metrics import MetricsLog
-from keras_resnet.runs.plots import draw_examples
-from keras_resnet.runs.run_log import RunLog
+from keras_resnet.runs.logs import MetricsLog, RunLog, open_dashboards
+from keras_resnet.runs.report import draw_examples, write_final_report
 from keras_resnet.runs.saver import Saver
-from keras_resnet.runs.state import RunState
 from keras_resnet.task import Task
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
 from keras_resnet.training.divergence import Diverged, Divergence, Divergences
-from keras_resnet.training.evaluation import Evaluator, Interrupted
-from keras_resnet.training.metric_accumulator import MetricAccumulator
-from keras_resnet.training.model_and_optimizer import build_model_and_optimizer
-from keras_resnet.training.progress import ProgressReporter
+from keras_resnet.training.metrics import Evaluator, Interrupted, MetricAccumulator
+from keras_resnet.training.optimizer import build_model_and_optimizer
+from keras_resnet.training.progress import ProgressReporter, summary
 from keras_resnet.training.signals import StopRequest
 from keras_resnet.training.steps import make_train_step
-from keras_resnet.training.strategy import compiles_by_default, is_chief
-from keras_resnet.training.summary import summary
-from keras_resnet.training.worker_sync import SYNC_EVERY, Workers
+from keras_resnet.training.strategy import SYNC_EVERY, Workers, compiles_by_default, is_chief
 
 
 def fit(task: Task, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict:

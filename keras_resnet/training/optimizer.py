@@ -1,10 +1,43 @@
-"""Builds the optimizer of a run."""
+"""Builds the model and the optimizer of a run on its devices, with frozen layers and layer-wise learning rates."""
+
+import re
 
 import keras
+import tensorflow as tf
 
 from keras_resnet.config import Train
 from keras_resnet.optimizers import SGD, Schedule
-from keras_resnet.training.finetuning import learning_rate_factors
+
+
+def prepare(model: keras.Model, train: Train) -> None:
+    """Freezes layers and sets the batch normalization mode; must be called before the optimizer is built.
+
+    Args:
+        model: a network of this package, whose layers are named "stem_...", "stage1_...", ..., "logits".
+        train: `freeze_at` freezes the weights and moving statistics of a part and of all parts before it; `batch_norm`
+            selects the batch normalization mode.
+    """
+    for layer in model.layers:
+        if train.freeze_at and part_of(layer.name) <= part_of(train.freeze_at):
+            layer.trainable = False
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = train.batch_norm == "synchronized"
+            layer.frozen_statistics = train.batch_norm == "frozen"
+
+
+def part_of(name: str) -> float:
+    """Returns 0 for the stem, 1 for the first stage and so on; infinity for layers after the last stage."""
+    match = re.match(r"stage(\d+)", name)
+    if match:
+        return int(match[1])
+    return 0 if name.startswith(("stem", "images", "preprocessing")) else float("inf")
+
+
+def learning_rate_factors(variables, decay: float) -> list[float]:
+    """Returns learning rate factors: 1 after the last stage, `decay` in it, decay ** 2 in the one before, and so on."""
+    parts = [part_of(variable.path) for variable in variables]
+    last = max((part for part in parts if part < float("inf")), default=0)
+    return [decay ** max(last + 1 - part, 0) for part in parts]
 
 
 def build_schedule(train: Train) -> Schedule:
@@ -39,3 +72,20 @@ def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
     optimizer.build(variables)
     return optimizer
+
+
+def build_model_and_optimizer(task, strategy: tf.distribute.Strategy) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+    """Returns (model, optimizer) of a task; the same seed gives the same initial weights."""
+    train = task.config.train
+    if train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(train.seed)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(train.precision)
+    try:
+        with strategy.scope():
+            model = task.build_model()
+            prepare(model, train)
+            return model, build_optimizer(train, model.trainable_variables)
+    finally:
+        keras.config.set_dtype_policy(policy)

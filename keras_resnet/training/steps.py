@@ -1,12 +1,62 @@
-"""Training and evaluation steps, distributed by a strategy."""
+"""Training and evaluation steps, distributed by a strategy, with rematerialization."""
 
+import itertools
+import re
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
+from keras_resnet.layers import kept_statistics
 from keras_resnet.training.averages import share_over_replicas, statistics
-from keras_resnet.training.rematerialization import rematerialized
 from keras_resnet.very_deep import bound_graph_rewriting
+
+
+def rematerialized(model: keras.Model) -> Callable:
+    """Returns a function that is called as model(images, training=True), with equal outputs, gradients and statistics.
+
+    Args:
+        model: a network of this package, whose layers are named "stage1_block1_...".
+    """
+    segments = [_segment(inputs, outputs) for inputs, outputs in _boundaries(model)]
+
+    def call(images, training=True):
+        if not training:
+            return model(images, training=False)
+        x = images
+        for segment in segments:
+            x = segment(x)
+        return x
+
+    return call
+
+
+def _boundaries(model):
+    """Returns (input, output) tensors of the stem with the first block, of each other block, and of the head."""
+    ends = {}
+    for layer in model.layers:
+        match = re.match(r"stage\d+_block\d+", layer.name)
+        if match:
+            ends[match[0]] = layer.output  # the last layer of the block overwrites the others
+    tensors = [model.input, *ends.values(), model.output]
+    return itertools.pairwise(tensors)
+
+
+def _segment(inputs, outputs):
+    part = keras.Model(inputs, outputs)
+
+    def call(x):
+        recomputing = False
+
+        def function(x):
+            nonlocal recomputing  # the second call must not update the moving statistics again
+            with kept_statistics(recomputing):
+                recomputing = True
+                return part(x, training=True)
+
+        return tf.recompute_grad(function)(x)
+
+    return call
 
 
 def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False) -> Callable:

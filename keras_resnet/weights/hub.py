@@ -13,10 +13,9 @@ import sys
 import huggingface_hub
 from huggingface_hub import errors
 
-from keras_resnet.weights.download import hub_endpoint, is_offline
 from keras_resnet.weights.model_config import CONFIG, PROCESSOR
-from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, parse_hub_name
-from keras_resnet.weights.shards import files_of
+from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, hub_endpoint, is_offline, parse_hub_name
+from keras_resnet.weights.reading import files_of
 
 
 def fetch_repository(name: str) -> str:

@@ -11,10 +11,9 @@ from keras_resnet.errors import needs
 from keras_resnet.files import is_remote
 from keras_resnet.specs import NOT_IN_WEIGHTS, Spec, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to
-from keras_resnet.weights.download import fetch
 from keras_resnet.weights.model_config import read_model_config
 from keras_resnet.weights.native import assign_tensors, named_variables
-from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, HUB_SCHEME, locate
+from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, HUB_SCHEME, fetch, locate
 from keras_resnet.weights.reading import read_weights
 from keras_resnet.weights.state_dict import Which
 

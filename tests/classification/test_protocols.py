@@ -22,7 +22,7 @@ from keras_resnet.classification.protocols import Predictions, default_scales, e
 from keras_resnet.config import Config
 from keras_resnet.data.transforms import resized_side
 from keras_resnet.task import load_task
-from keras_resnet.training.evaluation import Evaluator
+from keras_resnet.training.metrics import Evaluator
 
 
 @pytest.fixture(scope="module")

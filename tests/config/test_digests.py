@@ -8,7 +8,7 @@ from pydantic import Field, create_model
 from ruamel.yaml import YAML
 
 from keras_resnet.config import Config, Train, load_config, resolve
-from keras_resnet.config.digests import digest
+from keras_resnet.config.groups import digest
 from keras_resnet.renamed import CONFIG_KEYS, Renamed
 
 GOLDEN_DIGESTS = json.loads((GOLDEN / "config_digests.json").read_text())

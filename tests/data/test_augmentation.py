@@ -7,8 +7,7 @@ from official.vision.ops import augment as official
 from sklearn.datasets import load_sample_images
 
 from keras_resnet.config import Data
-from keras_resnet.data.augmentation import augment
-from keras_resnet.data.mixing import draw_mix, mix_pairs
+from keras_resnet.data.augmentation import augment, draw_mix, mix_pairs
 from keras_resnet.data.randaugment import operations, rand_augment
 from keras_resnet.data.transforms import (
     random_color,

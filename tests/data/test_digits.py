@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_digits as sklearn_digits
 
 from keras_resnet.config import Data
-from keras_resnet.data.digits import split_indices
+from keras_resnet.data.embedded import split_indices
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.errors import ConfigError
 

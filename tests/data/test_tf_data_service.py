@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_resnet.config import Config
-from keras_resnet.data.batches import training_batches
+from keras_resnet.data.pipeline import training_batches
 from keras_resnet.data.tf_data_service import in_order
 from keras_resnet.errors import DataError
 from keras_resnet.task import load_task

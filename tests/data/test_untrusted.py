@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_resnet.data.decode import decode_all, reasons
 from keras_resnet.data.transforms import for_test
-from keras_resnet.data.untrusted import decode_all, reasons
 
 MAX_BYTES, MAX_PIXELS = 1_000_000, 1_000_000
 OK, EMPTY, BYTES, FORMAT, HEADER, PIXELS, ASPECT, DECODE = range(8)

@@ -13,9 +13,10 @@ from PIL import Image
 from rich.console import Console
 from sklearn.datasets import load_sample_images
 
+from keras_resnet import console
 from keras_resnet.config import Data
 from keras_resnet.data import header as header_file
-from keras_resnet.data import progress, scan
+from keras_resnet.data import scan
 from keras_resnet.data.folder import load_folder
 from keras_resnet.data.verify import verify
 from keras_resnet.errors import DataError
@@ -337,8 +338,8 @@ def test_scan_in_order_keeps_order_and_limits_queue():
 
 def test_progress_without_terminal_prints_few_lines(monkeypatch, capsys):
     clock = iter(np.arange(0, 10**6, 2.0))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    assert list(progress.tracked(range(10), 10, Console(force_terminal=False), "verified")) == list(range(10))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    assert list(console.tracked(range(10), 10, Console(force_terminal=False), "verified")) == list(range(10))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3  # 2 seconds an image, a line after 6
     assert re.fullmatch(r"verified 3/10 images  0 images/s  0:00:14 left", lines[0])
@@ -346,5 +347,5 @@ def test_progress_without_terminal_prints_few_lines(monkeypatch, capsys):
 
 def test_progress_in_terminal_is_a_bar():
     console = Console(force_terminal=True, file=io.StringIO())
-    assert list(progress.tracked(range(10), 10, console, "verified")) == list(range(10))
+    assert list(console.tracked(range(10), 10, console, "verified")) == list(range(10))
     assert "10/10" in console.file.getvalue()

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from keras_resnet.builder import build
-from keras_resnet.export.folding import fold
-from keras_resnet.export.graph import answers, folded_network, frozen_network
+from keras_resnet.export.graph import answers, fold, folded_network, frozen_network
 from keras_resnet.specs import SPECS
 
 TINY = {"depths": (1, 1), "widths": (8, 16)}

@@ -14,7 +14,7 @@ from conftest import run
 from flatbuffers import encode, number_types
 
 from keras_resnet.description import Description
-from keras_resnet.export.litert_batch1 import write_batch1
+from keras_resnet.export.litert import write_batch1
 from keras_resnet.export.saved_model import labels_text
 from keras_resnet.inference.litert import LiteRTPredictor
 

@@ -16,13 +16,13 @@ from faults_rig import LONG, differences, train
 
 from keras_resnet.config import first_difference, load_config
 from keras_resnet.runs.checkpoints import (
+    RunState,
     committed,
     network_arrays,
     newest_checkpoint,
     read_checkpoint,
     save_checkpoint,
 )
-from keras_resnet.runs.state import RunState
 from keras_resnet.weights.tensors import read_tensors
 
 SAVE_FOREVER = """

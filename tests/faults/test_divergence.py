@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from faults_rig import LONG, differences, train
 
-from keras_resnet.runs.metrics import read_metrics
+from keras_resnet.runs.logs import read_metrics
 from keras_resnet.training.divergence import find_divergence
 from keras_resnet.weights.tensors import read_tensors
 

@@ -216,8 +216,8 @@ def test_export_refuses_failing_warmup_requests(colors, tmp_path, figure):
     import tensorflow as tf
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+    from keras_resnet.export.saved_model import FILE, write_warmup
     from keras_resnet.export.verify import replay
-    from keras_resnet.export.warmup import FILE, write_warmup
 
     folder = tmp_path / "1"
     shutil.copytree(colors, folder)

@@ -13,7 +13,7 @@ from conftest import ROOT
 from faults_rig import LONG, differences, train
 
 from keras_resnet.config import load_config
-from keras_resnet.runs.metrics import read_metrics
+from keras_resnet.runs.logs import read_metrics
 from keras_resnet.weights.tensors import read_tensors
 
 KILLS = 20 if LONG else 1

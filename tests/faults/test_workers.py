@@ -8,7 +8,7 @@ from cluster_rig import Cluster
 from faults_rig import FLAGS, LONG, differences, train
 
 from keras_resnet.runs.checkpoints import committed
-from keras_resnet.runs.metrics import read_metrics
+from keras_resnet.runs.logs import read_metrics
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from conftest import run
 import keras_resnet
 from keras_resnet.commands.models import open_model
 from keras_resnet.errors import ConfigError
+from keras_resnet.inference.answers import ImageError, check_top_k
 from keras_resnet.inference.benchmark import benchmark, examples, parity
-from keras_resnet.inference.predictor import ImageError, check_top_k
 
 KINDS = {"weights": 1e-6, "saved_model": 1e-5, "litert": 1e-4}  # of scores, absolute
 

@@ -7,8 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from keras_resnet.inference.answers import CsvWriter, JsonWriter, TableWriter, plain_cell, printable
-from keras_resnet.inference.predictor import ImageError, Prediction, best_classes
+from keras_resnet.inference.answers import (
+    CsvWriter,
+    ImageError,
+    JsonWriter,
+    Prediction,
+    TableWriter,
+    best_classes,
+    plain_cell,
+    printable,
+)
 
 HOSTILE = ["=cmd()|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "<script>alert(1)</script>", "a\nb", 'q"u,o']
 PREDICTION = Prediction(tuple(range(len(HOSTILE))), tuple(HOSTILE), (0.5, *[0.0625] * (len(HOSTILE) - 1)))

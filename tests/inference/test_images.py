@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from keras_resnet.description import Preprocessing
 from keras_resnet.errors import DataError
+from keras_resnet.inference.answers import ImageError
 from keras_resnet.inference.images import decoded, find_images, prepared, read_image
-from keras_resnet.inference.predictor import ImageError
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (4, 6, 3)).astype(np.uint8)
 

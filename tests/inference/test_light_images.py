@@ -12,7 +12,7 @@ from keras_resnet.data import transforms
 from keras_resnet.data.decode import decode
 from keras_resnet.data.header import Header, read_header
 from keras_resnet.description import Preprocessing
-from keras_resnet.inference import light_images
+from keras_resnet.inference import images
 
 PHOTOGRAPHS = load_sample_images().images
 
@@ -69,22 +69,22 @@ LEFT = {
 @pytest.mark.parametrize("kind", READ)
 def test_decode_color_equals_the_pipeline(kind):
     content = READ[kind]()
-    np.testing.assert_array_equal(light_images.decode(content, 3), decode(tf.constant(content), 3))
+    np.testing.assert_array_equal(images.decode_with_pillow(content, 3), decode(tf.constant(content), 3))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in READ if "jpeg" in kind or "gray" in kind])
 def test_decode_gray_equals_the_pipeline(kind):
     content = READ[kind]()
-    np.testing.assert_array_equal(light_images.decode(content, 1), decode(tf.constant(content), 1))
+    np.testing.assert_array_equal(images.decode_with_pillow(content, 1), decode(tf.constant(content), 1))
 
 
 @pytest.mark.parametrize("kind", LEFT)
 def test_decode_leaves_unsupported_images_to_tensorflow(kind):
-    assert light_images.decode(LEFT[kind](), 3) is None
+    assert images.decode_with_pillow(LEFT[kind](), 3) is None
 
 
 def test_decode_leaves_color_to_gray_conversion_to_tensorflow():
-    assert light_images.decode(READ["png"](), 1) is None
+    assert images.decode_with_pillow(READ["png"](), 1) is None
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -94,7 +94,7 @@ def test_prepare_equals_the_pipeline(size, interpolation):
     for fraction in (0.875, 1.0, 0.95):
         preprocessing = Preprocessing(image_size=224, channels=3, crop_pct=fraction, interpolation=interpolation)
         expected = transforms.prepare(tf.constant(pixels), preprocessing).numpy()
-        found = light_images.prepare(pixels, preprocessing, 224)
+        found = images.prepare_with_pillow(pixels, preprocessing, 224)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, atol=0.01)  # of 255
 

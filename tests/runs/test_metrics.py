@@ -1,10 +1,9 @@
 import matplotlib.image
 import numpy as np
 
-from keras_resnet.runs.dashboards import TensorBoard
 from keras_resnet.runs.folder import RunFolder
-from keras_resnet.runs.metrics import MetricsLog, read_metrics
-from keras_resnet.runs.plots import draw_curves
+from keras_resnet.runs.logs import MetricsLog, TensorBoard, read_metrics
+from keras_resnet.runs.report import draw_curves
 
 
 def test_metrics_log_of_a_resumed_run_has_each_step_once(tmp_path):

@@ -9,10 +9,9 @@ import tensorflow as tf
 
 from keras_resnet.config import Config
 from keras_resnet.runs import saver as module
-from keras_resnet.runs.checkpoints import network_arrays, newest_checkpoint
+from keras_resnet.runs.checkpoints import RunState, network_arrays, newest_checkpoint
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.saver import Saver
-from keras_resnet.runs.state import RunState
 from keras_resnet.training.averages import averaged_weights
 from keras_resnet.weights.native import named_variables, to_tensors
 from keras_resnet.weights.tensors import read_metadata, read_tensors

@@ -2,7 +2,7 @@
 
 import json
 
-from keras_resnet.runs.state import RunState
+from keras_resnet.runs.checkpoints import RunState
 
 
 def test_keep_best_by_error_then_loss():

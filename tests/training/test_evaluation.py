@@ -6,7 +6,7 @@ import pytest
 from keras_resnet.config import Config
 from keras_resnet.data.image_set import Split
 from keras_resnet.task import load_task
-from keras_resnet.training.evaluation import Evaluator
+from keras_resnet.training.metrics import Evaluator
 
 
 def task_of(size, batch_size):

@@ -6,12 +6,11 @@ import pytest
 import tensorflow as tf
 
 from keras_resnet.config import Config
-from keras_resnet.data.batches import training_batches
+from keras_resnet.data.pipeline import training_batches
 from keras_resnet.optimizers import SGD
 from keras_resnet.task import load_task
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
-from keras_resnet.training.finetuning import learning_rate_factors, part_of, prepare
-from keras_resnet.training.optimizer import build_optimizer
+from keras_resnet.training.optimizer import build_optimizer, learning_rate_factors, part_of, prepare
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import named_variables, to_tensors
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_resnet.config import Config
-from keras_resnet.data.batches import distribute
+from keras_resnet.data.pipeline import distribute
 from keras_resnet.task import load_task
 from keras_resnet.training.optimizer import build_optimizer
 from keras_resnet.training.steps import make_train_step

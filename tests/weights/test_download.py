@@ -11,7 +11,7 @@ from safetensors.numpy import save
 from weights_rig import state_of
 
 from keras_resnet import from_weights
-from keras_resnet.weights import download
+from keras_resnet.weights import published
 from keras_resnet.weights.published import Entry, entries, locate
 
 CONTENT = b"weights" * 1000
@@ -62,8 +62,8 @@ def server(monkeypatch, tmp_path):
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(download, "WAIT", 0.0)
-    for name in download.OFFLINE:
+    monkeypatch.setattr(published, "WAIT", 0.0)
+    for name in published.OFFLINE:
         monkeypatch.delenv(name, raising=False)
     yield server
     server.shutdown()
@@ -76,36 +76,36 @@ def entry(server, checksum=f"sha256:{SHA256}"):
 
 
 def kept():
-    return [path for path in pathlib.Path(download.cache_folder()).rglob("*") if path.is_file()]
+    return [path for path in pathlib.Path(published.cache_folder()).rglob("*") if path.is_file()]
 
 
 def test_fetch_downloads_a_file_once(server):
-    path = download.fetch(entry(server))
+    path = published.fetch(entry(server))
     assert pathlib.Path(path).read_bytes() == CONTENT
-    assert download.fetch(entry(server)) == path
+    assert published.fetch(entry(server)) == path
     assert server.asked == ["GET"]
 
 
 @pytest.mark.parametrize("trouble", ["error", "short"])
 def test_fetch_retries_after_errors(server, trouble, capsys):
     server.queue = [trouble, trouble]
-    assert pathlib.Path(download.fetch(entry(server))).read_bytes() == CONTENT
+    assert pathlib.Path(published.fetch(entry(server))).read_bytes() == CONTENT
     assert capsys.readouterr().err.count("trying again") == 2
     assert len(kept()) == 1
 
 
 @pytest.mark.parametrize("trouble", ["error", "short", "file"])
 def test_fetch_keeps_no_incomplete_file(server, trouble):
-    server.queue = [trouble] * download.TRIES
+    server.queue = [trouble] * published.TRIES
     with pytest.raises(ValueError, match=r"test/weights: .* 3 times; nothing was saved"):
-        download.fetch(entry(server))
+        published.fetch(entry(server))
     assert kept() == []
 
 
 def test_fetch_refuses_a_wrong_checksum_without_retry(server):
     server.queue = ["other"]
     with pytest.raises(ValueError, match=r"has not the checksum .*; nothing was saved"):
-        download.fetch(entry(server))
+        published.fetch(entry(server))
     assert (server.asked, kept()) == (["GET"], [])
 
 
@@ -115,28 +115,28 @@ def on_the_hub(name):
 
 def test_fetch_checks_the_checksum_of_the_hub(server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", f"{server.url}/hub")
-    assert pathlib.Path(download.fetch(on_the_hub("name"))).read_bytes() == CONTENT
+    assert pathlib.Path(published.fetch(on_the_hub("name"))).read_bytes() == CONTENT
     assert server.asked == ["HEAD /hub/timm/name/resolve/main/model.safetensors", "GET"]
     server.etag = f'"{"0" * 64}"'
     with pytest.raises(ValueError, match=f"has not the checksum {'0' * 64}"):
-        download.fetch(on_the_hub("other"))
+        published.fetch(on_the_hub("other"))
 
 
 def test_fetch_logs_a_missing_checksum_of_the_hub(server, monkeypatch, capsys):
     monkeypatch.setenv("HF_ENDPOINT", f"{server.url}/hub")
     server.etag = '"abc"'
-    download.fetch(on_the_hub("name"))
+    published.fetch(on_the_hub("name"))
     assert "states no checksum, so that none is checked" in capsys.readouterr().err
 
 
 def test_fetch_offline_uses_only_the_cache(server, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ValueError, match=r"is not in .*, and .* forbids downloading it"):
-        download.fetch(entry(server))
+        published.fetch(entry(server))
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    path = download.fetch(entry(server))
+    path = published.fetch(entry(server))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert download.fetch(entry(server)) == path
+    assert published.fetch(entry(server)) == path
     assert server.asked == ["GET"]
 
 
@@ -170,10 +170,10 @@ def test_weights_table_is_complete_and_wrong_names_are_refused():
 def test_cache_folder_is_in_keras_s_home(monkeypatch, tmp_path):
     """`KERAS_HOME`, or ~/.keras, where Keras keeps its own downloads."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "other"))
-    assert download.cache_folder() == str(tmp_path / "other" / "keras_resnet")
+    assert published.cache_folder() == str(tmp_path / "other" / "keras_resnet")
     monkeypatch.delenv("KERAS_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert download.cache_folder() == str(tmp_path / ".keras" / "keras_resnet")
+    assert published.cache_folder() == str(tmp_path / ".keras" / "keras_resnet")
 
 
 def test_published_name_without_a_cache_is_one_line(tmp_path):

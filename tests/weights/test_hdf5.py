@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_resnet.weights.hdf5 import read_hdf5
+from keras_resnet.weights.reading import read_hdf5
 
 
 def network(nested):

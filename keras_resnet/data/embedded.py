@@ -1,16 +1,15 @@
-"""Provides handwritten digits: 1,797 gray images of 8x8 pixels that ship with scikit-learn, without a download.
-
-Source: E. Alpaydin, C. Kaynak (1998), "Optical Recognition of Handwritten Digits", UCI Machine Learning
-Repository, test part.
-"""
+"""Provides data sets without files: handwritten digits that ship with scikit-learn, and synthetic images."""
 
 import numpy as np
+import tensorflow as tf
 
 from keras_resnet.config import Data
-from keras_resnet.data.arrays import split_of_arrays
-from keras_resnet.data.image_set import ImageSet
+from keras_resnet.data.image_set import ImageSet, Split, split_of_arrays
 
 TRAIN, VALIDATION = 0.7, 0.1  # shares of each class; the rest is the test split
+
+SIZES = {"train": 1280, "validation": 256, "test": 256}
+CLASSES, SIDE = 1000, 224  # ImageNet's
 
 
 def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -40,3 +39,23 @@ def load_digits(data: Data) -> ImageSet:
         for name, indices in split_indices(labels).items()
     }
     return ImageSet("digits", tuple(str(digit) for digit in range(10)), (8, 8, 1), splits)
+
+
+def load_synthetic(data: Data) -> ImageSet:
+    """Returns square RGB images of `image_size` pixels: one color per class, plus noise."""
+    classes, side = data.classes or CLASSES, data.image_size or SIDE
+    first, splits = 0, {}
+    for name, size in SIZES.items():
+        splits[name] = Split(size, _reader(first, classes, side), lambda index: f"synthetic image {index}")
+        first += size
+    return ImageSet("synthetic", tuple(f"class {i}" for i in range(classes)), (side, side, 3), splits)
+
+
+def _reader(first, classes, side):
+    def read(index):
+        label = tf.cast(index % classes, tf.int32)
+        color = tf.random.stateless_uniform((3,), (0, label), 0, 192, tf.int32)
+        noise = tf.random.stateless_uniform((side, side, 3), tf.stack([1, index + first]), 0, 64, tf.int32)
+        return tf.cast(color + noise, tf.uint8), label
+
+    return read
