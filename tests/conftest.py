@@ -37,6 +37,15 @@ tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 BEGAN = time.monotonic()
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(items):
+    """Marks the cases that a `sampled` test does not name as slow."""
+    for item in items:
+        sampled = item.get_closest_marker("sampled")
+        if sampled and item.callspec.id not in sampled.args:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_runtest_setup(item):
     """Skips slow tests that would begin after $SLOW_MINUTES, where a machine has no more time for them."""
     minutes = os.environ.get("SLOW_MINUTES")
@@ -138,16 +147,25 @@ def finished_run(tmp_path_factory):
     )
 
 
+EVERY_FORMAT = (
+    "--formats=saved_model,litert,onnx",
+    "--precision=float32,float16,dynamic,int8",
+    "--set=export.min_top1_agreement=0.9",
+)
+
+
 @pytest.fixture(scope="session")
 def finished_export(finished_run, tmp_path_factory):
-    """The folder of an export of that run: version 1."""
+    """The folder of an export of that run in every format: version 1. printed.txt and kit/ are beside it."""
     shared = tmp_path_factory.getbasetemp()
-    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
-    output = shared / "exported"
-    with FileLock(shared / "exported.lock"):
+    output = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "exported" / "digits"
+    output.parent.mkdir(exist_ok=True)
+    with FileLock(output.parent / "lock"):
         if not output.exists():
-            process = run("export.py", f"--workdir={finished_run}", f"--output={output}")
+            kit = f"--serving_kit={output.parent / 'kit'}"
+            process = run("export.py", f"--workdir={finished_run}", f"--output={output}", kit, *EVERY_FORMAT)
             assert process.returncode == 0, process.stderr
+            (output.parent / "printed.txt").write_text(process.stdout)
     return output
 
 

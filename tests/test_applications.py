@@ -115,6 +115,7 @@ def test_constructor_loads_weights_from_a_file(tmp_path):
         ResNet18(weights=path)
 
 
+@pytest.mark.sampled("one")
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
 def test_compile_and_fit_as_keras_models(strategy, strategies):
     """Models are ordinary Keras models, also with this package's optimizer and under a strategy."""
@@ -136,6 +137,7 @@ def test_compile_and_fit_as_keras_models(strategy, strategies):
     assert int(model.optimizer.iterations.numpy()) == 12
 
 
+@pytest.mark.slow
 def test_keras_file_loads_after_importing_keras_resnet(tmp_path, cli):
     model = CIFARResNet(20, shortcut="A")
     path = tmp_path / "model.keras"

@@ -26,12 +26,16 @@ def rows(figure):
                 yield name, key, value
 
 
+@pytest.mark.sampled(
+    "resnet18-A-11515688", "plain18-None-11515688", "resnet18-C-12043816", "resnet34-B-21797672", "resnet50-A-22780456"
+)
 @pytest.mark.parametrize(("name", "option", "expected"), rows("imagenet_parameters_trainable"))
 def test_imagenet_parameters_equal_published_counts(name, option, expected):
     model = build(variant(SPECS[name], shortcut=option), input_shape=(32, 32, 3))
     assert complexity(model).parameters == expected
 
 
+@pytest.mark.sampled("C-20-283962", "B-20-272474", "A-20-269722", "A-56-853018")
 @pytest.mark.parametrize(("option", "depth", "expected"), rows("cifar10_parameters_trainable"))
 def test_cifar_parameters_equal_published_counts(option, depth, expected):
     if depth != "1202":  # counted once, in complexity_of_rows
@@ -41,6 +45,7 @@ def test_cifar_parameters_equal_published_counts(option, depth, expected):
             assert complexity(build(SPECS[f"cifar_plain{depth}"])).parameters == expected
 
 
+@pytest.mark.sampled("resnet18-A-1.795", "resnet34-B-3.664", "resnet50-v1-3.858", "resnet50-v1.5-4.089")
 @pytest.mark.parametrize(("name", "key", "expected"), rows("imagenet_multiply_adds"))
 def test_imagenet_macs_equal_published_counts(name, key, expected):
     changes = {"version": key[1:]} if key.startswith("v") else {"shortcut": key}
@@ -48,6 +53,7 @@ def test_imagenet_macs_equal_published_counts(name, key, expected):
     assert macs / 1e9 == pytest.approx(expected, abs=5e-4)
 
 
+@pytest.mark.sampled("cifar_plain56-changes3-cifar_plain56", "resnet50-changes0-resnet50_v1.5")
 @pytest.mark.parametrize(
     ("name", "changes", "key"),
     [
@@ -64,6 +70,7 @@ def test_complexity_equals_pycls(name, changes, key):
         assert getattr(cost, figure) == expected
 
 
+@pytest.mark.sampled("resnet18_B-None-11699112", "resnet50-None-25610152")
 @pytest.mark.parametrize(("key", "_", "expected"), rows("imagenet_parameters_total_with_batchnorm_statistics"))
 def test_total_parameters_with_batch_norm_statistics(key, _, expected):
     assert build(
@@ -113,6 +120,9 @@ def test_stored_counts_equal_published_counts():
 DEEP = ("cifar_resnet1202", "cifar_plain1202", "cifar_preresnet1001")
 
 
+@pytest.mark.sampled(
+    "cifar_plain32", "cifar_resnet32", "highway19", "plain18", "cifar_highway32", "seresnet18", "resnet18d", "resnet26"
+)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in DEEP else n for n in SPECS])
 def test_stored_counts_equal_the_built_models(name):
     assert complexity_of_rows.read()[name] == complexity_of_rows.count(name)
@@ -129,6 +139,7 @@ def keras_v2_names(path):
     return f"stage{int(stage) - 1}_{block}_{part}/{variable}"
 
 
+@pytest.mark.slow
 def test_keras_resnet50v2_gives_the_logits_of_keras_applications():
     """The same weights give the same logits: stride at the end, biases, zero padding, also at an odd size."""
     random = np.random.RandomState(0)

@@ -20,6 +20,7 @@ def convolutions(model, kind="_conv"):
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and kind in layer.name]
 
 
+@pytest.mark.sampled("cifar_highway20", "plain18", "resnet18", "cifar_resnet32", "resnet26", "plain34")
 def test_block_filters_are_3x3(model):
     """Exceptions are the stem's 7x7, the bottlenecks' 1x1 and projections."""
     bottleneck = SPECS[model.name].block == "bottleneck"

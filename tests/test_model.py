@@ -44,6 +44,7 @@ COPIES = {
 }
 
 
+@pytest.mark.sampled("clone_model", "pickle", "keras file")
 @pytest.mark.parametrize("kind", COPIES)
 def test_model_copies_keep_description_and_frozen_statistics(model, tmp_path, kind):
     twin = COPIES[kind](model, tmp_path)
@@ -95,6 +96,7 @@ def test_keras_export_keeps_the_description(model, tmp_path):
     assert read_preprocessing(str(tmp_path / "saved")) == (model.description.preprocessing, 12)
 
 
+@pytest.mark.slow
 def test_load_model_without_keras_resnet_names_the_import(model, tmp_path, cli):
     model.save(tmp_path / "model.keras")
     load = "keras.saving.load_model(sys.argv[1])"
@@ -159,6 +161,7 @@ def test_different_classes_shows_the_first_difference():
     )
 
 
+@pytest.mark.slow
 def test_keras_onnx_export_has_one_input(model, tmp_path):
     """Keras makes inputs of tensors that a graph captures, such as the mean of its own preprocessing layer."""
     onnxruntime = pytest.importorskip("onnxruntime")

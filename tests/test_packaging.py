@@ -34,6 +34,7 @@ def without(*packages):
     return f"import sys; sys.modules.update(dict.fromkeys({packages!r}))\n"
 
 
+@pytest.mark.slow
 def test_networks_and_weights_need_little(tmp_path):
     """Building, saving and loading need Keras, TensorFlow, NumPy and safetensors."""
     script = (
@@ -60,6 +61,7 @@ def test_predict_needs_little(finished_run, tmp_path):
     assert image in process.stdout
 
 
+@pytest.mark.sampled("huggingface_hub-command0-hub")
 @pytest.mark.parametrize(
     ("package", "command", "extra"),
     [

@@ -59,6 +59,7 @@ def test_emulates_bfloat16_by_instruction_sets(on, found, emulated):
     assert processor.emulates_bfloat16() == emulated
 
 
+@pytest.mark.slow
 def test_describe_agrees_with_tensorflow_about_onednn():
     """A separate process runs a channels-first convolution, which on CPUs only oneDNN has."""
     code = (

@@ -82,6 +82,7 @@ def small(name, pictures):
     return load_config(str(CONFIGS[name]), [*data, *train, *rest])
 
 
+@pytest.mark.sampled("digits/resnet20.yaml", "folder/scratch.yaml")
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in CONFIGS]
@@ -127,6 +128,7 @@ def test_recipe_head_assignments_are_valid(name):
         load_config(str(CONFIGS[name]), [assignment])
 
 
+@pytest.mark.sampled("imagenet/resnet18.yaml")
 @pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith(("digits/", "evidence/", "folder/"))])
 def test_recipe_head_cost_equals_the_computed_cost(name):
     """MACs of a forward pass, times three for the backward pass too, for every image of every step."""

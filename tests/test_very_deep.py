@@ -19,6 +19,7 @@ def fitted(images, labels):
     return model, history.history, len(traces)
 
 
+@pytest.mark.slow
 def test_very_deep_fit_gives_the_steps_of_keras(monkeypatch):
     random = np.random.RandomState(0)
     images, labels = random.uniform(0, 255, (10, 8, 8, 3)).astype(np.float32), random.randint(0, 10, 10)
@@ -35,6 +36,7 @@ def test_very_deep_fit_gives_the_steps_of_keras(monkeypatch):
     assert int(deep.optimizer.iterations) == 4
 
 
+@pytest.mark.sampled("arguments0")
 @pytest.mark.parametrize("arguments", [{"run_eagerly": True}, {"steps_per_execution": 2}])
 def test_very_deep_fit_leaves_other_compile_options_to_keras(monkeypatch, arguments):
     monkeypatch.setattr(very_deep, "is_very_deep", lambda model: True)

@@ -111,6 +111,7 @@ TINY = ("train.steps=4", "train.checkpoint_every=2", "train.eval_every=4", "trai
 CONFIG = str(ROOT / "configs" / "evidence" / "digits.yaml")
 
 
+@pytest.mark.slow
 def test_batchnorm_probed_records_divergence(tmp_path):
     """Without normalization, learning rate 1e18 makes the loss NaN; the run ends and the analysis continues."""
     experiment = Experiment(CONFIG, str(tmp_path), (*TINY, "train.learning_rate=1e18"))
@@ -120,6 +121,7 @@ def test_batchnorm_probed_records_divergence(tmp_path):
     assert not (tmp_path / "results.json").exists()
 
 
+@pytest.mark.slow
 def test_batchnorm_probed_on_real_run(tmp_path):
     experiment = Experiment(CONFIG, str(tmp_path), (*TINY, "train.learning_rate=0.1"))
     run = probed(experiment, "batch", 1, 0)

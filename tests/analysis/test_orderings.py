@@ -80,6 +80,7 @@ def test_page_checks_hold_in_paper_order(analysis):
     assert all(found.values()), found
 
 
+@pytest.mark.sampled("90.0-keras_resnet.analysis.shortcuts")
 @pytest.mark.parametrize("analysis", [degradation, shortcuts, highway, bottleneck])
 @pytest.mark.parametrize("error", [0.0, 90.0])
 def test_page_error_checks_fail_on_equal_errors(analysis, error):

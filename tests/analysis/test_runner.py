@@ -32,6 +32,7 @@ def experiment(tmp_path, monkeypatch):
     return Experiment(str(ROOT / "configs/evidence/digits.yaml"), str(tmp_path / "runs"))
 
 
+@pytest.mark.slow
 def test_make_starts_new_process_for_alone_measurement(experiment):
     """Other measurements share a process; existing answers are not measured again."""
     shared = [Measurement("probe:process", (("name", name),)) for name in "ab"]
@@ -43,12 +44,14 @@ def test_make_starts_new_process_for_alone_measurement(experiment):
     assert [experiment.answer(each) for each in (*shared, alone)] == found
 
 
+@pytest.mark.slow
 def test_make_user_error_keeps_message_and_exit_code(experiment):
     with pytest.raises(FailedJob, match=r"^refuse: the file says nonsense$") as raised:
         make(experiment, [Measurement("probe:refuse")], 1)
     assert raised.value.exit_code == 2
 
 
+@pytest.mark.slow
 def test_make_killed_process_error_suggests_memory(experiment):
     with pytest.raises(
         FailedJob, match=r"^die: its process was killed by signal 9; if memory was short, --set"
@@ -57,6 +60,7 @@ def test_make_killed_process_error_suggests_memory(experiment):
     assert raised.value.exit_code == 137
 
 
+@pytest.mark.slow
 def test_make_internal_error_of_worker_raises_runtime_error(experiment):
     """It is raised as an internal error, so the command exits with the code of internal errors."""
     with pytest.raises(RuntimeError, match=r"ended with \d+; .*worker-0\.log says why"):

@@ -38,6 +38,7 @@ def test_initial_norms_gradients_scale_with_weights(bare):
         np.testing.assert_allclose(relative, np.arange(6, -1, -1) * np.log10(2), atol=0.02)
 
 
+@pytest.mark.slow
 def test_initial_norms_batch_norm_removes_weight_scale():
     normed = initial_norms(Experiment(CONFIG, "unused"), "residual", "batch", "relu", [8], 0)
     assert list(normed) == list(INITIALIZATIONS)
@@ -65,6 +66,7 @@ def _leave_a_checkpoint(experiment, step):
     save_checkpoint(str(folder), replace(last, step=step))
 
 
+@pytest.mark.slow
 def test_norms_in_training_learning_rate_0_keeps_norms(tmp_path):
     """At learning rate 0 all measurements equal the first; at 0.1 they differ."""
     found = {}

@@ -118,6 +118,7 @@ def any_size_features(task, model, view):
     return keras.Model(other.input, other.get_layer("pool").input)(view[None], training=False).numpy()[0]
 
 
+@pytest.mark.sampled("1-16-single-single", "1-3-single-single")
 @pytest.mark.parametrize(("protocol", "reference"), [("single", single), ("ten_crop", ten_crop)])
 @pytest.mark.parametrize(("replicas", "batch_size"), [(1, 3), (1, 16), (2, 4)])
 def test_predict_single_and_ten_crop_scores_equal_numpy(sized, strategies, protocol, reference, replicas, batch_size):
@@ -129,6 +130,7 @@ def test_predict_single_and_ten_crop_scores_equal_numpy(sized, strategies, proto
         np.testing.assert_allclose(said.scores[i], reference(task, model, pixels_of(task, i)), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.sampled("1")
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_predict_multi_scale_scores_equal_numpy(sized, strategies, replicas):
     task, model = start(sized, strategies[replicas])
@@ -204,6 +206,7 @@ def test_evaluate_protocol_images_equal_validation_images(sized, crop_pct, inter
         np.testing.assert_array_equal(whole[top : top + size, left : left + size], validation)
 
 
+@pytest.mark.sampled("0.6-bicubic")
 @pytest.mark.parametrize(("crop_pct", "interpolation"), [(1.0, "bilinear"), (0.6, "bicubic")])
 def test_evaluate_single_metrics_equal_validation_metrics(sized, strategies, crop_pct, interpolation):
     task, model = start(sized, strategies[1])

@@ -38,6 +38,7 @@ def finished(stopped):
     return folder, analyze("degradation", f"--workdir={folder}", *ORDERINGS)
 
 
+@pytest.mark.slow
 def test_analyze_sigterm_stops_all_processes(stopped):
     folder, process = stopped
     assert process.returncode == 143, process.stderr
@@ -46,6 +47,7 @@ def test_analyze_sigterm_stops_all_processes(stopped):
     assert not list(folder.glob("*/.holder.json"))
 
 
+@pytest.mark.slow
 def test_analyze_learning_rate_0_fails_all_checks(finished):
     folder, process = finished
     assert process.returncode == 1, process.stderr
@@ -78,6 +80,7 @@ def test_analyze_report_from_existing_runs_does_not_train(finished):
     assert {path: path.stat().st_mtime_ns for path in folder.glob("cifar_*/*")} == before
 
 
+@pytest.mark.slow
 def test_analyze_repeats_damaged_run(finished, tmp_path):
     folder, _ = finished
     copy = shutil.copytree(folder, tmp_path / "evidence")
@@ -89,6 +92,7 @@ def test_analyze_repeats_damaged_run(finished, tmp_path):
     assert test.read_text() == whole
 
 
+@pytest.mark.slow
 def test_analyze_degradation_paper_protocol(tmp_path):
     """--config=configs/cifar10/paper.yaml keeps the paper's settings; two steps on a miniature of the real set."""
     process = analyze("degradation", "--depths=20", *paper_s_protocol(tmp_path))

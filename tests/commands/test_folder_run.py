@@ -51,6 +51,7 @@ def test_error(folder, cli, tmp_path):
 test_error.__test__ = False  # a helper
 
 
+@pytest.mark.slow
 def test_train_folder_run_separates_two_classes(run, cli, tmp_path):
     error, report = test_error(run, cli, tmp_path)
     assert error["images"] == 36
@@ -62,6 +63,7 @@ def test_train_folder_run_separates_two_classes(run, cli, tmp_path):
     assert "cifar_resnet20 on folder:" in card
 
 
+@pytest.mark.slow
 def test_train_shuffled_labels_stay_near_chance(photographs, cli, tmp_path):
     """The same images have random classes, so predictions of the test images are near chance."""
     files = sorted(photographs.glob("*/*"))
@@ -77,6 +79,7 @@ def test_train_shuffled_labels_stay_near_chance(photographs, cli, tmp_path):
     assert error["percent"] > 25
 
 
+@pytest.mark.slow
 def test_export_folder_run_then_predict(run, photographs, cli, tmp_path):
     process = cli("export.py", f"--workdir={run}", f"--output={tmp_path / 'models'}")
     assert process.returncode == 0, process.stderr
@@ -86,6 +89,7 @@ def test_export_folder_run_then_predict(run, photographs, cli, tmp_path):
     assert "china" in process.stdout
 
 
+@pytest.mark.slow
 def test_train_summary_counts_classes_and_skipped_files(photographs, cli, tmp_path):
     folder = tmp_path / "images"
     shutil.copytree(photographs, folder)
@@ -110,6 +114,7 @@ def damaged(photographs, tmp_path):
     return tmp_path / "images", broken
 
 
+@pytest.mark.sampled("60")
 @pytest.mark.parametrize("batch_size", [4, 60])  # late in the run, and among the first images
 def test_train_unreadable_image_stops_run_and_names_path(damaged, cli, tmp_path, batch_size):
     folder, broken = damaged
@@ -121,6 +126,7 @@ def test_train_unreadable_image_stops_run_and_names_path(damaged, cli, tmp_path,
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.slow
 def test_train_unreadable_image_skipped_and_logged(damaged, cli, tmp_path):
     folder, broken = damaged
     more = ("data.validation_fraction=0.0", "data.test_fraction=0.0", "data.on_unreadable_image=skip", "train.steps=10")
@@ -137,6 +143,7 @@ def test_train_unreadable_image_skipped_and_logged(damaged, cli, tmp_path):
     assert "more than data.max_skipped: 0" in process.stderr
 
 
+@pytest.mark.slow
 def test_train_fine_tuning_replaces_classifier(run, finished_run, photographs, cli, tmp_path):
     """Fine-tunes the two-class network on three classes; weights of gray images are refused for color images."""
     weights = run / "weights" / "best.safetensors"
@@ -155,6 +162,7 @@ def test_train_fine_tuning_replaces_classifier(run, finished_run, photographs, c
     assert "takes 1 channels, which cannot become 3" in process.stderr
 
 
+@pytest.mark.slow
 def test_train_wandb_logs_metrics(photographs, cli, tmp_path):
     """Uses the real wandb package, offline."""
     more = ("train.wandb_project=tests", "train.steps=4", "train.eval_every=2", "train.log_every=2")

@@ -45,6 +45,7 @@ def test_predict_unreadable_images_get_error_lines(finished_export, bad_digits):
     assert all(line.count(" 0.") == 3 for line in lines[1:6])
 
 
+@pytest.mark.sampled("{export}/1", "{export}/litert/1.tflite")
 @pytest.mark.parametrize("model", ["{run}", "{run}/weights/last.safetensors", "{export}/1", "{export}/litert/1.tflite"])
 def test_predict_json_equals_csv_for_every_model_kind(finished_run, finished_export, bad_digits, model):
     """JSON and CSV have the same predictions for a run, a weight file, a SavedModel and a LiteRT file."""
@@ -141,6 +142,7 @@ def test_benchmark_keras_saved_model_and_litert(finished_run, finished_export, d
     assert rows[0]["speed"] == rows[3]["speed"] == 1
 
 
+@pytest.mark.slow
 def test_benchmark_random_weights_and_different_classes(finished_export):
     flags = ["--seconds=0", "--batch_sizes=1"]
     process = benchmark("cifar_resnet20", "cifar_plain20", finished_export, *flags, "--format=csv")

@@ -69,6 +69,7 @@ def moved(trained, tmp_path_factory):
     return folder, before
 
 
+@pytest.mark.slow
 def test_evaluate_equals_last_validation(trained, tmp_path):
     command("evaluate", trained[0], "--checkpoint=last", f"--report={tmp_path}")
     measured = json.loads((tmp_path / "evaluation.json").read_text())
@@ -83,6 +84,7 @@ def test_predict_copied_run_without_data_set(moved, trained):
     assert predictions(folder / "weights" / "last.safetensors", trained[2])
 
 
+@pytest.mark.slow
 def test_export_copied_run_calibrates_on_stored_images(moved, trained, tmp_path):
     folder, before = moved
     flags = ("--precision=float32,int8", "--set=export.min_top1_agreement=0.5")
@@ -175,6 +177,7 @@ def test_evaluate_refuses_model_settings(trained):
     assert process.stderr.startswith("error: --set=model.version=2: expected a key of the group data or eval")
 
 
+@pytest.mark.slow
 def test_evaluate_published_bicubic_weights_equals_pillow(tmp_path):
     """`evaluate timm/...` of a seeded network equals the loss of its logits on images resized and cropped by Pillow."""
     import keras

@@ -38,6 +38,7 @@ def scores(process):
     return {each["label"]: each["score"] for each in row["predictions"]}
 
 
+@pytest.mark.slow
 def test_predict_and_export_use_preprocessing_flags(weights, image, cli, tmp_path):
     """Pillow gives the reference: the shorter side is resized to 96 / 0.8, then the center is cropped."""
     picture = Image.open(image)
@@ -61,6 +62,7 @@ def test_predict_and_export_use_preprocessing_flags(weights, image, cli, tmp_pat
     assert served == pytest.approx(found, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_evaluate_uses_preprocessing_flags(weights, photographs, cli):
     command = (*COMMAND, "evaluate", weights, f"--set=data.name=folder:{photographs}")
     asked = cli(*command, *FLAGS)

@@ -46,6 +46,7 @@ def relative_error(actual, expected):
 IMAGES = np.random.RandomState(2).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
 
 
+@pytest.mark.sampled("none", "pre", "squeeze", "post", "gate")
 @pytest.mark.parametrize("name", NETS)
 def test_fold_keeps_outputs_and_removes_normalization(name):
     model = network(NETS[name])

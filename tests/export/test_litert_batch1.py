@@ -18,6 +18,8 @@ from keras_resnet.export.litert import write_batch1
 from keras_resnet.export.saved_model import labels_text
 from keras_resnet.inference.litert import LiteRTPredictor
 
+pytestmark = pytest.mark.slow
+
 IMAGE = np.random.RandomState(0).randint(0, 256, (1, 8, 8, 1)).astype(np.float32)
 
 

@@ -214,6 +214,7 @@ def test_clients_print_the_error_of_the_server(kit, served, pictures, client):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.slow
 def test_smoke_test_passes_with_a_running_server(kit, served, pictures):
     ports = {"REST_PORT": str(served["rest"]), "GRPC_PORT": str(served["grpc"])}
     environment = os.environ | ports | {"SERVER": "running", "PYTHON": sys.executable}

@@ -87,6 +87,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES if LONG else ["truncated"])
 def test_run_resumes_from_the_checkpoint_before_a_damaged_one(whole_run, tmp_path, figure, damage):
     folder = tmp_path / "run"
@@ -202,6 +203,7 @@ def test_run_that_lost_its_best_weights_reports_the_last(almost_finished):
     assert json.loads((almost_finished / "results.json").read_text())["best"]["step"] == 48
 
 
+@pytest.mark.slow
 def test_stopped_run_on_a_full_disk_does_not_claim_to_be_saved(tmp_path):
     """The run continues with a full disk and then gets a stop signal."""
     folder = tmp_path / "run"
@@ -244,6 +246,7 @@ def test_full_tmpfs_ends_the_run_with_exit_code_5(whole_run, tmp_path, figure):
         subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.slow
 def test_second_run_in_a_locked_folder_is_refused(tmp_path, figure):
     from keras_resnet.runs.folder import RunFolder
     from keras_resnet.runs.lock import locked
@@ -290,6 +293,7 @@ def test_checkpoint_gives_the_averaged_weights_of_its_run(whole_run, checkpoint)
     assert not np.array_equal(arrays["stem_conv/kernel"], last["stem_conv/kernel"])
 
 
+@pytest.mark.slow
 def test_checkpoint_with_loss_scaling_gives_the_averaged_weights(tmp_path):
     flags = ("--set=train.precision=mixed_float16", "--set=train.steps=10", "--set=train.eval_every=5")
     process = train(tmp_path / "run", "--strategy=mirrored", "--virtual_devices=2", *flags)

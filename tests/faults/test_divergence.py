@@ -67,6 +67,7 @@ def test_diverged_run_rolls_back_and_lowers_the_learning_rate(rolled_back, whole
     figure("R10", "NaN at step 14 noticed at step 15, back to step 10 with half the rate, finished")
 
 
+@pytest.mark.slow
 def test_run_killed_during_rollback_ends_with_the_same_result(rolled_back, tmp_path):
     folder = tmp_path / "run"
     for when in ("before", "after") if LONG else ("after",):
@@ -77,6 +78,7 @@ def test_run_killed_during_rollback_ends_with_the_same_result(rolled_back, tmp_p
     assert differences(rolled_back[0], folder) == []
 
 
+@pytest.mark.slow
 def test_run_that_diverges_after_three_rollbacks_exits_with_code_4(tmp_path, figure):
     folder = tmp_path / "run"
     process = train(folder, "--set=train.learning_rate=1e30", "--set=train.log_every=15")

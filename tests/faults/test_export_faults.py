@@ -104,6 +104,7 @@ def test_export_killed_at_a_point_publishes_nothing_incomplete(finished_run, tmp
     figure("S1", f"export.py killed {point}: nothing half in sight, removed by the next")
 
 
+@pytest.mark.slow
 def test_concurrent_exports_are_loadable_by_a_polling_server(tmp_path, figure):
     """Two exporters and a reader that polls every 10 ms: no load fails, and versions only grow."""
     each = 25 if LONG else 3
@@ -118,6 +119,7 @@ def test_concurrent_exports_are_loadable_by_a_polling_server(tmp_path, figure):
     figure("S2", f"{2 * each} exports by two processes, {stdout.strip()} loads, 0 failed, 0 mixed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["write_saved_model", "write_warmup", "write_litert"] if LONG else ["write_litert"])
 def test_export_on_a_full_disk_publishes_nothing(finished_run, tmp_path, figure, point):
     """No file can grow beyond 100 kB from that point on: one line, exit code 5, no new visible file."""
@@ -189,6 +191,7 @@ def hostile(folder, *arguments):
     return json.loads(process.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_server_gives_a_status_for_every_mutated_image(colors, figure):
     """Every row has a status; memory stays bounded; valid images in the batch get unchanged scores."""
     count = 5000 if LONG else 200

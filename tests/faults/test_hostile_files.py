@@ -37,6 +37,7 @@ print(json.dumps([answers, opened, most]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads its memory from /proc")
 def test_read_weights_refuses_hostile_files(tmp_path, figure):
     paths = {}

@@ -93,6 +93,7 @@ def test_crash_while_saving_to_a_store_leaves_a_complete_checkpoint(store, monke
     assert found[-1] == 2
 
 
+@pytest.mark.slow
 def test_run_on_a_store_resumes_and_opens_as_a_model(store, capfd):
     workdir = f"{store}/run"
     settings = [*TINY_RUN, "train.checkpoint_every=1"]

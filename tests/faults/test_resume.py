@@ -37,9 +37,9 @@ WINDOWS = {
         "runs.checkpoints:sync_folder:after:3",
     ],
     "in an evaluation": [
-        "training.evaluation:add:before:1",
-        "training.evaluation:add:before:2",
-        "training.evaluation:add:after:1",
+        "training.metrics:add:before:1",
+        "training.metrics:add:before:2",
+        "training.metrics:add:after:1",
     ],
     "at an epoch's end, twice in an epoch": [
         "training.fit:_Run._settle:before:21",
@@ -52,14 +52,14 @@ WINDOWS = {
         "runs.saver:Saver._write_weights:before:1",
     ],
     "after the last step": [
-        "runs.final_report:write_text:before:1",
+        "runs.report:write_text:before:1",
         "runs.saver:Saver.save_weights:after:1",
         "runs.saver:Saver.save_weights:before:1",
     ],
     "between figures and checkpoint": [
-        "runs.metrics:MetricsLog.write:before:3",
-        "runs.metrics:MetricsLog.write:after:5",
-        "runs.metrics:MetricsLog.write:before:1",
+        "runs.logs:MetricsLog.write:before:3",
+        "runs.logs:MetricsLog.write:after:5",
+        "runs.logs:MetricsLog.write:before:1",
     ],
 }
 SHORT = {"some of them": ["runs.checkpoints:write_synced:before:6", "runs.saver:Saver._write_weights:before:1"]}
@@ -73,6 +73,7 @@ def test_repeated_run_is_bit_identical(whole_run, tmp_path, figure):
     figure("R1", "5 of 5 equal")
 
 
+@pytest.mark.slow
 def test_run_killed_at_a_random_time_resumes_bit_identical(whole_run, tmp_path, figure):
     times, killed = random.Random(0), 0
     for i in range(KILLS):
@@ -98,10 +99,11 @@ def test_run_killed_at_critical_points_resumes_bit_identical(whole_run, tmp_path
     figure("R3", f"{window}: {len(points)} kills, bit-identical")
 
 
+@pytest.mark.slow
 def test_resume_with_another_log_every_gives_the_same_weights(whole_run, tmp_path):
     """Killed between two lines of metrics.jsonl and resumed with another log_every, a run counts each step once."""
     folder = tmp_path / "run"
-    assert train(folder, fault_at="runs.metrics:MetricsLog.write:after:9:kill").returncode == -signal.SIGKILL
+    assert train(folder, fault_at="runs.logs:MetricsLog.write:after:9:kill").returncode == -signal.SIGKILL
     process = train(folder, "--set=train.log_every=7", "--set=train.keep_checkpoints=3")
     assert process.returncode == 0, process.stderr
     assert load_config(str(folder / "config.yaml")).train.log_every == 7
@@ -129,6 +131,7 @@ def total(lines):
     return sum(mean * (step - former) for (step, mean), (former, _) in zip(means, [(0, 0.0), *means], strict=False))
 
 
+@pytest.mark.sampled("15")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_saves_a_checkpoint_and_ends_the_run(whole_run, tmp_path, figure, number):
     folder = tmp_path / "run"
@@ -166,13 +169,14 @@ def test_early_stopping_resumes_bit_identical(tmp_path, figure):
     assert train(whole, *flags).returncode == 0
     results = json.loads((whole / "results.json").read_text())
     assert results["steps"] == results["best"]["step"] + 8 < 48
-    for point in ("runs.metrics:MetricsLog.write:after:4", "runs.final_report:write_text:before:1"):
+    for point in ("runs.logs:MetricsLog.write:after:4", "runs.report:write_text:before:1"):
         assert train(killed, *flags, fault_at=f"{point}:kill").returncode == -signal.SIGKILL
     assert train(killed, *flags).returncode == 0
     assert differences(whole, killed) == []
     figure("R3", f"early stopping at step {results['steps']}: 2 kills, bit-identical")
 
 
+@pytest.mark.slow
 def test_second_interrupt_ends_the_run_immediately(tmp_path):
     """It also ends the run while TensorFlow traces the first step, which takes longer than a user waits."""
     folder = tmp_path / "run"

@@ -89,6 +89,7 @@ def cropped(tmp_path_factory):
     return weights, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("artifact", "tolerance"),
     [
@@ -120,6 +121,7 @@ main()
 """
 
 
+@pytest.mark.sampled("litert/1.tflite")
 @pytest.mark.parametrize("artifact", ["litert/1.tflite", "onnx/1.onnx"])
 def test_predict_and_benchmark_of_artifacts_run_without_tensorflow(cropped, tmp_path, artifact):
     weights, output = cropped

@@ -64,6 +64,7 @@ def test_train_with_another_seed_in_the_same_folder_is_refused(finished_run, cli
     )
 
 
+@pytest.mark.sampled("train.batch_size=32", "data.horizontal_flip=true")
 @pytest.mark.parametrize("change", ["train.steps=6", "train.batch_size=32", "data.horizontal_flip=true"])
 def test_train_refusal_names_a_flag_that_starts_from_the_weights(finished_run, cli, tiny_run, tmp_path, change):
     """The flag in the message trains the run's last weights with the new recipe in another folder."""
@@ -93,6 +94,7 @@ def test_finished_run_accepts_keys_that_affect_no_weight(finished_run, cli, tiny
     assert (finished_run / "config.yaml").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["highway19", "cifar_highway20", pytest.param("cifar_preresnet164", marks=pytest.mark.slow)]
 )
@@ -119,6 +121,7 @@ def test_resnet1202_trains(tmp_path, cli, tiny_run):
     assert np.isfinite(metrics(tmp_path / "run")[-1]["train/loss"])
 
 
+@pytest.mark.sampled("mixed_bfloat16")
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_train_in_mixed_precision_on_two_replicas(tmp_path, cli, tiny_run, precision):
     arguments = [*tiny_run, f"--set=train.precision={precision}", f"--workdir={tmp_path / 'run'}"]
@@ -129,6 +132,7 @@ def test_train_in_mixed_precision_on_two_replicas(tmp_path, cli, tiny_run, preci
     assert {str(value.dtype) for value in arrays.values()} == {"float32"}
 
 
+@pytest.mark.slow
 def test_train_ignores_the_keras_configuration_file(tmp_path, cli, tiny_run, finished_run):
     """Another image data format and backend in ~/.keras/keras.json change nothing."""
     (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first", "backend": "jax"}')
@@ -158,6 +162,7 @@ BAD = {
 }
 
 
+@pytest.mark.sampled("--strategy=mirord", "--set=train.lr=1", "--virtual_devices=-1", "--config=nowhere.yaml")
 @pytest.mark.parametrize(("flags", "message"), BAD.items(), ids=BAD)
 def test_train_with_wrong_flags_fails_before_tensorflow_is_loaded(cli, tmp_path, flags, message):
     """One line, exit code 2 and no written file, also where TensorFlow cannot be imported."""

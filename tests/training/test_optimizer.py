@@ -68,6 +68,7 @@ def trajectory(optimizer_of):
     return np.max(np.abs(np.array(losses) / golden["losses"] - 1)), norm_error
 
 
+@pytest.mark.slow
 def test_sgd_gives_the_losses_and_norms_of_torch(float64):
     """torch.optim.SGD, 12 steps in float64: relative errors below 1e-6 and 1e-8 (issue's bounds)."""
 

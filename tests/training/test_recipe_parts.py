@@ -53,6 +53,7 @@ def assert_same(one, other, tolerance=1e-5):
         np.testing.assert_allclose(other[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
+@pytest.mark.sampled("1")
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_gradient_accumulation_equals_the_whole_batch(strategies, replicas, float64):
     """float64 keeps rounding far below any error; in float32 it is 1e-5 of a weight, depending on the kernels.
@@ -65,6 +66,7 @@ def test_gradient_accumulation_equals_the_whole_batch(strategies, replicas, floa
     assert_same(whole, Started(strategies[replicas], gradient_accumulation_steps=4).run(3).weights, 1e-10)
 
 
+@pytest.mark.sampled("2")
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_global_clipnorm_clips_the_norm_of_the_whole_gradient(strategies, replicas):
     """One step without momentum, decay and warm-up moves the weights by learning rate times global_clipnorm."""
@@ -78,6 +80,7 @@ def test_global_clipnorm_clips_the_norm_of_the_whole_gradient(strategies, replic
     assert_same(free, Started(strategies[replicas], **train).run(1).weights)
 
 
+@pytest.mark.sampled("1")
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_ema_decay_averages_the_weights(strategies, replicas):
     started = Started(strategies[replicas], ema_decay=0.9)
@@ -97,6 +100,7 @@ def test_ema_decay_averages_the_weights(strategies, replicas):
     assert any(np.abs(average[name] - trained[name]).max() > 1e-4 for name in trained)
 
 
+@pytest.mark.sampled("1")
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_reestimate_statistics_equals_statistics_of_all_outputs(strategies, replicas):
     """Tests the stem, whose inputs do not depend on other statistics: mean and variance of all its outputs."""
@@ -118,6 +122,7 @@ def test_reestimate_statistics_equals_statistics_of_all_outputs(strategies, repl
     assert started.model.get_layer("stem_bn").momentum == 0.9
 
 
+@pytest.mark.slow
 def test_synchronized_batch_norm_uses_the_whole_batch(strategies):
     one = Started(strategies[1], batch_norm="per_replica").run(2).weights
     both = Started(strategies[2], batch_norm="synchronized").run(2).weights
@@ -133,6 +138,7 @@ def test_frozen_batch_norm_keeps_statistics_and_trains_scales(strategies):
         assert np.array_equal(before[name], after[name]) == ("moving" in name or "preprocessing" in name), name
 
 
+@pytest.mark.sampled("stem")
 @pytest.mark.parametrize("until", ["stem", "stage2"])
 def test_freeze_at_keeps_the_weights_of_frozen_stages(strategies, until):
     started = Started(strategies[1], freeze_at=until, batch_norm="per_replica")
@@ -169,6 +175,7 @@ def test_weight_decay_on_kernels_or_all_weights():
         np.testing.assert_allclose([float(variables[0][0, 0]), float(variables[1][0])], expected, rtol=1e-6)
 
 
+@pytest.mark.sampled("1")
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_drop_path_and_zero_init_last_gamma_train(strategies, replicas):
     started = Started(

@@ -49,12 +49,14 @@ def test_train_step_on_two_replicas_equals_one(strategies):
         assert ours["images"] == 16
 
 
+@pytest.mark.slow
 def test_train_step_updates_every_weight(strategies):
     """A variable without gradient would keep its value."""
     before, after, _, _ = trained(strategies[1], frozen=False)
     assert [name for name, value in after.items() if np.array_equal(value, before[name])] == []
 
 
+@pytest.mark.sampled("1")
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_train_step_with_remat_equals_the_plain_step(strategies, replicas):
     """Weights, and moving statistics, which the recomputation must not update a second time."""
@@ -66,6 +68,7 @@ def test_train_step_with_remat_equals_the_plain_step(strategies, replicas):
         np.testing.assert_allclose(again[name], value, atol=1e-4 * np.abs(value).max(), err_msg=name)
 
 
+@pytest.mark.slow
 def test_train_step_with_jit_compile_equals_the_plain_step(strategies):
     _, plain, _, _ = trained(strategies[1], steps=1, frozen=False)
     _, compiled, _, _ = trained(strategies[1], steps=1, frozen=False, jit_compile=True)

@@ -31,6 +31,7 @@ SMALL |= {
 }
 
 
+@pytest.mark.sampled("official", "version2", "option_c", "option_a", "resnet18d", "resnet34", "cifar_preresnet164")
 @pytest.mark.parametrize("name", SMALL)
 def test_recognize_infers_every_option_visible_in_tensors(name):
     spec = SMALL[name]
@@ -47,6 +48,7 @@ def test_recognize_gives_the_known_network(name):
     assert recognize(shapes_of(spec), unseen, "a file") == spec
 
 
+@pytest.mark.sampled("seresnet18-None")
 @pytest.mark.parametrize(
     ("name", "version"),
     [("keras_resnet50v2", None), ("resnext50_32x4d", None), ("resnet50", "2"), ("seresnet18", None)],

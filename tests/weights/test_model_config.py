@@ -102,6 +102,7 @@ def test_read_model_config_with_class_names_by_number(tmp_path):
     assert found.labels == ("a", "b")
 
 
+@pytest.mark.sampled("transformers_resnet18")
 @pytest.mark.parametrize("fixture", ["transformers_resnet18", "transformers_resnet50_v1"])
 def test_transformers_weights_give_the_golden_logits(fixture, tmp_path):
     names = {str(i): f"class {i}" for i in range(1000)}

@@ -31,6 +31,7 @@ def torch_file(tmp_path_factory):
     return write
 
 
+@pytest.mark.sampled("torchvision_resnet18", "timm_resnetv2_18d", "timm_seresnet18")
 @pytest.mark.parametrize("fixture", TORCH)
 def test_torch_weights_give_the_golden_logits_and_statistics(fixture, torch_file):
     """Square and rectangular logits and stage statistics, to a relative error of 2e-5; the architecture is inferred."""
@@ -129,6 +130,7 @@ def keras_preprocessed(name, images):
 SLOW = ("ResNet101", "ResNet152", "ResNet101V2", "ResNet152V2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in KERAS])
 def test_keras_applications_weights_give_the_same_logits(name, tmp_path):
     """Seeded weights through a file: images in [0, 255] here, Keras's own preprocessing there; both formats."""
@@ -142,6 +144,7 @@ def test_keras_applications_weights_give_the_same_logits(name, tmp_path):
     assert model.name == KERAS[name]
 
 
+@pytest.mark.slow
 def test_keras_legacy_hdf5_weights_give_the_same_logits(tmp_path):
     """The layouts of the published files and of `model.save("x.h5")`, which writes a whole model."""
     theirs = keras_network("ResNet50V2")
@@ -202,10 +205,12 @@ def keras_error(keras_file):
     )
 
 
+@pytest.mark.slow
 def test_conversion_with_all_folds_gives_the_same_logits(keras_file):
     assert keras_error(keras_file) < 2e-5
 
 
+@pytest.mark.sampled("epsilon", "channels")
 @pytest.mark.parametrize("fold", FOLDS)
 def test_conversion_without_one_fold_gives_other_logits(fold, keras_file, monkeypatch):
     FOLDS[fold](monkeypatch)

@@ -14,6 +14,7 @@ from keras_resnet import SPECS, build, from_weights, save_weights, variant
 from keras_resnet.weights.native import named_variables
 
 
+@pytest.mark.sampled("timm_resnet18d", "torchvision_resnet18", "timm_resnetv2_18d")
 @pytest.mark.parametrize("fixture", TORCH)
 def test_torch_weights_round_trip_is_bit_identical(fixture, tmp_path):
     """save_weights restores every name, shape, type and bit of the library's file, so that it loads strictly there."""
@@ -37,6 +38,11 @@ def test_torch_weights_round_trip_is_bit_identical(fixture, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.sampled(
+    "spec3-timm-cifar_resnet20: has shortcut='A'",
+    "spec4-timm-has a stem for small images",
+    "spec2-timm-resnet18: has shortcut='C'",
+)
 @pytest.mark.parametrize(
     ("spec", "library", "reason"),
     [
@@ -55,6 +61,7 @@ def test_save_weights_refuses_networks_that_a_library_lacks(spec, library, reaso
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_from_weights_with_other_heads_and_input_shapes(tmp_path):
     path = str(tmp_path / "resnet18.safetensors")
     save_file(state_of("torchvision_resnet18"), path)
