@@ -123,6 +123,16 @@ def tiny_run():
     return [f"--set={assignment}" for assignment in TINY_RUN]
 
 
+def tiny_task(config):
+    """Returns the task of a configuration with one block per stage: tests that train trace much and run little."""
+    from dataclasses import replace
+
+    from keras_resnet.task import load_task
+
+    description = load_task(config).description
+    return load_task(config, replace(description, spec=replace(description.spec, depths=(1, 1, 1))))
+
+
 def once(tmp_path_factory, name, command):
     """The folder of a run that one test process makes and all read; `command(folder)` is a finished process."""
     shared = tmp_path_factory.getbasetemp()

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
+from conftest import tiny_task
 
 from keras_resnet.config import Config
 from keras_resnet.data.image_set import Split
-from keras_resnet.task import load_task
 from keras_resnet.training.metrics import Evaluator
 
 
 def task_of(size, batch_size):
     config = Config.model_validate({"train": {"steps": 1}, "eval": {"batch_size": batch_size}})
-    task = load_task(config)
+    task = tiny_task(config)
     test = task.images.split("test")
     task.images.splits["part"] = Split(size, test.read, test.source)
     return task

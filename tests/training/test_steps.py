@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from conftest import tiny_task
 
 from keras_resnet.config import Config
 from keras_resnet.data.pipeline import distribute
-from keras_resnet.task import load_task
 from keras_resnet.training.optimizer import build_optimizer
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import named_variables, to_tensors
@@ -20,7 +20,7 @@ def trained(strategy, steps=3, frozen=True, jit_compile=False, **train):
             "data": {"random_crop_padding": 1},
         }
     )
-    task = load_task(config)
+    task = tiny_task(config)
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = task.build_model()
