@@ -13,6 +13,7 @@ ALLOWED = {
     "errors": set(),
     "renamed": set(),
     "files": set(),
+    "model_card": set(),
     "processor": set(),
     "specs": {"renamed"},
     "description": {"renamed", "specs"},
@@ -26,7 +27,7 @@ ALLOWED = {
     "model": {"blocks", "description", "very_deep"},
     "builder": {"blocks", "description", "model", "specs"},
     "weights/tf_checkpoint": {"errors"},
-    "weights": {"description", "errors", "files", "specs", "weights/tf_checkpoint"},
+    "weights": {"description", "errors", "files", "model_card", "specs", "weights/tf_checkpoint"},
     "catalog": {"specs", "weights"},
     "features": {"blocks", "builder"},
     "applications": {"builder", "description", "errors", "model", "specs", "weights"},
@@ -58,6 +59,7 @@ ALLOWED = {
         "description",
         "errors",
         "files",
+        "model_card",
         "processor",
         "renamed",
         "specs",
@@ -87,6 +89,7 @@ ALLOWED = {
 # Parts without TensorFlow: immediate configuration errors, and networks on every Keras backend.
 WITHOUT_TENSORFLOW = {
     "errors",
+    "model_card",
     "renamed",
     "processor",
     "specs",
@@ -116,7 +119,7 @@ STANDARD_LIBRARY = {
     "typing",
     "unicodedata",
 }
-STANDARD_LIBRARY_ONLY = {"description", "errors", "renamed", "specs"}
+STANDARD_LIBRARY_ONLY = {"description", "errors", "model_card", "renamed", "specs"}
 
 
 def part_of(module: str) -> str:

@@ -66,6 +66,7 @@ def test_predict_needs_little(finished_run, tmp_path):
     ("package", "command", "extra"),
     [
         ("huggingface_hub", ["predict", "hf://owner/name", "README.md"], "hub"),
+        ("huggingface_hub", ["package-for-hub", "{run}", "{tmp}/folder", "--push_to=owner/name"], "hub"),
         ("tensorflow_datasets", ["train", "--set=data.name=tfds:cifar10"], "datasets"),
         ("tf2onnx", ["export", "--workdir={run}", "--output={tmp}/out", "--formats=saved_model,onnx"], "onnx"),
         ("wandb", ["train", "--workdir={tmp}/run", "--set=train.wandb_project=x"], "wandb"),

@@ -1,4 +1,4 @@
-"""Computes metrics of predictions: errors in percent with confidence intervals, metrics per class, confusions."""
+"""Computes metrics of predictions: errors in percent with confidence intervals, metrics per class."""
 
 from dataclasses import asdict, dataclass
 
@@ -60,14 +60,13 @@ def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(np.maximum(scores[np.arange(len(labels)), labels], 1e-30)).mean())
 
 
-def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns counts (classes, classes): rows are labels, columns are predictions."""
-    classes = scores.shape[1]
-    return np.bincount(labels * classes + scores.argmax(1), minlength=classes**2).reshape(classes, classes)
-
-
 def by_class(matrix: np.ndarray, names: tuple[str, ...]) -> list[dict]:
-    """Returns a row per class of a confusion matrix: images, error and precision in percent, most frequent mistake."""
+    """Returns a row per class: images, error and precision in percent, most frequent mistake.
+
+    Args:
+        matrix: confusion matrix (classes, classes) of scikit-learn: rows are labels, columns are predictions.
+        names: names of the classes.
+    """
     rows = []
     for i, name in enumerate(names):
         images, answers = int(matrix[i].sum()), int(matrix[:, i].sum())

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from keras_resnet.classification.metrics import by_class, confusion_matrix, worst_errors
+from keras_resnet.classification.metrics import by_class, worst_errors
 from keras_resnet.classification.protocols import Predictions
 from keras_resnet.data.decode import decode
 
@@ -22,8 +22,11 @@ def write_report(folder: str, task, split: str, predictions: Predictions, figure
     Returns:
         The paths written.
     """
+    from sklearn.metrics import confusion_matrix  # takes seconds; evaluation without a report does not need it
+
     os.makedirs(folder, exist_ok=True)
-    matrix = confusion_matrix(predictions.scores, predictions.labels)
+    classes = np.arange(predictions.scores.shape[1])
+    matrix = confusion_matrix(predictions.labels, predictions.scores.argmax(1), labels=classes)
     path = os.path.join(folder, "evaluation.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(figures, file, indent=1)

@@ -1,11 +1,13 @@
-"""Writes a folder to upload to the Hugging Face Hub: model.safetensors, config.json, README.md.
+"""Writes a folder for the Hugging Face Hub, model.safetensors, config.json and README.md, and uploads it on request.
 
     keras-resnet package-for-hub runs/latest my-resnet
     hf upload OWNER/my-resnet my-resnet
 
+    keras-resnet package-for-hub runs/latest my-resnet --push_to=OWNER/my-resnet
+
 The first argument is a run's folder, or weights: a file or a published name. The second is the folder to write.
 `keras_resnet.from_weights("my-resnet")` loads it, and `keras_resnet.from_weights("hf://OWNER/my-resnet")` loads it from
-the Hub.
+the Hub. --push_to creates the repository, with your account's usual visibility, or replaces the files of these names.
 """
 
 import os
@@ -24,11 +26,14 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "license", None, "Of the weights, as the Hub names it, such as apache-2.0.", flag_values=options
     )
+    flags.DEFINE_string(
+        "push_to", None, "OWNER/NAME: the Hub's repository to upload the folder to.", flag_values=options
+    )
     define_weights_flags(options)
 
 
 def main(options, arguments):
-    """Writes the folder under a temporary name and renames it."""
+    """Writes the folder under a temporary name and renames it, and uploads it if `--push_to` is given."""
     if len(arguments) != 2:
         raise ConfigError("expected SOURCE and FOLDER, for example: keras-resnet package-for-hub runs/latest my-resnet")
     source, target = arguments
@@ -38,21 +43,33 @@ def main(options, arguments):
     if not os.path.isdir(os.path.dirname(os.path.abspath(target))):
         raise ConfigError(f"{target}: there is no folder {os.path.dirname(target)}")
 
-    from keras_resnet.weights.hub_folder import write_hub_folder
+    from keras_resnet.weights.hub import check_upload, upload_folder, write_hub_folder
 
     given = preprocessing_flags(options)
+    if options.push_to is not None:
+        try:
+            check_upload(options.push_to)
+        except ValueError as error:
+            raise ConfigError(f"--push_to={error}") from None
     if RunFolder(source).is_run():
         refuse(given, "a run has its own")
         model, text, pictures = _of_run(source)
     else:
         model, text, pictures = _of_weights(source, given)
     try:
-        write_hub_folder(target, model, text, options.license, pictures)
+        write_hub_folder(target, model, text, options.license, pictures, options.push_to)
     except OSError as error:
         raise DiskError(f"{target}: cannot be written ({error.strerror})") from None
     print(f"{target}: {', '.join(sorted(os.listdir(target)))}")
-    print(f'\nNext: keras_resnet.from_weights("{target}")')
-    print(f"      hf upload OWNER/{os.path.basename(os.path.abspath(target))} {target}")
+    if options.push_to is None:
+        print(f'\nNext: keras_resnet.from_weights("{target}")')
+        print(f"      hf upload OWNER/{os.path.basename(os.path.abspath(target))} {target}")
+        return
+    try:
+        print(upload_folder(target, options.push_to))
+    except ValueError as error:
+        raise ConfigError(f"--push_to={error}; {target} is complete: hf upload {options.push_to} {target}") from None
+    print(f'\nNext: keras_resnet.from_weights("hf://{options.push_to}")')
 
 
 def _of_run(path):

@@ -11,6 +11,7 @@ from keras_resnet.analysis.paper_results import published
 from keras_resnet.config import Config
 from keras_resnet.description import Description
 from keras_resnet.files import write_atomically
+from keras_resnet.model_card import model_card
 from keras_resnet.runs.checkpoints import RunState
 from keras_resnet.runs.folder import RunFolder, write_text
 from keras_resnet.runs.logs import read_metrics
@@ -69,7 +70,7 @@ def write_card(folder: RunFolder, task, results: dict) -> None:
 
 
 def card(folder: RunFolder, task, results: dict) -> str:
-    """Returns the model card as Markdown, with YAML front matter.
+    """Returns the model card.
 
     Args:
         folder: the run's folder, which holds the versions.
@@ -79,13 +80,6 @@ def card(folder: RunFolder, task, results: dict) -> str:
     config = task.config
     network, data, train = config.model.name, config.data.name, config.train
     lines = [
-        "---",
-        "library_name: keras",
-        "pipeline_tag: image-classification",
-        f"tags: [keras_resnet, {network}]",
-        "---",
-        f"# {network} on {data}",
-        "",
         figures(folder, config, task.description, results),
         "",
         "## Use",
@@ -109,9 +103,8 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "```yaml",
         config.to_yaml().rstrip(),
         "```",
-        "",
     ]
-    return "\n".join(lines)
+    return model_card(f"{network} on {data}", network, "\n".join(lines))
 
 
 def figures(folder: RunFolder, config: Config, description: Description, results: dict) -> str:

@@ -7,10 +7,10 @@ from typing import Any, get_args
 import keras
 
 from keras_resnet.description import Interpolation, check_units, first_different_field
-from keras_resnet.errors import needs
 from keras_resnet.files import is_remote
 from keras_resnet.specs import NOT_IN_WEIGHTS, Spec, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to
+from keras_resnet.weights.hub import fetch_repository
 from keras_resnet.weights.model_config import read_model_config
 from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, HUB_SCHEME, fetch, locate
@@ -52,7 +52,7 @@ def load_pretrained(
     given = {name: value for name, value in (given | {"interpolation": interpolation}).items() if value is not None}
     _check_given(given)
     entry = locate(weights, row)
-    path = fetch(entry) if entry else _from_hub(weights) if weights.startswith(HUB_SCHEME) else weights
+    path = fetch(entry) if entry else fetch_repository(weights) if weights.startswith(HUB_SCHEME) else weights
     tensors, metadata = read_weights(path, torch_allowed)
     return convert(
         tensors,
@@ -64,16 +64,6 @@ def load_pretrained(
         epsilon=epsilon,
         which=which,
     )
-
-
-def _from_hub(name):
-    try:
-        from keras_resnet.weights.hub import fetch_repository
-    except ModuleNotFoundError as error:
-        if error.name != "huggingface_hub":
-            raise
-        raise ValueError(f"{name}: {needs('huggingface_hub', 'hub')}") from None
-    return fetch_repository(name)
 
 
 def _check_given(given):

@@ -1,60 +1,23 @@
 """Repositories of the Hugging Face Hub, from a server on this machine that answers like the Hub."""
 
-import hashlib
-import http.server
 import json
 import os
 import pathlib
-import threading
 
+import keras
+import numpy as np
 import pytest
+from hub_stand_in import Hub
 from safetensors.numpy import save
 from weights_rig import state_of
 
-from keras_resnet import from_weights
-from keras_resnet.weights.hub import fetch_repository
+from keras_resnet import CIFARResNet, from_weights, save_weights
+from keras_resnet.commands.entry import call
+from keras_resnet.errors import ConfigError
+from keras_resnet.weights.hub import fetch_repository, upload_folder
 from keras_resnet.weights.loading import load_pretrained
 
 CONFIG = {"pretrained_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "input_size": [3, 64, 64], "crop_pct": 0.9}}
-
-
-class Hub(http.server.ThreadingHTTPServer):
-    """Holds repositories as {repository: {revision: {file: content}}}; records the requests."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.repositories, self.asked = {}, []
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_HEAD(self):
-        self._answer(False)
-
-    def do_GET(self):
-        self._answer(True)
-
-    def _answer(self, whole):
-        owner, name, _, revision, file = self.path.lstrip("/").split("?")[0].split("/", 4)
-        self.server.asked.append(f"{self.command} {revision} {file}")
-        revisions = self.server.repositories.get(f"{owner}/{name}")
-        files = (revisions or {}).get(revision)
-        code = "RepoNotFound" if revisions is None else "RevisionNotFound" if files is None else "EntryNotFound"
-        content = (files or {}).get(file)
-        self.send_response(404 if content is None else 200)
-        if content is None:
-            self.send_header("X-Error-Code", code)
-            content = b""
-        else:
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        if files is not None:
-            self.send_header("X-Repo-Commit", files["commit"])
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if whole:
-            self.wfile.write(content)
-
-    def log_message(self, *arguments):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +27,17 @@ def content():
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path, content):
-    server = Hub()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
-    for name in ("KERAS_RESNET_OFFLINE", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    commit = "1" * 40
-    files = {"commit": commit, "model.safetensors": content, "config.json": json.dumps(CONFIG).encode()}
-    server.repositories["owner/net"] = {"main": files, commit: files}
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with Hub() as server:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # the stand-in speaks LFS only
+        monkeypatch.setenv("HF_TOKEN", server.token)
+        for name in ("KERAS_RESNET_OFFLINE", "HF_HUB_OFFLINE"):
+            monkeypatch.delenv(name, raising=False)
+        commit = "1" * 40
+        files = {"commit": commit, "model.safetensors": content, "config.json": json.dumps(CONFIG).encode()}
+        server.repositories["owner/net"] = {"main": files, commit: files}
+        yield server
 
 
 def change(hub, **files):
@@ -154,3 +114,79 @@ def test_fetch_repository_removes_a_damaged_cached_file(hub):
     with pytest.raises(ValueError, match=r"has the wrong checksum and was removed; download it again"):
         fetch_repository("hf://owner/net")
     assert pathlib.Path(fetch_repository("hf://owner/net"), "model.safetensors").read_bytes() == whole
+
+
+@pytest.fixture
+def weights(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = CIFARResNet(20, classes=10)
+    path = str(tmp_path / "weights.safetensors")
+    save_weights(model, path)
+    return path
+
+
+def test_package_for_hub_push_to_round_trip(hub, weights, tmp_path, capsys):
+    call("package-for-hub", [weights, str(tmp_path / "my-resnet"), "--push_to=owner/my-resnet"])
+    said = capsys.readouterr().out
+    assert f"{hub.url}/owner/my-resnet/commit/" in said
+    assert said.endswith('Next: keras_resnet.from_weights("hf://owner/my-resnet")\n')
+    files = hub.repositories["owner/my-resnet"]["main"]
+    written = {path.name: path.read_bytes() for path in (tmp_path / "my-resnet").iterdir()}
+    assert {name: files[name] for name in files if name != "commit"} == written
+    assert b'from_weights("hf://owner/my-resnet")' in files["README.md"]
+    for found, expected in zip(
+        from_weights("hf://owner/my-resnet").weights, from_weights(weights).weights, strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_upload_folder_replaces_files_of_an_existing_repository(hub, tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "config.json").write_text("{}")
+    upload_folder(str(tmp_path / "net"), "owner/net")
+    files = hub.repositories["owner/net"]["main"]
+    assert (files["config.json"], len(files["model.safetensors"]) > 1000) == (b"{}", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "repository", "said"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "owner/my", "owner/my: KERAS_RESNET_OFFLINE or HF_HUB_OFFLINE or --offline forbids"),
+        ({"HF_TOKEN": ""}, "owner/my", "owner/my: nobody is logged in: run `hf auth login`, or set HF_TOKEN"),
+        ({}, "my", "my: expected OWNER/NAME, such as alice/my-resnet"),
+        ({}, "owner/a--b", "owner/a--b: expected OWNER/NAME"),
+    ],
+)
+def test_package_for_hub_push_to_is_checked_before_writing(
+    change, repository, said, hub, weights, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no_token"))
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as error:
+        call("package-for-hub", [weights, str(tmp_path / "my"), f"--push_to={repository}"])
+    assert str(error.value).startswith(f"--push_to={said}")
+    assert hub.asked == []
+    assert not (tmp_path / "my").exists()
+
+
+@pytest.mark.parametrize(
+    ("token", "endpoint", "repository", "said"),
+    [
+        ("hf_other", None, "owner/my", "owner/my: the Hub does not accept the token: run `hf auth login`"),
+        ("hf_secret", None, "somebody/my", "somebody/my: the token has no right to write there"),
+        ("hf_secret", "http://127.0.0.1:9", "owner/my", "owner/my: http://127.0.0.1:9 cannot be reached"),
+    ],
+)
+def test_package_for_hub_push_to_error_keeps_the_folder(
+    token, endpoint, repository, said, hub, weights, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_TOKEN", token)
+    if endpoint:
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    folder = str(tmp_path / "my")
+    with pytest.raises(ConfigError) as error:
+        call("package-for-hub", [weights, folder, f"--push_to={repository}"])
+    assert str(error.value).startswith(f"--push_to={said}")
+    assert str(error.value).endswith(f"; {folder} is complete: hf upload {repository} {folder}")
+    assert len(os.listdir(folder)) == 3
