@@ -92,7 +92,7 @@ class ProgressBar:
         """Whether a bar is on the screen."""
         return self._bar is not None
 
-    def start(self, done: float = 0, text: str = "") -> None:
+    def start(self, done: int = 0, text: str = "") -> None:
         """Starts the timer and, in a terminal, the bar."""
         self._began = self._last_line = time.monotonic()
         if self._console.is_terminal:
