@@ -28,11 +28,11 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 from safetensors.numpy import save_file
-from sklearn.datasets import load_sample_images
 
 from keras_resnet import from_weights
 from keras_resnet.classification.signatures import ClassifierExport, Photographs
 from keras_resnet.config import Export
+from keras_resnet.data.photographs import cut_squares
 from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
 from keras_resnet.export.litert import write_litert
 from keras_resnet.export.onnx import write_int8_onnx, write_onnx
@@ -114,7 +114,7 @@ def sides(folder, what, model):
         write_saved_model(signatures, f"{folder}/{precision}", what.description)
     write_saved_model(what.signatures(plain_network(parts), False), f"{folder}/none", what.description)
     write_single(frozen, SHAPE, f"{folder}/single")
-    calibration = parts_of_photographs(100, seed=1)
+    calibration = squares_of_photographs(100, seed=1)
     for precision in ("float32", "int8"):
         write_litert(f"{folder}/single", f"{folder}/{precision}.tflite", what.description, precision, calibration)
     write_onnx(frozen, f"{folder}/model.onnx", what.description)
@@ -138,17 +138,10 @@ def sides(folder, what, model):
     return found
 
 
-def parts_of_photographs(count, seed):
+def squares_of_photographs(count, seed):
     """`count` squares of scikit-learn's two photographs, (count, 224, 224, 3) float32 in [0, 255]."""
-    random, photographs = np.random.RandomState(seed), load_sample_images().images
-    parts = []
-    for i in range(count):
-        photograph = photographs[i % 2]
-        side = random.randint(100, min(photograph.shape[:2]))
-        top, left = (random.randint(0, size - side) for size in photograph.shape[:2])
-        square = Image.fromarray(photograph[top : top + side, left : left + side]).resize(SHAPE[:2])
-        parts.append(np.asarray(square, np.float32))
-    return np.stack(parts)
+    squares = [Image.fromarray(each).resize(SHAPE[:2]) for each in cut_squares(count, seed)]
+    return np.stack([np.asarray(each, np.float32) for each in squares])
 
 
 def interleaved(functions, argument, repeats):
@@ -198,7 +191,7 @@ def main(repeats=9, examples=64):
         description = model.description = replace(model.description, labels=labels)
         what = ClassifierExport(description, Export(), Photographs(description.preprocessing, ""))
         functions = sides(folder, what, model)
-        images = parts_of_photographs(examples, seed=0)
+        images = squares_of_photographs(examples, seed=0)
         expected = model.predict(images, batch_size=8, verbose=0)
         times = {batch: interleaved(functions, images[:batch], repeats) for batch in (1, 8)}
         print("| | batch 1, ms | batch 8, images/s | logits differ by | same class |\n|---|---|---|---|---|")

@@ -1,4 +1,4 @@
-"""What the terminal shows: progress over many items, and less of the notices of TensorFlow and of converters."""
+"""What the terminal shows: the progress of all commands, and less of the notices of TensorFlow and of converters."""
 
 import contextlib
 import importlib.abc
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
-LINE_EVERY = 5  # seconds between lines of progress
+LINE_EVERY = 5  # seconds between plain lines of progress
 
 
 @contextlib.contextmanager
@@ -72,20 +73,86 @@ def import_tensorflow_quietly() -> None:
         sys.meta_path.insert(0, _QuietImport("tensorflow"))
 
 
-def tracked(items: Iterable, total: int, console: "Console", verb: str) -> Iterator:
-    """Yields the items and shows progress: a bar in a terminal, otherwise a line every few seconds."""
-    if console.is_terminal:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+class ProgressBar:
+    """Shows the progress of some work: a bar in a terminal, plain lines elsewhere.
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            yield from bar.track(items, total=total, description=verb)
-        return
-    began = last = time.monotonic()
-    for done, item in enumerate(items, 1):
-        yield item
-        now = time.monotonic()
-        if now - last >= LINE_EVERY:
-            last, rate = now, done / (now - began)
-            left = timedelta(seconds=round((total - done) / rate))
-            print(f"{verb} {done:,}/{total:,} images  {rate:.0f} images/s  {left} left", flush=True)
+    Args:
+        console: where to show it.
+        label: precedes the text; may be empty.
+        total: the amount of work.
+        line_every: seconds between plain lines.
+    """
+
+    def __init__(self, console: "Console", label: str, total: float, line_every: float = LINE_EVERY):
+        self._console, self._label, self._total, self._line_every = console, label, total, line_every
+        self._bar: Progress | None = None
+
+    @property
+    def is_bar(self) -> bool:
+        """Whether a bar is on the screen."""
+        return self._bar is not None
+
+    def start(self, done: int = 0, text: str = "") -> None:
+        """Starts the timer and, in a terminal, the bar."""
+        self._began = self._last_line = time.monotonic()
+        if self._console.is_terminal:
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[text]}", markup=False),
+                console=self._console,
+                transient=True,
+                # What goes to a file or to another program must not appear above the bar instead.
+                redirect_stdout=sys.stdout.isatty(),
+                redirect_stderr=sys.stderr.isatty(),
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self._label, total=self._total, completed=done, text=text)
+
+    def elapsed(self) -> float:
+        """Returns the seconds since the start."""
+        return time.monotonic() - self._began
+
+    def is_due(self) -> bool:
+        """Returns whether there is a bar, or the last plain line is old enough for another."""
+        return self.is_bar or time.monotonic() - self._last_line >= self._line_every
+
+    def show(self, done: float, text: str) -> None:
+        """Moves the bar and sets its text, or prints a line."""
+        if self._bar:
+            self._bar.update(self._task, completed=done, text=text)
+            return
+        self._last_line = time.monotonic()
+        self._console.print(f"{self._label} {text}".lstrip(), markup=False, highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        """Removes the bar."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def time_left(seconds: float | None) -> str:
+    """Returns "0:01:17 left", or "? left" for None."""
+    return f"{'?' if seconds is None else timedelta(seconds=round(seconds))} left"
+
+
+def tracked(items: Iterable, total: int, console: "Console", verb: str, images_per_item: int = 1) -> Iterator:
+    """Yields the items, which are images or batches of `total` images, and shows progress."""
+    with ProgressBar(console, verb, total) as bar:
+        for number, item in enumerate(items, 1):
+            yield item
+            if bar.is_due():
+                done = min(number * images_per_item, total)
+                rate = done / max(bar.elapsed(), 1e-9)
+                left = time_left((total - done) / rate)
+                bar.show(done, f"{done:,}/{total:,} images  {rate:.0f} images/s  {left}")

@@ -1,12 +1,11 @@
 """Displays the progress of an analysis: a bar in a terminal, plain lines elsewhere."""
 
 import time
-from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from keras_resnet.analysis.experiment import Experiment, Job, Training, cost
+from keras_resnet.console import ProgressBar, time_left
 from keras_resnet.runs.logs import read_metrics
 
 LINE_EVERY = 30  # seconds between plain lines
@@ -30,28 +29,22 @@ class ProgressDisplay:
         self._wanted, self._done = len(wanted), len(wanted) - len(pending)
         self._finished = 0.0
         self._console = Console(highlight=False, soft_wrap=True)
-        self._bar: Progress | None = None
+        self._bar = ProgressBar(self._console, "", sum(self._costs.values()), LINE_EVERY)
 
     def nothing_to_do(self) -> None:
         """Prints that all jobs are complete."""
         self._console.print(f"all {self._wanted} runs and measurements already exist ({self._study.workdir})")
 
     def __enter__(self):
-        self._start = self._last_line = time.monotonic()
-        total = sum(self._costs.values())
         self._console.print(
             f"{self._wanted} runs and measurements, {self._done} there already; workdir {self._study.workdir}",
             markup=False,
         )
-        if self._console.is_terminal:
-            self._bar = Progress(TextColumn("{task.description}"), BarColumn(), console=self._console)
-            self._bar.start()
-            self._task = self._bar.add_task("starting", total=total)
+        self._bar.start(0, "starting")
         return self
 
     def __exit__(self, *_):
-        if self._bar:
-            self._bar.stop()
+        self._bar.stop()
 
     def finished(self, job: Job) -> None:
         """Counts a completed job."""
@@ -60,18 +53,12 @@ class ProgressDisplay:
 
     def update(self, busy: list[Job]) -> None:
         """Shows the current progress of the `busy` jobs."""
-        now = time.monotonic()
-        if not self._bar and now - self._last_line < LINE_EVERY:
+        if not self._bar.is_due():
             return
         done = self._finished + sum(self._costs[job] * (self._progress(job) - self._began_at[job]) for job in busy)
         left = sum(cost * (1 - self._began_at[job]) for job, cost in self._costs.items()) - done
-        estimate = str(timedelta(seconds=round(left * (now - self._start) / done))) if done >= ENOUGH else "?"
-        text = f"{self._done}/{self._wanted}  {'; '.join(map(self._status, busy))}  {estimate} left"
-        if self._bar:
-            self._bar.update(self._task, completed=done, description=text)
-        else:
-            self._last_line = now
-            self._console.print(text, markup=False)
+        estimate = time_left(left * self._bar.elapsed() / done if done >= ENOUGH else None)
+        self._bar.show(done, f"{self._done}/{self._wanted}  {'; '.join(map(self._status, busy))}  {estimate}")
 
     def _status(self, job):
         if isinstance(job, Training):

@@ -1,9 +1,7 @@
 """Writes the pages of analyses (Markdown, with tables as CSV and plots as PNG) and the report over all pages."""
 
 import contextlib
-import csv
 import functools
-import io
 import os
 import platform
 import shlex
@@ -17,6 +15,7 @@ from matplotlib.figure import Figure
 from keras_resnet.analysis.checks import Check
 from keras_resnet.analysis.experiment import Experiment
 from keras_resnet.analysis.plots import png
+from keras_resnet.csv_files import csv_table
 from keras_resnet.errors import DiskError
 from keras_resnet.files import make_folder, write_atomically
 
@@ -95,7 +94,7 @@ def write_page(page: ReportPage, experiment: Experiment, folder: str) -> list[st
         lines += [f"![{picture.caption}]({name})", "", f"*{picture.caption}*", ""]
     for table in page.tables:
         name = _file(page, table.name, "csv")
-        files[name] = to_csv(table.rows)
+        files[name] = csv_table(table.rows)
         lines += [f"{table.caption} ([CSV]({name}))", "", *(markdown_table(table.rows) if table.listed else []), ""]
     lines += made_by(experiment, page.seeds)
     files[f"{page.name}.md"] = "\n".join(lines).encode()
@@ -148,16 +147,6 @@ def markdown_table(rows: list[Row]) -> list[str]:
     lines.append("|" + "|".join("---:" if column in numbers else "---" for column in columns) + "|")
     lines += ["| " + " | ".join(_cell(row[column]) for column in columns) + " |" for row in rows]
     return lines
-
-
-def to_csv(rows: list[Row]) -> bytes:
-    """Returns the rows as CSV with a header."""
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def made_by(experiment: Experiment, seeds: tuple[int, ...]) -> list[str]:

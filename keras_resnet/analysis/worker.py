@@ -81,32 +81,14 @@ def _answer(experiment, job):
 
 def train(experiment: Experiment, training: Training) -> None:
     """Starts or resumes a run, trains it to its end, and tests its last weights."""
-    from keras_resnet.runs.lock import locked
-    from keras_resnet.task import load_task
-    from keras_resnet.training.fit import fit
-    from keras_resnet.training.strategy import make_strategy
+    from keras_resnet.training.metrics import Evaluator
+    from keras_resnet.training.start import train_run
 
-    strategy = make_strategy("one_device")
-    task = load_task(experiment.config_of(training))
-    folder = experiment.folder(training)
-    folder.make()
-    with locked(folder, print):
-        folder.claim(task.config, task.description)
-        folder.clean_up()
-        fit(task, strategy, folder)
-        write_text(experiment.test_file(training), json.dumps(_tested(task, strategy, folder)) + "\n")
-
-
-def _tested(task, strategy, folder):
-    """Returns the test metrics of the last weights; runs eagerly, since tracing a graph takes longer than it saves."""
-    from keras_resnet.data.pipeline import distribute
-    from keras_resnet.training.metrics import add
-
-    model = trained_model(task, folder)
-    batch_size = task.config.eval.batch_size
-    batches = iter(distribute(strategy, lambda shard: task.eval_dataset("test", shard), batch_size))
-    sums = [task.evaluate(model, next(batches)) for _ in range(task.eval_steps("test"))]
-    return task.summarize(add(sums))
+    run = train_run(experiment.config_of(training), experiment.folder(training).path)
+    task, model = run.task, trained_model(run.task, run.folder)
+    # Eagerly, since tracing a graph takes longer than it saves.
+    evaluate = Evaluator(task, model, run.strategy, step=lambda batch: task.evaluate(model, batch))
+    write_text(experiment.test_file(training), json.dumps(evaluate("test")) + "\n")
 
 
 def trained_model(task, folder):

@@ -1,5 +1,6 @@
 """Provides the papers' evaluation protocols: the views of an image, and how their scores are averaged."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 from keras_resnet.builder import build_described
 from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.decode import decode
-from keras_resnet.data.pipeline import distribute, named, unreadable
+from keras_resnet.data.pipeline import evaluation_outputs, unreadable
 from keras_resnet.errors import DataError
 from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors
 
@@ -43,7 +44,15 @@ def default_scales(size: int) -> tuple[int, ...]:
     return tuple(round(scale * size / 224) for scale in PAPER_SCALES)
 
 
-def predict(task, model, strategy, split: str, protocol: Protocol, scales: tuple[int, ...] = ()) -> Predictions:
+def predict(
+    task,
+    model,
+    strategy,
+    split: str,
+    protocol: Protocol,
+    scales: tuple[int, ...] = (),
+    track: Callable = lambda batches, images, batch_size: batches,
+) -> Predictions:
     """Evaluates `model` on a split of `task`'s images with a protocol of the paper.
 
     | protocol | views of an image | averaged |
@@ -60,6 +69,7 @@ def predict(task, model, strategy, split: str, protocol: Protocol, scales: tuple
         split: name of the split.
         protocol: name of the protocol.
         scales: scales of multi_scale; default the paper's, see `default_scales`.
+        track: (iterable of batches, number of images, batch size) -> the same batches; may show progress.
 
     Raises:
         DataError: an image cannot be read.
@@ -79,24 +89,28 @@ def predict(task, model, strategy, split: str, protocol: Protocol, scales: tuple
         (images, labels), weights = batch
         return strategy.run(lambda images: score(images), args=(images,)), labels, weights
 
-    return _gathered(task, strategy, split, views, batch_size, step)
+    return _gathered(task, strategy, split, views, batch_size, step, track)
 
 
-def _gathered(task, strategy, split, views, batch_size, step):
+def _gathered(task, strategy, split, views, batch_size, step, track):
     images = task.images.split(split)
 
     def batches(shard):
         skips = task.config.data.on_unreadable_image == "skip"
         return pipeline.eval_batches(images, views, batch_size=batch_size, shard=shard, skip_unreadable=skips)
 
-    rows: list[tuple] = []
-    elements = iter(distribute(strategy, batches, batch_size))
-    for number in range(pipeline.eval_steps(images, batch_size)):
-        try:
-            outputs = step(next(elements))
-        except tf.errors.OpError as error:
-            raise named(error, unreadable(images, pipeline.eval_indices(images, batch_size, number))) from error
-        rows.append(tuple(np.concatenate([r.numpy() for r in strategy.experimental_local_results(o)]) for o in outputs))
+    def local(output):
+        return np.concatenate([each.numpy() for each in strategy.experimental_local_results(output)])
+
+    outputs = evaluation_outputs(
+        step,
+        strategy,
+        batches,
+        batch_size=batch_size,
+        steps=pipeline.eval_steps(images, batch_size),
+        faults=lambda number: unreadable(images, pipeline.eval_indices(images, batch_size, number)),
+    )
+    rows = [tuple(map(local, each)) for each in track(outputs, images.size, batch_size)]
     scores, labels, weights = (np.concatenate(column) for column in zip(*rows, strict=True))
     indices = np.flatnonzero(weights)  # padding and unreadable images have weight 0
     if not len(indices):

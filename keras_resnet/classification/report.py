@@ -1,6 +1,5 @@
 """Writes tables and plots of a network's errors to a folder."""
 
-import csv
 import json
 import os
 
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 
 from keras_resnet.classification.metrics import by_class, worst_errors
 from keras_resnet.classification.protocols import Predictions
+from keras_resnet.csv_files import csv_table
 from keras_resnet.data.decode import decode
 
 NAMED_CLASSES = 40  # maximum number of classes whose names fit into the plot
@@ -60,10 +60,8 @@ def _errors(task, split, predictions):
 
 
 def _write_csv(path, rows):
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    with open(path, "wb") as file:
+        file.write(csv_table(rows, line_end="\r\n"))
     return path
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_resnet.config import Export
 from keras_resnet.data import transforms
 from keras_resnet.data.decode import MAX_ASPECT, decode, decode_all, reasons
+from keras_resnet.data.photographs import cut_squares
 from keras_resnet.description import Description, Preprocessing
 from keras_resnet.errors import ConfigError, DataError
 
@@ -202,19 +203,12 @@ class Photographs:
 
     def example_images(self, count):
         """Returns at most 64 square crops, from a fixed seed."""
-        from sklearn.datasets import load_sample_images
-
-        random, photographs = np.random.RandomState(0), load_sample_images().images
-        channels, parts = self._preprocessing.image_shape[2], []
-        for i in range(min(count, 64)):
-            photograph = photographs[i % 2]
-            side = random.randint(100, min(photograph.shape[:2]))
-            top, left = (random.randint(0, size - side) for size in photograph.shape[:2])
-            part = photograph[top : top + side, left : left + side]
+        channels, images = self._preprocessing.image_shape[2], []
+        for square in cut_squares(min(count, 64)):
             if channels != 3:
-                part = np.repeat(part.mean(2, keepdims=True), channels, 2)
-            parts.append(transforms.prepare(tf.constant(part), self._preprocessing).numpy())
-        return np.stack(parts)
+                square = np.repeat(square.mean(2, keepdims=True), channels, 2)
+            images.append(transforms.prepare(tf.constant(square), self._preprocessing).numpy())
+        return np.stack(images)
 
     def calibration_images(self, count):
         """Raises an error, because two photographs are too few for the calibration of int8.

@@ -18,6 +18,7 @@ from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.commands.models import check_model
+from keras_resnet.csv_files import csv_line, plain_cell
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.processor import serve_only
 
@@ -137,8 +138,6 @@ def _table(rows, threads):
 
 
 def _csv(rows, threads):
-    from keras_resnet.inference.answers import csv_line, plain_cell
-
     lines = [csv_line(COLUMNS)]
     for row in rows:
         lines.append(csv_line(["" if row[n] is None else plain_cell(str(row[n])) for n in COLUMNS]))

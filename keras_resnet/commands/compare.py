@@ -3,8 +3,6 @@
 keras-resnet compare runs --csv=results.csv
 """
 
-import csv
-import io
 import json
 import math
 import os
@@ -16,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_resnet.analysis.paper_results import published
+from keras_resnet.commands.entry import write_csv
 from keras_resnet.errors import ConfigError
-from keras_resnet.files import write_atomically
 from keras_resnet.runs.checkpoints import committed
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.logs import read_metrics
@@ -68,7 +66,7 @@ def main(options, arguments):
         raise ConfigError("expected folders that hold runs, for example: keras-resnet compare runs")
     rows = sorted((_row(path) for path in _runs(arguments)), key=_order)
     if options.csv:
-        _write_csv(options.csv, rows)
+        write_csv(options.csv, rows, COLUMNS)
     _print(rows)
 
 
@@ -200,14 +198,3 @@ def _print(rows):
     console.width = Measurement.get(console, console.options, table).maximum
     console.print(table)
     print("\nErrors are of the validation images, in percent; where there are two, the second is the top-5 error.")
-
-
-def _write_csv(path, rows):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    try:
-        write_atomically(path, text.getvalue().encode())
-    except OSError as error:
-        raise ConfigError(f"--csv={path}: cannot be written ({error.strerror})") from None

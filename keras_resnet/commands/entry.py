@@ -5,14 +5,16 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import wrapt
 from absl import flags
 
 from keras_resnet import __version__
 from keras_resnet.console import import_tensorflow_quietly
+from keras_resnet.csv_files import csv_table
 from keras_resnet.errors import INTERNAL_ERROR, ConfigError, Stopped, UserError, suggest
+from keras_resnet.files import write_atomically
 from keras_resnet.processor import choose_kernels
 from keras_resnet.renamed import COMMANDS as RENAMED_COMMANDS
 from keras_resnet.renamed import FLAGS as RENAMED_FLAGS
@@ -190,3 +192,15 @@ def no_arguments(arguments: list[str]) -> None:
         raise ConfigError(
             f'unexpected argument "{arguments[0]}"; this command takes only flags, such as --set=key=value'
         )
+
+
+def write_csv(path: str, rows: Sequence[Mapping], columns: Sequence[str], line_end: str = "\n") -> None:
+    """Writes the file of a command's `--csv`; the arguments are those of `csv_table`.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        write_atomically(path, csv_table(rows, columns, line_end))
+    except OSError as error:
+        raise ConfigError(f"--csv={path}: cannot be written ({error.strerror})") from None

@@ -66,10 +66,16 @@ def main(options, arguments):
     for path in arguments:  # before TensorFlow is imported, which takes seconds
         check_there(path)
 
+    from rich.console import Console
+
     from keras_resnet.classification import metrics, protocols, report
     from keras_resnet.commands.runs import load_for_evaluation
     from keras_resnet.config import check_strategy
+    from keras_resnet.console import tracked
     from keras_resnet.training.strategy import make_strategy
+
+    def track(batches, images, batch_size):
+        return tracked(batches, images, Console(stderr=True), "evaluated", batch_size)
 
     strategy = make_strategy(options.strategy, options.virtual_devices)
     members, names = [], []
@@ -79,7 +85,7 @@ def main(options, arguments):
         config = task.config
         check_strategy(config, options.strategy, strategy.num_replicas_in_sync)
         one_of("--split", options.split, task.sizes)
-        members.append(protocols.predict(task, run.model, strategy, options.split, options.protocol, scales))
+        members.append(protocols.predict(task, run.model, strategy, options.split, options.protocol, scales, track))
         names.append(f"{run.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
         _check_same_images(members, task, path)
     together = protocols.ensemble(members)

@@ -98,35 +98,22 @@ def train(
         raise DataError(f"data.name: {config.data.name}: no such folder")
 
     # Importing TensorFlow takes seconds, so the checks above come first.
-    from keras_resnet.runs.lock import locked
-    from keras_resnet.runs.pretrained_initialization import with_weights_filled_in
-    from keras_resnet.task import load_task
-    from keras_resnet.training.fit import fit
-    from keras_resnet.training.strategy import is_chief, make_strategy
+    from keras_resnet.training.start import train_run
 
-    devices = make_strategy(strategy, virtual_devices, require_gpus)
-    check_strategy(config, strategy, devices.num_replicas_in_sync)
-    task = load_task(config)
-    folder = RunFolder(workdir) if workdir else RunFolder.default(config_path, task.config)
-    task.config = with_weights_filled_in(task.config, folder)
-    if not is_chief(devices):  # one process writes; the others only read
-        fit(task, devices, folder)
-        return
-    folder.check_free()
-    results = folder.read_results()
-    finished = results is not None
-    if results is None:
-        folder.make()
-        with locked(folder, print):
-            folder.claim(task.config, task.description)
-            folder.clean_up()
-            if not workdir:
-                folder.point_latest()
-            results = fit(task, devices, folder)
-    else:
-        folder.claim(task.config, task.description)
-        if not workdir:
-            folder.point_latest()
+    run = train_run(
+        config,
+        workdir,
+        recipe=config_path,
+        strategy=strategy,
+        virtual_devices=virtual_devices,
+        require_gpus=require_gpus,
+    )
+    if run.writes:
+        _print_finished(run)
+
+
+def _print_finished(run):
+    results, folder, finished = run.results, run.folder, run.already_finished
     best = results["best"]
     print(f"{'Already finished' if finished else 'Finished'}: {results['steps']:,} steps in {results['seconds']:.0f} s")
     print("  validation   " + _figures(results["validation"]))
@@ -135,7 +122,7 @@ def train(
         print(f"  {name:<11}  {path}")
     if finished:
         print(f"\nTo train it further: --workdir=NEW --set=model.weights={folder.last_weights}")
-    print(f"\nNext: keras-resnet export --workdir={folder.path} --output=exports/{config.model.name}")
+    print(f"\nNext: keras-resnet export --workdir={folder.path} --output=exports/{run.task.config.model.name}")
 
 
 def _started(workdir, config_path):

@@ -5,8 +5,7 @@
 The data set is folder:PATH, tfrecord:PATH, tfds:NAME or digits. The exit code is 3 if there are findings, otherwise 0.
 """
 
-import csv
-import io
+import dataclasses
 import os
 import time
 from collections import Counter
@@ -15,11 +14,10 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands.entry import require_tensorflow_backend, write_csv
 from keras_resnet.config import validate
 from keras_resnet.data.header import MAX_PIXELS
 from keras_resnet.errors import ConfigError
-from keras_resnet.files import write_atomically
 from keras_resnet.yaml_files import Located, merge, read_yaml_value
 
 SHOWN = 50  # findings on the screen; the CSV file has all
@@ -60,7 +58,8 @@ def main(options, arguments):
     console, began = Console(highlight=False, soft_wrap=True), time.monotonic()
     report = verify(data, options.max_pixels, lambda looks, total: tracked(looks, total, console, "verified"))
     if options.csv:
-        _write_csv(options.csv, report.findings)
+        rows = [dataclasses.asdict(finding) for finding in report.findings]
+        write_csv(options.csv, rows, ("kind", "split", "source", "what"), line_end="\r\n")
     if report.findings:
         _print_findings(console, report.findings, options.csv)
     _print_splits(console, report.splits)
@@ -119,14 +118,3 @@ def _table(*headings):
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i else "left", no_wrap=True)
     return table
-
-
-def _write_csv(path, findings):
-    stream = io.StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(("kind", "split", "source", "what"))
-    writer.writerows((finding.kind, finding.split, finding.source, finding.what) for finding in findings)
-    try:
-        write_atomically(path, stream.getvalue().encode())
-    except OSError as error:
-        raise ConfigError(f"--csv={path}: cannot be written ({error.strerror})") from None

@@ -9,11 +9,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS
+from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, SIGNATURES
 from keras_resnet.data.image_header import ASPECT, DECODE, OK, PIXELS, checked, reasons
 
 _MAX_BYTES = 2**31 - 1
-_PNG = b"\x89PNG\r\n\x1a\n"
 # libjpeg's exact inverse cosine transform, which Pillow, torchvision and timm use. TensorFlow's default, the fast
 # transform, is off by up to 6 of 255 on photographs of quality 90 and is no faster.
 _EXACT = "INTEGER_ACCURATE"
@@ -64,7 +63,7 @@ def _decode_other(image, channels):
         _check_size(height, width)
         return _decoded_png(image, channels)
 
-    is_png = tf.strings.substr(image, 0, len(_PNG)) == _PNG
+    is_png = tf.strings.substr(image, 0, len(SIGNATURES["PNG"])) == SIGNATURES["PNG"]
     return tf.cond(is_png, png, functools.partial(_decode_rare, image, channels))
 
 

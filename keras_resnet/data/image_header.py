@@ -7,12 +7,12 @@ frame is passed to the decoder.
 
 import tensorflow as tf
 
-from keras_resnet.data.header import MAX_ASPECT
+from keras_resnet.data.header import MAX_ASPECT, NO_FRAME, SIGNATURES
 
 _HOPS = 1000  # maximum number of markers before a JPEG's frame header; real files have at most a few dozen
 _GIF_BLOCKS = 4096  # maximum number of blocks with less than 255 bytes; nearly all have 255
 OK, EMPTY, BYTES, FORMAT, HEADER, PIXELS, ASPECT, DECODE = range(8)
-JPEG, PNG, GIF, BMP, WEBP = range(5)
+JPEG, PNG, GIF, BMP, WEBP = range(len(SIGNATURES))
 
 
 def reasons(max_bytes: int, max_pixels: int) -> tuple[str, ...]:
@@ -33,13 +33,8 @@ def checked(content, max_bytes: int, max_pixels: int):
     """content () -> (code (), kind () from JPEG to WEBP, content to decode (), size (2,) int64: height and width)."""
     length = tf.strings.length(content)
     head = _bytes_at(content, 0, 34)
-    kinds = [
-        _starts(head, b"\xff\xd8\xff"),
-        _starts(head, b"\x89PNG\r\n\x1a\n"),
-        _starts(head, b"GIF8"),
-        _starts(head, b"BM"),
-        _starts(head, b"RIFF") & _starts(head[8:], b"WEBP"),
-    ]
+    kinds = [_starts(head, signature) for signature in SIGNATURES.values()]
+    kinds[WEBP] &= _starts(head[8:], b"WEBP")
     kind = tf.cast(tf.argmax(tf.cast(tf.stack(kinds), tf.int32)), tf.int32)
     readable = tf.reduce_any(tf.stack(kinds)) & ((kind != BMP) | _bmp_is_plain(content, head))
     readable &= (kind != WEBP) | ~_webp_is_animated(head)
@@ -147,7 +142,9 @@ def _jpeg_size(content):
     def hop(at, height, width, searching):
         part = _bytes_at(content, at, 9)
         marker = part[1]
-        frame = (marker >= 0xC0) & (marker <= 0xCF) & (marker != 0xC4) & (marker != 0xC8) & (marker != 0xCC)
+        frame = (marker >= 0xC0) & (marker <= 0xCF)
+        for other in NO_FRAME:
+            frame &= marker != other
         frame &= part[0] == 0xFF
         alone = (marker == 0x01) | (marker == 0x00) | ((marker >= 0xD0) & (marker <= 0xD7))
         step = tf.where(alone, tf.constant(2, tf.int64), 2 + _big_endian(part[2:4]))

@@ -1,7 +1,10 @@
-"""Defines sets of labeled images and loads them by name."""
+"""Defines sets of labeled images, loads them by name, and maps over all their images."""
 
 import importlib
-from collections.abc import Callable, Mapping
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -187,3 +190,23 @@ def split_of_arrays(images: np.ndarray, labels: np.ndarray, name: str) -> Split:
         return tf.gather(all_images, index), tf.gather(all_labels, index)
 
     return Split(len(labels), read, lambda index: f"{name} image {index}", labels)
+
+
+def distinct_splits(splits: dict[str, Split]) -> dict[str, Split]:
+    """Returns the splits that have their own images: validation may repeat the test or training images."""
+    order = ("train", "test", "validation")
+    first = {id(splits[name]): name for name in reversed(order) if name in splits}
+    return {name: split for name, split in splits.items() if first[id(split)] == name}
+
+
+def map_in_threads(function: Callable, items: Iterable) -> Iterator:
+    """Maps like `map`, over threads: TensorFlow decodes without the GIL. Few results wait, so memory is bounded."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

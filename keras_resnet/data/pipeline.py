@@ -217,6 +217,37 @@ def distribute(strategy: tf.distribute.Strategy, make_dataset, batch_size: int):
     return strategy.distribute_datasets_from_function(on_worker)
 
 
+def evaluation_outputs(
+    step: Callable,
+    strategy: tf.distribute.Strategy,
+    make_dataset: Callable,
+    *,
+    batch_size: int,
+    steps: int,
+    faults: Callable[[int], list[str]],
+) -> Iterator:
+    """Yields step(batch) for each step of an evaluation, in order.
+
+    Args:
+        step: called with the elements of the strategy's data set.
+        strategy: the strategy of the devices.
+        make_dataset: Shard -> this worker's batches that cover the images once, such as those of `eval_batches`.
+        batch_size: images per step over all workers.
+        steps: number of steps.
+        faults: number of a step -> a line for each of its unreadable images.
+
+    Raises:
+        DataError: an image is unreadable.
+    """
+    batches = iter(distribute(strategy, make_dataset, batch_size))
+    for number in range(steps):
+        try:
+            outputs = step(next(batches))
+        except tf.errors.OpError as error:
+            raise named(error, faults(number)) from error
+        yield outputs
+
+
 def training_batches(task, strategy: tf.distribute.Strategy, start_step: int) -> Iterator:
     """Yields the batches of the steps from `start_step` on, in order; one element serves all replicas.
 

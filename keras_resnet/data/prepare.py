@@ -17,9 +17,8 @@ from keras_resnet.config import Data
 from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import load_folder
 from keras_resnet.data.header import MAX_PIXELS, Header, read_header
-from keras_resnet.data.image_set import Split
+from keras_resnet.data.image_set import Split, distinct_splits, map_in_threads
 from keras_resnet.data.pipeline import reason
-from keras_resnet.data.scan import distinct, in_order
 from keras_resnet.data.tfrecord import LABELS
 from keras_resnet.errors import ConfigError, DataError, DiskError
 
@@ -66,7 +65,7 @@ def prepare(
     root, output = data.name.partition(":")[2], os.path.realpath(output)
     _check_output(root, output)
     images = load_folder(data)
-    splits = distinct(images.splits)
+    splits = distinct_splits(images.splits)
     orders = {name: np.arange(split.size) for name, split in splits.items()}
     orders["train"] = np.random.RandomState(0).permutation(splits["train"].size)
     jobs = ((name, int(index)) for name, order in orders.items() for index in order)
@@ -78,7 +77,7 @@ def prepare(
     staging = f"{output}.tmp-{os.getpid()}"
     try:
         os.makedirs(staging)
-        results = track(in_order(encode, jobs), sum(map(len, orders.values())))
+        results = track(map_in_threads(encode, jobs), sum(map(len, orders.values())))
         prepared = _write(results, staging, shard_bytes, warn if data.on_unreadable_image == "skip" else None)
         if not prepared.images.get("train"):
             raise DataError(f"data.name: {data.name}: no image is left to train on")

@@ -15,9 +15,8 @@ from keras_resnet.data import tfrecord
 from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import Finding, scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
-from keras_resnet.data.image_set import ImageSet, Split, load_image_set
+from keras_resnet.data.image_set import ImageSet, Split, distinct_splits, load_image_set, map_in_threads
 from keras_resnet.data.pipeline import reason
-from keras_resnet.data.scan import distinct, in_order
 from keras_resnet.data.tfrecord import index_records
 from keras_resnet.errors import DataError
 
@@ -80,7 +79,7 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
         ConfigError, DataError: the set does not exist.
     """
     images, findings = _open(data)
-    splits = distinct(images.splits)
+    splits = distinct_splits(images.splits)
     scans = {name: _Scan(split) for name, split in splits.items()}
     reads = {name: _reader(split) for name, split in splits.items()}
 
@@ -90,7 +89,7 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
 
     jobs = ((name, index) for name, split in splits.items() for index in range(split.size))
     notes: dict[str, list[str]] = {}
-    for seen in track(in_order(look, jobs), sum(split.size for split in splits.values())):
+    for seen in track(map_in_threads(look, jobs), sum(split.size for split in splits.values())):
         scans[seen.split].add(seen)
         source = splits[seen.split].source
         if seen.note:
@@ -133,7 +132,7 @@ def _open_tfrecord(data):
     files = tfrecord.files_of_splits(root)
     labels, splits = tfrecord.read_labels(root, data), {}
     for name, paths in files.items():
-        faults = dict(zip(paths, in_order(_fault_of_records, paths), strict=True))
+        faults = dict(zip(paths, map_in_threads(_fault_of_records, paths), strict=True))
         findings += [Finding(fault[0], name, path, fault[1]) for path, fault in faults.items() if fault]
         whole = [path for path, fault in faults.items() if not fault]
         if whole:

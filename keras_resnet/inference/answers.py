@@ -1,22 +1,19 @@
 """Defines predictors and their answers, and writes answers as a table, CSV or JSON."""
 
-import csv
-import io
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from keras_resnet.csv_files import csv_line, escape_undecodable, plain_cell
 from keras_resnet.description import Preprocessing
 from keras_resnet.errors import ConfigError
 
 DEFAULT_TOP_K = 5  # or all classes if there are fewer
 
 FORMATS = ("table", "json", "csv")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets run a cell with such a prefix
 _HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
@@ -93,18 +90,8 @@ def best_classes(logits: np.ndarray, labels: Sequence[str], top_k: int) -> list[
 
 def printable(text: str) -> str:
     r"""Returns the text on one line, without terminal control characters: a new line becomes \n, others \x1b."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in _clean(text))
-
-
-def plain_cell(text: str) -> str:
-    """Returns a CSV cell that no spreadsheet reads as a formula."""
-    text = _clean(text)
-    return f"'{text}" if text.startswith(_FORMULA) or re.match(r"\s+[=+\-@]", text) else text
-
-
-def _clean(text):
-    """Escapes file names that are not UTF-8, so that any stream accepts them."""
-    return text.encode(errors="backslashreplace").decode()
+    text = escape_undecodable(text)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class TableWriter:
@@ -165,7 +152,7 @@ class JsonWriter:
 
     def row(self, path: str, answer: Answer) -> str:
         """Returns the object of an image, on one line."""
-        entry: dict = {"image": _clean(path)}
+        entry: dict = {"image": escape_undecodable(path)}
         if isinstance(answer, ImageError):
             entry["error"] = answer.what
         else:
@@ -189,10 +176,3 @@ def writer_of(kind: str, paths: list[str]) -> TableWriter | CsvWriter | JsonWrit
     if kind == "table":
         return TableWriter(paths)
     return CsvWriter() if kind == "csv" else JsonWriter()
-
-
-def csv_line(cells) -> str:
-    """Returns a line of CSV."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerow(cells)
-    return stream.getvalue()

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_resnet.data.photographs import cut_squares
 from keras_resnet.errors import DataError
 from keras_resnet.inference.answers import Predictor
 from keras_resnet.inference.images import decoded, prepared
 
 TURNS = 10  # so that a brief disturbance of the machine affects all models
 WARM_UP = 3  # untimed calls before the first timed one
-PARTS = 16  # squares cut from the two photographs
+SQUARES = 16  # cut from two photographs
 
 
 @dataclass(frozen=True)
@@ -124,14 +125,14 @@ def parity(logits: np.ndarray, reference: np.ndarray) -> Parity | None:
 
 
 def examples(model: Predictor, contents: Mapping[str, bytes] | None = None) -> np.ndarray:
-    """Returns model inputs (N, H, W, C): from images {path: bytes}, or parts of scikit-learn's two photographs.
+    """Returns model inputs (N, H, W, C): from images {path: bytes}, or squares of two photographs.
 
     Raises:
         DataError: an image cannot be decoded.
     """
     channels = model.image_shape[2]
     if contents is None:
-        pictures = _parts_of_photographs(channels)
+        pictures = _squares(channels)
     else:
         pictures = []
         for path, content in contents.items():
@@ -142,21 +143,12 @@ def examples(model: Predictor, contents: Mapping[str, bytes] | None = None) -> n
     return np.stack([prepared(pixels, model.preprocessing, model.image_shape[0]) for pixels in pictures])
 
 
-def _parts_of_photographs(channels):
-    """Returns `PARTS` squares cut with a fixed seed, (h, h, channels) uint8."""
+def _squares(channels):
+    """Returns `SQUARES` squares of photographs (h, h, channels) uint8."""
     from PIL import Image
-    from sklearn.datasets import load_sample_images
 
-    random = np.random.RandomState(0)
-    parts = []
-    photographs = load_sample_images().images
-    for i in range(PARTS):
-        picture = photographs[i % len(photographs)]
-        side = random.randint(128, min(picture.shape[:2]) + 1)
-        top, left = (random.randint(0, size - side + 1) for size in picture.shape[:2])
-        part = picture[top : top + side, left : left + side]
-        parts.append(part if channels == 3 else np.asarray(Image.fromarray(part).convert("L"))[..., None])
-    return parts
+    squares = cut_squares(SQUARES)
+    return [each if channels == 3 else np.asarray(Image.fromarray(each).convert("L"))[..., None] for each in squares]
 
 
 def _in_batches(model, images, size=8):

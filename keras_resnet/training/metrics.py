@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
-from keras_resnet.data.pipeline import distribute, named
+from keras_resnet.data.pipeline import evaluation_outputs
 from keras_resnet.errors import DataError
 from keras_resnet.runs.checkpoints import RunState
 from keras_resnet.training.divergence import Diverged, find_divergence
@@ -24,26 +23,37 @@ class Evaluator:
         model: the network.
         strategy: the distribution strategy.
         should_stop: called before every step; the evaluation raises `Interrupted` if it returns True.
+        step: batch -> sums over the batch; default a step that is traced.
     """
 
-    def __init__(self, task, model, strategy, should_stop: Callable[[], bool] = lambda: False):
+    def __init__(
+        self,
+        task,
+        model,
+        strategy,
+        should_stop: Callable[[], bool] = lambda: False,
+        step: Callable[..., dict] | None = None,
+    ):
         self._task, self._strategy, self._should_stop = task, strategy, should_stop
-        self._step = make_eval_step(task, model, strategy)
+        self._step = step or make_eval_step(task, model, strategy)
 
     def __call__(self, split: str) -> dict[str, float]:
         """Returns the metrics of a split, with every image counted once."""
-        dataset = distribute(
-            self._strategy, lambda shard: self._task.eval_dataset(split, shard), self._task.config.eval.batch_size
+        task = self._task
+        sums = evaluation_outputs(
+            self._step_unless_stopped,
+            self._strategy,
+            lambda shard: task.eval_dataset(split, shard),
+            batch_size=task.config.eval.batch_size,
+            steps=task.eval_steps(split),
+            faults=lambda step: task.eval_faults(split, step),
         )
-        batches, sums = iter(dataset), []
-        for step in range(self._task.eval_steps(split)):
-            if self._should_stop():
-                raise Interrupted
-            try:
-                sums.append(self._step(next(batches)))
-            except tf.errors.OpError as error:
-                raise named(error, self._task.eval_faults(split, step)) from error
-        return self._task.summarize(add(sums))
+        return task.summarize(add(list(sums)))
+
+    def _step_unless_stopped(self, batch):
+        if self._should_stop():
+            raise Interrupted
+        return self._step(batch)
 
 
 def add(steps: list[dict]) -> dict[str, float]:

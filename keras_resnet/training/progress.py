@@ -3,16 +3,13 @@
 import math
 import sys
 import time
-from datetime import timedelta
 
 import tensorflow as tf
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from keras_resnet.analysis.complexity import complexity
+from keras_resnet.console import ProgressBar, time_left
 from keras_resnet.processor import describe, emulates_bfloat16
-
-LINE_EVERY = 5  # seconds between plain lines
 
 
 class ProgressReporter:
@@ -27,7 +24,7 @@ class ProgressReporter:
     def __init__(self, total: int, batch_size: int, silent: bool = False):
         self._total, self._batch_size, self._silent = total, batch_size, silent
         self._console = Console(highlight=False, soft_wrap=True)
-        self._bar: Progress | None = None
+        self._bar = ProgressBar(self._console, "step", total)
         self._validation = ""
 
     def say(self, text: str) -> None:
@@ -50,27 +47,22 @@ class ProgressReporter:
         """Starts the timer; the images per second exclude the first step, which traces the graph."""
         self._first = step
         self._began: float | None = None
-        self._last_line = time.monotonic()
-        if self._console.is_terminal and not self._silent:
-            self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), console=self._console
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("training", total=self._total, completed=step, text="tracing the graph")
+        if not self._silent:
+            self._bar.start(step, "tracing the graph")
 
     def step_done(self, step: int) -> None:
         """Updates the bar after a step."""
         if self._began is None:
             self._first, self._began = step, time.monotonic()
             return
-        if self._bar:
-            self._bar.update(self._task, completed=step, text=self._status(step))
+        if self._bar.is_bar:
+            self._bar.show(step, self._status(step))
 
     def rewind(self, step: int) -> None:
         """Continues from an earlier step."""
         self._first, self._began = step, None
-        if self._bar:
-            self._bar.update(self._task, completed=step)
+        if self._bar.is_bar:
+            self._bar.show(step, self._status(step))
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
         """Shows the newest metrics; the line of the last step is always printed."""
@@ -81,17 +73,14 @@ class ProgressReporter:
         )
         if any(name.startswith("validation") for name in figures):
             self._validation = f"{figures['validation/error']:.2f} %" if "validation/error" in figures else ""
-        if self._bar or self._silent:
+        if self._bar.is_bar or self._silent:
             return
-        if step == self._total or time.monotonic() - self._last_line >= LINE_EVERY:
-            self._last_line = time.monotonic()
-            self.say(f"step {self._status(step)}  {shown}")
+        if step == self._total or self._bar.is_due():
+            self._bar.show(step, f"{self._status(step)}  {shown}")
 
     def stop(self) -> None:
         """Removes the bar."""
-        if self._bar:
-            self._bar.stop()
-            self._bar = None
+        self._bar.stop()
 
     def images_per_second(self, step: int) -> float:
         """Returns the images per second since the second step; 0 before it."""
@@ -101,9 +90,9 @@ class ProgressReporter:
 
     def _status(self, step):
         rate = self.images_per_second(step)
-        left = timedelta(seconds=round((self._total - step) * self._batch_size / rate)) if rate else "?"
-        validation = f"  validation error {self._validation}" if self._bar and self._validation else ""
-        return f"{step}/{self._total}  {rate:.0f} images/s  {left} left{validation}"
+        left = time_left((self._total - step) * self._batch_size / rate if rate else None)
+        validation = f"  validation error {self._validation}" if self._bar.is_bar and self._validation else ""
+        return f"{step}/{self._total}  {rate:.0f} images/s  {left}{validation}"
 
 
 def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: int, began_from: str | None):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from keras_resnet import console
 from keras_resnet.analysis import progress_display
 from keras_resnet.analysis.experiment import Experiment, Measurement
 from keras_resnet.analysis.progress_display import ProgressDisplay
@@ -25,6 +26,7 @@ def clock(monkeypatch):
 
     clock = Clock()
     monkeypatch.setattr(progress_display, "time", clock)
+    monkeypatch.setattr(console, "time", clock)
     return clock
 
 

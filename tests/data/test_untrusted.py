@@ -9,6 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_resnet.data.decode import decode_all, reasons
+from keras_resnet.data.header import SIGNATURES, read_header
+from keras_resnet.data.image_header import checked
 from keras_resnet.data.transforms import for_test
 
 MAX_BYTES, MAX_PIXELS = 1_000_000, 1_000_000
@@ -177,3 +179,46 @@ def test_decode_all_empty_batch(decoders):
 def test_reasons_cover_every_code():
     assert len(reasons(1, 1)) == 8
     assert reasons(1000, 5)[BYTES] == "has more than 1,000 bytes"
+
+
+WEBP = {
+    "lossy WebP": encoded(PHOTO, "WEBP", quality=98),
+    "lossless WebP": encoded(PHOTO, "WEBP", lossless=True),
+    "WebP with metadata": encoded(PHOTO, "WEBP", exif=b"Exif\0\0"),
+}
+# The reader without TensorFlow does not search for the next marker, and a GIF's size there is that of its screen.
+ONLY_IN_THE_GRAPH = ("JPEG with bytes between its markers", "GIF of 65000 x 65000 frames")
+
+
+@pytest.fixture(scope="module")
+def size_in_graph():
+    """Returns a function: content -> (code, format, (height, width)), read inside a TensorFlow graph."""
+    function = tf.function(lambda c: checked(c, 2**31 - 1, 2**40), input_signature=[tf.TensorSpec((), tf.string)])
+
+    def size(content):
+        code, kind, _, shape = function(content)
+        return int(code), list(SIGNATURES)[int(kind)], tuple(shape.numpy().tolist())
+
+    return size
+
+
+@pytest.mark.parametrize("name", READABLE | GREY | WEBP | {n: c for n, (c, _) in REFUSED.items()})
+def test_header_readers_agree(size_in_graph, name):
+    content = (READABLE | GREY | WEBP | {n: c for n, (c, _) in REFUSED.items()})[name]
+    header, (code, kind, size) = read_header(content), size_in_graph(content)
+    if name not in REFUSED:
+        assert code == OK
+    if code not in (EMPTY, FORMAT, HEADER):
+        assert (header is None) == (name == "JPEG with bytes between its markers")
+        if name not in ONLY_IN_THE_GRAPH:
+            assert (header.format, header.height, header.width) == (kind, *size)
+
+
+@pytest.mark.parametrize("name", [*READABLE, *WEBP])
+def test_header_readers_agree_on_the_beginning_of_a_file(size_in_graph, name):
+    """A file that ends within its header has no size, or the same one, in both."""
+    content = (READABLE | WEBP)[name]
+    for length in range(0, 400, 3):
+        header, (code, kind, size) = read_header(content[:length]), size_in_graph(content[:length])
+        if header and code == OK:
+            assert (header.format, header.height, header.width) == (kind, *size), length

@@ -2,22 +2,18 @@
 
 import functools
 import io
-import re
 import struct
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from rich.console import Console
 from sklearn.datasets import load_sample_images
 
-from keras_resnet import console
 from keras_resnet.config import Data
 from keras_resnet.data import header as header_file
-from keras_resnet.data import scan
 from keras_resnet.data.folder import load_folder
+from keras_resnet.data.image_set import map_in_threads
 from keras_resnet.data.verify import verify
 from keras_resnet.errors import DataError
 
@@ -322,7 +318,7 @@ def test_read_header_equals_pillow(format, mode):
         assert header_file.read_header(stream.getvalue()[:length]) is None or format == "GIF"
 
 
-def test_scan_in_order_keeps_order_and_limits_queue():
+def test_map_in_threads_keeps_order_and_limits_queue():
     taken = []
 
     def items():
@@ -330,22 +326,7 @@ def test_scan_in_order_keeps_order_and_limits_queue():
             taken.append(i)
             yield i
 
-    results = scan.in_order(lambda i: i * i, items())
+    results = map_in_threads(lambda i: i * i, items())
     assert [next(results) for _ in range(10)] == [i * i for i in range(10)]
     assert len(taken) < 500
     assert list(results) == [i * i for i in range(10, 1000)]
-
-
-def test_progress_without_terminal_prints_few_lines(monkeypatch, capsys):
-    clock = iter(np.arange(0, 10**6, 2.0))
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
-    assert list(console.tracked(range(10), 10, Console(force_terminal=False), "verified")) == list(range(10))
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3  # 2 seconds an image, a line after 6
-    assert re.fullmatch(r"verified 3/10 images  0 images/s  0:00:14 left", lines[0])
-
-
-def test_progress_in_terminal_is_a_bar():
-    console = Console(force_terminal=True, file=io.StringIO())
-    assert list(console.tracked(range(10), 10, console, "verified")) == list(range(10))
-    assert "10/10" in console.file.getvalue()

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from keras_resnet.csv_files import plain_cell
 from keras_resnet.inference.answers import (
     CsvWriter,
     ImageError,
@@ -14,7 +15,6 @@ from keras_resnet.inference.answers import (
     Prediction,
     TableWriter,
     best_classes,
-    plain_cell,
     printable,
 )
 
