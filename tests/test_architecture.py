@@ -84,7 +84,8 @@ ALLOWED = {
         "very_deep",
         "weights",
     },
-    "export": {"config", "console", "description", "errors", "files", "model", "processor", "task"},
+    "export/formats": {"errors"},
+    "export": {"config", "console", "description", "errors", "export/formats", "files", "model", "processor", "task"},
     "inference": {"csv_files", "data", "description", "errors", "files", "renamed"},
     "classification": {"builder", "config", "csv_files", "data", "description", "errors", "specs", "weights"},
     "commands": {"*"},
@@ -113,6 +114,7 @@ WITHOUT_TENSORFLOW = {
     "features",
     "analysis/complexity",
     "analysis/paper_results",
+    "export/formats",
 }
 STANDARD_LIBRARY = {
     "keras_resnet",

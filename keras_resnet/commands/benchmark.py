@@ -17,7 +17,7 @@ import sys
 from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
-from keras_resnet.commands.models import check_model
+from keras_resnet.commands.models import check_model, format_of
 from keras_resnet.csv_files import csv_line, plain_cell
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.processor import serve_only
@@ -64,9 +64,10 @@ def main(options, arguments):
     kinds = {check_model(name, options.weights, options.checkpoint, random_weights=True) for name in arguments}
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     threads = options.threads or os.cpu_count() or 1
-    if kinds <= {"saved_model", "export", "litert", "onnx"}:
+    formats = [format_of(kind) for kind in kinds]
+    if all(formats):
         serve_only()
-    if kinds - {"litert", "onnx"}:
+    if not all(format_ and format_.predicts_without_tensorflow for format_ in formats):
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -4,8 +4,8 @@
     keras-resnet export --workdir=RUN --output=OUT --formats=saved_model,litert,onnx --precision=float32,float16,int8
     keras-resnet export --weights=FILE_OR_NAME --output=OUT --labels=LABELS.txt
 
-Writes OUTPUT/<version>/ (SavedModel, labels, warm-up requests, export_report.json), OUTPUT/litert/<version>*.tflite and
-OUTPUT/onnx/<version>*.onnx, and checks that all agree with the network. docs/serving.md describes their outputs.
+Writes OUTPUT/<version>/ (SavedModel, labels, warm-up requests, export_report.json) and the files of other formats as
+OUTPUT/<format>/<version>*, and checks that all agree with the network. docs/serving.md describes their outputs.
 """
 
 import os
@@ -17,7 +17,7 @@ from absl import flags
 from keras_resnet.commands.entry import no_arguments, require_tensorflow_backend
 from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags, refuse
 from keras_resnet.errors import ConfigError
-from keras_resnet.export.formats import Plan, plan
+from keras_resnet.export.formats import EXPORT_FORMATS, Plan, plan, precisions
 from keras_resnet.export.serving_kit import check_model_name, write_serving_kit
 
 _EXAMPLE = "keras-resnet export --workdir=runs/latest --output=exports/digits"
@@ -37,13 +37,8 @@ def define_flags(options: flags.FlagValues) -> None:
     )
     flags.DEFINE_string("output", None, "Folder of the model for TF Serving; versions are inside.", flag_values=options)
     flags.DEFINE_integer("version", None, "A free number; default the next.", lower_bound=1, flag_values=options)
-    flags.DEFINE_list("formats", ["saved_model", "litert"], "Of saved_model, litert, onnx.", flag_values=options)
-    flags.DEFINE_list(
-        "precision",
-        ["float32"],
-        "Of float32, bfloat16 (SavedModel), float16, dynamic (LiteRT), int8 (LiteRT, ONNX).",
-        flag_values=options,
-    )
+    flags.DEFINE_list("formats", ["saved_model", "litert"], f"Of {', '.join(EXPORT_FORMATS)}.", flag_values=options)
+    flags.DEFINE_list("precision", ["float32"], _precision_help(), flag_values=options)
     flags.DEFINE_string(
         "litert_interface",
         "float32",
@@ -62,6 +57,15 @@ def define_flags(options: flags.FlagValues) -> None:
         "set", [], "export.key=value, such as export.top_k=3; repeat for more.", flag_values=options
     )
     define_weights_flags(options)
+
+
+def _precision_help():
+    """Returns the precisions; those that not every format supports are followed by the formats that do."""
+    every, texts = len(EXPORT_FORMATS), []
+    for name, rows in precisions().items():
+        of = ", ".join(row.title for row in rows)
+        texts.append(name if len(rows) == every else f"{name} ({of})")
+    return f"Of {', '.join(texts)}."
 
 
 def main(options, arguments):
@@ -115,10 +119,8 @@ def export(
     assert output  # `_check` requires it
     if serving_kit or model_name:
         check_model_name(model_name or _name_of(output))
-    if plan.onnx:
-        from keras_resnet.export.onnx import check_onnx
-
-        check_onnx()
+    for name in plan.precisions:
+        EXPORT_FORMATS[name].check_packages()
     from keras_resnet.export.export import export_model
     from keras_resnet.export.report import table
 

@@ -5,18 +5,14 @@ import sys
 
 from keras_resnet.commands.weights_flags import refuse
 from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.export.formats import EXPORT_FORMATS, SAVED_MODEL, ExportFormat, suffixes
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
 from keras_resnet.specs import SPECS
 from keras_resnet.weights import published
 
-EXPECTED = (
-    "expected a run's folder, a file of weights, an export's folder, a SavedModel, a .tflite or .onnx file, "
-    "or a name of published weights"
-)
-
 
 def kind_of(name: str) -> str:
-    """Returns run, export, saved_model, litert, onnx, weights, published or network, without importing TensorFlow.
+    """Returns run, export, weights, published, network or the name of an export format; does not import TensorFlow.
 
     Raises:
         ConfigError: the name is none of these.
@@ -24,16 +20,17 @@ def kind_of(name: str) -> str:
     if os.path.isdir(name):
         there = os.listdir(name)
         if "saved_model.pb" in there:
-            return "saved_model"
+            return SAVED_MODEL
         if "config.yaml" in there:
             return "run"
         if versions(name):
             return "export"
         if published.is_weights_folder(name):
             return "weights"
-        raise ConfigError(f"{name}: contains no run, no exported SavedModel and no weights; {EXPECTED}")
+        raise ConfigError(f"{name}: contains no run, no exported SavedModel and no weights; {_expected()}")
     if os.path.isfile(name):
-        return {".tflite": "litert", ".onnx": "onnx"}.get(os.path.splitext(name)[1], "weights")
+        ending = os.path.splitext(name)[1]
+        return next((format_ for format_, suffix in suffixes().items() if suffix == ending), "weights")
     if name in published.entries() or name.startswith(published.HUB_SCHEME):
         return "published"
     if name in SPECS:
@@ -41,7 +38,19 @@ def kind_of(name: str) -> str:
     if os.path.isfile(f"{name}.index"):  # a checkpoint prefix
         return "weights"
     near = suggest(name, [*published.entries(), *SPECS])
-    raise ConfigError(f'no file, folder or network "{name}"; {near if near.startswith("did") else EXPECTED}')
+    raise ConfigError(f'no file, folder or network "{name}"; {near if near.startswith("did") else _expected()}')
+
+
+def _expected():
+    return (
+        "expected a run's folder, a file of weights, an export's folder, a SavedModel, a "
+        f"{' or '.join(suffixes().values())} file, or a name of published weights"
+    )
+
+
+def format_of(kind: str) -> ExportFormat | None:
+    """Returns the export format of a `kind_of`: an export's folder stands for a SavedModel; None for live networks."""
+    return EXPORT_FORMATS.get(SAVED_MODEL if kind == "export" else kind)
 
 
 def versions(folder: str) -> list[str]:
@@ -71,7 +80,7 @@ def check_model(
         known = [entry for entry, about in published.entries().items() if about.network == name]
         example = f"--weights={known[0] if known else 'FILE.safetensors'}"
         raise ConfigError(f"{name}: is a network without weights; name some, for example {example}")
-    if kind in ("export", "saved_model", "litert", "onnx"):
+    if format_of(kind):
         refuse(preprocessing or {}, f"{name} has its preprocessing inside; export the weights again with this flag")
     if weights and kind != "network":
         raise ConfigError(f"--weights={weights}: is for the name of a network, such as resnet50, not for {name}")
@@ -91,26 +100,17 @@ def open_model(
         name: see `kind_of`; an export's folder stands for its newest version.
         weights: for a network's name: a file or a name of published weights; None for random weights.
         checkpoint: for a run: "best", "last" or a step.
-        threads: for LiteRT and ONNX; the default is one for LiteRT and all cores for ONNX Runtime.
+        threads: for exports that run without TensorFlow; the default is one for LiteRT and all cores for ONNX Runtime.
         preprocessing: for weights and runs: values that replace their own; see `load_pretrained`.
 
     Raises:
         ConfigError: the model cannot be opened; the message is one line.
     """
     kind = kind_of(name)
-    if kind in ("saved_model", "export"):
-        from keras_resnet.inference.saved_model import SavedModelPredictor
-
-        folder = name if kind == "saved_model" else os.path.join(name, versions(name)[0])
-        return SavedModelPredictor(folder, name)
-    if kind == "litert":
-        from keras_resnet.inference.litert import LiteRTPredictor
-
-        return LiteRTPredictor(name, name, threads)
-    if kind == "onnx":
-        from keras_resnet.inference.onnx import OnnxPredictor
-
-        return OnnxPredictor(name, name, threads)
+    exported = format_of(kind)
+    if exported:
+        path = os.path.join(name, versions(name)[0]) if kind == "export" else name
+        return exported.open(path, name, threads)
     if kind == "run" or (kind == "weights" and _wrote(name)):
         return _of_run(name, checkpoint, preprocessing or {})
     given = preprocessing or {}

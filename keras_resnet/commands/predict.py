@@ -18,7 +18,7 @@ import sys
 from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
-from keras_resnet.commands.models import check_model
+from keras_resnet.commands.models import check_model, format_of
 from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags
 from keras_resnet.errors import ConfigError, DataError, DiskError, suggest
 from keras_resnet.inference.answers import FORMATS
@@ -60,7 +60,7 @@ def main(options, arguments):
     check_plot(options.plot)
     _check_explain(options.explain, options.plot, kind)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # libjpeg's warnings would mix with the output
-    if kind in ("saved_model", "export"):
+    if format_of(kind):
         serve_only()
     from keras_resnet.commands.models import open_model
     from keras_resnet.inference.answers import check_top_k

@@ -6,56 +6,25 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_resnet import __version__
-from keras_resnet.config import Export
-from keras_resnet.description import Description
 from keras_resnet.errors import CheckError, ConfigError, DiskError
-from keras_resnet.export.formats import Plan
-from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
-from keras_resnet.export.litert import write_batch1, write_litert
+from keras_resnet.export.conversion import Conversion, Exportable
+from keras_resnet.export.formats import EXPORT_FORMATS, SAVED_MODEL, Plan
+from keras_resnet.export.graph import answers
 from keras_resnet.export.memory import measure_memory
-from keras_resnet.export.onnx import write_int8_onnx, write_onnx
-from keras_resnet.export.publishing import OTHERS, SAVED_MODEL, check_free, publish, staged
+from keras_resnet.export.publishing import check_free, publish, staged
 from keras_resnet.export.report import file_sums, holds, outside, tolerances, write_report
-from keras_resnet.export.saved_model import labels_text, write_saved_model, write_single, write_warmup
 from keras_resnet.export.verify import EXAMPLES, verify_in_child
-from keras_resnet.processor import emulates_bfloat16
 
 REPORT = "export_report.json"
 NOISE = 4  # images of random pixels, in addition to the real ones
-CALIBRATION = 200  # images
 _EXAMPLE_BYTES, _EXAMPLES = 64_000_000, 1000  # at most
 _FEWEST = 100  # images to judge int8 by: two images may agree where 3.5 % of a thousand do not
-
-
-class Exportable(Protocol):
-    """What `export_model` needs of a trained model.
-
-    Attributes:
-        description: model description, with architecture, preprocessing and class names.
-        settings: the `export` group of a configuration.
-    """
-
-    description: Description
-    settings: Export
-
-    def signatures(self, network: Callable, stages: bool) -> dict[str, tuple[Callable, list]]:
-        """Returns the signatures of the exported model: {name: (function, input specs)}, the default one first.
-
-        `network` takes prepared images and returns {"logits", "features"}, and {"stage1", ...} with `stages`.
-        """
-
-    def example_images(self, count: int) -> Any:
-        """Returns at most `count` real images (N, H, W, C) float32 in [0, 255], prepared as in testing, for parity."""
-
-    def calibration_images(self, count: int) -> Any:
-        """Returns at most `count` other real images, prepared as in testing, from which int8 chooses its ranges."""
 
 
 def export_model(
@@ -90,7 +59,8 @@ def export_model(
     real = _real_images(what, plan)
     with staged(output) as staging:
         try:
-            artifacts = _write(what, model, staging, plan, tell)
+            parts = answers(model, plan.stages)
+            artifacts = _write(Conversion(what=what, model=parts, plan=plan, staging=staging, tell=tell))
         except tf.errors.OpError as error:
             raise DiskError(f"{output}: cannot be written ({_first_line(error)}); nothing was published") from None
         tell("verifying in a process without this package")
@@ -109,63 +79,13 @@ def export_model(
         return _publish(what, staging, output, plan, provenance, artifacts, found["warmup_requests"], memory)
 
 
-def _write(what, model, staging, plan, tell):
+def _write(conversion):
     """Writes all artifacts of the plan; returns {"format", "precision", "path"} for each, the SavedModel first."""
-    parts, description = answers(model, plan.stages), what.description
-    image_shape = description.preprocessing.image_shape
-    path = os.path.join(staging, SAVED_MODEL)
-    if plan.saved_model == "bfloat16" and emulates_bfloat16():
-        tell("note: this processor emulates bfloat16, where float32 is faster")
-    as_it_is = plan.optimize == "none"
-    tell(f"writing SavedModel, {plan.saved_model}, {'as it is' if as_it_is else 'folded'}")
-    network = plain_network(parts) if as_it_is else folded_network(parts, plan.saved_model)
-    write_saved_model(what.signatures(network, plan.stages), path, description)
-    write_warmup(path, plan.batch_sizes, image_shape)
-    artifacts = [{"format": "saved_model", "precision": plan.saved_model, "path": path}]
-    if plan.litert or plan.onnx:
-        exact = frozen_network(parts)
-        calibration = what.calibration_images(CALIBRATION) if "int8" in (*plan.litert, *plan.onnx) else None
-    if plan.litert:
-        artifacts += _write_litert(exact, staging, description, plan, calibration, tell)
-    if plan.onnx:
-        artifacts += _write_onnx(exact, staging, description, plan, calibration, tell)
+    artifacts: list[dict] = []
+    for name in conversion.plan.precisions:
+        os.makedirs(os.path.join(conversion.staging, name))
+        artifacts += EXPORT_FORMATS[name].write(conversion)
     return artifacts
-
-
-def _write_litert(network, staging, description, plan, calibration, tell):
-    """Writes a file of free batch size and one of batch 1 for each precision."""
-    single = os.path.join(staging, "single")
-    write_single(network, description.preprocessing.image_shape, single)
-    os.makedirs(os.path.join(staging, "litert"))
-    for precision in plan.litert:
-        tell(f"writing LiteRT, {precision}")
-        free, batch1 = (_path(staging, "litert", precision, batch) for batch in (None, 1))
-        write_litert(single, free, description, precision, calibration)
-        yield {"format": "litert", "precision": precision, "path": free}
-        interface = plan.litert_interface if precision == "int8" else "float32"
-        write_batch1(free, batch1, description, labels_text(description.labels), interface)
-        kind = {"format": "litert", "precision": precision, "batch": 1, "interface": interface}
-        yield kind | {"path": batch1, "made_from": free}
-
-
-def _write_onnx(network, staging, description, plan, calibration, tell):
-    os.makedirs(os.path.join(staging, "onnx"))
-    path = _path(staging, "onnx", "float32")
-    tell("writing ONNX, float32")
-    write_onnx(network, path, description)
-    if "int8" in plan.onnx:
-        tell("writing ONNX, int8")
-        write_int8_onnx(path, _path(staging, "onnx", "int8"), calibration)
-    if "float32" not in plan.onnx:
-        os.remove(path)
-    for precision in plan.onnx:
-        yield {"format": "onnx", "precision": precision, "path": _path(staging, "onnx", precision)}
-
-
-def _path(staging, format_, precision, batch=None):
-    """Returns the path of a file next to the SavedModel; the number replaces "version" once it is known."""
-    ending = "" if precision == "float32" else f"-{precision}"
-    return os.path.join(staging, format_, f"version{ending}{f'-batch{batch}' if batch else ''}{OTHERS[format_]}")
 
 
 def _real_images(what, plan):
@@ -174,7 +94,7 @@ def _real_images(what, plan):
     Raises:
         ConfigError: they are too few to judge int8.
     """
-    size, rounded = 4 * int(np.prod(what.description.preprocessing.image_shape)), "int8" in (*plan.litert, *plan.onnx)
+    size, rounded = 4 * int(np.prod(what.description.preprocessing.image_shape)), plan.uses("int8")
     fewest = _FEWEST if rounded else 8  # large images take much memory
     real = np.asarray(what.example_images(max(fewest, min(_EXAMPLES, _EXAMPLE_BYTES // size))), np.float32)
     if rounded and len(real) < _FEWEST:

@@ -1,7 +1,9 @@
 """Converts a network to .tflite files of several precisions, with builtin operators only; also for batch 1."""
 
 import json
+import os
 import zipfile
+from collections.abc import Iterator
 
 import flatbuffers
 import numpy as np
@@ -11,7 +13,8 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_resnet.console import quiet
 from keras_resnet.description import Description
-from keras_resnet.export.saved_model import labels_text
+from keras_resnet.export.conversion import Conversion
+from keras_resnet.export.saved_model import labels_text, write_single
 
 LABELS = "labels.txt"
 _TYPES = {"uint8": schema.TensorType.UINT8, "int8": schema.TensorType.INT8}
@@ -19,6 +22,22 @@ _ALIGNMENT = 16  # bytes, of weights in the file; the schema requires it and ker
 # Slots of the tables in metadata_schema.fbs; a union takes two, for its kind and its value.
 _NORMALIZATION, _IMAGE, _AXIS_LABELS = 1, 2, 2
 _RGB, _GREY = 1, 2
+
+
+def write_artifacts(conversion: Conversion) -> Iterator[dict]:
+    """Writes a file of free batch size and one of batch 1 for each precision."""
+    description, single = conversion.description, os.path.join(conversion.staging, "single")
+    write_single(conversion.frozen, description.preprocessing.image_shape, single)
+    for precision in conversion.plan.precisions["litert"]:
+        conversion.tell(f"writing LiteRT, {precision}")
+        free, batch1 = (conversion.path("litert", precision, batch) for batch in (None, 1))
+        calibration = conversion.calibration if precision == "int8" else None
+        write_litert(single, free, description, precision, calibration)
+        yield {"format": "litert", "precision": precision, "path": free}
+        interface = conversion.plan.litert_interface if precision == "int8" else "float32"
+        write_batch1(free, batch1, description, labels_text(description.labels), interface)
+        kind = {"format": "litert", "precision": precision, "batch": 1, "interface": interface}
+        yield kind | {"path": batch1, "made_from": free}
 
 
 def write_litert(

@@ -1,27 +1,32 @@
 """Converts a network to an ONNX file. Requires the extra: pip install "keras-residual-networks[onnx]"."""
 
-import importlib.util
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from keras_resnet.console import quiet
 from keras_resnet.description import Description
-from keras_resnet.errors import ConfigError, needs
+from keras_resnet.export.conversion import Conversion
 
 OPSET = 17  # onnxruntime 1.12 and later, OpenVINO 2022.3 and later
-_PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
 
 
-def check_onnx() -> None:
-    """Raises a `ConfigError` if the extra is not installed."""
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"--formats=onnx: {needs(', '.join(missing), 'onnx')}")
+def write_artifacts(conversion: Conversion) -> Iterator[dict]:
+    """Writes a file for each precision; int8 is made from float32."""
+    precisions, path = conversion.plan.precisions["onnx"], conversion.path("onnx", "float32")
+    conversion.tell("writing ONNX, float32")
+    write_onnx(conversion.frozen, path, conversion.description)
+    if "int8" in precisions:
+        conversion.tell("writing ONNX, int8")
+        write_int8_onnx(path, conversion.path("onnx", "int8"), conversion.calibration)
+    if "float32" not in precisions:
+        os.remove(path)
+    for precision in precisions:
+        yield {"format": "onnx", "precision": precision, "path": conversion.path("onnx", precision)}
 
 
 def write_int8_onnx(exact: str, path: str, calibration: np.ndarray) -> None:

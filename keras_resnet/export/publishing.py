@@ -3,7 +3,7 @@
 | in `output` | |
 |---|---|
 | <version>/ | a SavedModel; servers load the highest number |
-| litert/<version>*.tflite, onnx/<version>.onnx | other artifacts of the version, present before the SavedModel is |
+| <format>/<version>*, such as litert/1-int8.tflite | other artifacts of the version, present before the SavedModel is |
 | .tmp-* | an export that is being written or was killed; the next export removes the latter |
 | .claim-<version> | a reserved number; where files cannot be locked, only the creation of this folder decides |
 """
@@ -21,9 +21,8 @@ from filelock import FileLock, Timeout
 
 from keras_resnet import files
 from keras_resnet.errors import ConfigError, DiskError
+from keras_resnet.export.formats import SAVED_MODEL, suffixes
 
-SAVED_MODEL = "saved_model"
-OTHERS = {"litert": ".tflite", "onnx": ".onnx"}  # folder of `output`: suffix of its files
 _ASIDE, _CLAIM, _LOCK, _NUMBER = ".tmp-", ".claim-", "lock", "version"
 _ABANDONED_AFTER = 24 * 3600  # seconds, if no lock shows whether a process still writes
 
@@ -70,7 +69,7 @@ def publish(
     """Moves the artifacts in `staging` to `output`, as the next free version or the requested one.
 
     Args:
-        staging: holds "saved_model/" and optionally "litert/*.tflite", "onnx/*.onnx" with the prefix "version".
+        staging: holds "saved_model/" and optionally folders of other formats, whose files have the prefix "version".
         output: the folder that servers read.
         version: a free number; None for the one after the highest.
         complete: called with the version before anything is visible; may still write into `staging`.
@@ -90,7 +89,7 @@ def publish(
             files.write_synced(os.path.join(staging, _NUMBER), str(number).encode())
             complete(number)
             sync_tree(staging)
-            for folder, ending in OTHERS.items():
+            for folder, ending in suffixes().items():
                 for path in sorted(glob.glob(os.path.join(staging, folder, f"version*{ending}"))):
                     name = os.path.basename(path).replace("version", str(number), 1)
                     os.makedirs(os.path.join(output, folder), exist_ok=True)
@@ -117,12 +116,12 @@ def _show(source, target):
 def next_version(output: str) -> int:
     """Returns the number after the highest version in the folder, in any format; "007" is 7, as for servers."""
     claims = {int(name.removeprefix(_CLAIM)) for name in files.names(output) if name.startswith(_CLAIM)}
-    return 1 + max(claims.union(*(_numbers(output, folder) for folder in ("", *OTHERS))), default=0)
+    return 1 + max(claims.union(*(_numbers(output, folder) for folder in ("", *suffixes()))), default=0)
 
 
 def check_free(output: str, version: int | None) -> None:
     """Raises a `ConfigError` if a version already exists, in any format."""
-    if version and any(version in _numbers(output, folder) for folder in ("", *OTHERS)):
+    if version and any(version in _numbers(output, folder) for folder in ("", *suffixes())):
         free = next_version(output)
         raise ConfigError(f"--version={version}: already exists, in {output}; {free} would be the next")
 
@@ -205,7 +204,7 @@ def clean_up(output: str, own: str = "") -> list[str]:
 def _remove_files(output, number):
     """Removes the other artifacts of a version whose SavedModel is missing."""
     removed = []
-    for folder, ending in OTHERS.items():
+    for folder, ending in suffixes().items():
         for path in glob.glob(os.path.join(output, folder, f"{number}*{ending}")):
             if os.path.basename(path).split(".")[0].split("-")[0] == number:
                 files.remove(path)

@@ -4,9 +4,10 @@ import hashlib
 import json
 import os
 
+from keras_resnet.export.formats import EXPORT_FORMATS
+
 # Largest difference from the network's logits, relative to the largest logit, and least share of real images with the
 # same best class. Rounding to fewer digits changes logits measurably and may swap classes of nearly equal logits.
-_EXACT = {"saved_model": 1e-5, "litert": 1e-4, "onnx": 1e-4}
 _SCORES = {"float32": 1e-4, "uint8": 0.0025, "int8": 0.0025}  # integers have steps of 1/256
 _ROUNDED = {"float16": (0.02, 0.999), "bfloat16": (0.1, 0.99), "dynamic": (0.3, 0.99), "int8": (0.5, 0.99)}
 
@@ -20,7 +21,7 @@ def tolerances(artifact: dict, agreement: float | None = None) -> dict:
     if "batch" in artifact:
         return {"relative_error": _SCORES[artifact["interface"]], "top1_agreement": None}
     if precision == "float32":
-        return {"relative_error": _EXACT[format_], "top1_agreement": None}
+        return {"relative_error": EXPORT_FORMATS[format_].tolerance, "top1_agreement": None}
     error, share = _ROUNDED[precision]
     return {"relative_error": error, "top1_agreement": share if agreement is None else agreement}
 

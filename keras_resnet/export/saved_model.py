@@ -1,20 +1,39 @@
 """Writes signatures as a SavedModel, with the model description and warm-up requests next to the graph."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_resnet.description import Description
+from keras_resnet.export.conversion import Conversion
+from keras_resnet.export.formats import SAVED_MODEL
+from keras_resnet.export.graph import folded_network, plain_network
 from keras_resnet.model import write_description
+from keras_resnet.processor import emulates_bfloat16
 
 EXTRA = "assets.extra"  # where TF Serving and others read files that are not part of the graph
 
 FILE = os.path.join(EXTRA, "tf_serving_warmup_requests")
 MAX_RECORDS = 1000  # TF Serving refuses more
 _FOR_TOOLS = {"network"}  # converters read it; a server that runs it holds its weights a second time
+
+
+def write_artifacts(conversion: Conversion) -> Iterator[dict]:
+    """Writes the SavedModel with its warm-up requests."""
+    plan, description = conversion.plan, conversion.description
+    (precision,) = plan.precisions[SAVED_MODEL]
+    if precision == "bfloat16" and emulates_bfloat16():
+        conversion.tell("note: this processor emulates bfloat16, where float32 is faster")
+    as_it_is = plan.optimize == "none"
+    conversion.tell(f"writing SavedModel, {precision}, {'as it is' if as_it_is else 'folded'}")
+    network = plain_network(conversion.model) if as_it_is else folded_network(conversion.model, precision)
+    path = os.path.join(conversion.staging, SAVED_MODEL)
+    write_saved_model(conversion.what.signatures(network, plan.stages), path, description)
+    write_warmup(path, plan.batch_sizes, description.preprocessing.image_shape)
+    yield {"format": SAVED_MODEL, "precision": precision, "path": path}
 
 
 def write_saved_model(signatures: dict[str, tuple[Callable, list]], path: str, description: Description) -> None:

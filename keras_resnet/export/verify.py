@@ -1,8 +1,14 @@
 """Verifies exported artifacts in a process without this package: outputs, speed, operators, warm-up requests.
 
-As a script, it imports nothing of keras_resnet and prevents all other imports of it.
+As a script, it imports nothing of keras_resnet and prevents all other imports of it. It runs each artifact with the
+loader of its format, a module that also imports nothing of keras_resnet:
+
+    load(path)              returns (images (N, H, W, C) float32 -> logits (N, classes), {operator: count})
+    expected(path, images)  optional: returns the scores that an artifact "made_from" this one should return
+    replay(path)            optional: answers the artifact's warm-up requests and returns how many there are
 """
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -32,9 +38,11 @@ def verify_in_child(folder: str, artifacts: list[dict]) -> dict:
         RuntimeError: the process itself fails; the message is its stderr.
     """
     from keras_resnet.errors import CheckError  # imported here: the child has no such package
+    from keras_resnet.export.formats import EXPORT_FORMATS
     from keras_resnet.processor import SERVING
 
-    job = json.dumps({"examples": os.path.join(folder, EXAMPLES), "artifacts": artifacts})
+    loaded_by = [each | {"loader": EXPORT_FORMATS[each["format"]].loader_file()} for each in artifacts]
+    job = json.dumps({"examples": os.path.join(folder, EXAMPLES), "artifacts": loaded_by})
     child = subprocess.run(
         [sys.executable, "-I", os.path.abspath(__file__), job],
         capture_output=True,
@@ -73,18 +81,28 @@ def _measured(artifact, images, expected, real):
     """Returns (results, number of answered warm-up requests) of one artifact."""
     import numpy as np
 
-    logits, operators = _LOADERS[artifact["format"]](artifact["path"])
+    loader = _module(artifact["loader"])
+    logits, operators = loader.load(artifact["path"])
     scores = "made_from" in artifact  # a file of batch 1
     if scores:
         images, real = np.concatenate([images[: min(real, _FEW)], images[real:]]), min(real, _FEW)
-        expected = _litert_scores(artifact["made_from"], images)
+        expected = loader.expected(artifact["made_from"], images)
     actual = np.concatenate([logits(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK)])
     found = {
         "parity": _parity(actual, expected, real, 1.0 if scores else float(np.abs(expected).max())),
         "operators": dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
     }
-    requests = replay(artifact["path"]) if artifact["format"] == "saved_model" else 0
+    requests = loader.replay(artifact["path"]) if hasattr(loader, "replay") else 0
     return found | _speed(logits, images), requests
+
+
+def _module(path):
+    spec = importlib.util.spec_from_file_location("loader", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _parity(actual, expected, real, scale):
@@ -120,112 +138,6 @@ def _speed(logits, images):
         latency[str(batch)] = round(1000 * float(np.median(times)), 3)
         throughput[str(batch)] = round(batch / float(np.median(times)), 2)
     return {"latency_ms": latency, "images_per_second": throughput}
-
-
-def _saved_model(path):
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(path)
-    graph = loaded.signatures["predict_images"].graph.as_graph_def()
-    nodes = [node for function in graph.library.function for node in function.node_def] + list(graph.node)
-
-    def logits(images):
-        return loaded.signatures["predict_images"](images=tf.constant(images))["logits"].numpy()
-
-    return logits, _counted(node.op for node in nodes if node.op not in ("NoOp", "Identity", "Placeholder"))
-
-
-def _litert(path):
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(path, num_threads=os.cpu_count())
-    names = [operator["op_name"] for operator in interpreter._get_ops_details()]
-    foreign = sorted({name for name in names if name.startswith("Flex") or name == "CUSTOM"})
-    if foreign:
-        raise ValueError(f"{path}: has operators that are not builtin: {', '.join(foreign)}")
-    runner = interpreter.get_signature_runner("predict_images")
-    counted = _counted(n for n in names if n != "DELEGATE")
-    taken, given = runner.get_input_details()["images"], runner.get_output_details()
-    if "logits" in given:
-        return lambda images: runner(images=images)["logits"].copy(), counted
-
-    def scores(images):  # one image at a time
-        import numpy as np
-
-        answers = [runner(images=_to_type(image[None], taken))["scores"] for image in images]
-        return _from_type(np.concatenate(answers), given["scores"])
-
-    return scores, counted
-
-
-def _litert_scores(path, images):
-    """Returns the scores of a file of free batch size, one image at a time."""
-    import numpy as np
-    from ai_edge_litert.interpreter import Interpreter
-
-    runner = Interpreter(path, num_threads=os.cpu_count()).get_signature_runner("predict_images")
-    return np.concatenate([runner(images=image[None])["scores"] for image in images])
-
-
-def _to_type(values, details):
-    """Converts float32 to the type of a tensor, by its scale and zero point if it is quantized."""
-    import numpy as np
-
-    scale, zero = details["quantization"]
-    if details["dtype"] == np.float32:
-        return values
-    limits = np.iinfo(details["dtype"])
-    return np.clip(np.round(values / scale) + zero, limits.min, limits.max).astype(details["dtype"])
-
-
-def _from_type(values, details):
-    import numpy as np
-
-    scale, zero = details["quantization"]
-    return values if details["dtype"] == np.float32 else (values.astype(np.float32) - zero) * np.float32(scale)
-
-
-def _onnx(path):
-    import onnx
-    import onnxruntime
-
-    onnx.checker.check_model(path, full_check=True)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = _counted(node.op_type for node in onnx.load(path, load_external_data=False).graph.node)
-    return lambda images: session.run(["logits"], {"images": images})[0], names
-
-
-_LOADERS = {"saved_model": _saved_model, "litert": _litert, "onnx": _onnx}
-
-
-def _counted(names):
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    return counts
-
-
-def replay(path):
-    """Answers every warm-up request as TensorFlow Serving would, and returns how many there are.
-
-    Raises:
-        ValueError: an output does not have a row for each image, or an image is unreadable.
-    """
-    import tensorflow as tf
-    from tensorflow_serving.apis import prediction_log_pb2
-
-    loaded = tf.saved_model.load(path)
-    records = list(tf.data.TFRecordDataset(os.path.join(path, "assets.extra", "tf_serving_warmup_requests")))
-    for record in records:
-        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
-        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
-        name = request.model_spec.signature_name
-        outputs = loaded.signatures[name](**inputs)
-        rows = next(iter(inputs.values())).shape[0]
-        wrong = [key for key, value in outputs.items() if value.shape[0] != rows]
-        if wrong or any(status != b"OK" for status in outputs.get("status", tf.constant([], tf.string)).numpy()):
-            raise ValueError(f"warm-up request of {name}, {rows} images: {wrong or outputs['status'].numpy()}")
-    return len(records)
 
 
 if __name__ == "__main__":

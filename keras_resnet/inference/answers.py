@@ -40,7 +40,7 @@ class Predictor(Protocol):
     """A network that is ready to predict.
 
     Attributes:
-        kind: "keras", "saved_model", "litert" or "onnx".
+        kind: "keras" or the name of an export format.
         source: the model as the user named it.
         labels: the class names.
         image_shape: (H, W, C) of the images that `logits` takes.

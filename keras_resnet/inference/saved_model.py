@@ -12,13 +12,15 @@ from keras_resnet.inference.artifacts import numbered, read_labels, read_preproc
 class SavedModelPredictor:
     """A `Predictor` whose `answer` calls the signature serving_default, which includes all preprocessing.
 
+    It has no use for `threads`: TensorFlow's threads belong to the process.
+
     Raises:
         ConfigError: the folder is not a SavedModel with these signatures.
     """
 
     kind = "saved_model"
 
-    def __init__(self, folder: str, source: str):
+    def __init__(self, folder: str, source: str, threads: int | None = None):
         self.source = source
         try:
             self._loaded = tf.saved_model.load(folder)  # keeps the signatures alive

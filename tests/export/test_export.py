@@ -282,7 +282,8 @@ def test_export_of_an_unfinished_run_warns(finished_run, tmp_path):
 def test_export_of_a_differing_artifact_publishes_nothing(finished_run, tmp_path):
     """With a tolerance that nothing meets, export.py fails and publishes no version."""
     code = (
-        "from keras_resnet.export import report; report._EXACT['litert'] = -1.0;"
+        "from dataclasses import replace; from keras_resnet.export.formats import EXPORT_FORMATS as rows;"
+        "rows['litert'] = replace(rows['litert'], tolerance=-1.0);"
         "import runpy, sys; sys.argv = ['export.py'] + sys.argv[1:]; runpy.run_path('export.py', run_name='__main__')"
     )
     process = run("-c", code, f"--workdir={finished_run}", f"--output={tmp_path / 'out'}")

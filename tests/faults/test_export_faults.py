@@ -79,8 +79,8 @@ def test_kill_while_exporting_leaves_only_complete_versions(tmp_path, figure):
 
 # The moments of the kill in export.py: writing, converting, verifying, between renames, after the last rename.
 POINTS = {
-    "after the SavedModel": "export.export:write_saved_model:after:1:kill",
-    "after LiteRT": "export.export:write_litert:after:1:kill",
+    "after the SavedModel": "export.saved_model:write_saved_model:after:1:kill",
+    "after LiteRT": "export.litert:write_litert:after:1:kill",
     "before verifying": "export.export:verify_in_child:before:1:kill",
     "between the renames": "export.publishing:_show:before:2:kill",
     "after the last rename": "export.publishing:_show:after:2:kill",
@@ -119,12 +119,15 @@ def test_concurrent_exports_are_loadable_by_a_polling_server(tmp_path, figure):
     figure("S2", f"{2 * each} exports by two processes, {stdout.strip()} loads, 0 failed, 0 mixed")
 
 
+FULL = ["saved_model:write_saved_model", "saved_model:write_warmup", "litert:write_litert"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["write_saved_model", "write_warmup", "write_litert"] if LONG else ["write_litert"])
+@pytest.mark.parametrize("point", FULL if LONG else FULL[-1:])
 def test_export_on_a_full_disk_publishes_nothing(finished_run, tmp_path, figure, point):
     """No file can grow beyond 100 kB from that point on: one line, exit code 5, no new visible file."""
     (tmp_path / "3").mkdir()
-    fault = f"export.export:{point}:before:1:full"
+    fault = f"export.{point}:before:1:full"
     process = run("tests/faults/fault_at.py", fault, "export.py", f"--workdir={finished_run}", f"--output={tmp_path}")
     assert process.returncode == 5, process.stderr
     lines = [line for line in process.stderr.splitlines() if line.startswith("error: ")]
@@ -134,7 +137,7 @@ def test_export_on_a_full_disk_publishes_nothing(finished_run, tmp_path, figure,
     assert "Traceback" not in process.stderr
     assert versions(tmp_path) == [3]
     assert leftovers(tmp_path) == []
-    figure("S8", f"no room in {point}: exit code 5, one line, nothing published")
+    figure("S8", f"no room in {point.partition(':')[2]}: exit code 5, one line, nothing published")
 
 
 def test_export_refuses_an_existing_version(finished_run, tmp_path):
@@ -219,8 +222,8 @@ def test_export_refuses_failing_warmup_requests(colors, tmp_path, figure):
     import tensorflow as tf
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+    from keras_resnet.export.loaders.saved_model import replay
     from keras_resnet.export.saved_model import FILE, write_warmup
-    from keras_resnet.export.verify import replay
 
     folder = tmp_path / "1"
     shutil.copytree(colors, folder)
