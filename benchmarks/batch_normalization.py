@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet import SPECS, build, layers
-from keras_resnet.optimizers import SGD
+from keras_resnet.sgd import SGD
 
 
 def make_step(batch, fused):

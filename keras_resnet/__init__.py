@@ -40,7 +40,7 @@ _HOMES = {
         "decode_predictions",
     ],
     "layers": ["BatchNormalization", "HighwayGate", "Pad"],
-    "optimizers": ["SGD"],
+    "sgd": ["SGD"],
     "weights.native": ["load_weights", "save_weights"],
     "analysis.complexity": ["complexity"],
     "analysis.layer_responses": ["layer_responses"],
@@ -57,7 +57,7 @@ def _register_classes(keras):
     """Registers the model class, layers and optimizer, which Keras needs to load this package's `.keras` files."""
     importlib.import_module(f"{__name__}.model")
     if keras.backend.backend() == "tensorflow":
-        importlib.import_module(f"{__name__}.optimizers")
+        importlib.import_module(f"{__name__}.sgd")
 
 
 __all__ = list(_HOME)

@@ -1,12 +1,56 @@
-"""Provides the `Task` protocol, which defines the model, data and metrics for `fit`, and `load_task`."""
+"""Provides the `Task` protocol, which defines the model, data and metrics for `fit`, and the table of tasks."""
 
 import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from keras_resnet.config import Config, resolve
 from keras_resnet.description import Description
 
-_TASKS = {"classification": "keras_resnet.classification.task:Classification"}
+# name -> the `Task`, and its table of metrics, which imports no TensorFlow
+_TASKS = {
+    "classification": (
+        "keras_resnet.classification.task:Classification",
+        "keras_resnet.classification.metrics:METRICS",
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """How a metric is shown and compared: a row of a task's table of metrics, {name in metrics.jsonl: row}.
+
+    Attributes:
+        percent: whether it is in percent. `keras-resnet compare` has a column for each such metric.
+        precedence: its place, from 1, among the metrics that compare checkpoints, of which smaller values are better.
+            None: it compares none.
+        axis: label of its axis in curves.png. None: it is not plotted.
+    """
+
+    percent: bool = False
+    precedence: int | None = None
+    axis: str | None = None
+
+    def text(self, value: float) -> str:
+        """Returns a value with its unit."""
+        return f"{value:.2f} %" if self.percent else f"{value:.4f}"
+
+
+def metrics_of(task: str) -> dict[str, Metric]:
+    """Returns the table of metrics of a task, by the task's name."""
+    return _load(_TASKS[task][1])
+
+
+def monitored(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    """Returns the names of the metrics that compare checkpoints, in order of precedence."""
+    ranked = [(metric.precedence, name) for name, metric in metrics.items() if metric.precedence is not None]
+    return tuple(name for _, name in sorted(ranked))
+
+
+def _load(path):
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
 
 
 class Task(Protocol):
@@ -95,7 +139,6 @@ def load_task(config: Config, description: Description | None = None) -> Task:
     Raises:
         UserError: the data set is not available, or does not fit the network.
     """
-    module, name = _TASKS[config.task].split(":")
-    task = getattr(importlib.import_module(module), name)(config, description)
+    task = _load(_TASKS[config.task][0])(config, description)
     task.config = resolve(config, task.train_size)
     return task

@@ -123,7 +123,7 @@ def test_compile_and_fit_as_keras_models(strategy, strategies):
 
     import tensorflow as tf
 
-    from keras_resnet.optimizers import SGD
+    from keras_resnet.sgd import SGD
 
     scope = contextlib.nullcontext() if strategy == "one" else strategies[2].scope()
     images = np.random.RandomState(0).uniform(0, 255, (32, 8, 8, 3)).astype(np.float32)

@@ -1,10 +1,81 @@
-"""Computes metrics of predictions: errors in percent with confidence intervals, metrics per class."""
+"""Provides the table of classification metrics, confidence intervals of errors, and metrics per class.
 
+Importing the module does not import TensorFlow, because commands that only show metrics read the table.
+"""
+
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-TOP_5_FROM = 20  # smallest number of classes for which the top-5 error is meaningful
+from keras_resnet.task import Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanMetric(Metric):
+    """A mean over images, times 100 if it is in percent.
+
+    Attributes:
+        of_images: losses (N,), logits (N, classes), labels (N,) int32 -> values (N,), as TensorFlow tensors.
+        sum: name of the sum of the values over images, as in checkpoints.
+        in_training: whether training steps compute it too; evaluations always do.
+        classes_from: smallest number of classes for which it is meaningful.
+        top_k: k of a top-k error, for which `keras-resnet evaluate` gives a confidence interval.
+    """
+
+    of_images: Callable[[Any, Any, Any], Any]
+    sum: str
+    in_training: bool = True
+    classes_from: int = 1
+    top_k: int | None = None
+
+
+def _wrong(losses, logits, labels):
+    import tensorflow as tf
+
+    return tf.cast(tf.argmax(logits, -1, tf.int32) != labels, losses.dtype)
+
+
+def _wrong_top5(losses, logits, labels):
+    import tensorflow as tf
+
+    return 1 - tf.cast(tf.math.in_top_k(labels, logits, 5), losses.dtype)
+
+
+METRICS = {
+    "loss": MeanMetric(of_images=lambda losses, logits, labels: losses, sum="loss", precedence=2, axis="cross entropy"),
+    "error": MeanMetric(of_images=_wrong, sum="wrong", percent=True, precedence=1, axis="error (%)", top_k=1),
+    "top5_error": MeanMetric(
+        of_images=_wrong_top5, sum="wrong_top5", percent=True, in_training=False, classes_from=20, top_k=5
+    ),
+}
+
+
+def batch_sums(losses, logits, labels, weights, training: bool) -> dict[str, Any]:
+    """losses (N,), logits (N, classes), labels (N,), weights (N,) -> {name: sum ()} of the metrics, and "images"."""
+    import tensorflow as tf
+
+    weights = tf.cast(weights, losses.dtype)
+    sums = {
+        row.sum: tf.reduce_sum(row.of_images(losses, logits, labels) * weights)
+        for row in METRICS.values()
+        if logits.shape[-1] >= row.classes_from and (row.in_training or not training)
+    }
+    return sums | {"images": tf.reduce_sum(weights)}
+
+
+def summarize(sums: dict[str, float]) -> dict[str, float]:
+    """Returns the metrics whose sums over all images are given."""
+    images = sums["images"] or np.nan
+    return {
+        name: (100 * sums[row.sum] if row.percent else sums[row.sum]) / images
+        for name, row in METRICS.items()
+        if row.sum in sums
+    }
+
+
+LEAST_SCORE = 1e-30  # lower bound of a score before its logarithm
 
 
 @dataclass(frozen=True)
@@ -39,11 +110,17 @@ def top_error(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> Error:
 
 
 def measure(predictions) -> dict:
-    """Returns {"error": {...}, "top5_error": {...}, "loss": ...} for JSON; top5_error for 20 or more classes."""
+    """Returns the metrics of predictions for JSON: {"error": {...}, "loss": ...}, top-k errors first."""
     scores, labels = predictions.scores, predictions.labels
-    ranks = {"error": 1} | ({"top5_error": 5} if scores.shape[1] >= TOP_5_FROM else {})
-    errors = {name: asdict(top_error(scores, labels, k)) for name, k in ranks.items()}
-    return errors | {"loss": cross_entropy(scores, labels)}
+    rows = {name: row for name, row in METRICS.items() if scores.shape[1] >= row.classes_from}
+    errors = {name: asdict(top_error(scores, labels, row.top_k)) for name, row in rows.items() if row.top_k}
+    losses, logits = cross_entropies(scores, labels), np.log(np.maximum(scores, LEAST_SCORE))
+    means = {
+        name: float(np.mean(row.of_images(losses, logits, labels))) * (100 if row.percent else 1)
+        for name, row in rows.items()
+        if not row.top_k
+    }
+    return errors | means
 
 
 def wilson_interval(wrong: int, images: int) -> tuple[float, float]:
@@ -55,9 +132,9 @@ def wilson_interval(wrong: int, images: int) -> tuple[float, float]:
     return 100 * max(center - half, 0.0), 100 * min(center + half, 1.0)
 
 
-def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean of -log of the label's score."""
-    return float(-np.log(np.maximum(scores[np.arange(len(labels)), labels], 1e-30)).mean())
+def cross_entropies(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """scores (N, classes), labels (N,) -> -log of each label's score (N,)."""
+    return -np.log(np.maximum(scores[np.arange(len(labels)), labels], LEAST_SCORE))
 
 
 def by_class(matrix: np.ndarray, names: tuple[str, ...]) -> list[dict]:

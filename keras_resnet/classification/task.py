@@ -1,7 +1,6 @@
 """Provides the classification task: a network that returns logits, cross entropy, and errors in percent."""
 
 import contextlib
-import math
 from dataclasses import replace
 
 import keras
@@ -9,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.builder import build_described
-from keras_resnet.classification.metrics import TOP_5_FROM
+from keras_resnet.classification import metrics
 from keras_resnet.config import Config
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline, transforms
@@ -20,6 +19,7 @@ from keras_resnet.data.pipeline import unreadable
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
+from keras_resnet.task import monitored
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 
@@ -35,11 +35,10 @@ class Classification:
             description.
     """
 
-    monitor = ("error", "loss")
-
     def __init__(self, config: Config, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")  # the format of tf.data's images
         self.config = config
+        self.monitor = monitored(metrics.METRICS)
         self.images = load_image_set(config.data)
         self._given = description
         if description and not description.labels:  # weights of other libraries rarely name their classes
@@ -175,26 +174,19 @@ class Classification:
         losses = keras.losses.categorical_crossentropy(
             targets, logits, from_logits=True, label_smoothing=self.config.train.label_smoothing
         )
-        return losses * weights, _sums(losses, logits, tf.argmax(targets, -1, tf.int32), weights)
+        labels = tf.argmax(targets, -1, tf.int32)
+        return losses * weights, metrics.batch_sums(losses, logits, labels, weights, training=True)
 
     def evaluate(self, model, batch):
         """model, batch -> sums over the images whose weight is 1."""
         (images, labels), weights = batch
         logits = model(images, training=False)
         losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-        sums = _sums(losses, logits, labels, weights)
-        if len(self.labels) >= TOP_5_FROM:
-            in_top_5 = tf.math.in_top_k(labels, logits, 5)
-            sums["wrong_top5"] = tf.reduce_sum((1 - tf.cast(in_top_5, tf.float32)) * weights)
-        return sums
+        return metrics.batch_sums(losses, logits, labels, weights, training=False)
 
     def summarize(self, sums):
-        """Returns {"loss": mean cross entropy, "error": top-1 error in percent, "top5_error": in percent}."""
-        images = sums["images"] or math.nan
-        figures = {"loss": sums["loss"] / images, "error": 100 * sums["wrong"] / images}
-        if "wrong_top5" in sums:
-            figures["top5_error"] = 100 * sums["wrong_top5"] / images
-        return figures
+        """Returns the metrics of `classification.metrics.METRICS` over all images."""
+        return metrics.summarize(sums)
 
     def example_images(self, count):
         """Returns at most `count` validation images, evenly spread over the split."""
@@ -228,13 +220,3 @@ def _new_description(config, images) -> Description:
     )
     source = f"trained on {config.data.name}{weights}"
     return Description(spec=config.model.spec, preprocessing=preprocessing, source=source, labels=images.labels)
-
-
-def _sums(losses, logits, labels, weights):
-    weights = tf.cast(weights, losses.dtype)
-    wrong = tf.cast(tf.argmax(logits, -1, tf.int32) != labels, losses.dtype)
-    return {
-        "loss": tf.reduce_sum(losses * weights),
-        "wrong": tf.reduce_sum(wrong * weights),
-        "images": tf.reduce_sum(weights),
-    }

@@ -19,33 +19,19 @@ from keras_resnet.errors import ConfigError
 from keras_resnet.runs.checkpoints import committed
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.logs import read_metrics
+from keras_resnet.task import metrics_of, monitored
 
-COLUMNS = (
-    "run",
-    "network",
-    "data",
-    "schedule",
-    "steps",
-    "batch_size",
-    "seed",
-    "best_error",
-    "last_error",
-    "best_top5_error",
-    "last_top5_error",
-    "published",
-    "images_per_second",
-    "seconds",
-    "commit",
-    "state",
-)
+TASK = "classification"  # whose metrics in percent are columns
+_FIRST = ("run", "network", "data", "schedule", "steps", "batch_size", "seed")
+_LAST = ("published", "images_per_second", "seconds", "commit", "state")
 # heading -> function from a run's row to the cell's text
 SHOWN = {
     "run": lambda row: row["run"],
     "network": lambda row: row["network"],
     "data": lambda row: row["data"],
     "recipe": lambda row: _recipe(row),
-    "error best": lambda row: _percent(row, "best_error", "best_top5_error"),
-    "error last": lambda row: _percent(row, "last_error", "last_top5_error"),
+    "error best": lambda row: _percent(row, "best"),
+    "error last": lambda row: _percent(row, "last"),
     "published": lambda row: row["published"],
     "images/s": lambda row: _number(row, "images_per_second"),
     "seconds": lambda row: _number(row, "seconds"),
@@ -64,9 +50,9 @@ def main(options, arguments):
     """Prints a row per run, sorted by data, network and best error."""
     if not arguments:
         raise ConfigError("expected folders that hold runs, for example: keras-resnet compare runs")
-    rows = sorted((_row(path) for path in _runs(arguments)), key=_order)
+    rows = sorted((run_row(path) for path in _runs(arguments)), key=_order)
     if options.csv:
-        write_csv(options.csv, rows, COLUMNS)
+        write_csv(options.csv, rows, _columns())
     _print(rows)
 
 
@@ -89,14 +75,15 @@ def _runs(roots):
 
 
 def _order(row):
-    error = row["best_error"]
+    error = row[f"best_{monitored(metrics_of(TASK))[0]}"]
     return not row["network"], row["data"], row["network"], math.inf if error is None else error, row["run"]
 
 
-def _row(path):
+def run_row(path: str) -> dict:
     """Returns {column: value} of a run; None or "" for values that it does not have (yet)."""
     folder = RunFolder(path)
-    row = dict.fromkeys(COLUMNS) | {"run": path, "network": "", "data": "", "published": "", "commit": _commit(folder)}
+    row = dict.fromkeys(_columns())
+    row |= {"run": path, "network": "", "data": "", "published": "", "commit": _commit(folder)}
     try:
         row |= _described(folder.read_config())
         row |= _figures(folder, row["steps"])
@@ -141,17 +128,28 @@ def _figures(folder, steps):
     evaluations = _evaluations(folder.metrics)
     if not evaluations:
         return state
-    best = min(evaluations, key=lambda figures: (figures["error"], figures.get("loss", math.inf)))
+    first, *others = monitored(metrics_of(TASK))
+    best = min(evaluations, key=lambda figures: (figures[first], *(figures.get(name, math.inf) for name in others)))
     return state | _errors(best, evaluations[-1])
 
 
 def _errors(best, last):
-    pairs = {"best": best, "last": last}
+    first = monitored(metrics_of(TASK))[0]  # what every run has
     return {
-        f"{when}_{name}": None if name == "top5_error" and name not in figures else float(figures[name])
-        for when, figures in pairs.items()
-        for name in ("error", "top5_error")
+        f"{when}_{name}": None if name != first and name not in figures else float(figures[name])
+        for when, figures in {"best": best, "last": last}.items()
+        for name in _compared()
     }
+
+
+def _compared():
+    """Returns the names of the metrics in percent."""
+    return [name for name, metric in metrics_of(TASK).items() if metric.percent]
+
+
+def _columns():
+    metrics = [f"{when}_{name}" for name in _compared() for when in ("best", "last")]
+    return [*_FIRST, *metrics, *_LAST]
 
 
 def _progress(checkpoints, steps):
@@ -163,7 +161,7 @@ def _progress(checkpoints, steps):
 def _evaluations(path):
     """Returns the validation metrics in metrics.jsonl, in order."""
     figures = [{k.removeprefix("validation/"): v for k, v in line.items()} for line in read_metrics(path)]
-    return [each for each in figures if "error" in each]
+    return [each for each in figures if monitored(metrics_of(TASK))[0] in each]
 
 
 def _commit(folder):
@@ -180,8 +178,9 @@ def _recipe(row):
     return f"{row['schedule']}, {row['steps']:,} steps of {row['batch_size']}, seed {row['seed']}"
 
 
-def _percent(row, *names):
-    return " / ".join(f"{row[name]:.2f}" for name in names if row[name] is not None)
+def _percent(row, when):
+    values = [row[f"{when}_{name}"] for name in _compared()]
+    return " / ".join(f"{value:.2f}" for value in values if value is not None)
 
 
 def _number(row, name):
@@ -197,4 +196,5 @@ def _print(rows):
     console = Console(width=10**6)  # users copy names, so they are never truncated
     console.width = Measurement.get(console, console.options, table).maximum
     console.print(table)
-    print("\nErrors are of the validation images, in percent; where there are two, the second is the top-5 error.")
+    names = " / ".join(name.replace("_", " ") for name in _compared())
+    print(f"\nErrors are of the validation images, in percent: {names}.")

@@ -20,6 +20,7 @@ from keras_resnet.commands.weights_flags import define_weights_flags, preprocess
 from keras_resnet.config.groups import STRATEGIES
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
+from keras_resnet.task import metrics_of
 from keras_resnet.weights.published import is_weights_folder, locate
 
 PROTOCOLS = ("single", "ten_crop", "multi_scale")
@@ -133,14 +134,12 @@ def _print(names, task, measured, split, protocol):
     for name in names:
         print(name)
     print(f"on {task.config.data.name}, {split}{how}" + (", scores averaged" if len(names) > 1 else ""))
-    for name in ("error", "top5_error"):
-        if name in measured:
-            each = measured[name]
-            print(
-                f"  {name.replace('_', ' '):<10}  {each['percent']:.2f} %  (95 % interval {each['low']:.2f} to "
-                f"{each['high']:.2f}; {each['wrong']} of {each['images']} images wrong)"
-            )
-    print(f"  {'loss':<10}  {measured['loss']:.4f}")
+    for name, each in measured.items():
+        shown = metrics_of(task.config.task)[name].text(each["percent"] if isinstance(each, dict) else each)
+        if isinstance(each, dict):
+            shown += f"  (95 % interval {each['low']:.2f} to {each['high']:.2f}; "
+            shown += f"{each['wrong']} of {each['images']} images wrong)"
+        print(f"  {name.replace('_', ' '):<10}  {shown}")
     left_out = task.sizes[split] - measured["error"]["images"]
     if left_out:
         print(f"  {left_out} unreadable images are skipped")

@@ -18,6 +18,7 @@ from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.specs import SPECS
+from keras_resnet.task import Metric, metrics_of
 from keras_resnet.training.cluster import check_cluster
 from keras_resnet.training.signals import leaves_at_once
 from keras_resnet.weights.published import locate
@@ -114,10 +115,10 @@ def train(
 
 def _print_finished(run):
     results, folder, finished = run.results, run.folder, run.already_finished
-    best = results["best"]
+    best, metrics = results["best"], metrics_of(run.task.config.task)
     print(f"{'Already finished' if finished else 'Finished'}: {results['steps']:,} steps in {results['seconds']:.0f} s")
-    print("  validation   " + _figures(results["validation"]))
-    print(f"  best         {_figures(best['validation'])} at step {best['step']:,}")
+    print("  validation   " + _figures(results["validation"], metrics))
+    print(f"  best         {_figures(best['validation'], metrics)} at step {best['step']:,}")
     for name, path in (("weights", folder.best_weights), ("curves", folder.curves), ("metrics", folder.metrics)):
         print(f"  {name:<11}  {path}")
     if finished:
@@ -132,7 +133,5 @@ def _started(workdir, config_path):
     return bool(glob.glob(RunFolder.default_pattern(config_path)))
 
 
-def _figures(figures):
-    return ", ".join(
-        f"{name} {value:.2f} %" if name.endswith("error") else f"{name} {value:.4f}" for name, value in figures.items()
-    )
+def _figures(figures, metrics):
+    return ", ".join(f"{name} {metrics.get(name, Metric()).text(value)}" for name, value in figures.items())

@@ -1,6 +1,8 @@
 """The base class of configuration groups, and validators that suggest allowed values."""
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from keras_resnet.errors import suggest
@@ -15,6 +17,17 @@ def one_of(allowed):
         return value
 
     return AfterValidator(check)
+
+
+def choice_of(table):
+    """Returns the type of a key whose value is a name of `table`, whose rows a test or a user may add to."""
+
+    def check(value):
+        if value not in table:
+            raise PydanticCustomError("unknown_choice", "{hint}", {"hint": suggest(value, table)})
+        return value
+
+    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "enum": [*table]})]
 
 
 def problem(at, text, beside=None):

@@ -219,6 +219,8 @@ def _problem(error, path):
         return error["msg"]
     if error["type"] == "unknown_name":
         return f"unknown name {value}; {error['msg']}"
+    if error["type"] == "unknown_choice":
+        return f"got {value}; {error['msg']}"
     if error["type"] == "literal_error":
         allowed = error["ctx"]["expected"].replace("'", '"')
         choices = [part.strip('" ') for part in allowed.replace(" or ", ",").split(",")]

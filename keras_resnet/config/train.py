@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from keras_resnet.config.fields import Group, problem
+from keras_resnet.config.fields import Group, choice_of, problem
+from keras_resnet.optimizers import OPTIMIZERS
+from keras_resnet.schedules import SCHEDULES
 
 
 class Train(Group):
@@ -17,8 +19,8 @@ class Train(Group):
     base_batch_size: int | None = Field(
         None, ge=1, description="Linear scaling: the batch size that learning_rate is for. null: batch_size."
     )
-    schedule: Literal["step", "cosine", "constant"] = Field(
-        "step", description="step: times 0.1 at each milestone. cosine: to 0 at the end. constant: no change."
+    schedule: choice_of(SCHEDULES) = Field(  # type: ignore[valid-type]
+        "step", description=" ".join(f"{name}: {row.text}." for name, row in SCHEDULES.items())
     )
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.5, 0.75),
@@ -29,7 +31,10 @@ class Train(Group):
     warmup_learning_rate: float | None = Field(
         None, gt=0, description="Constant learning rate during the warm-up, as in the paper's ResNet-110. null: linear."
     )
-    momentum: float = Field(0.9, ge=0, lt=1)
+    optimizer: choice_of(OPTIMIZERS) = Field(  # type: ignore[valid-type]
+        "sgd", description=" ".join(f"{name}: {row.text}." for name, row in OPTIMIZERS.items())
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
     weight_decay: float = Field(1e-4, ge=0, description="L2 weight decay in the gradient, as in the papers and Torch.")
     weight_decay_on: Literal["kernels", "all"] = Field(
         "kernels", description="kernels: without biases and normalization. all: as in the paper's Caffe networks."

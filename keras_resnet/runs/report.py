@@ -15,6 +15,7 @@ from keras_resnet.model_card import model_card
 from keras_resnet.runs.checkpoints import RunState
 from keras_resnet.runs.folder import RunFolder, write_text
 from keras_resnet.runs.logs import read_metrics
+from keras_resnet.task import Metric, metrics_of
 
 
 def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
@@ -33,25 +34,28 @@ def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
     write_atomically(path, _png(figure))
 
 
-def draw_curves(folder: RunFolder, title: str) -> None:
-    """Draws errors (percent), losses and the learning rate over steps into curves.png."""
+def draw_curves(folder: RunFolder, title: str, metrics: dict[str, Metric]) -> None:
+    """Draws the metrics that have an axis, those in percent first, and the learning rate over steps into curves.png."""
     lines = read_metrics(folder.metrics)
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    error, loss, rate = figure.subplots(1, 3)
-    for axes, unit, name in ((error, "error (%)", "error"), (loss, "cross entropy", "loss")):
+    shown = sorted((name for name in metrics if metrics[name].axis), key=lambda name: not metrics[name].percent)
+    figure = Figure(figsize=(11 / 3 * (len(shown) + 1), 3.4), layout="constrained")
+    *panels, rate = figure.subplots(1, len(shown) + 1)
+    for axes, name in zip(panels, shown, strict=True):
         for split, color, width in (("train", "#0072B2", 1.0), ("validation", "#D55E00", 1.8)):
             points = [(line["step"], line[f"{split}/{name}"]) for line in lines if f"{split}/{name}" in line]
             if points:
                 axes.plot(*zip(*points, strict=True), color=color, linewidth=width, label=split)
-        axes.set(xlabel="step", ylabel=unit)
+        axes.set(xlabel="step", ylabel=metrics[name].axis)
         axes.legend(frameon=False)
-    loss.set_yscale("log")
-    error.set_ylim(bottom=0)
+        if metrics[name].percent:
+            axes.set_ylim(bottom=0)
+        else:
+            axes.set_yscale("log")
     points = [(line["step"], line["train/learning_rate"]) for line in lines if "train/learning_rate" in line]
     if points:
         rate.plot(*zip(*points, strict=True), color="black", linewidth=1.0)
     rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
-    for axes in (error, loss, rate):
+    for axes in (*panels, rate):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     figure.suptitle(title, fontsize=11)
@@ -117,12 +121,15 @@ def figures(folder: RunFolder, config: Config, description: Description, results
         results: as in results.json.
     """
     sizes = [f"{size:,} {name}" for name, size in results.get("images", {}).items()]
-    best, environment = results["best"], folder.read_environment()
+    best, environment, metrics = results["best"], folder.read_environment(), metrics_of(config.task)
     lines = [
         "| | last step | best |",
         "|---|---|---|",
         f"| step | {results['steps']:,} | {best['step']:,} |",
-        *[_row(name, results["validation"][name], value) for name, value in best["validation"].items()],
+        *[
+            _row(name, metrics.get(name, Metric()), results["validation"][name], value)
+            for name, value in best["validation"].items()
+        ],
         "",
         *[f"Published: {each.error} % error, {each.protocol} ({each.source})." for each in published(config)],
         f"Images: {', '.join([*sizes, f'{len(description.labels)} classes'])}.",
@@ -136,12 +143,8 @@ def figures(folder: RunFolder, config: Config, description: Description, results
     return "\n".join(lines)
 
 
-def _row(name, last, best):
-    return f"| validation {name.replace('_', ' ')} | {_figure(name, last)} | {_figure(name, best)} |"
-
-
-def _figure(name, value):
-    return f"{value:.2f} %" if name.endswith("error") else f"{value:.4f}"
+def _row(name, metric, last, best):
+    return f"| validation {name.replace('_', ' ')} | {metric.text(last)} | {metric.text(best)} |"
 
 
 def write_final_report(folder: RunFolder | None, task, state: RunState, seconds: float, rollbacks: int) -> dict:
@@ -166,7 +169,7 @@ def write_final_report(folder: RunFolder | None, task, state: RunState, seconds:
         "rollbacks": rollbacks,
     }
     if folder:
-        draw_curves(folder, f"{config.model.name} on {config.data.name}")
+        draw_curves(folder, f"{config.model.name} on {config.data.name}", metrics_of(config.task))
         write_card(folder, task, results)
         write_text(folder.results, json.dumps(results, indent=1) + "\n")  # written last: it marks the run as finished
     return results

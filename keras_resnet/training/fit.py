@@ -15,7 +15,7 @@ from keras_resnet.runs.kept_images import keep_images
 from keras_resnet.runs.logs import MetricsLog, RunLog, open_dashboards
 from keras_resnet.runs.report import draw_examples, write_final_report
 from keras_resnet.runs.saver import Saver
-from keras_resnet.task import Task
+from keras_resnet.task import Task, metrics_of
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
 from keras_resnet.training.divergence import Diverged, Divergence, Divergences
 from keras_resnet.training.metrics import Evaluator, Interrupted, MetricAccumulator
@@ -60,14 +60,18 @@ class _Run:
         self.config, self.train_config = task.config, task.config.train
         self.writes = is_chief(strategy)
         self.run_log = RunLog(folder.log, silent=not self.writes)
+        first = task.monitor[0]
         self.reporter = ProgressReporter(
-            self.train_config.total_steps, self.train_config.batch_size, silent=not self.writes
+            self.train_config.total_steps,
+            self.train_config.batch_size,
+            (first, metrics_of(self.config.task)[first]),
+            silent=not self.writes,
         )
         self.accumulator = MetricAccumulator(task, self._warn if self.writes else lambda line: None)
         self.divergences = Divergences(folder.divergences, self.config.recovery, self.writes)
 
         self.model, self.optimizer = build_model_and_optimizer(task, strategy)
-        self.sgd = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        self.run_optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self.saver = Saver(self.config, self.model, self.optimizer, folder, self.writes, self._warn)
         self.began_from = None
         self.state = RunState()
@@ -156,14 +160,14 @@ class _Run:
             self._save(best)
 
     def _train_figures(self):
-        rate = float(keras.ops.convert_to_numpy(self.sgd.learning_rate))
+        rate = float(keras.ops.convert_to_numpy(self.run_optimizer.learning_rate))
         return _prefixed("train", self.accumulator.figures(self.state) | {"learning_rate": rate})
 
     def _validated(self):
         with averaged_weights(self.model, self.optimizer):
             figures = self.evaluate("validation")
         if not all(map(math.isfinite, figures.values())):
-            norm = float(keras.ops.convert_to_numpy(self.sgd.gradient_norm))
+            norm = float(keras.ops.convert_to_numpy(self.run_optimizer.gradient_norm))
             raise Diverged(Divergence(self.state.step, figures["loss"], norm))
         self.state.validation = figures
         return figures
@@ -180,12 +184,12 @@ class _Run:
             return False
         self.state = state
         self.accumulator.forget(state)
-        self.sgd.learning_rate_factor.assign(self.divergences.learning_rate_factor)
+        self.run_optimizer.learning_rate_factor.assign(self.divergences.learning_rate_factor)
         return True
 
     def _roll_back(self, found, log):
         """Rolls back to the last checkpoint with a lower learning rate, or ends the run with an error."""
-        rate = self.sgd.rate_at(found.step - 1)
+        rate = self.run_optimizer.rate_at(found.step - 1)
         found = replace(found, learning_rate=rate, samples=self.task.train_samples(found.step - 1))
         self.saver.wait()
         self.workers.wait()
@@ -199,7 +203,7 @@ class _Run:
                 f"Try train.warmup_steps, or a train.learning_rate below {self.train_config.learning_rate:g}"
             )
         factor = self.divergences.learning_rate_factor
-        self.sgd.learning_rate_factor.assign(factor)
+        self.run_optimizer.learning_rate_factor.assign(factor)
         self._warn(f"{found}; going back to step {self.state.step}, with the learning rate times {factor:g} from there")
         self.reporter.rewind(self.state.step)
         if log:

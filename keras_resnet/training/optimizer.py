@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from keras_resnet.config import Train
-from keras_resnet.optimizers import SGD, Schedule
+from keras_resnet.optimizers import OPTIMIZERS
+from keras_resnet.run_optimizer import Schedule, for_runs
 
 
 def prepare(model: keras.Model, train: Train) -> None:
@@ -58,15 +59,16 @@ def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
     Under a strategy, it can create its variables only if it is built before the first `tf.function` (keras issue
     23085).
     """
-    optimizer = SGD(
-        build_schedule(train),
-        train.momentum,
-        train.weight_decay,
-        train.weight_decay_on,
-        train.global_clipnorm,
-        learning_rate_factors(variables, train.layer_decay) if train.layer_decay < 1 else None,
+    row = OPTIMIZERS[train.optimizer]
+    optimizer = for_runs(row.load())(
+        learning_rate=build_schedule(train),
+        weight_decay=train.weight_decay,
+        weight_decay_on=train.weight_decay_on,
+        global_clipnorm=train.global_clipnorm,
+        learning_rate_factors=learning_rate_factors(variables, train.layer_decay) if train.layer_decay < 1 else None,
         use_ema=train.ema_decay > 0,
         ema_momentum=train.ema_decay,
+        **row.arguments(train),
     )
     if train.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")

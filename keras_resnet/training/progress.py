@@ -10,6 +10,7 @@ from rich.console import Console
 from keras_resnet.analysis.complexity import complexity
 from keras_resnet.console import ProgressBar, time_left
 from keras_resnet.processor import describe, emulates_bfloat16
+from keras_resnet.task import Metric
 
 
 class ProgressReporter:
@@ -18,11 +19,13 @@ class ProgressReporter:
     Args:
         total: steps of the run.
         batch_size: images per step.
+        monitor: name of the validation metric that the bar shows, and how it is shown.
         silent: print only warnings; for all workers except the chief.
     """
 
-    def __init__(self, total: int, batch_size: int, silent: bool = False):
+    def __init__(self, total: int, batch_size: int, monitor: tuple[str, Metric], silent: bool = False):
         self._total, self._batch_size, self._silent = total, batch_size, silent
+        self._monitor, self._metric = monitor
         self._console = Console(highlight=False, soft_wrap=True)
         self._bar = ProgressBar(self._console, "step", total)
         self._validation = ""
@@ -72,7 +75,8 @@ class ProgressReporter:
             if not name.endswith(("learning_rate", "gradient_norm"))
         )
         if any(name.startswith("validation") for name in figures):
-            self._validation = f"{figures['validation/error']:.2f} %" if "validation/error" in figures else ""
+            value = figures.get(f"validation/{self._monitor}")
+            self._validation = "" if value is None else self._metric.text(value)
         if self._bar.is_bar or self._silent:
             return
         if step == self._total or self._bar.is_due():
@@ -91,7 +95,7 @@ class ProgressReporter:
     def _status(self, step):
         rate = self.images_per_second(step)
         left = time_left((self._total - step) * self._batch_size / rate if rate else None)
-        validation = f"  validation error {self._validation}" if self._bar.is_bar and self._validation else ""
+        validation = f"  validation {self._monitor} {self._validation}" if self._bar.is_bar and self._validation else ""
         return f"{step}/{self._total}  {rate:.0f} images/s  {left}{validation}"
 
 

@@ -1,15 +1,6 @@
-"""Provides the weight formats: how each library names, lays out and uses its tensors.
+"""Provides the table of weight formats: how each library names, lays out and uses its tensors.
 
-A few tensor names identify each format.
-
-| weight format | files of | module |
-|---|---|---|
-| native | this package | this module |
-| torch | torchvision, timm, and networks for CIFAR in their style | torch_names.py |
-| transformers | transformers | transformers_names.py |
-| keras_applications | keras.applications | keras_names.py |
-| tf2cv | tf2cv, networks for CIFAR | keras_names.py |
-| official | tf-models-official, checkpoints | official_names.py |
+A few tensor names identify each format; the first row that matches is used.
 """
 
 from collections.abc import Callable
@@ -30,6 +21,7 @@ class WeightFormat:
 
     Attributes:
         name: name of the format in messages.
+        files: what the files are of, in messages.
         matches: names of tensors -> whether they have this format.
         rename: {library's name: tensor} -> {this package's path: array in its layout}, without unneeded tensors.
         unseen: names of tensors -> fields of `Spec` that tensors do not show.
@@ -41,6 +33,7 @@ class WeightFormat:
     """
 
     name: str
+    files: str
     matches: Callable[[set[str]], bool]
     rename: Callable[[Arrays], Arrays]
     unseen: Callable[[set[str]], dict]
@@ -57,6 +50,7 @@ _KERAS_V2 = Preprocessing(mean=(127.5,) * 3, std=(127.5,) * 3, image_size=224, c
 WEIGHT_FORMATS = (
     WeightFormat(
         name="native",
+        files="this package",
         matches=lambda names: any(name.startswith("stage1_block1_conv1/") for name in names),
         rename=lambda arrays: arrays,
         unseen=lambda names: {"stride_in": "3x3"} if "stage1_block1_preact_bn/gamma" in names else {},
@@ -64,6 +58,7 @@ WEIGHT_FORMATS = (
     ),
     WeightFormat(
         name="torch",
+        files="torchvision, timm, and networks for CIFAR in their style",
         matches=torch_names.matches,
         rename=torch_names.rename,
         unseen=torch_names.unseen,
@@ -71,6 +66,7 @@ WEIGHT_FORMATS = (
     ),
     WeightFormat(
         name="transformers",
+        files="transformers",
         matches=transformers_names.matches,
         rename=transformers_names.rename,
         unseen=lambda names: {"stride_in": "3x3", "avg_down": False},
@@ -78,6 +74,7 @@ WEIGHT_FORMATS = (
     ),
     WeightFormat(
         name="keras_applications v1",
+        files="keras.applications",
         matches=lambda names: keras_names.matches(names) and "conv1_bn/gamma" in names,
         rename=keras_names.rename,
         unseen=lambda names: {},
@@ -88,6 +85,7 @@ WEIGHT_FORMATS = (
     ),
     WeightFormat(
         name="keras_applications v2",
+        files="keras.applications",
         matches=keras_names.matches,
         rename=keras_names.rename,
         unseen=lambda names: {"stride_in": "3x3", "stride_at": "last", "pool_border": "zero"},
@@ -97,12 +95,14 @@ WEIGHT_FORMATS = (
     ),
     WeightFormat(
         name="tf2cv",
+        files="tf2cv's networks for CIFAR",
         matches=keras_names.matches_tf2cv,
         rename=keras_names.rename_tf2cv,
         unseen=lambda names: {"stride_in": "3x3"},
     ),
     WeightFormat(
         name="official",
+        files="tf-models-official",
         matches=official_names.matches,
         rename=official_names.rename,
         unseen=lambda names: {"stride_in": "3x3", "padding": "same"},
@@ -122,4 +122,5 @@ def convention_of(names: set[str], source: str) -> WeightFormat:
         if convention.matches(names):
             return convention
     first = ", ".join(sorted(names)[:3]) or "none"
-    raise ValueError(f"{source}: its tensors ({first}, ...) are named like those of no network that is known here")
+    known = "; ".join(dict.fromkeys(each.files for each in WEIGHT_FORMATS))
+    raise ValueError(f"{source}: its tensors ({first}, ...) are named as in no known weight format; known are {known}")

@@ -11,7 +11,7 @@ from PIL import Image
 from keras_resnet.classification import protocols
 from keras_resnet.classification.metrics import (
     by_class,
-    cross_entropy,
+    cross_entropies,
     measure,
     top_error,
     wilson_interval,
@@ -160,13 +160,13 @@ SCORES = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.4, 0.4, 0.2], [0.1, 0.6,
 LABELS = np.array([0, 1, 1, 2])
 
 
-def test_top_error_wilson_interval_and_cross_entropy():
+def test_top_error_wilson_interval_and_cross_entropies():
     error = top_error(SCORES, LABELS)
     assert (error.wrong, error.images, error.percent) == (3, 4, 75.0)  # the first class wins a tie, as in argmax
     assert top_error(SCORES, LABELS, 2).wrong == 0
     assert wilson_interval(0, 359) == pytest.approx((0.0, 1.0587), abs=1e-3)
     assert wilson_interval(10, 100) == pytest.approx((5.5229, 17.4366), abs=1e-3)  # Wilson 1927, by hand
-    assert cross_entropy(SCORES, LABELS) == pytest.approx(-np.log([0.5, 0.2, 0.4, 0.3]).mean())
+    assert cross_entropies(SCORES, LABELS).mean() == pytest.approx(-np.log([0.5, 0.2, 0.4, 0.3]).mean())
 
 
 def test_by_class_and_worst_errors():

@@ -4,6 +4,7 @@ import numpy as np
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.logs import MetricsLog, TensorBoard, read_metrics
 from keras_resnet.runs.report import draw_curves
+from keras_resnet.task import metrics_of
 
 
 def test_metrics_log_of_a_resumed_run_has_each_step_once(tmp_path):
@@ -30,7 +31,7 @@ def test_draw_curves_writes_a_plot(tmp_path):
     log.write(1, {"train/loss": 2.0, "train/error": 90.0, "train/learning_rate": 0.1, "validation/error": 80.0})
     log.write(2, {"train/loss": 1.0, "train/error": 50.0, "train/learning_rate": 0.1, "validation/loss": 1.5})
     log.close()
-    draw_curves(folder, "a run")
+    draw_curves(folder, "a run", metrics_of("classification"))
     picture = matplotlib.image.imread(folder.curves)
     assert picture.shape[0] > 300
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 10

@@ -12,7 +12,8 @@ from torch_names import ours
 
 from keras_resnet import SPECS, build
 from keras_resnet.config import Config
-from keras_resnet.optimizers import SGD, Schedule
+from keras_resnet.run_optimizer import Schedule
+from keras_resnet.sgd import SGD
 from keras_resnet.training.optimizer import build_optimizer
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import assign_tensors, named_variables

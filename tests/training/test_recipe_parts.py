@@ -8,7 +8,7 @@ from conftest import tiny_task
 
 from keras_resnet.config import Config
 from keras_resnet.data.pipeline import training_batches
-from keras_resnet.optimizers import SGD
+from keras_resnet.sgd import SGD
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
 from keras_resnet.training.optimizer import build_optimizer, learning_rate_factors, part_of, prepare
 from keras_resnet.training.steps import make_train_step
