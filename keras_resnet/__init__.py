@@ -17,6 +17,7 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "specs": ["SPECS", "Spec", "variant"],
+    "options": ["Implementation", "LayerOptions"],
     "builder": ["build"],
     "model": ["ResNetModel"],
     "catalog": ["list_models", "list_weights"],

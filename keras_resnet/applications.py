@@ -11,7 +11,8 @@ from keras_resnet import builder
 from keras_resnet.description import Interpolation
 from keras_resnet.errors import suggest
 from keras_resnet.model import ResNetModel, preprocess
-from keras_resnet.specs import SPECS, Shortcut, Spec, Version, variant
+from keras_resnet.options import Shortcut, Version
+from keras_resnet.specs import SPECS, Spec, variant
 from keras_resnet.weights.conversion import Pretrained
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 from keras_resnet.weights.published import entries
@@ -254,11 +255,11 @@ def assemble(
         "include_preprocessing": include_preprocessing,
     }
     description = builder.with_images(replace(description, arguments=arguments), images)
-    stages, x = builder.features(preprocess(images, description), spec)
+    stages, x = builder.features(preprocess(images, description), spec, dropout=spec.dropout)
     if features_only:
         x = stages
     elif include_top:
-        x = builder.head(x, classes or (pretrained and pretrained.classes) or spec.classes, spec)
+        x = builder.head(x, classes or (pretrained and pretrained.classes) or spec.classes, spec.dropout)
         if classifier_activation is not None:
             x = layers.Activation(classifier_activation, dtype=x.dtype, name="predictions")(x)
     elif pooling:

@@ -24,9 +24,9 @@ def initializer(spec):
 
     Values are uniform, because drawing from a Gaussian takes twice the time.
     """
-    if spec.initialization == "xavier":
+    if spec.layer.initialization == "xavier":
         return initializers.VarianceScaling(1.0, "fan_avg", "uniform")
-    variance = {"he": 2.0, "small": 2.0 / 4, "large": 2.0 * 4}[spec.initialization]
+    variance = {"he": 2.0, "small": 2.0 / 4, "large": 2.0 * 4}[spec.layer.initialization]
     return initializers.VarianceScaling(variance, "fan_out", "uniform")
 
 
@@ -39,15 +39,17 @@ def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
         # oneDNN's gradient of a strided 1x1 kernel is silently wrong for fewer than 16 channels, by a factor of 1000 on
         # AVX2 with TF_ENABLE_ONEDNN_OPTS=1 (uxlfoundation/oneDNN#6035).
         x, stride = subsample(x, stride, f"{name}_subsample"), 1
-    explicit = stride > 1 and kernel > 1 and spec.padding == "symmetric"
+    explicit = stride > 1 and kernel > 1 and spec.implementation.padding == "symmetric"
     if explicit:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    use_bias = not normalized and spec.implementation.conv_bias == "unnormalized"
+    use_bias |= spec.layer.normalization == "none"
     return conv2d(
         filters,
         kernel,
         strides=stride,
         padding="valid" if explicit else "same",
-        use_bias=spec.normalization == "none" or (spec.conv_bias == "unnormalized" and not normalized),
+        use_bias=use_bias,
         groups=groups,
         kernel_initializer=initializer(spec),
         name=name,
@@ -56,15 +58,15 @@ def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
 
 def norm(x, spec, name, zero_init_gamma=False):
     """Applies batch normalization, if any, with epsilon and momentum of the authors' and Torch's networks."""
-    if spec.normalization == "none":
+    if spec.layer.normalization == "none":
         return x
     scale = "zeros" if zero_init_gamma else "ones"
     return BatchNormalization(axis=channel_axis(), momentum=0.9, epsilon=1e-5, gamma_initializer=scale, name=name)(x)
 
 
 def activate(x, spec, name):
-    """Applies the non-linearity `spec.activation`: ReLU or sigmoid."""
-    return layers.Activation(spec.activation, name=name)(x)
+    """Applies the non-linearity `spec.layer.activation`: ReLU or sigmoid."""
+    return layers.Activation(spec.layer.activation, name=name)(x)
 
 
 def pad(x, axes, name, mode="constant"):
@@ -83,12 +85,12 @@ def plan(spec, width, stride):
         return [(3, width, stride, 1)]
     if spec.block == "basic":
         return [(3, width, stride, 1), (3, width, 1, 1)]
-    stride_1x1, stride_3x3 = (stride, 1) if spec.stride_in == "1x1" else (1, stride)
+    stride_1x1, stride_3x3 = (stride, 1) if spec.implementation.stride_in == "1x1" else (1, stride)
     inner = width * spec.width_per_group // 64 * spec.groups
     return [(1, inner, stride_1x1, 1), (3, inner, stride_3x3, spec.groups), (1, 4 * width, 1, 1)]
 
 
-def branch(x, spec, convs, name):
+def branch(x, spec, convs, name, zero_init_last_gamma=False):
     """Computes F(x, {W_i}), the residual function: convolutions with their normalizations and activations.
 
     With post-activation, F ends with a normalization, because its activation follows the addition. With
@@ -99,9 +101,9 @@ def branch(x, spec, convs, name):
         normalized = not spec.preactivation or not last
         x = conv(x, spec, kernel, filters, stride, f"{name}_conv{i}", normalized, groups)
         if normalized:
-            x = norm(x, spec, f"{name}_bn{i}", last and spec.zero_init_last_gamma)
+            x = norm(x, spec, f"{name}_bn{i}", last and zero_init_last_gamma)
         if not last or spec.block == "single":
-            x = activate(x, spec, f"{name}_{spec.activation}{i}")
+            x = activate(x, spec, f"{name}_{spec.layer.activation}{i}")
     return squeeze_excite(x, spec, name) if spec.se_reduction else x
 
 
@@ -124,14 +126,14 @@ def shortcut(x, activated, filters, stride, spec, name, opens_stage=False):
     B: 1x1 convolution of `activated` where the shape changes, else x.
     C: 1x1 convolution of `activated` in every block.
 
-    `opens_stage` is True for a stage's first block, which has a projection if `spec.first_projection` is "always".
+    `opens_stage` is True for a stage's first block, which has a projection if `first_projection` is "always".
     """
     new = filters - x.shape[channel_axis()]
-    keeps_shape = new == 0 and (stride == 1 or spec.stride_at == "last")
-    keeps_shape &= not (opens_stage and spec.first_projection == "always")
+    keeps_shape = new == 0 and (stride == 1 or spec.implementation.stride_at == "last")
+    keeps_shape &= not (opens_stage and spec.implementation.first_projection == "always")
     if spec.shortcut == "A" or (keeps_shape and spec.shortcut == "B"):
         x = subsample(x, stride, f"{name}_subsample")
-        before = new // 2 if spec.zero_padding_position == "both" else 0
+        before = new // 2 if spec.implementation.zero_padding_position == "both" else 0
         return pad(x, {channel_axis(): (before, new - before)}, f"{name}_zeros") if new else x
     if spec.avg_down and stride > 1:
         activated = layers.AveragePooling2D(2, strides=stride, padding="same", name=f"{name}_proj_pool")(activated)
@@ -153,7 +155,7 @@ def drop(x, rate, name):
     return layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x) if rate else x
 
 
-def block(x, spec, width, stride, name, stage=0, number=0, drop_rate=0.0):
+def block(x, spec, width, stride, name, stage=0, number=0, drop_rate=0.0, zero_init_last_gamma=False):
     """Computes y = F(x, {W_i}) + W_s x (He et al. 2015, equation 2), its pre-activated or gated form, or F alone.
 
     Args:
@@ -163,17 +165,19 @@ def block(x, spec, width, stride, name, stage=0, number=0, drop_rate=0.0):
         stride: 2 halves height and width, 1 keeps them.
         name: prefix of the layers' names, "stage2_block1".
         stage, number: numbers of the stage and of the block in it, from 1. The first block of a pre-activated network
-            shares its activation with the shortcut (He et al. 2016, appendix), unless `spec.first_shortcut` is "raw".
+            shares its activation with the shortcut (He et al. 2016, appendix), unless `first_shortcut` is "raw".
         drop_rate: probability of dropping F in training (Huang et al. 2016).
+        zero_init_last_gamma: whether F is 0 initially, because its last normalization has a scale of 0 (Goyal et al.
+            2017, section 5.1).
     """
     convs = plan(spec, width, stride)
     filters = convs[-1][1]
     activated = x  # input of F and W_s
     if spec.preactivation:
-        activated = activate(norm(x, spec, f"{name}_preact_bn"), spec, f"{name}_preact_{spec.activation}")
-        x = activated if stage == number == 1 and spec.first_shortcut == "activated" else x
+        activated = activate(norm(x, spec, f"{name}_preact_bn"), spec, f"{name}_preact_{spec.layer.activation}")
+        x = activated if stage == number == 1 and spec.implementation.first_shortcut == "activated" else x
 
-    y = branch(activated, spec, convs, name)
+    y = branch(activated, spec, convs, name, zero_init_last_gamma)
     if spec.skip == "add":
         y = drop(y, drop_rate, name)
         carried = shortcut(x, activated, filters, stride, spec, name, opens_stage=number == 1)
@@ -181,4 +185,4 @@ def block(x, spec, width, stride, name, stage=0, number=0, drop_rate=0.0):
     elif spec.skip == "gate":
         carried = shortcut(x, activated, filters, stride, spec, name)
         y = HighwayGate(name=f"{name}_carry")([gate(activated, filters, stride, name), y, carried])
-    return y if spec.preactivation or spec.block == "single" else activate(y, spec, f"{name}_{spec.activation}")
+    return y if spec.preactivation or spec.block == "single" else activate(y, spec, f"{name}_{spec.layer.activation}")

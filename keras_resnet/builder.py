@@ -6,10 +6,11 @@ from dataclasses import replace
 import keras
 from keras import initializers, layers
 
+from keras_resnet import highway
 from keras_resnet.blocks import activate, block, channel_axis, conv, norm, pad
 from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Description, Preprocessing, check_units
 from keras_resnet.model import ResNetModel, preprocess
-from keras_resnet.specs import Spec
+from keras_resnet.specs import Spec, check_training_arguments
 
 # Keras traverses a graph recursively, one call per layer, also when it loads a saved model. ResNet-1202 has about 4,000
 # layers, and Python allows 1,000 nested calls by default.
@@ -26,6 +27,9 @@ def build(
     include_preprocessing: bool = True,
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
+    drop_path_rate: float = 0.0,
+    zero_init_last_gamma: bool = False,
+    dropout: float | None = None,
 ) -> ResNetModel:
     """images (N, H, W, 3) in [0, 255] -> logits (N, classes), or a dict of the stages' outputs.
 
@@ -43,18 +47,28 @@ def build(
         mean, std: per channel, in the units of the images. For more than 3 channels, the first three use the
             three values and any further one their average. For 1 or 2 channels (gray, gray and alpha), all use
             the average.
+        drop_path_rate: stochastic depth (Huang et al. 2016): drop rate of the last block; increases linearly from 0.
+        zero_init_last_gamma: initialize the scale of each block's last normalization with 0, so that F = 0 (Goyal et
+            al. 2017, section 5.1).
+        dropout: dropout rate before the classifier, for `highway19` also in its transitions; default the network's own
+            (0.2 for `highway19`, else 0).
 
     Raises:
-        ValueError: `classes` is below 1, `input_shape` is not (H, W, C), or `mean` and `std` are not in the units of
-            images in [0, 255].
+        ValueError: `classes` is below 1, `input_shape` is not (H, W, C), `mean` and `std` are not in the units of
+            images in [0, 255], or the network has no place for `drop_path_rate` or `zero_init_last_gamma`.
     """
     check_classes(classes, features_only)
     check_units(mean, std)
+    check_training_arguments(
+        spec, drop_path_rate=drop_path_rate, zero_init_last_gamma=zero_init_last_gamma, dropout=dropout
+    )
+    dropout = spec.dropout if dropout is None else dropout
     inputs, images = model_input(spec, input_shape, input_tensor)
     arguments = {"include_top": not features_only, "include_preprocessing": include_preprocessing}
     description = replace(new_description(spec, mean, std), arguments=arguments)
-    stages, x = features(preprocess(images, with_images(description, images)), spec)
-    outputs = stages if features_only else head(x, classes or spec.classes, spec)
+    x = preprocess(images, with_images(description, images))
+    stages, x = features(x, spec, drop_path_rate, zero_init_last_gamma, dropout)
+    outputs = stages if features_only else head(x, classes or spec.classes, dropout)
     return ResNetModel(inputs, outputs, name=spec.name)
 
 
@@ -76,12 +90,13 @@ def new_description(spec: Spec, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> Descrip
     return Description(spec=spec, preprocessing=Preprocessing(mean=mean, std=std, crop_pct=crop_pct))
 
 
-def build_described(description: Description, image_size: int | None = None) -> ResNetModel:
+def build_described(description: Description, image_size: int | None = None, **training) -> ResNetModel:
     """Builds the network of a description: images (N, H, W, C) in [0, 255] -> logits (N, classes).
 
     Args:
         description: a description with labels, image size and channels.
         image_size: height and width of the images; default the description's. 0 allows any size.
+        **training: `drop_path_rate`, `zero_init_last_gamma` and `dropout` of `build`.
     """
     preprocessing = description.preprocessing
     side = (preprocessing.image_size if image_size is None else image_size) or None
@@ -91,6 +106,7 @@ def build_described(description: Description, image_size: int | None = None) -> 
         input_shape=(side, side, preprocessing.channels),
         mean=preprocessing.mean,
         std=preprocessing.std,
+        **training,
     )
     model.description = replace(description, arguments=model.description.arguments)
     return model
@@ -121,33 +137,29 @@ def model_input(spec, input_shape=None, input_tensor=None):
     return images, images
 
 
-def features(x, spec):
+def features(x, spec, drop_path_rate=0.0, zero_init_last_gamma=False, dropout=0.0):
     """preprocessed images (N, H, W, C) -> ({"stage1": ..., ...}, the head's input (N, H/32, W/32, C))."""
     x = stem(x, spec)
+    if spec.block == "single":
+        return highway.features(x, spec, dropout)
     stages: dict = {}
     blocks = 0
     for i, (width, depth) in enumerate(zip(spec.widths, spec.depths, strict=True), 1):
         halving = halving_block(spec, i)
-        if i > 1 and spec.transition == "pool":
-            x = transition(x, spec, width, f"stage{i}")
         for j in range(1, depth + 1):
             blocks += 1
-            drop_rate = spec.drop_path_rate * blocks / sum(spec.depths)
-            x = block(x, spec, width, 2 if j == halving else 1, f"stage{i}_block{j}", i, j, drop_rate)
+            drop_rate = drop_path_rate * blocks / sum(spec.depths)
+            name = f"stage{i}_block{j}"
+            x = block(x, spec, width, 2 if j == halving else 1, name, i, j, drop_rate, zero_init_last_gamma)
         stages[f"stage{i}"] = x
     if spec.preactivation:
-        x = activate(norm(x, spec, "last_bn"), spec, f"last_{spec.activation}")
-    if spec.last_width:
-        name = f"last_conv_{spec.activation}" if spec.preactivation else f"last_{spec.activation}"
-        x = activate(conv(x, spec, 1, spec.last_width, 1, "last_conv"), spec, name)
+        x = activate(norm(x, spec, "last_bn"), spec, f"last_{spec.layer.activation}")
     return stages, x
 
 
 def halving_block(spec, stage):
     """Returns the number of a stage's block that has stride 2, or 0 if none has."""
-    if spec.transition == "pool":
-        return 0
-    if spec.stride_at == "last":
+    if spec.implementation.stride_at == "last":
         return spec.depths[stage - 1] if stage < len(spec.depths) else 0
     return 1 if stage > 1 else 0
 
@@ -165,33 +177,25 @@ def stem(x, spec):
         normalized = not spec.preactivation or i < len(convs)
         x = conv(x, spec, kernel, width, stride, f"stem_conv{number}", normalized)
         if normalized:
-            x = activate(norm(x, spec, f"stem_bn{number}"), spec, f"stem_{spec.activation}{number}")
+            x = activate(norm(x, spec, f"stem_bn{number}"), spec, f"stem_{spec.layer.activation}{number}")
     return x if spec.stem == "cifar" else stem_pool(x, spec)
 
 
 def stem_pool(x, spec):
     """Applies 3x3 max pooling of stride 2. The border is never the maximum: zeros after a ReLU, else x's edge."""
-    if spec.padding == "same":
+    if spec.implementation.padding == "same":
         return layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
     first, second = (axis for axis in (1, 2, 3) if axis != channel_axis())
-    zeros = not spec.preactivation or spec.pool_border == "zero"
+    zeros = not spec.preactivation or spec.implementation.pool_border == "zero"
     x = pad(x, {first: (1, 1), second: (1, 1)}, "stem_pool_pad", "constant" if zeros else "symmetric")
     return layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
 
 
-def transition(x, spec, width, name):
-    """x (N, H, W, C) -> (N, H/2, W/2, width), the first layers of a stage in Srivastava et al. 2015."""
-    x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
-    if spec.dropout:
-        x = layers.Dropout(spec.dropout, name=f"{name}_dropout")(x)
-    return activate(conv(x, spec, 3, width, 1, f"{name}_conv"), spec, f"{name}_{spec.activation}")
-
-
-def head(x, classes, spec):
+def head(x, classes, dropout=0.0):
     """x (N, H, W, C) -> logits (N, classes), in the variables' dtype even under mixed precision."""
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if spec.dropout:
-        x = layers.Dropout(spec.dropout, name="dropout")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
     return layers.Dense(
         classes,
         kernel_initializer=initializers.RandomNormal(stddev=0.01),

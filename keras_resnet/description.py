@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from keras_resnet.renamed import DESCRIPTION_FIELDS, OLD_PREPROCESSING, PREPROCESSING_FIELDS, SPEC_FIELDS, upgrade
+from keras_resnet.renamed import DESCRIPTION_FIELDS, OLD_PREPROCESSING, PREPROCESSING_FIELDS, upgrade
 from keras_resnet.specs import Spec
 
 DESCRIPTION_FILE = "assets.extra/description.json"  # in a SavedModel
@@ -128,7 +128,9 @@ class Description:
 
     def to_json(self) -> dict:
         """Returns the description as plain values, for JSON and for Keras's configurations."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        others = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = others | {"spec": self.spec.to_json(), "preprocessing": dataclasses.asdict(self.preprocessing)}
+        return json.loads(json.dumps(values))
 
     @classmethod
     def from_json(cls, values: dict) -> "Description":
@@ -140,21 +142,14 @@ class Description:
         try:
             values = upgrade(values, DESCRIPTION_FIELDS)
             return cls(
-                spec=Spec(**_fields(Spec, values["spec"], SPEC_FIELDS)),
-                preprocessing=Preprocessing(**_fields(Preprocessing, values["preprocessing"], PREPROCESSING_FIELDS)),
+                spec=Spec.from_json(values["spec"]),
+                preprocessing=Preprocessing(**upgrade(values["preprocessing"], PREPROCESSING_FIELDS)),
                 source=str(values.get("source", "")),
                 labels=tuple(map(str, values.get("labels", ()))),
                 arguments=dict(values.get("arguments", {})),
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"the description of its network cannot be read ({error})") from None
-
-
-def _fields(kind, values, renamed):
-    if not isinstance(values, dict):
-        raise TypeError(f"expected the fields of a {kind.__name__}")
-    values = upgrade(values, renamed)
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def different_classes(labels: Sequence[str], others: Sequence[str]) -> str:
@@ -176,8 +171,3 @@ def _shown(labels, first):
     names = ", ".join(f'"{label}"' for label in labels[start : start + 4])
     before, after = "... " * (start > 0), ", ..." * (start + 4 < len(labels))
     return f"{before}{names}{after} ({len(labels)})"
-
-
-def first_different_field(one: Spec, other: Spec, fields: tuple[str, ...]) -> str:
-    """Returns the first of `fields` in which two networks differ, "" if they are equal."""
-    return next((name for name in fields if getattr(one, name) != getattr(other, name)), "")

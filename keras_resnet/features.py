@@ -36,7 +36,7 @@ def feature_info(model: keras.Model) -> list[FeatureInfo]:
     stride = 1 if spec.stem == "cifar" else 4
     levels = []
     for number, (name, output) in enumerate(model.output.items(), 1):
-        halves = halving_block(spec, number) or (spec.transition == "pool" and number > 1)
+        halves = number > 1 if spec.block == "single" else halving_block(spec, number)
         stride *= 2 if halves else 1
         levels.append(FeatureInfo(name, output.shape[channel_axis()], stride))
     return levels

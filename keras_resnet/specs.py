@@ -1,24 +1,20 @@
-"""Provides `Spec` and `SPECS`, the architectures of all networks as data. Imports only the standard library."""
+"""Provides `Spec` and `SPECS`, the architectures of all networks as data. Imports only the standard library.
 
-import typing
+The type groups the options of a network: `Spec` draws it, `LayerOptions` says how its layers are made, and
+`Implementation` has the details in which implementations of the same drawing differ. All lists of options are derived
+from these types.
+"""
+
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
-from keras_resnet.renamed import SPEC_FIELDS
-
-Shortcut = Literal["A", "B", "C"]
-Version = Literal["1", "1.5", "2"]
-ZeroPaddingPosition = Literal["end", "both"]
-Normalization = Literal["batch", "none"]
-Activation = Literal["relu", "sigmoid"]
-Padding = Literal["symmetric", "same"]
-FirstProjection = Literal["changed", "always"]
-FirstShortcut = Literal["activated", "raw"]
-Initialization = Literal["he", "xavier", "small", "large"]
+from keras_resnet.errors import suggest
+from keras_resnet.options import Implementation, LayerOptions, Options, Shortcut, Version, option
+from keras_resnet.renamed import SPEC_FIELDS, upgrade
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Options):
     """Defines the architecture of one network. `CONTRIBUTING.md` shows how to add an entry to `SPECS`.
 
     Raises:
@@ -27,66 +23,75 @@ class Spec:
 
     name: str
     stem: Literal["imagenet", "deep", "cifar"]  # 7x7 and pooling; three 3x3 and pooling (ResNet-C); one 3x3
-    block: Literal["basic", "bottleneck", "single"]  # 3x3 twice; 1x1, 3x3, 1x1 four times as wide; 3x3 once
+    # 3x3 twice; 1x1, 3x3, 1x1 four times as wide; a Highway layer, see highway.py: 3x3 once
+    block: Literal["basic", "bottleneck", "single"]
     depths: tuple[int, ...]  # blocks per stage
     widths: tuple[int, ...]  # filters of the 3x3 convolutions, per stage
     # Options that He et al. 2015 and 2016 compare
     skip: Literal["add", "none", "gate"] = "add"  # y = F + W_s x; y = F; y = T F + (1 - T) W_s x (Highway)
-    shortcut: Shortcut = "B"  # A: zero channels; B: projection where the shape changes; C: everywhere
-    zero_padding_position: ZeroPaddingPosition = "end"  # option A's zeros: after x (fb.resnet.torch); half on each side
-    preactivation: bool = False  # normalization and ReLU before each convolution (2016), not after it (2015)
-    stride_in: Literal["1x1", "3x3"] = "1x1"  # strided layer of a bottleneck: paper; fb.resnet.torch (version 1.5)
-    normalization: Normalization = "batch"
-    activation: Activation = "relu"
-    initialization: Initialization = "he"  # small, large: half, twice He's standard deviation
-    # Options that later recipes change (Goyal et al. 2017, section 5.1; Huang et al. 2016)
-    zero_init_last_gamma: bool = False  # a block's last normalization has an initial scale of 0, so that F = 0
-    drop_path_rate: float = 0.0  # stochastic depth: rate of the last block; increases linearly from 0
-    # Options that published weights need
+    shortcut: Shortcut = option("B", varies=True)  # A: zeros; B: projection where the shape changes; C: everywhere
+    # Normalization and ReLU before each convolution (2016), not after it (2015)
+    preactivation: bool = option(False, varies=True)
+    # Options of later papers
     groups: int = 1  # groups of a bottleneck's 3x3 convolution (ResNeXt: 32)
     width_per_group: int = 64  # filters per group where `widths` is 64 (ResNeXt: 4; Wide ResNet: 128)
-    avg_down: bool = False  # strided projections are average pooling and a 1x1 of stride 1 (ResNet-D)
+    # Strided projections are average pooling and a 1x1 of stride 1 (ResNet-D)
+    avg_down: bool = option(False, in_weights=False)
     se_reduction: int | None = None  # squeeze-and-excitation with channels / se_reduction features (SENet: 16)
-    stride_at: Literal["first", "last"] = "first"  # block of a stage that halves the size (keras.applications V2: last)
-    conv_bias: Literal["none", "unnormalized"] = "none"  # bias of convolutions without a normalization after them
-    padding: Padding = "symmetric"  # at stride 2; same: one pixel less at left and top (tf-models-official)
-    first_projection: FirstProjection = "changed"  # always: in every stage's first block (tf-models-official)
-    first_shortcut: FirstShortcut = (
-        "activated"  # version 2: the first block's shortcut takes x after (2016) or before (timm) its ReLU
-    )
-    pool_border: Literal["edge", "zero"] = "edge"  # border of the stem's pooling without a ReLU before it (V2: zero)
-    # Options that the literal Highway network needs (Srivastava et al. 2015)
-    transition: Literal["stride", "pool"] = "stride"  # pool: a stage starts with max pooling and a 3x3 convolution
-    last_width: int | None = None  # filters of a 1x1 convolution before the classifier
-    dropout: float = 0.0  # dropout rate in every transition and before the classifier
+    layer: LayerOptions = LayerOptions()
+    implementation: Implementation = Implementation()
 
     def __post_init__(self):
-        for field in fields(self):
-            allowed = typing.get_args(field.type) if typing.get_origin(field.type) is Literal else ()
-            if allowed and getattr(self, field.name) not in allowed:
-                raise ValueError(
-                    f"{self.name}: {field.name} must be one of {allowed}, got {getattr(self, field.name)!r}"
-                )
+        super().__post_init__()
         if len(self.depths) != len(self.widths) or not self.depths or min(self.depths + self.widths) < 1:
             given = f"depths={self.depths} widths={self.widths}"
             raise ValueError(f"{self.name}: depths and widths must be one per stage, each 1 or more, got {given}")
-        ends_normalized = not self.preactivation and self.normalization == "batch" and self.skip == "add"
-        if self.zero_init_last_gamma and not ends_normalized:
-            raise ValueError(f"{self.name}: zero_init_last_gamma needs a normalization right before an addition")
-        if not 0 <= self.drop_path_rate < 1 or (self.drop_path_rate and self.skip != "add"):
-            raise ValueError(
-                f"{self.name}: drop_path_rate must be in [0, 1) and needs shortcuts, got {self.drop_path_rate}"
-            )
         if self.block != "bottleneck" and (self.groups, self.width_per_group) != (1, 64):
             raise ValueError(
                 f"{self.name}: groups and width_per_group are for bottleneck blocks, got block={self.block!r}"
             )
 
+    @classmethod
+    def of(cls, **options) -> "Spec":
+        """Creates a network from options of all groups by name: `Spec.of(name="slim", ..., padding="same")`."""
+        return cls(**_grouped(options, {group: kind() for group, kind in _GROUPS.items()}))
+
+    @classmethod
+    def from_json(cls, values: dict) -> "Spec":
+        """Creates a network from the values of `to_json`, also those of earlier versions.
+
+        Raises:
+            ValueError: a value is not allowed, or belongs to a network that this version does not have.
+        """
+        values = upgrade(values, SPEC_FIELDS)
+        block = values.get("block")
+        for name, (usual, highway) in _FORMER_FIELDS.items():
+            expected = highway if block == "single" else usual
+            if values.get(name, expected) != expected:
+                raise ValueError(f"{name} must be {expected!r} with block={block!r}, got {values[name]!r}")
+        former = {*_FORMER_FIELDS, *TRAINING_ARGUMENTS}
+        values = {name: value for name, value in values.items() if name not in former}
+        return cls.of(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all options by name, without groups, as plain values."""
+        values = {name: self.option(name) for name in ("name", *OPTIONS)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def option(self, name: str) -> Any:
+        """Returns the value of an option of any group, or of "version"."""
+        return getattr(getattr(self, _GROUP_OF[name]) if name in _GROUP_OF else self, name)
+
     @property
     def layers(self) -> int:
         """Returns the number of weighted layers as the papers count them: stem, convolutions of F, classifier."""
-        entries = len(self.depths) - 1 + (self.last_width is not None) if self.transition == "pool" else 0
-        return 2 + sum(self.depths) * {"basic": 2, "bottleneck": 3, "single": 1}[self.block] + entries
+        transitions = len(self.depths) if self.block == "single" else 0  # and the last 1x1 convolution
+        return 2 + sum(self.depths) * {"basic": 2, "bottleneck": 3, "single": 1}[self.block] + transitions
+
+    @property
+    def dropout(self) -> float:
+        """Returns the network's own dropout rate, by default that of `build`: 0.2 for the literal Highway network."""
+        return 0.2 if self.block == "single" else 0.0
 
     @property
     def image_size(self) -> int:
@@ -103,8 +108,33 @@ class Spec:
         """Returns "1" (He et al. 2015), "1.5" (stride on the 3x3 convolution) or "2" (pre-activation)."""
         if self.preactivation:
             return "2"
-        return "1.5" if self.stride_in == "3x3" else "1"
+        return "1.5" if self.implementation.stride_in == "3x3" else "1"
 
+
+_GROUPS: dict[str, type[Options]] = {"layer": LayerOptions, "implementation": Implementation}
+_GROUP_OF = {field.name: group for group, kind in _GROUPS.items() for field in fields(kind)}
+# {option: its field}
+OPTIONS = {
+    field.name: field
+    for kind in (Spec, *_GROUPS.values())
+    for field in fields(kind)
+    if field.name not in ("name", *_GROUPS)
+}
+# Options that the name or the shape of a tensor shows. The others cannot be inferred from weights.
+IN_WEIGHTS = tuple(name for name, field in OPTIONS.items() if field.metadata.get("in_weights", True))
+NOT_IN_WEIGHTS = tuple(name for name in OPTIONS if name not in IN_WEIGHTS)
+# Options in which published weights of one network differ. The weights determine them.
+WEIGHT_OPTIONS = tuple(
+    name for name, field in OPTIONS.items() if field.metadata.get("varies") or _GROUP_OF.get(name) == "implementation"
+)
+# Options in which networks differ: their drawing, and what else their tensors show.
+NETWORK_OPTIONS = tuple(
+    name for name in OPTIONS if name not in WEIGHT_OPTIONS and (name not in _GROUP_OF or name in IN_WEIGHTS)
+)
+# Arguments of `build` that belong to a recipe. Until version 0.2 they were fields of `Spec`.
+TRAINING_ARGUMENTS = ("drop_path_rate", "zero_init_last_gamma", "dropout")
+# Fields of version 0.1: value of residual networks, value of the literal Highway network.
+_FORMER_FIELDS = {"transition": ("stride", "pool"), "last_width": (None, 100)}
 
 VERSIONS: dict[str, dict] = {
     "1": {"preactivation": False, "stride_in": "1x1"},
@@ -114,37 +144,78 @@ VERSIONS: dict[str, dict] = {
 
 
 def variant(spec: Spec, *, version: Version | None = None, **options) -> Spec:
-    """Returns a copy of `spec` with other options: `variant(spec, version="1.5", shortcut="C")`.
+    """Returns a copy of `spec` with other options: `variant(spec, version="1.5", shortcut="C", padding="same")`.
 
     Args:
         spec: an entry of `SPECS`.
         version: "1", "1.5" or "2".
-        **options: fields of `Spec`; None keeps the value of `spec`.
+        **options: options of any group by name, or `name`; None keeps the value of `spec`.
 
     Raises:
-        ValueError: a value is not allowed, or a shortcut is given for a plain network.
+        ValueError: an option does not exist, a value is not allowed, or a shortcut is given for a plain network.
     """
     if version is not None and version not in VERSIONS:
         raise ValueError(f"version must be one of {tuple(VERSIONS)}, got {version!r}")
     for name in options:
         if name in SPEC_FIELDS:
             raise ValueError(f"{name} was renamed in version 0.2: use {SPEC_FIELDS[name].new}")
+        if name in TRAINING_ARGUMENTS:
+            raise ValueError(f"{name} is an argument of keras_resnet.build, not an option of a network")
     options = {name: value for name, value in options.items() if value is not None}
     if spec.skip == "none" and "shortcut" in options:
         raise ValueError(f"{spec.name} has no shortcuts, got shortcut={options['shortcut']!r}")
-    return replace(spec, **(VERSIONS[version] if version else {}) | options)
+    options = (VERSIONS[version] if version else {}) | options
+    return replace(spec, **_grouped(options, {group: getattr(spec, group) for group in _GROUPS}))
 
 
-# Fields that change neither a tensor's name nor its shape. They cannot be inferred from weights.
-NOT_IN_WEIGHTS: tuple[str, ...] = (
-    *("name", "stride_in", "stride_at", "zero_padding_position", "padding", "pool_border", "zero_init_last_gamma"),
-    *("drop_path_rate", "avg_down", "first_shortcut", "initialization", "activation", "dropout"),
-)
-IN_WEIGHTS: tuple[str, ...] = tuple(field.name for field in fields(Spec) if field.name not in NOT_IN_WEIGHTS)
+def _grouped(options, groups):
+    """Returns the fields of a `Spec`: options by name, with those of `groups` in copies of these."""
+    changed: dict[str, Any] = dict(groups)
+    for name, value in options.items():
+        if name not in ("name", *OPTIONS):
+            raise ValueError(f"unknown option {name!r}; {suggest(name, OPTIONS)}")
+        if name in _GROUP_OF:
+            changed[_GROUP_OF[name]] = replace(changed[_GROUP_OF[name]], **{name: value})
+        else:
+            changed[name] = value
+    return changed
+
+
+def effective(spec: Spec) -> Spec:
+    """Returns `spec` with default values for the options that have no effect on it."""
+    moot = {
+        name: field.default
+        for name, field in OPTIONS.items()
+        if field.metadata.get("when") and not field.metadata["when"](spec)
+    }
+    return variant(spec, **moot)
+
+
+def first_different_option(one: Spec, other: Spec, options: tuple[str, ...]) -> str | None:
+    """Returns the first of `options` in which two networks differ, None if they are equal."""
+    return next((name for name in options if one.option(name) != other.option(name)), None)
+
+
+def check_training_arguments(
+    spec: Spec, *, drop_path_rate: float = 0.0, zero_init_last_gamma: bool = False, dropout: float | None = None
+) -> None:
+    """Checks the arguments of `build` that belong to a recipe.
+
+    Raises:
+        ValueError: a rate is not in [0, 1), or the network has no place for what is asked.
+    """
+    residual = spec.skip == "add" and spec.block != "single"
+    ends_normalized = residual and not spec.preactivation and spec.layer.normalization == "batch"
+    if zero_init_last_gamma and not ends_normalized:
+        raise ValueError(f"{spec.name}: zero_init_last_gamma needs a normalization right before an addition")
+    if not 0 <= drop_path_rate < 1 or (drop_path_rate and not residual):
+        raise ValueError(f"{spec.name}: drop_path_rate must be in [0, 1) and needs shortcuts, got {drop_path_rate}")
+    if dropout is not None and not 0 <= dropout < 1:
+        raise ValueError(f"{spec.name}: dropout must be in [0, 1), got {dropout}")
 
 
 def _imagenet(name, block, *depths, **options) -> Spec:
-    return Spec(name=name, block=block, depths=depths, widths=(64, 128, 256, 512), **{"stem": "imagenet"} | options)
+    return Spec.of(name=name, block=block, depths=depths, widths=(64, 128, 256, 512), **{"stem": "imagenet"} | options)
 
 
 def _bottleneck(name, *depths, **options) -> Spec:
@@ -153,7 +224,7 @@ def _bottleneck(name, *depths, **options) -> Spec:
 
 def _cifar(name, depth, block="basic", **options) -> Spec:
     n = (depth - 2) // (9 if block == "bottleneck" else 6)
-    return Spec(
+    return Spec.of(
         name=name, stem="cifar", block=block, depths=(n,) * 3, widths=(16, 32, 64), **{"shortcut": "A"} | options
     )
 
@@ -183,7 +254,7 @@ _ROWS = (
     ),
     # Srivastava et al. 2015: its gates in the CIFAR networks above, and its own network of 19 layers
     *(_cifar(f"cifar_highway{depth}", depth, skip="gate") for depth in CIFAR_DEPTHS),
-    Spec(
+    Spec.of(
         name="highway19",
         stem="cifar",
         block="single",
@@ -191,9 +262,6 @@ _ROWS = (
         widths=(32, 80, 128),
         skip="gate",
         normalization="none",
-        transition="pool",
-        last_width=100,
-        dropout=0.2,
     ),
     # Xie et al. 2016 (ResNeXt); Zagoruyko and Komodakis 2016 (Wide ResNet): as in torchvision
     _bottleneck("resnext50_32x4d", 3, 4, 6, 3, groups=32, width_per_group=4),

@@ -92,7 +92,7 @@ def test_squeeze_and_excitation_by_hand():
 def test_avg_down_projection_averages_2x2_pixels():
     """ResNet-D: the mean of each 2x2; at an odd size, the mean of the remaining pixels."""
     inputs = keras.Input((3, 3, 1))
-    spec = dataclasses.replace(TINY, avg_down=True, normalization="none")
+    spec = variant(TINY, avg_down=True, normalization="none")
     model = keras.Model(inputs, shortcut(inputs, inputs, 1, 2, spec, "b"))
     model.get_layer("b_proj").kernel.assign(np.ones((1, 1, 1, 1)))
     y = model.predict(np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1), verbose=0)
@@ -102,7 +102,7 @@ def test_avg_down_projection_averages_2x2_pixels():
 @pytest.mark.parametrize(("placement", "channels"), [("end", [7, 0, 0]), ("both", [0, 7, 0])])
 def test_option_a_zero_padding_position(placement, channels):
     inputs = keras.Input((2, 2, 1))
-    spec = dataclasses.replace(TINY, shortcut="A", zero_padding_position=placement)
+    spec = variant(TINY, shortcut="A", zero_padding_position=placement)
     model = keras.Model(inputs, shortcut(inputs, inputs, 3, 1, spec, "b"))
     np.testing.assert_array_equal(model.predict(np.full((1, 2, 2, 1), 7.0), verbose=0)[0, 0, 0], channels)
 
@@ -119,7 +119,7 @@ def test_convolutions_without_normalization_have_biases():
 def test_initialization_variance(initialization, variance):
     """Fan-out 9 * 64; Xavier's 2 / (fan-in + fan-out) with fan-in 9 * 32."""
     inputs = keras.Input((8, 8, 32))
-    spec = dataclasses.replace(TINY, initialization=initialization)
+    spec = variant(TINY, initialization=initialization)
     model = keras.Model(inputs, conv(inputs, spec, 3, 64, 1, "c"))
     expected = variance / (9 * 64) if variance else 2 / (9 * 32 + 9 * 64)
     assert np.var(model.get_layer("c").kernel.numpy()) == pytest.approx(expected, rel=0.05)

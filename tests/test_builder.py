@@ -215,6 +215,45 @@ def test_build_refuses_an_invalid_input_shape(shape):
         build(SPECS["cifar_resnet20"], input_shape=shape)
 
 
+def layer_names(*arguments, **options):
+    return [layer.name for layer in build(*arguments, **options).layers]
+
+
+def test_build_with_drop_path_and_zero_init_last_gamma():
+    spec = variant(SPECS["cifar_resnet20"], depths=(2, 2), widths=(4, 8))
+    model = build(spec, drop_path_rate=0.2, zero_init_last_gamma=True)
+    blocks = [f"stage{stage}_block{number}" for stage in (1, 2) for number in (1, 2)]
+    assert sorted(set(layer_names(spec, drop_path_rate=0.2)) - set(layer_names(spec))) == [f"{b}_drop" for b in blocks]
+    assert [model.get_layer(f"{name}_drop").rate for name in blocks] == pytest.approx([0.05, 0.1, 0.15, 0.2])
+    zeros = {name for name in layer_names(spec) if "_bn" in name and not np.any(model.get_layer(name).gamma)}
+    assert zeros == {f"{name}_bn2" for name in blocks}
+
+
+@pytest.mark.parametrize(
+    ("name", "dropout", "rates"),
+    [
+        ("highway19", None, {"stage2_dropout": 0.2, "stage3_dropout": 0.2, "dropout": 0.2}),
+        ("highway19", 0.5, {"stage2_dropout": 0.5, "stage3_dropout": 0.5, "dropout": 0.5}),
+        ("highway19", 0.0, {}),
+        ("cifar_resnet20", None, {}),
+        ("cifar_resnet20", 0.5, {"dropout": 0.5}),
+    ],
+)
+def test_build_with_dropout(name, dropout, rates):
+    model = build(SPECS[name], dropout=dropout)
+    assert {layer.name: layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)} == rates
+
+
+def test_build_highway19_layer_names():
+    """Those of its first stage and transition, and its last."""
+    names = layer_names(SPECS["highway19"])
+    block = ("gate_pad", "conv1", "gate", "relu1", "carry")
+    assert names[:4] == ["images", "preprocessing", "stem_conv", "stem_relu"]
+    assert names[4:24] == [f"stage1_block{number}_{layer}" for number in range(1, 5) for layer in block]
+    assert names[24:28] == ["stage2_pool", "stage2_dropout", "stage2_conv", "stage2_relu"]
+    assert names[-5:] == ["last_conv", "last_relu", "pool", "dropout", "logits"]
+
+
 @pytest.mark.parametrize("version", ["1", "2"])
 @pytest.mark.parametrize("shortcut", ["A", "B", "C"])
 def test_build_highway19_variants(version, shortcut):

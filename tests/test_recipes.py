@@ -3,7 +3,6 @@
 import functools
 import math
 import re
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -141,7 +140,6 @@ def test_recipe_head_cost_equals_the_computed_cost(name):
 
 
 def macs(spec):
-    spec = replace(spec, drop_path_rate=0.0, zero_init_last_gamma=False)  # which cost nothing
     row = SPECS[spec.name]
     return complexity_of_rows.read()[spec.name]["macs"] if spec == row else built_macs(spec)
 
@@ -243,4 +241,4 @@ def test_long_recipe_adds_only_regularization_to_the_network():
         "random_resized",
         True,
     )
-    assert replace(long.model.spec, drop_path_rate=0.0) == short.model.spec
+    assert long.model.spec == short.model.spec

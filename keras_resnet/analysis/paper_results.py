@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from keras_resnet.config import Config
+from keras_resnet.config import Config, Model
 from keras_resnet.specs import SPECS
 
 _HE = "He et al. 2015"
@@ -67,7 +67,8 @@ def published(config: Config) -> tuple[Published, ...]:
     name = model.name
     if model.spec.shortcut != row.shortcut:
         name += f":{model.spec.shortcut}"
-    if replace(model.spec, shortcut=row.shortcut) != row:
+    trained_as_usual = model.training_arguments == Model(name=model.name).training_arguments
+    if replace(model.spec, shortcut=row.shortcut) != row or not trained_as_usual:
         return ()
     return PUBLISHED.get((name, _data_set(config.data)), ())
 

@@ -75,7 +75,7 @@ class Classification:
 
     def build_model(self) -> keras.Model:
         """Builds the model: images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
-        return build_described(self.description)
+        return build_described(self.description, **self.config.model.training_arguments)
 
     def start_from(self, model):
         """Sets the weights of `model.weights`, if any, and returns a line that names them."""

@@ -83,7 +83,7 @@ def _check_target(target, to, overwrite):
 
 def _tell(pretrained, model, target):
     spec, preprocessing = pretrained.spec, pretrained.description.preprocessing
-    flavour = ", aligned as tf-models-official" if spec.padding == "same" else ""
+    flavour = ", aligned as tf-models-official" if spec.implementation.padding == "same" else ""
     classes = f"{pretrained.classes} classes" if pretrained.classes else "no classifier"
     print(f"{target}: {spec.name}, version {spec.version}, shortcut {spec.shortcut}{flavour}, {classes}")
     print(f"  parameters  {sum(math.prod(v.shape) for v in model.trainable_variables):,}")

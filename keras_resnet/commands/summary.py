@@ -63,6 +63,7 @@ def print_summary(spec, image_size: int, classes: int) -> None:
 def _rows(spec, classes):
     """Yields (title, layer with the stage's output, content) from stem to head, in the terms of the paper's table 1."""
     from keras_resnet.blocks import plan
+    from keras_resnet.highway import LAST_WIDTH
 
     width = spec.widths[0]
     if spec.stem == "cifar":
@@ -73,13 +74,13 @@ def _rows(spec, classes):
         yield "", "stem_pool", "3x3 max pool, stride 2"
     end = {"add": "add", "gate": "carry", "none": f"conv{len(plan(spec, 1, 1))}"}[spec.skip]
     for i, (width, depth) in enumerate(zip(spec.widths, spec.depths, strict=True), 1):
-        if i > 1 and spec.transition == "pool":
+        if i > 1 and spec.block == "single":
             yield f"stage{i}", f"stage{i}_conv", f"2x2 max pool, 3x3, {width}"
         convs = " | ".join(_conv_text(*conv) for conv in plan(spec, width, 1))
         gated = " gated" if spec.skip == "gate" else ""
         yield f"stage{i}", f"stage{i}_block{depth}_{end}", f"[{convs}]{gated} x {depth}"
-    if spec.last_width:
-        yield "", "last_conv", f"1x1, {spec.last_width}"
+    if spec.block == "single":
+        yield "", "last_conv", f"1x1, {LAST_WIDTH}"
     yield "head", "logits", f"average pool, {classes}-d dense, softmax"
 
 

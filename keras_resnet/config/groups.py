@@ -140,7 +140,7 @@ class Config(Group):
     @model_validator(mode="after")
     def _groups_agree(self):
         spec, train = self.model.spec, self.train
-        if train.remat and (spec.drop_path_rate or spec.dropout or train.batch_norm == "synchronized"):
+        if train.remat and (self.model.has_random_layers or train.batch_norm == "synchronized"):
             other = "train.batch_norm: synchronized" if train.batch_norm == "synchronized" else "random layers"
             raise problem(["train", "remat"], f"cannot go with {other}, which would differ the second time")
         if train.freeze_at and train.freeze_at != "stem" and int(train.freeze_at[-1]) > len(spec.depths):

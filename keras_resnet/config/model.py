@@ -1,13 +1,12 @@
 """The configuration group `model`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from keras_resnet.config.fields import Group, one_of, problem
 from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, check_units
-from keras_resnet.specs import (
-    SPECS,
+from keras_resnet.options import (
     Activation,
     FirstProjection,
     FirstShortcut,
@@ -15,16 +14,11 @@ from keras_resnet.specs import (
     Normalization,
     Padding,
     Shortcut,
-    Spec,
     Version,
     ZeroPaddingPosition,
-    variant,
 )
-
-# Options in which published weights of one network differ. Pretrained weights fill in those that are null in a
-# configuration.
-WEIGHT_OPTIONS = ("version", "shortcut", "zero_padding_position", "padding", "first_projection", "first_shortcut")
-FILLED_IN = (*WEIGHT_OPTIONS, "mean", "std")
+from keras_resnet.specs import OPTIONS, SPECS, TRAINING_ARGUMENTS, Spec, check_training_arguments, variant
+from keras_resnet.specs import WEIGHT_OPTIONS as ALL_WEIGHT_OPTIONS
 
 
 def _as_text(value):
@@ -64,6 +58,13 @@ class Model(Group):
     drop_path_rate: float | None = Field(
         None, ge=0, lt=1, description="Stochastic depth: drop rate of the last block; increases linearly from 0."
     )
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Dropout rate before the classifier, in highway19 also before its transitions. null: the network's "
+        "own, 0.2 for highway19, else 0.",
+    )
     weights: str | None = Field(
         None,
         description="Initial weights: a file, or a name of `keras-resnet list --weights`. They fill in null options "
@@ -98,7 +99,7 @@ class Model(Group):
             except ValueError as error:
                 raise problem([name], str(error).removeprefix(f"{name}: ")) from None
         try:
-            _ = self.spec
+            check_training_arguments(self.spec, **self.training_arguments)
         except ValueError as error:
             raise problem([], str(error)) from None
         return self
@@ -106,7 +107,20 @@ class Model(Group):
     @property
     def spec(self):
         """Returns the network's `Spec`."""
-        return variant(SPECS[self.name], **self.model_dump(exclude={"name", "weights", "reset_head", "mean", "std"}))
+        return variant(SPECS[self.name], **self.model_dump(include={"version", *OPTIONS}))
+
+    @property
+    def training_arguments(self) -> dict[str, Any]:
+        """Returns the arguments of `build` that belong to a recipe; the network's own values for null."""
+        usual = {"drop_path_rate": 0.0, "zero_init_last_gamma": False, "dropout": self.spec.dropout}
+        return {
+            name: usual[name] if getattr(self, name) is None else getattr(self, name) for name in TRAINING_ARGUMENTS
+        }
+
+    @property
+    def has_random_layers(self) -> bool:
+        """Returns whether the network drops something in training."""
+        return any(self.training_arguments[name] for name in ("drop_path_rate", "dropout"))
 
     @property
     def mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -115,8 +129,11 @@ class Model(Group):
 
     def filled_in(self, spec: Spec, preprocessing: Preprocessing) -> "Model":
         """Returns a copy in which the null options of `FILLED_IN` have the values of the weights."""
-        theirs = {
-            name: getattr(spec, name) for name in WEIGHT_OPTIONS if getattr(spec, name) != getattr(self.spec, name)
-        }
+        theirs = {name: spec.option(name) for name in WEIGHT_OPTIONS if spec.option(name) != self.spec.option(name)}
         theirs |= {name: getattr(preprocessing, name) for name in ("mean", "std")}
         return self.model_copy(update={name: value for name, value in theirs.items() if getattr(self, name) is None})
+
+
+# Options in which published weights of one network differ. Pretrained weights fill in those that are null.
+WEIGHT_OPTIONS = ("version", *(name for name in Model.model_fields if name in ALL_WEIGHT_OPTIONS))
+FILLED_IN = (*WEIGHT_OPTIONS, "mean", "std")

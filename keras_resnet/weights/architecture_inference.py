@@ -1,9 +1,9 @@
 """Infers the architecture of a network from the names and shapes of its tensors."""
 
 import re
-from dataclasses import replace
 
-from keras_resnet.specs import IN_WEIGHTS, SPECS, Spec
+from keras_resnet.highway import LAST_WIDTH
+from keras_resnet.specs import IN_WEIGHTS, SPECS, Spec, first_different_option, variant
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -13,7 +13,7 @@ def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
 
     Args:
         shapes: {variable's path: shape}, kernels (h, w, in, out).
-        unseen: fields of `Spec` that tensors do not show, with the values of the weights' source.
+        unseen: options that tensors do not show, with the values of the weights' source.
         source: name of the weights, for error messages.
 
     Raises:
@@ -33,9 +33,8 @@ def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
         "preactivation": "preact_bn" in first,
         "normalization": "batch" if "bn1" in first else "none",
         "skip": "gate" if "gate" in first else "add",
-        "last_width": shapes["last_conv/kernel"][-1] if "last_conv/kernel" in shapes else None,
-        "transition": "pool" if "stage2_conv/kernel" in shapes else "stride",
     }
+    _check_highway(shapes, block == "single", len(depths), source)
     try:
         last = [parts[stage, 1] for stage in _stages(parts)]
         if block == "bottleneck":
@@ -47,7 +46,7 @@ def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
         axes |= _shortcut(parts)
         if block != "single" and any(f"stage1_block1_{c}/bias" in shapes for c in ("conv2", "conv3")):
             axes |= {"conv_bias": "unnormalized"} if axes["normalization"] == "batch" else {}
-        return _named(Spec(name="resnet", **axes), unseen)
+        return _named(Spec.of(name="resnet", **axes), unseen)
     except (KeyError, IndexError, ZeroDivisionError) as error:
         raise ValueError(
             f"{source}: the tensors are of no network of this family ({error} is not as it should be)"
@@ -57,16 +56,26 @@ def recognize(shapes: Shapes, unseen: dict, source: str) -> Spec:
 def _named(spec, unseen):
     """Returns `spec` as the entry of `SPECS` with the same tensors, if any.
 
-    The entry also supplies the fields that neither the tensors nor their source show.
+    The entry also supplies the options that neither the tensors nor their source show.
     """
     varied = {"preactivation", "shortcut", "first_projection"}
+    compared = ({*IN_WEIGHTS} - varied) | ({"avg_down"} & {*unseen})
     for row in SPECS.values():
-        if all(
-            getattr(row, field) == getattr(spec, field)
-            for field in ({*IN_WEIGHTS} - varied) | ({"avg_down"} & {*unseen})
-        ):
-            return replace(row, **{field: getattr(spec, field) for field in varied | {*unseen}})
+        if first_different_option(row, spec, tuple(compared)) is None:
+            return variant(row, **{name: spec.option(name) for name in varied | {*unseen}})
     return spec
+
+
+def _check_highway(shapes, highway, stages, source):
+    """Checks that the layers of highway.py are those of the literal Highway network, and of no other."""
+    expected = {f"stage{i}_conv/kernel" for i in range(2, stages + 1)} | {"last_conv/kernel"} if highway else set()
+    found = {path for path in shapes if re.fullmatch(r"(stage\d|last)_conv/kernel", path)}
+    if missing := expected - found:
+        raise ValueError(f"{source}: no tensor for {min(missing)} of the Highway network")
+    unknown = found - expected
+    if unknown or (highway and shapes["last_conv/kernel"][-1] != LAST_WIDTH):
+        path = min(unknown, default="last_conv/kernel")
+        raise ValueError(f"{source}: {path} of shape {shapes[path]} is of no network of this family")
 
 
 def _blocks(shapes, source):

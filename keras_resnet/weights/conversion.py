@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from keras_resnet.description import Description, Preprocessing
-from keras_resnet.specs import IN_WEIGHTS, Spec
+from keras_resnet.highway import LAST_WIDTH
+from keras_resnet.specs import IN_WEIGHTS, Spec, first_different_option, variant
 from keras_resnet.weights.architecture_inference import recognize
 from keras_resnet.weights.formats import EPSILON, convention_of
 from keras_resnet.weights.model_config import ModelConfig
@@ -145,18 +146,19 @@ def _agreed(said, seen, source):
         seen = replace(seen, shortcut=said.shortcut)
     if len(said.depths) == 1 and said.block != "bottleneck" and {said.shortcut, seen.shortcut} == {"A", "B"}:
         seen = replace(seen, shortcut=said.shortcut)  # no block changes the shape
-    if not said.preactivation and said.normalization == "batch":  # a normalization follows every convolution
-        seen = replace(seen, conv_bias=said.conv_bias)
-    for name in IN_WEIGHTS:
-        if getattr(said, name) != getattr(seen, name):
-            here = f"{name}={getattr(said, name)!r}"
-            raise ValueError(f"{source}: says that its network has {here}, its tensors have {getattr(seen, name)!r}")
+    if not said.preactivation and said.layer.normalization == "batch":  # a normalization follows every convolution
+        seen = variant(seen, conv_bias=said.implementation.conv_bias)
+    name = first_different_option(said, seen, IN_WEIGHTS)
+    if name:
+        here = f"{name}={said.option(name)!r}"
+        raise ValueError(f"{source}: says that its network has {here}, its tensors have {seen.option(name)!r}")
     return said
 
 
 def _check_classifier(arrays, spec, source):
     """Checks the number of features that the classifier takes, because a wrong one would be dropped silently."""
-    features = spec.last_width or spec.widths[-1] * (4 if spec.block == "bottleneck" else 1)
+    last = spec.widths[-1]
+    features = {"basic": last, "bottleneck": 4 * last, "single": LAST_WIDTH}[spec.block]
     if "logits/kernel" in arrays and arrays["logits/kernel"].shape[0] != features:
         taken = arrays["logits/kernel"].shape[0]
         raise ValueError(f"{source}: its classifier takes {taken} features, its network returns {features}")

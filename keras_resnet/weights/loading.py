@@ -1,14 +1,13 @@
 """Loads weights from a name or a file into a network's variables."""
 
 import os
-from dataclasses import fields, replace
 from typing import Any, get_args
 
 import keras
 
-from keras_resnet.description import Interpolation, check_units, first_different_field
+from keras_resnet.description import Interpolation, check_units
 from keras_resnet.files import is_remote
-from keras_resnet.specs import NOT_IN_WEIGHTS, Spec, variant
+from keras_resnet.specs import NETWORK_OPTIONS, Spec, effective, first_different_option, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to
 from keras_resnet.weights.hub import fetch_repository
 from keras_resnet.weights.model_config import read_model_config
@@ -16,9 +15,6 @@ from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, HUB_SCHEME, fetch, locate
 from keras_resnet.weights.reading import read_weights
 from keras_resnet.weights.state_dict import Which
-
-# Options in which published weights of one network differ. The weights determine them.
-_WEIGHT_OPTIONS = {*NOT_IN_WEIGHTS, "preactivation", "shortcut", "conv_bias", "first_projection"} - {"avg_down"}
 
 
 def load_pretrained(
@@ -98,23 +94,16 @@ def check_network(pretrained: Pretrained, spec: Spec, asked: dict, source: str) 
     Raises:
         ValueError: the weights belong to another network, or have another value of an option.
     """
-    own = tuple(field.name for field in fields(Spec) if field.name not in _WEIGHT_OPTIONS)
-    different = first_different_field(pretrained.spec, spec, own)
+    different = first_different_option(pretrained.spec, spec, NETWORK_OPTIONS)
     if different:
         raise ValueError(
-            f"{source}: has weights of {pretrained.spec.name} ({different}={getattr(pretrained.spec, different)!r}), "
-            f"not of {spec.name} ({different}={getattr(spec, different)!r})"
+            f"{source}: has weights of {pretrained.spec.name} ({different}={pretrained.spec.option(different)!r}), "
+            f"not of {spec.name} ({different}={spec.option(different)!r})"
         )
     for name, value in asked.items():
-        has = getattr(pretrained.spec, name)
-        if value is not None and _effective(variant(pretrained.spec, **{name: value})) != _effective(pretrained.spec):
+        has = pretrained.spec.option(name)
+        if value is not None and effective(variant(pretrained.spec, **{name: value})) != effective(pretrained.spec):
             raise ValueError(f"{name}={value!r} was asked for, the weights of {source} have {name}={has!r}")
-
-
-def _effective(spec):
-    """Returns `spec` with default values for options that have no effect on its kind of blocks."""
-    moot = {"stride_in": "3x3"} if spec.block != "bottleneck" else {"first_shortcut": "activated"}
-    return replace(spec, **moot | ({"zero_padding_position": "end"} if spec.shortcut != "A" else {}))
 
 
 def set_pretrained(model: keras.Model, pretrained: Pretrained, reset_head: bool = False) -> bool:

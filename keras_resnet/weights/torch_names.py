@@ -197,6 +197,6 @@ def _why_not(spec, library):
     if library == "torchvision":
         wanted |= {"stem": "imagenet", "avg_down": False, "se_reduction": None, "preactivation": False}
     for name, theirs in wanted.items():
-        if getattr(spec, name) != theirs:
-            return f"has {name}={getattr(spec, name)!r}, {library}'s networks have {theirs!r}"
+        if spec.option(name) != theirs:
+            return f"has {name}={spec.option(name)!r}, {library}'s networks have {theirs!r}"
     return f"has a stem for small images, {library}'s networks have none" if spec.stem == "cifar" else ""

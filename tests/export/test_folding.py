@@ -1,7 +1,6 @@
 """Folded networks give the outputs of the original networks; which operations folding removes."""
 
 import collections
-import dataclasses
 
 import keras
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 
 from keras_resnet.builder import build
 from keras_resnet.export.graph import answers, fold, folded_network, frozen_network
-from keras_resnet.specs import SPECS
+from keras_resnet.specs import SPECS, variant
 
 TINY = {"depths": (1, 1), "widths": (8, 16)}
 NETS = {
@@ -28,7 +27,7 @@ NETS = {
 def network(axes, channels=3):
     """Returns a small network with random weights and statistics."""
     keras.utils.set_random_seed(0)
-    spec = dataclasses.replace(SPECS["cifar_resnet20"], **TINY | axes)
+    spec = variant(SPECS["cifar_resnet20"], **TINY | axes)
     model = build(spec, input_shape=(32, 32, channels))
     random = np.random.RandomState(1)
     for layer in model.layers:

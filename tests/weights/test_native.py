@@ -84,7 +84,7 @@ def test_save_weights_refuses_a_quantized_model(tmp_path):
     ],
 )
 def test_from_weights_restores_options_invisible_in_tensors(tmp_path, options):
-    spec = Spec(name="tiny", stem="cifar", **options)
+    spec = Spec.of(name="tiny", stem="cifar", **options)
     model = build(spec, classes=3, input_shape=(8, 8, 3))
     path = str(tmp_path / "w.safetensors")
     save_weights(model, path)

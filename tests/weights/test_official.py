@@ -44,8 +44,8 @@ def test_official_checkpoint_gives_the_golden_logits(network, tmp_path):
     model = load(network, checkpoint(network, tmp_path))
     assert relative_error(logits(model, IMAGES), golden) < 2e-5
     spec = model.description.spec
-    assert (spec.name, spec.version, spec.padding) == (NETWORKS[network][0], "1.5", "same")
-    assert spec.first_projection == ("always" if spec.block == "basic" else "changed")
+    assert (spec.name, spec.version, spec.implementation.padding) == (NETWORKS[network][0], "1.5", "same")
+    assert spec.implementation.first_projection == ("always" if spec.block == "basic" else "changed")
 
 
 @pytest.mark.parametrize("trap", ["padding", "epsilon"])

@@ -14,6 +14,7 @@ from weights_rig import TORCH, keras_value, logits, relative_error, state_of
 
 from keras_resnet import from_weights
 from keras_resnet.builder import build
+from keras_resnet.specs import variant
 from keras_resnet.weights import conversion, formats
 from keras_resnet.weights.loading import load_pretrained, set_pretrained
 
@@ -84,10 +85,10 @@ def test_akamaster_weights_give_the_golden_logits(torch_file):
     path = torch_file("akamaster_resnet20")
     model = from_weights(path, classifier_activation=None)
     assert relative_error(logits(model, CIFAR_IMAGES), golden["logits"]) < 2e-5
-    assert (model.name, model.description.spec.zero_padding_position) == ("cifar_resnet20", "both")
+    assert (model.name, model.description.spec.implementation.zero_padding_position) == ("cifar_resnet20", "both")
 
     pretrained = load_pretrained(path)
-    end = dataclasses.replace(pretrained.spec, zero_padding_position="end")
+    end = variant(pretrained.spec, zero_padding_position="end")
     other = build(end, classes=10)
     set_pretrained(other, pretrained)
     assert relative_error(logits(other, CIFAR_IMAGES), golden["logits"]) > 1e-2
