@@ -113,13 +113,9 @@ class Spec(Options):
 
 _GROUPS: dict[str, type[Options]] = {"layer": LayerOptions, "implementation": Implementation}
 _GROUP_OF = {field.name: group for group, kind in _GROUPS.items() for field in fields(kind)}
+_KINDS: tuple[type[Options], ...] = (Spec, *_GROUPS.values())
 # {option: its field}
-OPTIONS = {
-    field.name: field
-    for kind in (Spec, *_GROUPS.values())
-    for field in fields(kind)
-    if field.name not in ("name", *_GROUPS)
-}
+OPTIONS = {field.name: field for kind in _KINDS for field in fields(kind) if field.name not in ("name", *_GROUPS)}
 # Options that the name or the shape of a tensor shows. The others cannot be inferred from weights.
 IN_WEIGHTS = tuple(name for name, field in OPTIONS.items() if field.metadata.get("in_weights", True))
 NOT_IN_WEIGHTS = tuple(name for name in OPTIONS if name not in IN_WEIGHTS)
@@ -158,10 +154,13 @@ def variant(spec: Spec, *, version: Version | None = None, **options) -> Spec:
         raise ValueError(f"version must be one of {tuple(VERSIONS)}, got {version!r}")
     for name in options:
         if name in SPEC_FIELDS:
-            raise ValueError(f"{name} was renamed in version 0.2: use {SPEC_FIELDS[name].new}")
+            new = SPEC_FIELDS[name].new
+            where = ", an argument of keras_resnet.build" if new in TRAINING_ARGUMENTS else ""
+            raise ValueError(f"{name} was renamed in version 0.2: use {new}{where}")
         if name in TRAINING_ARGUMENTS:
             raise ValueError(f"{name} is an argument of keras_resnet.build, not an option of a network")
-    options = {name: value for name, value in options.items() if value is not None}
+    # None keeps the value of an option; other names stay, so that they are refused.
+    options = {name: value for name, value in options.items() if value is not None or name not in ("name", *OPTIONS)}
     if spec.skip == "none" and "shortcut" in options:
         raise ValueError(f"{spec.name} has no shortcuts, got shortcut={options['shortcut']!r}")
     options = (VERSIONS[version] if version else {}) | options
@@ -183,7 +182,7 @@ def _grouped(options, groups):
 
 def effective(spec: Spec) -> Spec:
     """Returns `spec` with default values for the options that have no effect on it."""
-    moot = {
+    moot: dict[str, Any] = {
         name: field.default
         for name, field in OPTIONS.items()
         if field.metadata.get("when") and not field.metadata["when"](spec)

@@ -91,6 +91,12 @@ def test_variant_refuses_unknown_options(name, message):
         variant(SPECS["resnet50"], **{name: "same"})
 
 
+@pytest.mark.parametrize("name", ["paddding", "drop_path_rate"])
+def test_variant_refuses_unknown_options_that_are_none(name):
+    with pytest.raises(ValueError, match=f"{name}.*(did you mean|is an argument of keras_resnet.build)"):
+        variant(SPECS["resnet50"], **{name: None})
+
+
 @pytest.mark.parametrize("kind", [LayerOptions, Implementation])
 def test_groups_refuse_unknown_values(kind):
     for field in dataclasses.fields(kind):
