@@ -52,11 +52,11 @@ ALLOWED = {
     "paper_results": {"config", "specs"},
     "data": {"config", "description", "errors"},
     "runs": {
-        "paper_results",
         "config",
         "description",
         "errors",
         "files",
+        "paper_results",
         "processor",
         "renamed",
         "specs",

@@ -15,5 +15,5 @@
 | `runner`, `worker`, `progress_display` | worker processes for runs and measurements |
 | `report_page`, `checks`, `plots` | the page of a finding, its claims, the style of its plots |
 
-`keras-resnet reproduce NAME` runs it.
+`keras-resnet reproduce NAME` runs a finding. The published values are in `keras_resnet.paper_results`.
 """
