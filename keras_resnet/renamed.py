@@ -102,6 +102,8 @@ FUNCTIONS = {
 
 COMPLEXITY = {"multiply_adds": "macs"}
 
+WORKING_COMMANDS = {"analyze": "reproduce"}  # the old name still works, and one line names the new one
+
 COMMANDS = {"publish": "package-for-hub", "results": "compare", "examples": "sample-images"}
 
 FLAGS = {"licence": "license", "picture": "plot", "on_error": "on_unreadable_image"}

@@ -9,7 +9,7 @@ import pytest
 from conftest import GOLDEN
 
 from keras_resnet import complexity
-from keras_resnet.analysis import complexity_of_rows
+from keras_resnet.analysis.complexity import count_network, read_complexities
 from keras_resnet.builder import build
 from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD
 from keras_resnet.specs import SPECS, variant
@@ -38,7 +38,7 @@ def test_imagenet_parameters_equal_published_counts(name, option, expected):
 @pytest.mark.sampled("C-20-283962", "B-20-272474", "A-20-269722", "A-56-853018")
 @pytest.mark.parametrize(("option", "depth", "expected"), rows("cifar10_parameters_trainable"))
 def test_cifar_parameters_equal_published_counts(option, depth, expected):
-    if depth != "1202":  # counted once, in complexity_of_rows
+    if depth != "1202":  # counted once, for analysis/complexity.json
         spec = variant(SPECS[f"cifar_resnet{depth}"], shortcut=option)
         assert complexity(build(spec)).parameters == expected
         if option == "A":  # no parameters in the shortcuts: the plain network has as many
@@ -108,7 +108,7 @@ MULTIPLY_ADDS = {  # torchvision's _ops, in 1e9
 
 
 def test_stored_counts_equal_published_counts():
-    costs = complexity_of_rows.read()
+    costs = read_complexities()
     assert {name: costs[name]["parameters"] for name in PUBLISHED} == PUBLISHED
     for name, expected in MULTIPLY_ADDS.items():
         assert costs[name]["macs"] / 1e9 == pytest.approx(expected, abs=5e-4)
@@ -125,7 +125,7 @@ DEEP = ("cifar_resnet1202", "cifar_plain1202", "cifar_preresnet1001")
 )
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in DEEP else n for n in SPECS])
 def test_stored_counts_equal_the_built_models(name):
-    assert complexity_of_rows.read()[name] == complexity_of_rows.count(name)
+    assert read_complexities()[name] == count_network(name)
 
 
 def keras_v2_names(path):

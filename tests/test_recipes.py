@@ -12,10 +12,10 @@ from conftest import ROOT
 from PIL import Image
 
 from keras_resnet import SPECS, build, complexity
-from keras_resnet.analysis import complexity_of_rows
-from keras_resnet.analysis.paper_results import published
+from keras_resnet.analysis.complexity import read_complexities
 from keras_resnet.config import load_config, resolve
 from keras_resnet.data.pipeline import training_batches
+from keras_resnet.paper_results import published
 from keras_resnet.task import load_task
 from keras_resnet.training.optimizer import build_optimizer, build_schedule, prepare
 from keras_resnet.training.steps import make_train_step
@@ -141,7 +141,7 @@ def test_recipe_head_cost_equals_the_computed_cost(name):
 
 def macs(spec):
     row = SPECS[spec.name]
-    return complexity_of_rows.read()[spec.name]["macs"] if spec == row else built_macs(spec)
+    return read_complexities()[spec.name]["macs"] if spec == row else built_macs(spec)
 
 
 @functools.cache

@@ -1,13 +1,23 @@
-"""Counts the cost of a model from its graph, so a change of the blocks needs no change here."""
+"""Counts the cost of a model from its graph, so a change of the blocks needs no change here.
 
+complexity.json holds the cost of every network in `SPECS`, so `keras-resnet list` builds no network. A test compares it
+with the models.
+
+    python -m keras_resnet.analysis.complexity     rewrites the file
+"""
+
+import json
 import math
-from dataclasses import dataclass
+import pathlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-import keras
-from keras import layers
-
-from keras_resnet.analysis.intermediate_outputs import require_flat
 from keras_resnet.renamed import COMPLEXITY, SINCE
+
+if TYPE_CHECKING:  # imported where a model is counted: reading the table takes no Keras
+    import keras
+
+FILE = pathlib.Path(__file__).with_suffix(".json")
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,7 @@ class Complexity:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
 
-def complexity(model: keras.Model) -> Complexity:
+def complexity(model: "keras.Model") -> Complexity:
     """Counts a model's cost as pycls does (Radosavovic et al. 2019): normalization, ReLU and additions are free.
 
     Args:
@@ -38,6 +48,10 @@ def complexity(model: keras.Model) -> Complexity:
     Raises:
         ValueError: a layer's output size is unknown, or a layer is itself a model; the message names the layer.
     """
+    from keras import layers
+
+    from keras_resnet.analysis.intermediate_outputs import require_flat
+
     require_flat(model)
     macs = activations = 0
     for layer in model.layers:
@@ -57,3 +71,27 @@ def _outputs(layer):
     if None in shape:
         raise ValueError(f"{layer.name}: the output {shape} is unknown; build the model with an input_shape")
     return math.prod(shape)
+
+
+def read_complexities() -> dict[str, dict[str, int]]:
+    """Returns {model name: {"macs", "parameters", "activations"}} at the network's default image size and classes."""
+    return json.loads(FILE.read_text())
+
+
+def count_network(name: str) -> dict[str, int]:
+    """Builds one network of `SPECS` and counts its cost."""
+    from keras_resnet.builder import build
+    from keras_resnet.specs import SPECS
+
+    return asdict(complexity(build(SPECS[name])))
+
+
+def main() -> None:
+    """Rewrites complexity.json."""
+    from keras_resnet.specs import SPECS
+
+    FILE.write_text(json.dumps({name: count_network(name) for name in SPECS}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -13,9 +13,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from keras_resnet.analysis.paper_results import published
 from keras_resnet.commands.entry import write_csv
 from keras_resnet.errors import ConfigError
+from keras_resnet.paper_results import published
 from keras_resnet.runs.checkpoints import committed
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.logs import read_metrics

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from keras_resnet.files import write_atomically
 from keras_resnet.processor import choose_kernels
 from keras_resnet.renamed import COMMANDS as RENAMED_COMMANDS
 from keras_resnet.renamed import FLAGS as RENAMED_FLAGS
-from keras_resnet.renamed import SINCE
+from keras_resnet.renamed import SINCE, WORKING_COMMANDS
 
 # name -> one line of help. Each command is a module of this package with `main(options, arguments)`, which returns the
 # exit code (None is 0), and, if it has flags, `define_flags(options)`.
@@ -31,7 +32,7 @@ COMMANDS = {
     "list": "List networks, pretrained weights or recipes.",
     "summary": "Show one network's stages, parameters and MACs.",
     "compare": "Tabulate the runs of a folder beside published results.",
-    "analyze": "Reproduce the paper's findings: degradation, gradients, responses and others.",
+    "reproduce": "Reproduce the paper's findings: degradation, gradients, responses and others.",
     "convert-weights": "Convert weights of any source to keras_resnet, torchvision or timm files.",
     "package-for-hub": "Write a folder to upload to the Hugging Face Hub.",
     "prepare-data": "Convert a folder of images to TFRecord files.",
@@ -81,6 +82,9 @@ def call(name: str, arguments: list[str]) -> int | None:
     Raises:
         UserError: an error of the user; the message is one line.
     """
+    if name in WORKING_COMMANDS:
+        old, name = name, WORKING_COMMANDS[name]
+        notify(f"{old} is now called {name}: {shlex.join(['keras-resnet', name, *arguments])}")
     if name in RENAMED_COMMANDS:
         raise ConfigError(f'command "{name}" was renamed in version {SINCE}: use "{RENAMED_COMMANDS[name]}"')
     if name not in COMMANDS:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from keras_resnet.analysis import complexity_of_rows
+from keras_resnet.analysis.complexity import read_complexities
 from keras_resnet.commands import entry
 from keras_resnet.config.loading import recipe_names
 from keras_resnet.specs import SPECS
@@ -68,7 +68,7 @@ def _list_networks():
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in COLUMNS:
         table.add_column(heading, justify="right" if heading in NUMBERS else "left", no_wrap=True)
-    costs = complexity_of_rows.read()
+    costs = read_complexities()
     for spec in SPECS.values():
         cost = costs[spec.name]
         table.add_row(

@@ -7,11 +7,11 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_resnet.analysis.paper_results import published
 from keras_resnet.config import Config
 from keras_resnet.description import Description
 from keras_resnet.files import write_atomically
 from keras_resnet.model_card import model_card
+from keras_resnet.paper_results import published
 from keras_resnet.runs.checkpoints import RunState
 from keras_resnet.runs.folder import RunFolder, write_text
 from keras_resnet.runs.logs import read_metrics

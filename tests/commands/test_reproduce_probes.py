@@ -1,0 +1,48 @@
+"""Tests keras-resnet reproduce gradients, batchnorm and responses on runs of a few steps at learning rate 0."""
+
+import csv
+import re
+
+import pytest
+from conftest import run
+
+TINY = ("train.steps=4", "train.log_every=2", "train.eval_every=4", "train.checkpoint_every=2", "train.batch_size=16")
+ORDERINGS = ["--depths=20", "--seeds=0", *[f"--set={each}" for each in TINY], "--set=train.learning_rate=0"]
+
+
+def verdicts(folder, name):
+    """Returns (exit code, whether each check holds) of a finding; asserts that its page and plots exist."""
+    process = run("-m", "keras_resnet", "reproduce", name, f"--workdir={folder}", *ORDERINGS, timeout=1200)
+    assert process.returncode in (0, 1), process.stderr
+    assert "Traceback" not in process.stderr, process.stderr
+    text = (folder / "report" / f"{name}.md").read_text()
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+\.png)\)", text)
+    assert pictures
+    assert all((folder / "report" / picture).stat().st_size > 10_000 for picture in pictures)
+    found = re.findall(r"^  (holds|DOES NOT HOLD) ", process.stdout, re.MULTILINE)
+    assert text.count("| **no** |") == found.count("DOES NOT HOLD")
+    return process.returncode, [each == "holds" for each in found]
+
+
+def test_reproduce_responses_learning_rate_0(tmp_path):
+    assert verdicts(tmp_path, "responses") == (1, [False])
+    with open(tmp_path / "report/responses.csv", encoding="utf-8", newline="") as file:
+        rows = {row["network"]: row for row in csv.DictReader(file)}
+    assert {row["layers"] for row in rows.values()} == {"19"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_reproduce_batchnorm_learning_rate_0(tmp_path):
+    """Only the check of the statistics holds without learning."""
+    assert verdicts(tmp_path, "batchnorm") == (1, [True, False, False, False, False])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_reproduce_gradients_learning_rate_0(tmp_path):
+    """The checks of training do not hold; the checks of fresh networks of 20 layers may hold."""
+    code, found = verdicts(tmp_path, "gradients")
+    assert code == 1
+    assert len(found) == 9
+    assert found[7:] == [False, False]
