@@ -57,6 +57,7 @@ def test_reproduce_learning_rate_0_fails_all_checks(finished):
     assert (folder / "report/degradation.md").read_text().count("| **no** |") == 7
 
 
+@pytest.mark.slow
 def test_reproduce_resumes_existing_runs(finished):
     folder, process = finished
     assert re.search(r"^4 runs and measurements, [123] there already", process.stdout, re.MULTILINE)
@@ -70,6 +71,7 @@ def test_reproduce_resumes_existing_runs(finished):
     assert rows["cifar_resnet20"]["the paper's, CIFAR-10 (%)"] == "8.75"
 
 
+@pytest.mark.slow
 def test_reproduce_report_from_existing_runs_does_not_train(finished):
     """A second command reads the finished runs, writes a report to a new folder and leaves the runs unchanged."""
     folder, _ = finished

@@ -173,6 +173,7 @@ def test_new_format_is_one_row(finished_run, dummy, tmp_path, capsys):
     assert "Of saved_model, litert, onnx, dummy." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_new_format_that_differs_is_not_published(finished_run, dummy, tmp_path):
     output = tmp_path / "out"
     dummy(1.01)
