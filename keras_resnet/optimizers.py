@@ -1,6 +1,6 @@
 """Provides the table of optimizers that `train.optimizer` selects from; imports neither Keras nor TensorFlow."""
 
-import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +23,7 @@ class OptimizerRow:
 
     def load(self) -> type:
         """Imports the class."""
-        module, name = self.path.split(":")
-        return getattr(importlib.import_module(module), name)
+        return pkgutil.resolve_name(self.path)
 
 
 OPTIMIZERS = {

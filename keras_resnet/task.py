@@ -1,6 +1,6 @@
 """Provides the `Task` protocol, which defines the model, data and metrics for `fit`, and the table of tasks."""
 
-import importlib
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,18 +39,13 @@ class Metric:
 
 def metrics_of(task: str) -> dict[str, Metric]:
     """Returns the table of metrics of a task, by the task's name."""
-    return _load(_TASKS[task][1])
+    return pkgutil.resolve_name(_TASKS[task][1])
 
 
 def monitored(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
     """Returns the names of the metrics that compare checkpoints, in order of precedence."""
     ranked = [(metric.precedence, name) for name, metric in metrics.items() if metric.precedence is not None]
     return tuple(name for _, name in sorted(ranked))
-
-
-def _load(path):
-    module, name = path.split(":")
-    return getattr(importlib.import_module(module), name)
 
 
 class Task(Protocol):
@@ -139,6 +134,6 @@ def load_task(config: Config, description: Description | None = None) -> Task:
     Raises:
         UserError: the data set is not available, or does not fit the network.
     """
-    task = _load(_TASKS[config.task][0])(config, description)
+    task = pkgutil.resolve_name(_TASKS[config.task][0])(config, description)
     task.config = resolve(config, task.train_size)
     return task

@@ -38,12 +38,18 @@ BEGAN = time.monotonic()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
-def pytest_collection_modifyitems(items):
-    """Marks the cases that a `sampled` test does not name as slow."""
+def pytest_collection_modifyitems(config, items):
+    """Marks the cases that a `sampled` test does not name as slow; refuses names that no case has."""
+    unknown: dict[str, set] = {}
     for item in items:
         sampled = item.get_closest_marker("sampled")
-        if sampled and item.callspec.id not in sampled.args:
-            item.add_marker(pytest.mark.slow)
+        if sampled:
+            unknown.setdefault(item.nodeid.partition("[")[0], set(sampled.args)).discard(item.callspec.id)
+            if item.callspec.id not in sampled.args:
+                item.add_marker(pytest.mark.slow)
+    for test, ids in unknown.items():
+        if ids and not any("[" in argument for argument in config.args):
+            raise pytest.UsageError(f"{test}: no case has the id {sorted(ids)}")
 
 
 def pytest_runtest_setup(item):

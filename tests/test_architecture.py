@@ -189,6 +189,29 @@ def test_module_imports_only_allowed_parts(path):
         assert top != "official", f"{part} imports tf-models-official"
 
 
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports inside functions count too."""
+    modules = {".".join(["keras_resnet", *path.relative_to(PACKAGE).with_suffix("").parts]) for path in FILES}
+    imported = {}
+    for path in FILES:
+        module = ".".join(["keras_resnet", *path.relative_to(PACKAGE).with_suffix("").parts])
+        imported[module] = {other for other in _imported_modules(path) if other in modules} - {module}
+    while free := [module for module, others in imported.items() if not others & imported.keys()]:
+        for module in free:
+            del imported[module]
+    assert not imported, f"circles among {sorted(imported)}"
+
+
+def _imported_modules(path):
+    """Yields the modules that `path` imports, also as `from package import module`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 def test_layers_import_no_tensorflow_at_top_level():
     assert "tensorflow" not in set(imports(PACKAGE / "layers.py", top_level_only=True))
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from keras_resnet.task import Metric
 
+LEAST_SCORE = 1e-30  # lower bound of a score before its logarithm
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeanMetric(Metric):
@@ -73,9 +75,6 @@ def summarize(sums: dict[str, float]) -> dict[str, float]:
         for name, row in METRICS.items()
         if row.sum in sums
     }
-
-
-LEAST_SCORE = 1e-30  # lower bound of a score before its logarithm
 
 
 @dataclass(frozen=True)

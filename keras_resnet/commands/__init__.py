@@ -1,1 +1,5 @@
-"""Provides the command line: the entry point in `entry`, and one module per command."""
+"""Provides the command line: the table of commands in `entry`, and one module per command.
+
+`models` opens what a user names (run, weights, export, network), `runs` loads a run, and `weights_flags` has the flags
+of commands that load weights.
+"""

@@ -1,1 +1,13 @@
-"""Provides images and labels as tf.data: `load_image_set` loads a set, `pipeline` builds batches of it."""
+"""Provides images and labels as tf.data.
+
+| module | provides |
+|---|---|
+| `image_set` | `load_image_set`, the table of sources, splits |
+| `embedded`, `folder`, `tfds`, `tfrecord` | the sources; `folder_tree` decides what is a split and what a class |
+| `pipeline` | the order of samples, batches for a strategy, the image behind an error |
+| `tf_data_service` | batches that other machines prepare |
+| `decode`, `image_header` | pixels inside a TensorFlow graph, and the checks before decoding |
+| `header` | format and size of an image, without TensorFlow |
+| `transforms`, `augmentation`, `randaugment` | test and training preprocessing, mixup and CutMix |
+| `verify`, `prepare`, `photographs` | checks of a whole set, conversion to TFRecord files, two real photographs |
+"""

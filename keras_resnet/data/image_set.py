@@ -1,7 +1,7 @@
 """Defines sets of labeled images, loads them by name, and maps over all their images."""
 
-import importlib
 import os
+import pkgutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -127,8 +127,7 @@ def load_image_set(data: Data) -> ImageSet:
         ConfigError: the set does not exist or cannot be used as configured.
         DataError: the data is not a set of images.
     """
-    module, function = _LOADERS[data.name.partition(":")[0]].split(":")
-    return getattr(importlib.import_module(module), function)(data)
+    return pkgutil.resolve_name(_LOADERS[data.name.partition(":")[0]])(data)
 
 
 def complete(splits: dict[str, Split], validation_fraction: float, test_fraction: float) -> dict[str, Split]:

@@ -1,10 +1,10 @@
 """Defines the table of export formats, a row each, and plans the artifacts of an export. Imports no TensorFlow."""
 
-import importlib
 import importlib.util
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from keras_resnet.errors import ConfigError, needs, suggest
 
@@ -50,11 +50,11 @@ class ExportFormat:
 
     def write(self, conversion) -> Iterator[dict]:
         """Writes the artifacts of a `Conversion` and yields a report of each."""
-        return _imported(self.writer)(conversion)
+        return pkgutil.resolve_name(self.writer)(conversion)
 
     def open(self, path: str, source: str, threads: int | None = None):
         """Returns a `Predictor` for an artifact; `source` is the model as the user named it."""
-        return _imported(self.predictor)(path, source, threads)
+        return pkgutil.resolve_name(self.predictor)(path, source, threads)
 
     def loader_file(self) -> str:
         """Returns the path of the loader's module, which is not imported."""
@@ -62,12 +62,6 @@ class ExportFormat:
         assert spec, f"no module {self.loader}"
         assert spec.origin, f"{self.loader} is no file"
         return spec.origin
-
-
-def _imported(place: str) -> Any:
-    """Returns what "module:name" names."""
-    module, name = place.split(":")
-    return getattr(importlib.import_module(module), name)
 
 
 EXPORT_FORMATS = {

@@ -7,11 +7,11 @@ on stdout. All other output goes to the log file. When stdin ends, the process s
 """
 
 import gc
-import importlib
 import itertools
 import json
 import math
 import os
+import pkgutil
 import queue
 import signal
 import sys
@@ -170,8 +170,7 @@ def probe_run(experiment: Experiment, training: Training, probe: Callable[[Any],
 
 def measure(experiment: Experiment, measurement: Measurement) -> None:
     """Calls a measurement's function and stores its result."""
-    module, _, name = measurement.function.partition(":")
-    answer = getattr(importlib.import_module(module), name)(experiment, **dict(measurement.arguments))
+    answer = pkgutil.resolve_name(measurement.function)(experiment, **dict(measurement.arguments))
     path = experiment.answer_file(measurement)
     make_folder(os.path.dirname(path))
     write_text(path, json.dumps(answer, indent=1) + "\n")
