@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from keras_resnet.classification.metrics import by_class, worst_errors
 from keras_resnet.classification.protocols import Predictions
-from keras_resnet.csv_files import csv_table
 from keras_resnet.data.decode import decode
+from keras_resnet.files import csv_table
 
 NAMED_CLASSES = 40  # maximum number of classes whose names fit into the plot
 SHOWN_ERRORS = 16

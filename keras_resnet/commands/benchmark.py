@@ -18,8 +18,8 @@ from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
 from keras_resnet.commands.models import check_model, format_of
-from keras_resnet.csv_files import csv_line, plain_cell
 from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.files import csv_line, plain_cell
 from keras_resnet.processor import serve_only
 
 COLUMNS = {  # name in CSV and JSON -> (heading, format) in the table

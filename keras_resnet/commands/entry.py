@@ -13,9 +13,8 @@ from absl import flags
 
 from keras_resnet import __version__
 from keras_resnet.console import import_tensorflow_quietly
-from keras_resnet.csv_files import csv_table
 from keras_resnet.errors import INTERNAL_ERROR, ConfigError, Stopped, UserError, suggest
-from keras_resnet.files import write_atomically
+from keras_resnet.files import csv_table, write_atomically
 from keras_resnet.processor import choose_kernels
 from keras_resnet.renamed import COMMANDS as RENAMED_COMMANDS
 from keras_resnet.renamed import FLAGS as RENAMED_FLAGS

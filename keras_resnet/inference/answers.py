@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_resnet.csv_files import csv_line, escape_undecodable, plain_cell
 from keras_resnet.description import Preprocessing
 from keras_resnet.errors import ConfigError
+from keras_resnet.files import csv_line, escape_undecodable, plain_cell
 
 DEFAULT_TOP_K = 5  # or all classes if there are fewer
 

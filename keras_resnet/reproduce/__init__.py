@@ -12,8 +12,8 @@
 | `highway` | highway, residual and plain networks |
 | `bottleneck` | bottleneck and basic blocks at equal cost; 1202 layers |
 | `experiment` | recipe, runs and measurements, with their files |
-| `runner`, `worker`, `progress_display` | worker processes for runs and measurements |
-| `report_page`, `checks`, `plots` | the page of a finding, its claims, the style of its plots |
+| `runner`, `worker` | worker processes for runs and measurements |
+| `report_page`, `plots` | the page of a finding, its claims, the style of its plots |
 
 `keras-resnet reproduce NAME` runs a finding. The published values are in `keras_resnet.paper_results`.
 """

@@ -6,10 +6,9 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_resnet.reproduce.checks import Check
 from keras_resnet.reproduce.experiment import Experiment, Job, Measurement, Training
 from keras_resnet.reproduce.plots import COLORS, band, label, legend_above, new_figure
-from keras_resnet.reproduce.report_page import Plot, ReportPage, Row, Table
+from keras_resnet.reproduce.report_page import Check, Plot, ReportPage, Row, Table
 from keras_resnet.reproduce.worker import images_and_labels, probe_run, short
 
 NETWORK = "cifar_resnet20"

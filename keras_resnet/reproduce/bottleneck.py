@@ -10,10 +10,9 @@ import numpy as np
 
 from keras_resnet.analysis.complexity import read_complexities
 from keras_resnet.reproduce import degradation
-from keras_resnet.reproduce.checks import Check, check_no_worse, check_within
 from keras_resnet.reproduce.experiment import Experiment, Job, Measurement, Training
 from keras_resnet.reproduce.plots import COLORS, band, label, new_figure
-from keras_resnet.reproduce.report_page import Plot, ReportPage, Table
+from keras_resnet.reproduce.report_page import Check, Plot, ReportPage, Table, check_no_worse, check_within
 from keras_resnet.specs import SPECS
 
 BASIC, BOTTLENECK = "cifar_resnet32", "cifar_bottleneck47"  # 15 blocks each, as ResNet-34 and 50 have 16

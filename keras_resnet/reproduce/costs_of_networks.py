@@ -3,10 +3,9 @@
 from keras_resnet.analysis.complexity import complexity, read_complexities
 from keras_resnet.paper_results import COSTS, PUBLISHED, ten_crop_error
 from keras_resnet.reproduce import degradation
-from keras_resnet.reproduce.checks import Check, agrees, check_within
 from keras_resnet.reproduce.experiment import Experiment
 from keras_resnet.reproduce.plots import COLORS, MARKERS, label, legend_above, new_figure, spread
-from keras_resnet.reproduce.report_page import Plot, ReportPage, Table
+from keras_resnet.reproduce.report_page import Check, Plot, ReportPage, Table, agrees, check_within
 from keras_resnet.specs import CIFAR_DEPTHS, SPECS
 
 # Networks whose 10-crop errors on ImageNet the paper gives, in the order of their depth

@@ -4,10 +4,18 @@ import statistics
 
 from keras_resnet.analysis.complexity import read_complexities
 from keras_resnet.paper_results import PUBLISHED
-from keras_resnet.reproduce.checks import Check, check_lower, check_no_worse, ends_alike
 from keras_resnet.reproduce.experiment import Experiment, Training
 from keras_resnet.reproduce.plots import COLORS, MARKERS, band, label, legend_above, new_figure, shades, spread
-from keras_resnet.reproduce.report_page import Plot, ReportPage, Row, Table
+from keras_resnet.reproduce.report_page import (
+    Check,
+    Plot,
+    ReportPage,
+    Row,
+    Table,
+    check_lower,
+    check_no_worse,
+    ends_alike,
+)
 
 FAMILIES = ("plain", "residual")
 NAMES = {"plain": "plain", "residual": "resnet", "highway": "highway"}

@@ -4,9 +4,8 @@ import itertools
 
 import numpy as np
 
-from keras_resnet.reproduce.checks import Check
 from keras_resnet.reproduce.experiment import Experiment, Job, Measurement
-from keras_resnet.reproduce.report_page import Plot, ReportPage, Row, Table
+from keras_resnet.reproduce.report_page import Check, Plot, ReportPage, Row, Table
 from keras_resnet.reproduce.signal_propagation import (
     IMAGES,
     INITIALIZATIONS,

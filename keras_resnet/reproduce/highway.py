@@ -5,10 +5,9 @@ import numpy as np
 from keras_resnet.analysis.complexity import read_complexities
 from keras_resnet.paper_results import PUBLISHED
 from keras_resnet.reproduce import degradation
-from keras_resnet.reproduce.checks import Check, check_lower, check_no_worse
 from keras_resnet.reproduce.experiment import Experiment, Job, Measurement, Training
 from keras_resnet.reproduce.plots import COLORS, MARKERS, label, legend_above, new_figure, shades, spread
-from keras_resnet.reproduce.report_page import Plot, ReportPage, Table
+from keras_resnet.reproduce.report_page import Check, Plot, ReportPage, Table, check_lower, check_no_worse
 from keras_resnet.specs import CIFAR_DEPTHS
 
 SEEDS = 3  # number of the experiment's seeds that are used; a gate makes a step 50 % slower

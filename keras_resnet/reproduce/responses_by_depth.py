@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from keras_resnet.reproduce.checks import Check
 from keras_resnet.reproduce.degradation import trainings
 from keras_resnet.reproduce.experiment import Experiment, Job, Measurement, Training
 from keras_resnet.reproduce.plots import COLORS, label, new_figure, shades
-from keras_resnet.reproduce.report_page import Plot, ReportPage, Row, Table
+from keras_resnet.reproduce.report_page import Check, Plot, ReportPage, Row, Table
 
 FAMILIES = ("plain", "residual")
 DEPTHS = (20, 56, 110)  # the paper's figure has no plain network of 110 layers

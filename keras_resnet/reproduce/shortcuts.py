@@ -7,11 +7,10 @@ import numpy as np
 
 from keras_resnet.analysis.complexity import Complexity, complexity
 from keras_resnet.reproduce import degradation
-from keras_resnet.reproduce.checks import Check, check_lower
 from keras_resnet.reproduce.degradation import trainings
 from keras_resnet.reproduce.experiment import Experiment, Job, Measurement, Training
 from keras_resnet.reproduce.plots import COLORS, MARKERS, label, new_figure
-from keras_resnet.reproduce.report_page import Plot, ReportPage, Table
+from keras_resnet.reproduce.report_page import Check, Plot, ReportPage, Table, check_lower
 from keras_resnet.specs import SPECS, variant
 
 OPTIONS = ("A", "B", "C")

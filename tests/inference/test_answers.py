@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from keras_resnet.csv_files import plain_cell
+from keras_resnet.files import plain_cell
 from keras_resnet.inference.answers import (
     CsvWriter,
     ImageError,

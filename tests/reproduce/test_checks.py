@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_resnet.reproduce.checks import agrees, check_lower, check_no_worse, check_within, ends_alike
+from keras_resnet.reproduce.report_page import agrees, check_lower, check_no_worse, check_within, ends_alike
 
 
 def test_check_lower_requires_every_seed():

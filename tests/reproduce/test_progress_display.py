@@ -5,9 +5,9 @@ import re
 import pytest
 
 from keras_resnet import console
-from keras_resnet.reproduce import progress_display
+from keras_resnet.reproduce import runner
 from keras_resnet.reproduce.experiment import Experiment, Measurement
-from keras_resnet.reproduce.progress_display import ProgressDisplay
+from keras_resnet.reproduce.runner import ProgressDisplay
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def clock(monkeypatch):
             self.now += seconds
 
     clock = Clock()
-    monkeypatch.setattr(progress_display, "time", clock)
+    monkeypatch.setattr(runner, "time", clock)
     monkeypatch.setattr(console, "time", clock)
     return clock
 
