@@ -120,7 +120,14 @@ def cli():
     return run
 
 
-TINY_RUN = ("train.epochs=null", "train.steps=4", "train.batch_size=16", "train.log_every=2", "train.eval_every=2")
+TINY_RUN = (
+    "model.name=cifar_resnet8",
+    "train.epochs=null",
+    "train.steps=4",
+    "train.batch_size=16",
+    "train.log_every=2",
+    "train.eval_every=2",
+)
 
 
 @pytest.fixture

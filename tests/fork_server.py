@@ -1,8 +1,8 @@
 """Runs command lines in processes of their own that have TensorFlow loaded already: forks of one that imported it.
 
-Importing TensorFlow takes seconds, and the tests start a hundred commands. A fork runs what `keras-resnet train ...` or
+Importing TensorFlow takes seconds, and the tests start hundreds of commands. A fork runs what `keras-resnet train ...` or
 `keras-resnet ...` would: the same file as `__main__`, its own arguments, folder, environment and outputs.
-Keras is not loaded beforehand, since the environment chooses its backend.
+TensorFlow loads Keras with its own backend, so a command with another one needs a fresh process.
 """
 
 import json
@@ -32,8 +32,14 @@ class ForkServer:
                 that, or after the signal before; number of the signal).
         """
         if self._process is None:
-            arguments = [sys.executable, __file__]
-            self._process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+            self._process = subprocess.Popen(
+                [sys.executable, __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"PYTHONPATH": root},
+            )
         with tempfile.TemporaryDirectory() as folder:
             outputs = [os.path.join(folder, name) for name in ("stdout", "stderr")]
             job = {"command": command, "cwd": cwd, "env": env, "outputs": outputs, "timeout": timeout}

@@ -20,7 +20,10 @@ def convolutions(model, kind="_conv"):
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and kind in layer.name]
 
 
-@pytest.mark.sampled("cifar_highway20", "plain18", "resnet18", "cifar_resnet32", "resnet26", "plain34")
+NETWORKS = ("cifar_highway20", "cifar_resnet8", "plain18", "resnet18", "resnet26")
+
+
+@pytest.mark.sampled(*NETWORKS)
 def test_block_filters_are_3x3(model):
     """Exceptions are the stem's 7x7, the bottlenecks' 1x1 and projections."""
     bottleneck = SPECS[model.name].block == "bottleneck"
@@ -30,6 +33,7 @@ def test_block_filters_are_3x3(model):
         assert not layer.use_bias or layer.name.endswith("_gate")
 
 
+@pytest.mark.sampled(*NETWORKS)
 def test_width_doubles_when_the_size_halves(model):
     widths = {}
     for layer in convolutions(model, "block"):
@@ -42,6 +46,7 @@ def test_width_doubles_when_the_size_halves(model):
         assert 2 * width == next_width
 
 
+@pytest.mark.sampled(*NETWORKS)
 def test_network_has_no_hidden_pooling_dense_layer_or_dropout(model):
     hidden = model.layers[:-1]
     assert not [layer for layer in hidden if isinstance(layer, (keras.layers.Dense, keras.layers.Dropout))]
@@ -49,5 +54,6 @@ def test_network_has_no_hidden_pooling_dense_layer_or_dropout(model):
     assert [layer.name for layer in pools] == (["stem_pool"] if SPECS[model.name].stem == "imagenet" else [])
 
 
+@pytest.mark.sampled(*NETWORKS)
 def test_network_ends_with_average_pooling_and_one_dense_layer(model):
     assert [type(layer).__name__ for layer in model.layers[-2:]] == ["GlobalAveragePooling2D", "Dense"]

@@ -50,6 +50,7 @@ print(keras_resnet.from_weights(sys.argv[1]).name, keras_resnet.complexity(model
     assert (process.returncode, process.stdout) == (0, "cifar_resnet20 269722\n"), process.stderr
 
 
+@pytest.mark.slow
 def test_predict_needs_little(finished_run, tmp_path):
     """A table of predictions of a run; images need Pillow, plots matplotlib."""
     script = without(*LEFT_OUT) + "from keras_resnet.commands.entry import run; run('predict', sys.argv[1:])"

@@ -42,6 +42,7 @@ def images():
     return np.random.RandomState(0).randint(0, 256, (2, 32, 32, 3)).astype("float32")
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_as_if_it_had_not_been_killed(old, tmp_path):
     """From the checkpoint of step 2 of 4; the weights are those of a run that version 0.2 trains whole."""
     resumed = run("train.py", f"--workdir={old / 'run'}", *FLAGS)

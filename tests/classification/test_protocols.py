@@ -40,6 +40,7 @@ def sized(tmp_path_factory):
 
 def start(folder, strategy, batch_size=4):
     config = {
+        "model": {"name": "cifar_resnet8"},
         "data": {"name": f"folder:{folder}", "image_size": 32, "validation_fraction": 0, "test_fraction": 0},
         "train": {"steps": 1},
         "eval": {"batch_size": batch_size, "crop_pct": 0.8},

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 TRAIN = (
-    "model.name=cifar_resnet20",
+    "model.name=cifar_resnet8",
     "data.image_size=32",
     "data.crop=random_resized",
     "data.area_range=[0.3,1.0]",
@@ -60,7 +60,7 @@ def test_train_folder_run_separates_two_classes(run, cli, tmp_path):
     assert (run / "examples.png").stat().st_size > 10_000
     card = (run / "README.md").read_text()
     assert "72 train, 12 validation, 36 test, 2 classes" in card.replace("Images: ", "")
-    assert "cifar_resnet20 on folder:" in card
+    assert "cifar_resnet8 on folder:" in card
 
 
 @pytest.mark.slow

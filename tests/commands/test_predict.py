@@ -65,6 +65,7 @@ def test_predict_json_equals_csv_for_every_model_kind(finished_run, finished_exp
     assert len(rows) == 1 + 5 * 2 + 2
 
 
+@pytest.mark.slow
 def test_predict_plot_with_grad_cam_is_colored(finished_run, digits, tmp_path):
     plain, heat = tmp_path / "plain.png", tmp_path / "heat.png"
     assert predict(finished_run, digits, f"--plot={plain}").returncode == 0

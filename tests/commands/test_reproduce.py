@@ -137,6 +137,7 @@ def test_reproduce_complexity_all_checks_hold(tmp_path):
     assert rows["vgg19"]["layers"] == "19"
 
 
+@pytest.mark.slow
 def test_analyze_is_reproduce_with_a_line(tmp_path):
     """The command's former name has the same flags, output and exit code; the page names the command of today."""
     process = run("-m", "keras_resnet", "analyze", "complexity", f"--output={tmp_path}/out", "--workdir=my runs")
@@ -180,6 +181,7 @@ def test_reproduce_user_error_is_one_line(arguments, message, tmp_path):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.slow
 def test_reproduce_failed_run_names_run_and_cause(tmp_path):
     """The training process reads the data; its error ends the command with its exit code."""
     process = reproduce("degradation", f"--workdir={tmp_path}", *ORDERINGS, f"--set=data.name=folder:{tmp_path}/absent")

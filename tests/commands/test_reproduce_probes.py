@@ -24,6 +24,7 @@ def verdicts(folder, name):
     return process.returncode, [each == "holds" for each in found]
 
 
+@pytest.mark.slow
 def test_reproduce_responses_learning_rate_0(tmp_path):
     assert verdicts(tmp_path, "responses") == (1, [False])
     with open(tmp_path / "report/responses.csv", encoding="utf-8", newline="") as file:

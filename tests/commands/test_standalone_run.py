@@ -12,7 +12,7 @@ from PIL import Image
 import keras_resnet
 
 SETTINGS = (
-    "model.name=cifar_resnet20",
+    "model.name=cifar_resnet8",
     "data.image_size=24",
     "data.validation_fraction=0.25",
     "train.epochs=null",

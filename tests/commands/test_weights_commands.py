@@ -86,6 +86,7 @@ def test_list_weights_shows_published_metrics(cli):
     assert row.split()[1:6] == ["resnet50", "25,557,032", "80.86", "95.43", "224"]
 
 
+@pytest.mark.slow
 def test_train_from_weights_resumes_without_weight_file(tmp_path, cli, tiny_run):
     """The run's configuration stores the weights' options, so the run resumes without the weight file."""
     weights = tmp_path / "akamaster.safetensors"
@@ -109,7 +110,7 @@ def test_train_from_weights_resumes_without_weight_file(tmp_path, cli, tiny_run)
 def test_train_weights_of_other_network_are_refused(torch_file, tmp_path, cli, tiny_run):
     process = cli("train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set=model.weights={torch_file}")
     assert process.returncode == 2
-    assert "has weights of resnet18 (stem='imagenet'), not of cifar_resnet20 (stem='cifar')" in process.stderr
+    assert "has weights of resnet18 (stem='imagenet'), not of cifar_resnet8 (stem='cifar')" in process.stderr
     assert "Traceback" not in process.stderr
 
 
@@ -145,7 +146,7 @@ def test_package_for_hub_round_trip(finished_run, tmp_path, cli):
         "model.safetensors",
     ]
     config = json.loads((folder / "config.json").read_text())
-    assert (config["architecture"], config["num_classes"], config["label_names"][3]) == ("cifar_resnet20", 10, "3")
+    assert (config["architecture"], config["num_classes"], config["label_names"][3]) == ("cifar_resnet8", 10, "3")
     card = (folder / "README.md").read_text()
     assert "license: apache-2.0" in card
     assert "| validation error |" in card

@@ -1,4 +1,4 @@
-"""Tests a real tf.data service on loopback: one dispatcher and two workers, each in its own process."""
+"""Tests a real tf.data service on loopback: a dispatcher and two workers, in a process of their own."""
 
 import subprocess
 import sys
@@ -13,37 +13,24 @@ from keras_resnet.errors import DataError
 from keras_resnet.task import load_task
 
 SERVER = """
-import sys, tensorflow as tf
+import tensorflow as tf
 service = tf.data.experimental.service
-if sys.argv[1] == "dispatcher":
-    server = service.DispatchServer(service.DispatcherConfig(port=0))
-    print(server.target.split("://")[1], flush=True)
-else:
-    server = service.WorkerServer(service.WorkerConfig(dispatcher_address=sys.argv[1]))
-    print("ready", flush=True)
-server.join()
+dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
+address = dispatcher.target.split("://")[1]
+workers = [service.WorkerServer(service.WorkerConfig(dispatcher_address=address)) for _ in range(2)]
+print(address, flush=True)
+dispatcher.join()
 """
 
 
 @pytest.fixture(scope="module")
 def dispatcher():
-    processes = []
-
-    def start(argument):
-        process = subprocess.Popen([sys.executable, "-c", SERVER, argument], stdout=subprocess.PIPE, text=True)
-        processes.append(process)
-        return process
-
-    address = start("dispatcher").stdout.readline().strip()
-    workers = [start(address) for _ in range(2)]
-    for worker in workers:
-        assert worker.stdout.readline() == "ready\n"
-    yield f"grpc://{address}"
-    for process in processes:
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
+        yield f"grpc://{process.stdout.readline().strip()}"
         process.kill()
-        process.wait()
 
 
+@pytest.mark.sampled("1")
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_tf_data_service_batches_equal_local_batches(dispatcher, photographs, strategies, replicas):
     def batches(service, start):

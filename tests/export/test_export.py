@@ -81,7 +81,7 @@ def test_export_writes_every_artifact_and_no_leftovers(exported):
 def test_report_has_run_and_errors_of_every_artifact(exported, report):
     assert (report["preprocessing"]["image_size"], report["preprocessing"]["crop_pct"]) == (8, 1.0)
     assert (report["version"], report["network"], report["data"], report["checkpoint"]) == (
-        1, "cifar_resnet20", "digits", "best",
+        1, "cifar_resnet8", "digits", "best",
     )  # fmt: skip
     found = {(each["format"], each["precision"]): each for each in report["artifacts"] if "batch" not in each}
     assert len(found) == 7

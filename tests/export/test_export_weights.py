@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from conftest import TINY_RUN, cut_photographs, run
 
+import keras_resnet
+
 
 def report_of(output):
     return json.loads((output / "1" / "export_report.json").read_text())
@@ -24,11 +26,9 @@ def from_file(tmp_path_factory, images):
     """Returns (the network, the folder of an export of its weight file)."""
     import keras
 
-    import keras_resnet
-
     folder = tmp_path_factory.mktemp("weights")
     keras.utils.set_random_seed(0)
-    model = keras_resnet.build(keras_resnet.SPECS["cifar_resnet20"], classes=3)
+    model = keras_resnet.build(keras_resnet.SPECS["cifar_resnet8"], classes=3)
     keras_resnet.save_weights(model, str(folder / "three.safetensors"))
     (folder / "labels.txt").write_text("cat\ndog\nno animal, <b>\n")
     process = run(
@@ -48,6 +48,7 @@ def from_file(tmp_path_factory, images):
     return model, folder / "out"
 
 
+@pytest.mark.slow
 def test_export_of_a_weight_file_matches_the_network_in_bfloat16(from_file, photographs):
     """The signature uses the preprocessing of the weights and gives the network's outputs in bfloat16."""
     import tensorflow as tf
@@ -58,7 +59,7 @@ def test_export_of_a_weight_file_matches_the_network_in_bfloat16(from_file, phot
     report = json.loads((output / "5" / "export_report.json").read_text())
     assert (report["version"], report["network"], report["settings"]["on_invalid_image"]) == (
         5,
-        "cifar_resnet20",
+        "cifar_resnet8",
         "fail",
     )
     kinds = [(artifact["format"], artifact["precision"]) for artifact in report["artifacts"]]
@@ -79,6 +80,7 @@ def test_export_of_a_weight_file_matches_the_network_in_bfloat16(from_file, phot
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_strict_export_names_the_row_of_an_invalid_image(from_file):
     import tensorflow as tf
 
@@ -87,8 +89,9 @@ def test_strict_export_names_the_row_of_an_invalid_image(from_file):
         answer(image_bytes=tf.constant([tf.io.encode_jpeg(np.zeros((9, 9, 3), np.uint8)).numpy(), b""]))
 
 
-def test_export_of_weights_needs_int8_images_and_matching_labels(tmp_path, from_file):
-    weights = from_file[1].parent / "three.safetensors"
+def test_export_of_weights_needs_int8_images_and_matching_labels(tmp_path):
+    weights = tmp_path / "three.safetensors"
+    keras_resnet.save_weights(keras_resnet.CIFARResNet(8, classes=3), str(weights))
     process = run("export.py", f"--weights={weights}", f"--output={tmp_path / 'out'}", "--precision=int8")
     assert process.returncode == 2, process.stderr
     assert process.stderr.splitlines()[-1].startswith(
@@ -114,4 +117,4 @@ def test_export_of_a_mixed_precision_run_on_two_replicas(tmp_path, optimize):
     artifact = report_of(output)["artifacts"][0]
     assert artifact["parity"]["relative_error"] <= 1e-5
     weights = artifact["operators"]["ReadVariableOp"]
-    assert (weights == 2 * 20) == (optimize == "fold")  # kernels and biases of 20 layers, and nothing of normalization
+    assert (weights == 2 * 8) == (optimize == "fold")  # kernels and biases of 8 layers, and nothing of normalization

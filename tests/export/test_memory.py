@@ -34,6 +34,7 @@ def written(wide, path, network):
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("onednn", ["0", "1"])
 def test_memory_holds_weights_once_for_all_signatures(wide, tmp_path, monkeypatch, onednn):
     """Constant weights would take 20 times as much: each of four signatures would hold several copies."""
@@ -58,6 +59,7 @@ np.save(sys.argv[2], np.array(answers))
 """
 
 
+@pytest.mark.slow
 def test_two_versions_in_one_server_use_their_own_weights(wide, tmp_path):
     """oneDNN caches the weights of each convolution, with the kit's settings, and mixes no versions or layers."""
     model, description = wide

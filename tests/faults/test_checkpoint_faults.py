@@ -126,6 +126,7 @@ def test_resume_refuses_a_checkpoint_of_another_run(whole_run, tmp_path):
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
+@pytest.mark.slow
 def test_full_disk_while_saving_keeps_earlier_checkpoints(whole_run, tmp_path, figure):
     folder = tmp_path / "run"
     process = train(folder, fault_at="runs.checkpoints:save_checkpoint:before:4:full")

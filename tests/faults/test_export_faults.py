@@ -215,6 +215,7 @@ def test_server_gives_a_status_for_every_mutated_image(colors, figure):
     )
 
 
+@pytest.mark.slow
 def test_export_refuses_failing_warmup_requests(colors, tmp_path, figure):
     """Requests are replayed before publishing: TF Serving does not load a version whose requests fail."""
     import shutil

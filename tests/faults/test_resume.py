@@ -62,7 +62,7 @@ WINDOWS = {
         "runs.logs:MetricsLog.write:before:1",
     ],
 }
-SHORT = {"some of them": ["runs.checkpoints:write_synced:before:6", "runs.saver:Saver._write_weights:before:1"]}
+SHORT = {"one of them": ["runs.checkpoints:write_synced:before:6"]}
 
 
 @pytest.mark.skipif(not LONG, reason="the long form repeats it; the tests below need it to hold")

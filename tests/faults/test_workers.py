@@ -22,6 +22,7 @@ def workers_run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_metrics_of_two_replicas(workers_run, tmp_path):
     process = train(tmp_path / "run", "--strategy=mirrored", "--virtual_devices=2")
     assert process.returncode == 0, process.stderr
@@ -36,6 +37,7 @@ def test_two_workers_give_the_metrics_of_two_replicas(workers_run, tmp_path):
 LOSSES = {"a worker": (1, signal.SIGKILL), "the chief": (0, signal.SIGKILL), "a worker hangs": (1, signal.SIGSTOP)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES if LONG else ["a worker"])
 def test_lost_worker_ends_the_other_and_both_resume(workers_run, tmp_path, figure, loss):
     """The second start uses SLURM: the way that workers find each other is not part of a run."""

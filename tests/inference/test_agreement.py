@@ -76,7 +76,7 @@ def cropped(tmp_path_factory):
     """Returns (weights, an export in several formats) of a network whose preprocessing crops the center of an image."""
     folder = tmp_path_factory.mktemp("cropped")
     keras.utils.set_random_seed(0)
-    model = keras_resnet.CIFARResNet(20)
+    model = keras_resnet.CIFARResNet(8)
     about = model.description
     preprocessing = replace(about.preprocessing, crop_pct=0.5, interpolation="bicubic")
     about = replace(about, preprocessing=preprocessing, labels=tuple("abcdefghij"))
@@ -123,23 +123,25 @@ main()
 
 @pytest.mark.sampled("litert/1.tflite")
 @pytest.mark.parametrize("artifact", ["litert/1.tflite", "onnx/1.onnx"])
-def test_predict_and_benchmark_of_artifacts_run_without_tensorflow(cropped, tmp_path, artifact):
-    weights, output = cropped
+def test_predict_and_benchmark_of_artifacts_run_without_tensorflow(models, finished_export, tmp_path, artifact):
     picture = np.random.RandomState(0).randint(0, 256, (70, 90, 3)).astype(np.uint8).repeat(2, 0).repeat(2, 1)
     (tmp_path / "a.jpg").write_bytes(tf.io.encode_jpeg(picture).numpy())
     (tmp_path / "b.png").write_bytes(tf.io.encode_png(picture).numpy())
     pictures = [str(tmp_path / name) for name in ("a.jpg", "b.png")]
-    process = run("-c", WITHOUT_TENSORFLOW, "predict", f"{output}/{artifact}", *pictures, "--format=json")
+    process = run("-c", WITHOUT_TENSORFLOW, "predict", f"{finished_export}/{artifact}", *pictures, "--format=json")
     assert process.returncode == 0, process.stderr
-    expected = open_model(weights).answer([(tmp_path / name).read_bytes() for name in ("a.jpg", "b.png")], 5)
+    expected = models["run"].answer([(tmp_path / name).read_bytes() for name in ("a.jpg", "b.png")], 5)
     for found, answer in zip(json.loads(process.stdout), expected, strict=True):
         assert [each["class"] for each in found["predictions"]] == list(answer.classes)
         np.testing.assert_allclose([each["score"] for each in found["predictions"]], answer.scores, atol=1e-4)
-    timed = run("-c", WITHOUT_TENSORFLOW, "benchmark", f"{output}/{artifact}", "--seconds=0.1", "--format=json")
+    timed = run(
+        "-c", WITHOUT_TENSORFLOW, "benchmark", f"{finished_export}/{artifact}", "--seconds=0.1", "--format=json"
+    )
     assert timed.returncode == 0, timed.stderr
     assert json.loads(timed.stdout)["rows"][0]["top1_agreement"] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("artifact", ["litert/1.tflite", "onnx/1.onnx"])
 def test_copied_artifact_keeps_its_preprocessing(cropped, tmp_path, capsys, artifact):
     path = shutil.copy(f"{cropped[1]}/{artifact}", tmp_path)
@@ -148,6 +150,7 @@ def test_copied_artifact_keeps_its_preprocessing(cropped, tmp_path, capsys, arti
     assert not capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_litert_file_without_description_logs_assumed_preprocessing(cropped, tmp_path, capsys):
     path = shutil.copy(f"{cropped[1]}/litert/1.tflite", tmp_path / "alone.tflite")
     content = path.read_bytes()

@@ -211,7 +211,7 @@ def test_conversion_with_all_folds_gives_the_same_logits(keras_file):
     assert keras_error(keras_file) < 2e-5
 
 
-@pytest.mark.sampled("epsilon", "channels")
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", FOLDS)
 def test_conversion_without_one_fold_gives_other_logits(fold, keras_file, monkeypatch):
     FOLDS[fold](monkeypatch)
