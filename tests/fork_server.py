@@ -1,7 +1,7 @@
 """Runs command lines in processes of their own that have TensorFlow loaded already: forks of one that imported it.
 
-Importing TensorFlow takes seconds, and the tests start hundreds of commands. A fork runs what `keras-resnet train ...` or
-`keras-resnet ...` would: the same file as `__main__`, its own arguments, folder, environment and outputs.
+Importing TensorFlow takes seconds, and the tests start hundreds of commands. A fork runs what `keras-resnet train ...`
+or `keras-resnet ...` would: the same file as `__main__`, its own arguments, folder, environment and outputs.
 TensorFlow loads Keras with its own backend, so a command with another one needs a fresh process.
 """
 

@@ -33,7 +33,8 @@ EPSILON = 0.1  # so large that Adam does not divide rounding errors by themselve
 
 
 def load():
-    return load_task(load_config(DIGITS, [f"train.{key}={value}" for key, value in TRAIN.items()]))
+    train = [f"train.{key}={value}" for key, value in TRAIN.items()]
+    return load_task(load_config(DIGITS, ["model.name=cifar_resnet8", *train]))
 
 
 @pytest.fixture(scope="module")
