@@ -242,8 +242,7 @@ _ROWS = (
     _imagenet("plain18", "basic", 2, 2, 2, 2, skip="none"),
     _imagenet("plain34", "basic", 3, 4, 6, 3, skip="none"),
     # He et al. 2015, table 6 and figure 6
-    *(_cifar(f"cifar_resnet{depth}", depth) for depth in (*CIFAR_DEPTHS, 1202)),
-    _cifar("cifar_resnet8", 8),  # the same 6n + 2 layers with n = 1: a network for a first try, trained in seconds
+    *(_cifar(f"cifar_resnet{depth}", depth) for depth in (8, *CIFAR_DEPTHS, 1202)),  # 8: n = 1, for a first try
     *(_cifar(f"cifar_plain{depth}", depth, skip="none") for depth in (*CIFAR_DEPTHS, 1202)),
     # ResNet-32 with bottleneck instead of basic blocks, like ResNet-50 for ResNet-34 (He et al. 2015, section 4.1)
     _cifar("cifar_bottleneck47", 47, "bottleneck"),

@@ -1,9 +1,10 @@
 """Provides the `Task` protocol, which defines the model, data and metrics for `fit`, and the table of tasks."""
 
+import math
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from keras_resnet.config import Config, resolve
 from keras_resnet.description import Description
@@ -22,19 +23,32 @@ class Metric:
     """How a metric is shown and compared: a row of a task's table of metrics, {name in metrics.jsonl: row}.
 
     Attributes:
-        percent: whether it is in percent. `keras-resnet compare` has a column for each such metric.
-        precedence: its place, from 1, among the metrics that compare checkpoints, of which smaller values are better.
-            None: it compares none.
+        unit: "%", or "" for a metric without a unit.
+        better: whether lower or higher values are better.
+        precedence: its place, from 1, among the metrics that compare checkpoints. None: it compares none.
+        compared: whether `keras-resnet compare` has a column for it. That of precedence 1 always has one.
+        short: its name in tables. None: its name in metrics.jsonl, with spaces.
         axis: label of its axis in curves.png. None: it is not plotted.
+        log_axis: whether that axis is logarithmic; others start at 0.
     """
 
-    percent: bool = False
+    unit: Literal["", "%"] = ""
+    better: Literal["lower", "higher"] = "lower"
     precedence: int | None = None
+    compared: bool = False
+    short: str | None = None
     axis: str | None = None
+    log_axis: bool = False
 
     def text(self, value: float) -> str:
         """Returns a value with its unit."""
-        return f"{value:.2f} %" if self.percent else f"{value:.4f}"
+        return f"{value:.2f} %" if self.unit == "%" else f"{value:.4f}"
+
+    def rank(self, value: float | None) -> float:
+        """Returns a number that is smaller for better values; infinity for a value that could not be computed."""
+        if value is None:
+            return math.inf
+        return value if self.better == "lower" else -value
 
 
 def metrics_of(task: str) -> dict[str, Metric]:
@@ -48,6 +62,21 @@ def monitored(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
     return tuple(name for _, name in sorted(ranked))
 
 
+def ranks(metrics: Mapping[str, Metric], values: Mapping[str, float]) -> list[float]:
+    """Returns a list of numbers that is smaller for better metrics, which are compared in order of precedence."""
+    return [metrics[name].rank(values.get(name)) for name in monitored(metrics)]
+
+
+class Collector(Protocol):
+    """Collects what an evaluation returns for single images, on the host, and computes metrics from it."""
+
+    def add(self, outputs: dict[str, Any]) -> None:
+        """Adds the arrays {name: (N, ...)} of one step, in the order of the images, with padding."""
+
+    def metrics(self) -> dict[str, float]:
+        """Returns the metrics over all images; without those that are not defined for them."""
+
+
 class Task(Protocol):
     """A learning task, such as classification. `fit` supports every implementation of this protocol.
 
@@ -58,8 +87,7 @@ class Task(Protocol):
         image_shape: (H, W, C) of the network's input.
         train_size: number of training images.
         sizes: number of images of every split.
-        monitor: names of the evaluation metrics that compare checkpoints, in order of precedence. Smaller values are
-            better.
+        metrics: the task's table of metrics, {name: row}.
     """
 
     config: Config
@@ -68,7 +96,7 @@ class Task(Protocol):
     image_shape: tuple[int, int, int]
     train_size: int
     sizes: dict[str, int]
-    monitor: tuple[str, ...]
+    metrics: Mapping[str, Metric]
 
     def build_model(self) -> Any:
         """Builds a new `keras.Model`; under a strategy, `fit` calls it in the strategy's scope."""
@@ -108,7 +136,13 @@ class Task(Protocol):
         """
 
     def evaluate(self, model: Any, batch: Any) -> dict[str, Any]:
-        """model, one replica's evaluation batch -> sums {name: ()} over its images, without padding."""
+        """model, one replica's evaluation batch -> sums {name: ()} over its images, and tensors {name: (N, ...)}.
+
+        Sums leave padding out. Tensors have a row for each image of the batch; `collector` receives them.
+        """
+
+    def collector(self, split: str) -> Collector | None:
+        """Returns a new collector for an evaluation of the split; None if `evaluate` returns sums alone."""
 
     def summarize(self, sums: dict[str, float]) -> dict[str, float]:
         """Returns the metrics, such as the error in percent, from sums over all images."""

@@ -71,7 +71,7 @@ def test_version_and_shortcut_arguments_select_the_layers():
 def test_cifar_constructors_output_shapes_and_depths():
     assert CIFARResNet(20).output_shape == (None, 10)
     assert CIFARPlainNet(32, classes=5).output_shape == (None, 5)
-    with pytest.raises(ValueError, match="depth must be one of 20, 32, 44, 56, 110, 1202, got 21"):
+    with pytest.raises(ValueError, match="depth must be one of 8, 20, 32, 44, 56, 110, 1202, got 21"):
         CIFARResNet(21)
 
 

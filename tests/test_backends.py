@@ -1,5 +1,7 @@
 """Networks run on every Keras backend: JAX builds them and gives the logits of TensorFlow."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -9,12 +11,12 @@ from keras_resnet import SPECS, build, save_weights, variant
 pytest.importorskip("jax")
 
 LOGITS = """
-import sys
+import json, sys
 import keras, numpy as np
 from keras_resnet import SPECS, build, load_weights, variant
-path, output, name, version = sys.argv[1:]
+path, output, name, options = sys.argv[1:]
 assert "tensorflow" not in sys.modules
-model = build(variant(SPECS[name], version=version), classes=7, input_shape=(32, 32, 3))
+model = build(variant(SPECS[name], **json.loads(options)), classes=7, input_shape=(32, 32, 3))
 load_weights(model, path)
 images = np.random.RandomState(1).uniform(0, 255, (3, 32, 32, 3)).astype("float32")
 training = model(images, training=True)  # batch statistics too
@@ -22,11 +24,15 @@ np.savez(output, logits=model.predict(images, verbose=0), training=keras.ops.con
 """
 
 
-@pytest.mark.sampled("cifar_resnet8-1")
-@pytest.mark.parametrize(("name", "version"), [("cifar_resnet8", "1"), ("resnet18", "2"), ("resnet50", "1")])
-def test_jax_gives_the_same_logits(tmp_path, cli, name, version):
+NETWORKS = {"one block": ("cifar_resnet20", {"depths": (1,), "widths": (8,)})}
+NETWORKS |= {"resnet18, version 2": ("resnet18", {"version": "2"}), "resnet50": ("resnet50", {})}
+
+
+@pytest.mark.sampled("one block")
+@pytest.mark.parametrize(("name", "options"), NETWORKS.values(), ids=NETWORKS)
+def test_jax_gives_the_same_logits(tmp_path, cli, name, options):
     keras.utils.set_random_seed(0)
-    model = build(variant(SPECS[name], version=version), classes=7, input_shape=(32, 32, 3))
+    model = build(variant(SPECS[name], **options), classes=7, input_shape=(32, 32, 3))
     random = np.random.RandomState(0)
     for v in model.variables:
         if not v.path.startswith("preprocessing"):
@@ -36,7 +42,7 @@ def test_jax_gives_the_same_logits(tmp_path, cli, name, version):
     training = keras.ops.convert_to_numpy(model(images, training=True))
     expected = {"training": training, "logits": model.predict(images, verbose=0)}
 
-    arguments = (tmp_path / "w.safetensors", tmp_path / "jax.npz", name, version)
+    arguments = (tmp_path / "w.safetensors", tmp_path / "jax.npz", name, json.dumps(options))
     process = cli("-c", LOGITS, *arguments, env={"KERAS_BACKEND": "jax"})
     assert process.returncode == 0, process.stderr
     found = np.load(tmp_path / "jax.npz")

@@ -26,16 +26,14 @@ def rows(figure):
                 yield name, key, value
 
 
-@pytest.mark.sampled(
-    "resnet18-A-11515688", "plain18-None-11515688", "resnet18-C-12043816", "resnet34-B-21797672", "resnet50-A-22780456"
-)
+@pytest.mark.sampled("resnet18-A-11515688", "plain18-None-11515688")
 @pytest.mark.parametrize(("name", "option", "expected"), rows("imagenet_parameters_trainable"))
 def test_imagenet_parameters_equal_published_counts(name, option, expected):
     model = build(variant(SPECS[name], shortcut=option), input_shape=(32, 32, 3))
     assert complexity(model).parameters == expected
 
 
-@pytest.mark.sampled("C-20-283962", "B-20-272474", "A-20-269722", "A-56-853018")
+@pytest.mark.sampled("C-20-283962", "A-20-269722")
 @pytest.mark.parametrize(("option", "depth", "expected"), rows("cifar10_parameters_trainable"))
 def test_cifar_parameters_equal_published_counts(option, depth, expected):
     if depth != "1202":  # counted once, for analysis/complexity.json
@@ -45,7 +43,7 @@ def test_cifar_parameters_equal_published_counts(option, depth, expected):
             assert complexity(build(SPECS[f"cifar_plain{depth}"])).parameters == expected
 
 
-@pytest.mark.sampled("resnet18-A-1.795", "resnet34-B-3.664", "resnet50-v1-3.858", "resnet50-v1.5-4.089")
+@pytest.mark.sampled("resnet18-A-1.795", "resnet50-v1.5-4.089")
 @pytest.mark.parametrize(("name", "key", "expected"), rows("imagenet_multiply_adds"))
 def test_imagenet_macs_equal_published_counts(name, key, expected):
     changes = {"version": key[1:]} if key.startswith("v") else {"shortcut": key}
@@ -120,9 +118,7 @@ def test_stored_counts_equal_published_counts():
 DEEP = ("cifar_resnet1202", "cifar_plain1202", "cifar_preresnet1001")
 
 
-@pytest.mark.sampled(
-    "cifar_plain32", "cifar_resnet32", "highway19", "plain18", "cifar_highway32", "seresnet18", "resnet18d", "resnet26"
-)
+@pytest.mark.sampled("cifar_plain32", "highway19", "seresnet18")
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in DEEP else n for n in SPECS])
 def test_stored_counts_equal_the_built_models(name):
     assert read_complexities()[name] == count_network(name)
@@ -254,6 +250,7 @@ def test_build_highway19_layer_names():
     assert names[-5:] == ["last_conv", "last_relu", "pool", "dropout", "logits"]
 
 
+@pytest.mark.sampled("A-1", "B-2")
 @pytest.mark.parametrize("version", ["1", "2"])
 @pytest.mark.parametrize("shortcut", ["A", "B", "C"])
 def test_build_highway19_variants(version, shortcut):

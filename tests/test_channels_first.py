@@ -14,7 +14,7 @@ from keras_resnet.specs import SPECS, variant
 IMAGES = np.random.RandomState(0).uniform(0, 255, (4, 16, 16, 3)).astype("float32")
 
 
-@pytest.mark.sampled("cifar_highway20", "resnet50")
+@pytest.mark.sampled("resnet50")
 @pytest.mark.parametrize(
     ("name", "options"),
     [

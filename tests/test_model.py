@@ -44,7 +44,7 @@ COPIES = {
 }
 
 
-@pytest.mark.sampled("clone_model", "pickle", "keras file")
+@pytest.mark.sampled("keras file")
 @pytest.mark.parametrize("kind", COPIES)
 def test_model_copies_keep_description_and_frozen_statistics(model, tmp_path, kind):
     twin = COPIES[kind](model, tmp_path)
@@ -67,6 +67,7 @@ def test_model_copies_keep_description_and_frozen_statistics(model, tmp_path, ki
     assert [name for name, changed in moved.items() if not changed] == ["stem_bn"]
 
 
+@pytest.mark.slow
 def test_save_weights_of_a_loaded_keras_file_keeps_description(tmp_path):
     model = keras_resnet.ResNet18(input_shape=(32, 32, 3), classes=3)
     preprocessing = replace(model.description.preprocessing, mean=(1.0, 2.0, 3.0), std=(10.0, 20.0, 30.0))

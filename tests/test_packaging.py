@@ -62,7 +62,7 @@ def test_predict_needs_little(finished_run, tmp_path):
     assert image in process.stdout
 
 
-@pytest.mark.sampled("huggingface_hub-command0-hub")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "command", "extra"),
     [

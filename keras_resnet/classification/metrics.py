@@ -32,6 +32,11 @@ class MeanMetric(Metric):
     classes_from: int = 1
     top_k: int | None = None
 
+    @property
+    def scale(self) -> int:
+        """Returns what the mean over images is multiplied by."""
+        return 100 if self.unit == "%" else 1
+
 
 def _wrong(losses, logits, labels):
     import tensorflow as tf
@@ -46,10 +51,14 @@ def _wrong_top5(losses, logits, labels):
 
 
 METRICS = {
-    "loss": MeanMetric(of_images=lambda losses, logits, labels: losses, sum="loss", precedence=2, axis="cross entropy"),
-    "error": MeanMetric(of_images=_wrong, sum="wrong", percent=True, precedence=1, axis="error (%)", top_k=1),
+    "loss": MeanMetric(
+        of_images=lambda losses, logits, labels: losses, sum="loss", precedence=2, axis="cross entropy", log_axis=True
+    ),
+    "error": MeanMetric(
+        of_images=_wrong, sum="wrong", unit="%", precedence=1, compared=True, axis="error (%)", top_k=1
+    ),
     "top5_error": MeanMetric(
-        of_images=_wrong_top5, sum="wrong_top5", percent=True, in_training=False, classes_from=20, top_k=5
+        of_images=_wrong_top5, sum="wrong_top5", unit="%", compared=True, in_training=False, classes_from=20, top_k=5
     ),
 }
 
@@ -70,11 +79,7 @@ def batch_sums(losses, logits, labels, weights, training: bool) -> dict[str, Any
 def summarize(sums: dict[str, float]) -> dict[str, float]:
     """Returns the metrics whose sums over all images are given."""
     images = sums["images"] or np.nan
-    return {
-        name: (100 * sums[row.sum] if row.percent else sums[row.sum]) / images
-        for name, row in METRICS.items()
-        if row.sum in sums
-    }
+    return {name: row.scale * sums[row.sum] / images for name, row in METRICS.items() if row.sum in sums}
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def measure(predictions) -> dict:
     errors = {name: asdict(top_error(scores, labels, row.top_k)) for name, row in rows.items() if row.top_k}
     losses, logits = cross_entropies(scores, labels), np.log(np.maximum(scores, LEAST_SCORE))
     means = {
-        name: float(np.mean(row.of_images(losses, logits, labels))) * (100 if row.percent else 1)
+        name: row.scale * float(np.mean(row.of_images(losses, logits, labels)))
         for name, row in rows.items()
         if not row.top_k
     }

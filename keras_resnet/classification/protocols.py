@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_resnet.builder import build_described
 from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.decode import decode
-from keras_resnet.data.pipeline import evaluation_outputs, unreadable
+from keras_resnet.data.pipeline import evaluation_outputs, over_replicas, unreadable
 from keras_resnet.errors import DataError
 from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors
 
@@ -87,7 +87,8 @@ def predict(
     @tf.function(reduce_retracing=True)
     def step(batch):
         (images, labels), weights = batch
-        return strategy.run(lambda images: score(images), args=(images,)), labels, weights
+        outputs = strategy.run(lambda images: score(images), args=(images,)), labels, weights
+        return [over_replicas(strategy, each) for each in outputs]
 
     return _gathered(task, strategy, split, views, batch_size, step, track)
 
@@ -99,9 +100,6 @@ def _gathered(task, strategy, split, views, batch_size, step, track):
         skips = task.config.data.on_unreadable_image == "skip"
         return pipeline.eval_batches(images, views, batch_size=batch_size, shard=shard, skip_unreadable=skips)
 
-    def local(output):
-        return np.concatenate([each.numpy() for each in strategy.experimental_local_results(output)])
-
     outputs = evaluation_outputs(
         step,
         strategy,
@@ -110,7 +108,7 @@ def _gathered(task, strategy, split, views, batch_size, step, track):
         steps=pipeline.eval_steps(images, batch_size),
         faults=lambda number: unreadable(images, pipeline.eval_indices(images, batch_size, number)),
     )
-    rows = [tuple(map(local, each)) for each in track(outputs, images.size, batch_size)]
+    rows = [[value.numpy() for value in each] for each in track(outputs, images.size, batch_size)]
     scores, labels, weights = (np.concatenate(column) for column in zip(*rows, strict=True))
     indices = np.flatnonzero(weights)  # padding and unreadable images have weight 0
     if not len(indices):

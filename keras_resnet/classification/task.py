@@ -19,7 +19,6 @@ from keras_resnet.data.pipeline import unreadable
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
-from keras_resnet.task import monitored
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 
@@ -38,7 +37,7 @@ class Classification:
     def __init__(self, config: Config, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")  # the format of tf.data's images
         self.config = config
-        self.monitor = monitored(metrics.METRICS)
+        self.metrics = metrics.METRICS
         self.images = load_image_set(config.data)
         self._given = description
         if description and not description.labels:  # weights of other libraries rarely name their classes
@@ -183,6 +182,9 @@ class Classification:
         logits = model(images, training=False)
         losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
         return metrics.batch_sums(losses, logits, labels, weights, training=False)
+
+    def collector(self, split):
+        """Returns None: all metrics are sums over images."""
 
     def summarize(self, sums):
         """Returns the metrics of `classification.metrics.METRICS` over all images."""

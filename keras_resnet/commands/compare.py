@@ -4,7 +4,6 @@ keras-resnet compare runs --csv=results.csv
 """
 
 import json
-import math
 import os
 
 from absl import flags
@@ -19,26 +18,11 @@ from keras_resnet.paper_results import published
 from keras_resnet.runs.checkpoints import committed
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.logs import read_metrics
-from keras_resnet.task import metrics_of, monitored
+from keras_resnet.task import metrics_of, monitored, ranks
 
-TASK = "classification"  # whose metrics in percent are columns
+DEFAULT_TASK = "classification"  # of a run whose configuration cannot be read
 _FIRST = ("run", "network", "data", "schedule", "steps", "batch_size", "seed")
 _LAST = ("published", "images_per_second", "seconds", "commit", "state")
-# heading -> function from a run's row to the cell's text
-SHOWN = {
-    "run": lambda row: row["run"],
-    "network": lambda row: row["network"],
-    "data": lambda row: row["data"],
-    "recipe": lambda row: _recipe(row),
-    "error best": lambda row: _percent(row, "best"),
-    "error last": lambda row: _percent(row, "last"),
-    "published": lambda row: row["published"],
-    "images/s": lambda row: _number(row, "images_per_second"),
-    "seconds": lambda row: _number(row, "seconds"),
-    "commit": lambda row: row["commit"],
-    "state": lambda row: row["state"],  # last, since a description of damage is long
-}
-NUMBERS = ("error best", "error last", "images/s", "seconds")
 
 
 def define_flags(options: flags.FlagValues) -> None:
@@ -51,9 +35,12 @@ def main(options, arguments):
     if not arguments:
         raise ConfigError("expected folders that hold runs, for example: keras-resnet compare runs")
     rows = sorted((run_row(path) for path in _runs(arguments)), key=_order)
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
     if options.csv:
-        write_csv(options.csv, rows, _columns())
-    _print(rows)
+        columns = list(dict.fromkeys(name for task in tasks for name in _columns(task)))
+        write_csv(options.csv, [{name: row.get(name) for name in columns} for row in rows], columns)
+    for task in tasks:
+        _print(task, [row for row in rows if row["task"] == task])
 
 
 def _runs(roots):
@@ -75,18 +62,21 @@ def _runs(roots):
 
 
 def _order(row):
-    error = row[f"best_{monitored(metrics_of(TASK))[0]}"]
-    return not row["network"], row["data"], row["network"], math.inf if error is None else error, row["run"]
+    metrics = metrics_of(row["task"])
+    first = monitored(metrics)[0]
+    rank = metrics[first].rank(row[f"best_{first}"])
+    return not row["network"], row["data"], row["network"], rank, row["run"]
 
 
 def run_row(path: str) -> dict:
     """Returns {column: value} of a run; None or "" for values that it does not have (yet)."""
     folder = RunFolder(path)
-    row = dict.fromkeys(_columns())
+    row = dict.fromkeys(_columns(DEFAULT_TASK)) | {"task": DEFAULT_TASK}
     row |= {"run": path, "network": "", "data": "", "published": "", "commit": _commit(folder)}
     try:
-        row |= _described(folder.read_config())
-        row |= _figures(folder, row["steps"])
+        config = folder.read_config()
+        row = dict.fromkeys(_columns(config.task)) | row | _described(config)
+        row |= _figures(folder, row["steps"], metrics_of(config.task))
     except (ConfigError, OSError, ValueError) as error:
         row["state"] = f"damaged: {str(error).replace(path + os.sep, '')}"
     return row
@@ -97,6 +87,7 @@ def _described(config):
     if train.steps is None:
         raise ValueError("config.yaml: train.steps: expected a whole number, as a run's folder has it, got null")
     return {
+        "task": config.task,
         "network": config.model.name,
         "data": config.data.name,
         "schedule": train.schedule,
@@ -112,8 +103,8 @@ def _published_error(each):
     return f"{each.error}{top5} {each.protocol}"
 
 
-def _figures(folder, steps):
-    """Returns state, errors and speed from results.json, or state and errors from the evaluations so far."""
+def _figures(folder, steps, metrics):
+    """Returns state, metrics and speed from results.json, or state and metrics from the evaluations so far."""
     if os.path.exists(folder.results):
         results = folder.read_results()
         try:
@@ -121,34 +112,33 @@ def _figures(folder, steps):
                 "state": "finished",
                 "images_per_second": float(results["images_per_second"]),
                 "seconds": float(results["seconds"]),
-            } | _errors(results["best"]["validation"], results["validation"])
+            } | _compared_values(metrics, results["best"]["validation"], results["validation"])
         except (KeyError, TypeError, ValueError):
             raise ValueError("results.json: is not what a finished run writes") from None
     state = {"state": _progress(folder.checkpoints, steps)}
-    evaluations = _evaluations(folder.metrics)
+    evaluations = _evaluations(folder.metrics, metrics)
     if not evaluations:
         return state
-    first, *others = monitored(metrics_of(TASK))
-    best = min(evaluations, key=lambda figures: (figures[first], *(figures.get(name, math.inf) for name in others)))
-    return state | _errors(best, evaluations[-1])
+    best = min(evaluations, key=lambda figures: ranks(metrics, figures))
+    return state | _compared_values(metrics, best, evaluations[-1])
 
 
-def _errors(best, last):
-    first = monitored(metrics_of(TASK))[0]  # what every run has
+def _compared_values(metrics, best, last):
+    first = monitored(metrics)[0]  # what every run has
     return {
         f"{when}_{name}": None if name != first and name not in figures else float(figures[name])
         for when, figures in {"best": best, "last": last}.items()
-        for name in _compared()
+        for name in _compared(metrics)
     }
 
 
-def _compared():
-    """Returns the names of the metrics in percent."""
-    return [name for name, metric in metrics_of(TASK).items() if metric.percent]
+def _compared(metrics):
+    """Returns the names of the metrics that have columns."""
+    return [name for name, metric in metrics.items() if metric.compared or name == monitored(metrics)[0]]
 
 
-def _columns():
-    metrics = [f"{when}_{name}" for name in _compared() for when in ("best", "last")]
+def _columns(task):
+    metrics = [f"{when}_{name}" for name in _compared(metrics_of(task)) for when in ("best", "last")]
     return [*_FIRST, *metrics, *_LAST]
 
 
@@ -158,10 +148,10 @@ def _progress(checkpoints, steps):
     return f"step {done[0][0]:,} of {steps:,}" if done else "not started"
 
 
-def _evaluations(path):
+def _evaluations(path, metrics):
     """Returns the validation metrics in metrics.jsonl, in order."""
     figures = [{k.removeprefix("validation/"): v for k, v in line.items()} for line in read_metrics(path)]
-    return [each for each in figures if monitored(metrics_of(TASK))[0] in each]
+    return [each for each in figures if monitored(metrics)[0] in each]
 
 
 def _commit(folder):
@@ -178,23 +168,48 @@ def _recipe(row):
     return f"{row['schedule']}, {row['steps']:,} steps of {row['batch_size']}, seed {row['seed']}"
 
 
-def _percent(row, when):
-    values = [row[f"{when}_{name}"] for name in _compared()]
-    return " / ".join(f"{value:.2f}" for value in values if value is not None)
+def _values(row, when, metrics):
+    values = {name: row[f"{when}_{name}"] for name in _compared(metrics)}
+    return " / ".join(metrics[name].text(value).split()[0] for name, value in values.items() if value is not None)
 
 
 def _number(row, name):
     return "" if row[name] is None else f"{row[name]:,.0f}"
 
 
-def _print(rows):
+def _shown(metrics):
+    """Returns {heading: function from a run's row to the cell's text}."""
+    first = _title(monitored(metrics)[0], metrics)
+    return {
+        "run": lambda row: row["run"],
+        "network": lambda row: row["network"],
+        "data": lambda row: row["data"],
+        "recipe": _recipe,
+        f"{first} best": lambda row: _values(row, "best", metrics),
+        f"{first} last": lambda row: _values(row, "last", metrics),
+        "published": lambda row: row["published"],
+        "images/s": lambda row: _number(row, "images_per_second"),
+        "seconds": lambda row: _number(row, "seconds"),
+        "commit": lambda row: row["commit"],
+        "state": lambda row: row["state"],  # last, since a description of damage is long
+    }
+
+
+def _title(name, metrics):
+    return metrics[name].short or name.replace("_", " ")
+
+
+def _print(task, rows):
+    metrics = metrics_of(task)
+    shown = _shown(metrics)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in SHOWN:
-        table.add_column(heading, justify="right" if heading in NUMBERS else "left", no_wrap=True)
+    for heading in shown:
+        number = heading.endswith((" best", " last")) or heading in ("images/s", "seconds")
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*[Text(cell(row)) for cell in SHOWN.values()])
+        table.add_row(*[Text(cell(row)) for cell in shown.values()])
     console = Console(width=10**6)  # users copy names, so they are never truncated
     console.width = Measurement.get(console, console.options, table).maximum
     console.print(table)
-    names = " / ".join(name.replace("_", " ") for name in _compared())
-    print(f"\nErrors are of the validation images, in percent: {names}.")
+    names = " / ".join(f"{_title(name, metrics)}{' in %' * (metrics[name].unit == '%')}" for name in _compared(metrics))
+    print(f"\nOf the validation images: {names}.")

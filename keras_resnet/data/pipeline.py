@@ -217,6 +217,16 @@ def distribute(strategy: tf.distribute.Strategy, make_dataset, batch_size: int):
     return strategy.distribute_datasets_from_function(on_worker)
 
 
+def over_replicas(strategy: tf.distribute.Strategy, value):
+    """Combines what each replica returned, inside or outside of a graph, for all workers.
+
+    Numbers () are summed. Tensors (N, ...) are concatenated in the order of the images of `eval_batches`.
+    """
+    if strategy.experimental_local_results(value)[0].shape.rank == 0:
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+    return strategy.gather(value, axis=0)
+
+
 def evaluation_outputs(
     step: Callable,
     strategy: tf.distribute.Strategy,

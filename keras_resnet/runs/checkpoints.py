@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
@@ -23,6 +23,7 @@ from keras_resnet.files import (
     write_synced,
 )
 from keras_resnet.renamed import upgrade_config
+from keras_resnet.task import Metric, ranks
 from keras_resnet.weights.tensors import pack, unpack
 
 FORMAT = 1
@@ -57,13 +58,13 @@ class RunState:
     skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def keep_best(self, figures: dict[str, float], monitor: tuple[str, ...]) -> bool:
-        """Keeps an evaluation that is no worse than the best by the metrics in `monitor`; returns whether it was."""
-        ranks = [figures[name] for name in monitor]
-        if self.best and ranks > self.best["ranks"]:
+    def keep_best(self, figures: dict[str, float], metrics: Mapping[str, Metric]) -> bool:
+        """Keeps an evaluation that is no worse than the best by the task's metrics; returns whether it was."""
+        ranking = ranks(metrics, figures)
+        if self.best and ranking > self.best["ranks"]:
             self.since_best += 1
             return False
-        self.best = {"step": self.step, "ranks": ranks, "figures": figures}
+        self.best = {"step": self.step, "ranks": ranking, "figures": figures}
         self.since_best = 0
         return True
 

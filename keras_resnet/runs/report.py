@@ -15,7 +15,7 @@ from keras_resnet.paper_results import published
 from keras_resnet.runs.checkpoints import RunState
 from keras_resnet.runs.folder import RunFolder, write_text
 from keras_resnet.runs.logs import read_metrics
-from keras_resnet.task import Metric, metrics_of
+from keras_resnet.task import Metric, metrics_of, monitored
 
 
 def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
@@ -35,9 +35,10 @@ def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
 
 
 def draw_curves(folder: RunFolder, title: str, metrics: dict[str, Metric]) -> None:
-    """Draws the metrics that have an axis, those in percent first, and the learning rate over steps into curves.png."""
+    """Draws the metrics that have an axis, by precedence, and the learning rate over steps into curves.png."""
     lines = read_metrics(folder.metrics)
-    shown = sorted((name for name in metrics if metrics[name].axis), key=lambda name: not metrics[name].percent)
+    order = [*monitored(metrics), *metrics]
+    shown = sorted((name for name in metrics if metrics[name].axis), key=order.index)
     figure = Figure(figsize=(11 / 3 * (len(shown) + 1), 3.4), layout="constrained")
     *panels, rate = figure.subplots(1, len(shown) + 1)
     for axes, name in zip(panels, shown, strict=True):
@@ -47,10 +48,10 @@ def draw_curves(folder: RunFolder, title: str, metrics: dict[str, Metric]) -> No
                 axes.plot(*zip(*points, strict=True), color=color, linewidth=width, label=split)
         axes.set(xlabel="step", ylabel=metrics[name].axis)
         axes.legend(frameon=False)
-        if metrics[name].percent:
-            axes.set_ylim(bottom=0)
-        else:
+        if metrics[name].log_axis:
             axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
     points = [(line["step"], line["train/learning_rate"]) for line in lines if "train/learning_rate" in line]
     if points:
         rate.plot(*zip(*points, strict=True), color="black", linewidth=1.0)
@@ -127,7 +128,7 @@ def figures(folder: RunFolder, config: Config, description: Description, results
         "|---|---|---|",
         f"| step | {results['steps']:,} | {best['step']:,} |",
         *[
-            _row(name, metrics.get(name, Metric()), results["validation"][name], value)
+            _row(name, metrics.get(name, Metric()), results["validation"].get(name), value)
             for name, value in best["validation"].items()
         ],
         "",
@@ -144,7 +145,8 @@ def figures(folder: RunFolder, config: Config, description: Description, results
 
 
 def _row(name, metric, last, best):
-    return f"| validation {name.replace('_', ' ')} | {metric.text(last)} | {metric.text(best)} |"
+    title = metric.short or name.replace("_", " ")
+    return f"| validation {title} | {'' if last is None else metric.text(last)} | {metric.text(best)} |"
 
 
 def write_final_report(folder: RunFolder | None, task, state: RunState, seconds: float, rollbacks: int) -> dict:

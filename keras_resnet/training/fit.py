@@ -15,7 +15,7 @@ from keras_resnet.runs.kept_images import keep_images
 from keras_resnet.runs.logs import MetricsLog, RunLog, open_dashboards
 from keras_resnet.runs.report import draw_examples, write_final_report
 from keras_resnet.runs.saver import Saver
-from keras_resnet.task import Task, metrics_of
+from keras_resnet.task import Task, monitored
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
 from keras_resnet.training.divergence import Diverged, Divergence, Divergences
 from keras_resnet.training.metrics import Evaluator, Interrupted, MetricAccumulator
@@ -60,11 +60,11 @@ class _Run:
         self.config, self.train_config = task.config, task.config.train
         self.writes = is_chief(strategy)
         self.run_log = RunLog(folder.log, silent=not self.writes)
-        first = task.monitor[0]
+        first = monitored(task.metrics)[0]
         self.reporter = ProgressReporter(
             self.train_config.total_steps,
             self.train_config.batch_size,
-            (first, metrics_of(self.config.task)[first]),
+            (first, task.metrics[first]),
             silent=not self.writes,
         )
         self.accumulator = MetricAccumulator(task, self._warn if self.writes else lambda line: None)
@@ -150,7 +150,7 @@ class _Run:
         if reports or saves or evaluates:
             self.accumulator.flush(state)
         validation = self._validated() if evaluates else {}
-        best = bool(validation) and state.keep_best(validation, self.task.monitor)
+        best = bool(validation) and state.keep_best(validation, self.task.metrics)
         figures = (self._train_figures() if reports else {}) | _prefixed("validation", validation)
         state.settled = state.step
         if figures and log:
@@ -168,7 +168,7 @@ class _Run:
             figures = self.evaluate("validation")
         if not all(map(math.isfinite, figures.values())):
             norm = float(keras.ops.convert_to_numpy(self.run_optimizer.gradient_norm))
-            raise Diverged(Divergence(self.state.step, figures["loss"], norm))
+            raise Diverged(Divergence(self.state.step, figures.get("loss", math.nan), norm))
         self.state.validation = figures
         return figures
 
@@ -245,7 +245,7 @@ class _Run:
                 self.reporter.say(f"averaging statistics over {batches} batches")
                 reestimate_statistics(self.task, self.model, self.strategy, batches)
                 state.validation = self.evaluate("validation")
-            if (batches or not state.best) and state.keep_best(state.validation, self.task.monitor):
+            if (batches or not state.best) and state.keep_best(state.validation, self.task.metrics):
                 self.saver.save_weights(self.folder.best_weights, state.step)
             self.saver.save_weights(self.folder.last_weights, state.step)
         results = write_final_report(

@@ -23,7 +23,7 @@ class Evaluator:
         model: the network.
         strategy: the distribution strategy.
         should_stop: called before every step; the evaluation raises `Interrupted` if it returns True.
-        step: batch -> sums over the batch; default a step that is traced.
+        step: batch -> what `make_eval_step` returns; default a step that is traced.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Evaluator:
     def __call__(self, split: str) -> dict[str, float]:
         """Returns the metrics of a split, with every image counted once."""
         task = self._task
-        sums = evaluation_outputs(
+        outputs = evaluation_outputs(
             self._step_unless_stopped,
             self._strategy,
             lambda shard: task.eval_dataset(split, shard),
@@ -48,7 +48,12 @@ class Evaluator:
             steps=task.eval_steps(split),
             faults=lambda step: task.eval_faults(split, step),
         )
-        return task.summarize(add(list(sums)))
+        sums, collector = [], task.collector(split)
+        for of_step in outputs:
+            sums.append({name: value for name, value in of_step.items() if not value.shape.rank})
+            if collector:
+                collector.add({name: value.numpy() for name, value in of_step.items() if value.shape.rank})
+        return task.summarize(add(sums)) | (collector.metrics() if collector else {})
 
     def _step_unless_stopped(self, batch):
         if self._should_stop():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from keras_resnet.data.pipeline import over_replicas
 from keras_resnet.layers import kept_statistics
 from keras_resnet.training.averages import share_over_replicas, statistics
 from keras_resnet.very_deep import bound_graph_rewriting
@@ -110,14 +111,14 @@ def _accumulated(gradients, batch, parts):
 
 
 def make_eval_step(task, model, strategy) -> Callable:
-    """Returns batch -> sums over the global batch {name: ()}."""
+    """Returns batch -> sums over the global batch {name: ()}, and tensors of all its images {name: (N, ...)}."""
     return _distributed(lambda batch: task.evaluate(model, batch), strategy)
 
 
 def _distributed(replica_step, strategy):
     @tf.function
     def step(batch):
-        sums = strategy.run(replica_step, args=(batch,))
-        return {name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for name, value in sums.items()}
+        outputs = strategy.run(replica_step, args=(batch,))
+        return {name: over_replicas(strategy, value) for name, value in outputs.items()}
 
     return step

@@ -109,6 +109,7 @@ def test_layer_responses_saved_model_equals_original(tmp_path):
     np.testing.assert_array_equal(loaded, layer_responses(model, IMAGES))
 
 
+@pytest.mark.slow
 def test_layer_responses_keras_applications_resnet50():
     model = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), include_top=False)
     assert len(layer_responses(model, RANDOM.rand(2, 32, 32, 3))) == SPECS["resnet50"].layers // 3

@@ -130,7 +130,7 @@ def test_predict_single_and_ten_crop_scores_equal_numpy(sized, strategies, proto
         np.testing.assert_allclose(said.scores[i], reference(task, model, pixels_of(task, i)), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.sampled("1")
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_predict_multi_scale_scores_equal_numpy(sized, strategies, replicas):
     task, model = start(sized, strategies[replicas])

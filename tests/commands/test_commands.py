@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from keras_resnet.commands.entry import COMMANDS
+from keras_resnet.commands.entry import COMMANDS, call
 from keras_resnet.specs import SPECS
 
 
@@ -25,10 +25,9 @@ def test_help_lists_every_command(cli):
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
-def test_help_of_each_command(cli, name):
-    process = cli("-m", "keras_resnet", name, "--help")
-    assert process.returncode == 0
-    assert f"keras-resnet {name}" in process.stdout
+def test_help_of_each_command(name, capsys):
+    assert call(name, ["--help"]) == 0
+    assert f"keras-resnet {name}" in capsys.readouterr().out
 
 
 def test_list_names_every_network(cli):

@@ -33,7 +33,7 @@ def runs(finished_run, tmp_path_factory):
     (copy("no_versions") / "environment.json").unlink()
 
     known = copy("known")
-    _alter_config(known, "name: digits", "name: tfds:cifar10")
+    _alter_config(known, "name: cifar_resnet8", "name: cifar_resnet20", "name: digits", "name: tfds:cifar10")
     figures = json.loads((known / "results.json").read_text())
     figures["validation"] |= {"error": 8.456, "top5_error": 1.25}
     figures["best"]["validation"] |= {"error": 8.123, "top5_error": 1.126}
@@ -120,7 +120,7 @@ def test_compare_printed_table_is_not_truncated(table, runs):
     """Errors have two digits, and no text is cut in a pipe with COLUMNS=60."""
     lines = table[0].stdout.splitlines()
     line = next(line for line in lines if line.startswith(f"{runs}/known "))
-    assert re.search(r" cifar_resnet8 +tfds:cifar10 +cosine, 4 steps of 16, seed 0 +\d", line)
+    assert re.search(r" cifar_resnet20 +tfds:cifar10 +cosine, 4 steps of 16, seed 0 +\d", line)
     assert re.search(r" 8\.12 / 1\.13 +8\.46 / 1\.25 +8\.75 single view ", line)
     assert any(line.startswith(f"{runs}/finished [bold] ") for line in lines)
     assert sum(line.startswith(str(runs)) for line in lines) == len(table[1])

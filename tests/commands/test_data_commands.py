@@ -36,6 +36,7 @@ def test_prepare_data_then_verify_data_finds_nothing(cli, photos, tmp_path):
     assert re.search(r"^20 images in 3 splits, 2 classes, \d+ seconds: nothing found$", process.stdout, re.M)
 
 
+@pytest.mark.slow
 def test_verify_data_findings_exit_with_code_3(cli, photos, tmp_path):
     folder = tmp_path / "photos"
     for label in ("flower", "temple"):

@@ -114,7 +114,7 @@ def damaged(photographs, tmp_path):
     return tmp_path / "images", broken
 
 
-@pytest.mark.sampled("60")
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [4, 60])  # late in the run, and among the first images
 def test_train_unreadable_image_stops_run_and_names_path(damaged, cli, tmp_path, batch_size):
     folder, broken = damaged

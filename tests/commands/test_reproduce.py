@@ -126,6 +126,7 @@ def paper_s_protocol(folder):
     return [*arguments, *(f"--set={each}" for each in sets)]
 
 
+@pytest.mark.slow
 def test_reproduce_complexity_all_checks_hold(tmp_path):
     process = reproduce("complexity", f"--output={tmp_path}/out", f"--workdir={tmp_path}/runs")
     assert process.returncode == 0, process.stderr

@@ -100,6 +100,7 @@ def test_export_copied_run_calibrates_on_stored_images(moved, trained, tmp_path)
         np.testing.assert_allclose([s for _, s in exported], [s for _, s in before], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_package_and_benchmark_copied_run(moved, tmp_path):
     folder, _ = moved
     command("package-for-hub", folder, tmp_path / "package")
@@ -151,6 +152,7 @@ def test_changed_classes_error_lists_both_class_lists(renamed, trained, action):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.slow
 def test_predict_and_evaluate_ignore_keras_json(trained, moved, tmp_path):
     settings = {"image_data_format": "channels_first", "floatx": "float16", "backend": "tensorflow"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))

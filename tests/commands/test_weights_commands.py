@@ -41,6 +41,7 @@ def test_convert_weights_round_trip(torch_file, tmp_path, cli):
     assert (about.crop_pct, about.interpolation) == (0.8, "bicubic")
 
 
+@pytest.mark.slow
 def test_convert_weights_logs_assumed_preprocessing(torch_file, tmp_path, cli):
     process = cli(*COMMAND, "convert-weights", torch_file, tmp_path / "x.weights.h5")
     assert process.returncode == 0, process.stderr
@@ -114,6 +115,7 @@ def test_train_weights_of_other_network_are_refused(torch_file, tmp_path, cli, t
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.slow
 def test_evaluate_weight_file_equals_run(finished_run, tmp_path, cli):
     path = tmp_path / "alone.safetensors"
     assert cli(*COMMAND, "convert-weights", finished_run / "weights" / "best.safetensors", path).returncode == 0

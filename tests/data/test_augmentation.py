@@ -132,6 +132,7 @@ EVERYTHING = Data(
 )
 
 
+@pytest.mark.slow
 def test_augment_is_deterministic_across_thread_counts():
     def batches(parallel):
         dataset = tf.data.Dataset.range(12).map(

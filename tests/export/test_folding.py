@@ -45,7 +45,7 @@ def relative_error(actual, expected):
 IMAGES = np.random.RandomState(2).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
 
 
-@pytest.mark.sampled("none", "pre", "squeeze", "post", "gate")
+@pytest.mark.sampled("pre", "squeeze")
 @pytest.mark.parametrize("name", NETS)
 def test_fold_keeps_outputs_and_removes_normalization(name):
     model = network(NETS[name])
@@ -86,6 +86,7 @@ def test_fold_keeps_the_output_of_a_convolution_with_other_readers():
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.sampled("frozen_network-float32")
 @pytest.mark.parametrize(
     ("make", "precision"), [(frozen_network, "float32"), (folded_network, "float32"), (folded_network, "bfloat16")]
 )

@@ -147,6 +147,7 @@ def export(run, output):
     return entry.call("export", [f"--workdir={run}", f"--output={output}", "--formats=saved_model,dummy"])
 
 
+@pytest.mark.slow
 def test_new_format_is_one_row(finished_run, dummy, tmp_path, capsys):
     """A row makes a format that is exported, verified, reported, published, opened, and listed by the flag."""
     output = tmp_path / "out"

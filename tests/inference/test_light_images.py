@@ -66,6 +66,7 @@ LEFT = {
 }
 
 
+@pytest.mark.sampled("jpeg", "png_palette", "jpeg_grey")
 @pytest.mark.parametrize("kind", READ)
 def test_decode_color_equals_the_pipeline(kind):
     content = READ[kind]()
@@ -87,6 +88,7 @@ def test_decode_leaves_color_to_gray_conversion_to_tensorflow():
     assert images.decode_with_pillow(READ["png"](), 1) is None
 
 
+@pytest.mark.sampled("size0-bicubic", "size4-bilinear")
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [(427, 640), (640, 427), (224, 224), (100, 150), (37, 1000), (256, 300)])
 def test_prepare_equals_the_pipeline(size, interpolation):

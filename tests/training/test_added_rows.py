@@ -51,7 +51,8 @@ def rows():
             MeanMetric(
                 of_images=lambda losses, logits, labels: tf.reduce_max(tf.nn.softmax(logits), -1),
                 sum="confidence",
-                percent=True,
+                unit="%",
+                compared=True,
                 axis="confidence (%)",
             ),
         )

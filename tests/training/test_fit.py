@@ -121,7 +121,7 @@ def test_resnet1202_trains(tmp_path, cli, tiny_run):
     assert np.isfinite(metrics(tmp_path / "run")[-1]["train/loss"])
 
 
-@pytest.mark.sampled("mixed_bfloat16")
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_train_in_mixed_precision_on_two_replicas(tmp_path, cli, tiny_run, precision):
     arguments = [*tiny_run, f"--set=train.precision={precision}", f"--workdir={tmp_path / 'run'}"]

@@ -148,6 +148,7 @@ def test_upload_folder_replaces_files_of_an_existing_repository(hub, tmp_path):
     assert (files["config.json"], len(files["model.safetensors"]) > 1000) == (b"{}", True)
 
 
+@pytest.mark.sampled("change1-owner/my-owner/my: nobody is logged in: run `hf auth login`, or set HF_TOKEN")
 @pytest.mark.parametrize(
     ("change", "repository", "said"),
     [
@@ -170,6 +171,7 @@ def test_package_for_hub_push_to_is_checked_before_writing(
     assert not (tmp_path / "my").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "endpoint", "repository", "said"),
     [

@@ -38,6 +38,7 @@ def load(network, prefix, **arguments):
     return from_weights(prefix, epsilon=epsilon, classifier_activation=None, input_shape=IMAGES.shape[1:], **arguments)
 
 
+@pytest.mark.sampled("resnet18")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_official_checkpoint_gives_the_golden_logits(network, tmp_path):
     golden = np.load(GOLDEN / f"official_{network}.npz")["logits"]
@@ -48,6 +49,7 @@ def test_official_checkpoint_gives_the_golden_logits(network, tmp_path):
     assert spec.implementation.first_projection == ("always" if spec.block == "basic" else "changed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trap", ["padding", "epsilon"])
 def test_conversion_without_padding_or_epsilon_gives_other_logits(trap, tmp_path, monkeypatch):
     golden = np.load(GOLDEN / "official_resnet18.npz")["logits"]

@@ -32,7 +32,7 @@ def torch_file(tmp_path_factory):
     return write
 
 
-@pytest.mark.sampled("torchvision_resnet18", "timm_resnetv2_18d", "timm_seresnet18")
+@pytest.mark.sampled("timm_resnetv2_18d")
 @pytest.mark.parametrize("fixture", TORCH)
 def test_torch_weights_give_the_golden_logits_and_statistics(fixture, torch_file):
     """Square and rectangular logits and stage statistics, to a relative error of 2e-5; the architecture is inferred."""
@@ -65,6 +65,7 @@ def test_from_weights_ignores_tensor_order_precision_and_prefix(torch_file):
     assert 1e-5 < relative_error(logits(model, images), golden) < 1e-2  # float16's own error
 
 
+@pytest.mark.sampled("pair1")
 @pytest.mark.parametrize("pair", [("layer1.0.conv1", "layer1.1.conv1"), ("layer3.1.bn1", "layer3.1.bn2")])
 def test_swapped_tensors_change_the_logits(pair, torch_file):
     def swap(state):
@@ -94,6 +95,7 @@ def test_akamaster_weights_give_the_golden_logits(torch_file):
     assert relative_error(logits(other, CIFAR_IMAGES), golden["logits"]) > 1e-2
 
 
+@pytest.mark.slow
 def test_tf2cv_weights_give_the_golden_logits(tmp_path):
     with h5py.File(tmp_path / "resnet20.h5", "w") as file:
         for name, shape in json.loads((GOLDEN / "tf2cv_resnet20.json").read_text()):
