@@ -1,4 +1,7 @@
-"""Provides layers that Keras lacks: fused batch normalization, channels-first convolution on CPUs, padding, gates."""
+"""Provides layers that Keras lacks: fused batch normalization, channels-first convolution on CPUs, padding, gates.
+
+`flat_layers` lists the layers of a model that may contain other models.
+"""
 
 import contextlib
 import contextvars
@@ -7,6 +10,14 @@ import keras
 from keras import layers, ops
 
 _FUSED_DTYPES = ("float32", "bfloat16", "float16")
+
+
+def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the layers of a model in their order; those of a model within it stand in its place."""
+    found = []
+    for layer in model.layers:
+        found += flat_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return found
 
 
 _keeps_statistics = contextvars.ContextVar("keeps_statistics", default=False)

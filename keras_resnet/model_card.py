@@ -1,19 +1,22 @@
 """Writes model cards: Markdown with the YAML metadata that the Hugging Face Hub reads."""
 
 
-def model_card(title: str, network: str, text: str, license: str | None = None) -> str:
-    """Returns the model card of an image classifier.
+def model_card(
+    title: str, network: str, text: str, license: str | None = None, pipeline_tag: str = "image-classification"
+) -> str:
+    """Returns the model card of a model.
 
     Args:
         title: heading of the card.
         network: name of the network, for the tags.
         text: Markdown below the heading.
         license: license of the weights, as the Hub names it; None leaves it out.
+        pipeline_tag: the Hub's name for the task.
     """
     lines = [
         "---",
         "library_name: keras",
-        "pipeline_tag: image-classification",
+        f"pipeline_tag: {pipeline_tag}",
         f"tags: [keras_resnet, {network}]",
         *([f"license: {license}"] if license else []),
         "---",

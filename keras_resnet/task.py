@@ -1,4 +1,4 @@
-"""Provides the `Task` protocol, which defines the model, data and metrics for `fit`, and the table of tasks."""
+"""Provides the `Task` protocol, which defines the model, data and metrics for `fit`; `tasks.py` names its classes."""
 
 import math
 import pkgutil
@@ -8,14 +8,7 @@ from typing import Any, Literal, Protocol
 
 from keras_resnet.config import Config, resolve
 from keras_resnet.description import Description
-
-# name -> the `Task`, and its table of metrics, which imports no TensorFlow
-_TASKS = {
-    "classification": (
-        "keras_resnet.classification.task:Classification",
-        "keras_resnet.classification.metrics:METRICS",
-    )
-}
+from keras_resnet.tasks import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +46,7 @@ class Metric:
 
 def metrics_of(task: str) -> dict[str, Metric]:
     """Returns the table of metrics of a task, by the task's name."""
-    return pkgutil.resolve_name(_TASKS[task][1])
+    return pkgutil.resolve_name(TASKS[task].metrics)
 
 
 def monitored(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
@@ -100,6 +93,9 @@ class Task(Protocol):
 
     def build_model(self) -> Any:
         """Builds a new `keras.Model`; under a strategy, `fit` calls it in the strategy's scope."""
+
+    def overview(self, model: Any) -> dict[str, str]:
+        """Returns {name: text} about the network and the images, for the start of a run."""
 
     def start_from(self, model: Any) -> str | None:
         """Sets the configured initial weights, if any, and returns their name; not called when a run resumes."""
@@ -168,6 +164,6 @@ def load_task(config: Config, description: Description | None = None) -> Task:
     Raises:
         UserError: the data set is not available, or does not fit the network.
     """
-    task = pkgutil.resolve_name(_TASKS[config.task][0])(config, description)
+    task = pkgutil.resolve_name(TASKS[config.task].task)(config, description)
     task.config = resolve(config, task.train_size)
     return task

@@ -1,5 +1,7 @@
 """What all tests share: quiet TensorFlow, the command lines as child processes, the golden figures."""
 
+import contextlib
+import io
 import os
 import pathlib
 import subprocess
@@ -107,6 +109,28 @@ def run(*command, cwd=ROOT, env=None, timeout=300, signals=(), fresh=False):
     return subprocess.run(
         arguments, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
+
+
+def in_process(*command, env=None):
+    """Runs a command line like `run`, but in this process: for the logic of commands, where a process adds nothing."""
+    from keras_resnet.commands import entry
+
+    first, *arguments = map(str, command)
+    name = first.removesuffix(".py")
+    if first == "-m":
+        _, name, *arguments = arguments
+    output, errors, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in (os.environ | (env or {})).items():
+            patch.setenv(variable, value)  # commands set variables for the libraries that they load
+        patch.chdir(ROOT)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            try:
+                with entry.exits():
+                    code = entry.call(name, arguments) or 0
+            except SystemExit as end:
+                code = end.code
+    return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
 
 
 @pytest.fixture(scope="session", autouse=True)

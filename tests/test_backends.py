@@ -28,7 +28,7 @@ NETWORKS = {"one block": ("cifar_resnet20", {"depths": (1,), "widths": (8,)})}
 NETWORKS |= {"resnet18, version 2": ("resnet18", {"version": "2"}), "resnet50": ("resnet50", {})}
 
 
-@pytest.mark.sampled("one block")
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), NETWORKS.values(), ids=NETWORKS)
 def test_jax_gives_the_same_logits(tmp_path, cli, name, options):
     keras.utils.set_random_seed(0)

@@ -43,7 +43,7 @@ def test_cifar_parameters_equal_published_counts(option, depth, expected):
             assert complexity(build(SPECS[f"cifar_plain{depth}"])).parameters == expected
 
 
-@pytest.mark.sampled("resnet18-A-1.795", "resnet50-v1.5-4.089")
+@pytest.mark.sampled("resnet50-v1.5-4.089")
 @pytest.mark.parametrize(("name", "key", "expected"), rows("imagenet_multiply_adds"))
 def test_imagenet_macs_equal_published_counts(name, key, expected):
     changes = {"version": key[1:]} if key.startswith("v") else {"shortcut": key}
@@ -51,7 +51,7 @@ def test_imagenet_macs_equal_published_counts(name, key, expected):
     assert macs / 1e9 == pytest.approx(expected, abs=5e-4)
 
 
-@pytest.mark.sampled("cifar_plain56-changes3-cifar_plain56", "resnet50-changes0-resnet50_v1.5")
+@pytest.mark.sampled("resnet50-changes0-resnet50_v1.5")
 @pytest.mark.parametrize(
     ("name", "changes", "key"),
     [

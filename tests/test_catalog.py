@@ -42,6 +42,7 @@ def test_create_model_by_name_returns_scores_or_logits(name):
     np.testing.assert_allclose(keras.ops.softmax(logits(images)), model(images), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_create_model_has_the_layers_of_the_constructor():
     names, others = ([layer.name for layer in m.layers] for m in (create_model("resnet18"), keras_resnet.ResNet18()))
     assert names == others

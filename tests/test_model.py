@@ -89,6 +89,7 @@ def test_save_weights_refuses_a_model_of_other_code(tmp_path):
     assert not (tmp_path / "x.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_keras_export_keeps_the_description(model, tmp_path):
     from keras_resnet.inference.artifacts import read_preprocessing
 

@@ -81,7 +81,7 @@ def small(name, pictures):
     return load_config(str(CONFIGS[name]), [*data, *train, *rest])
 
 
-@pytest.mark.sampled("digits/resnet20.yaml")
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in CONFIGS]

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from conftest import ROOT, run
+from conftest import ROOT, in_process
 
 import keras_resnet
 from keras_resnet.commands.entry import COMMANDS
@@ -111,7 +111,7 @@ def test_optimizer_arguments_exist_today():
 
 @pytest.mark.parametrize("old", RENAMED_COMMANDS)
 def test_command_names_the_new_one(old):
-    process = run("-m", "keras_resnet", old, "x", fresh=True)
+    process = in_process("-m", "keras_resnet", old, "x")
     expected = f'error: command "{old}" was renamed in version 0.2: use "{RENAMED_COMMANDS[old]}"\n'
     assert (process.returncode, process.stderr) == (2, expected)
     assert RENAMED_COMMANDS[old] in COMMANDS
@@ -126,6 +126,6 @@ def test_command_names_the_new_one(old):
     ],
 )
 def test_flag_names_the_new_one(command, flag, new):
-    process = run("-m", "keras_resnet", command, "a", "b", flag, fresh=True)
+    process = in_process("-m", "keras_resnet", command, "a", "b", flag)
     old = flag.partition("=")[0]
     assert (process.returncode, process.stderr) == (2, f"error: {old} was renamed in version 0.2: use {new}\n")

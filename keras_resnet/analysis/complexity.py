@@ -61,9 +61,13 @@ def complexity(model: "keras.Model") -> Complexity:
             activations += outputs
         elif isinstance(layer, layers.MaxPooling2D) and max(layer.pool_size) > 1:
             activations += _outputs(layer)
-    learned = [v for v in model.weights if not v.path.endswith(("moving_mean", "moving_variance"))]  # frozen ones too
-    parameters = sum(math.prod(variable.shape) for variable in learned)
-    return Complexity(macs, parameters, activations)
+    return Complexity(macs, count_parameters(model), activations)
+
+
+def count_parameters(model: "keras.Model") -> int:
+    """Counts the kernels, biases, scales and shifts of any model, frozen ones included."""
+    learned = [v for v in model.weights if not v.path.endswith(("moving_mean", "moving_variance"))]
+    return sum(math.prod(variable.shape) for variable in learned)
 
 
 def _outputs(layer):

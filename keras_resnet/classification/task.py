@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.analysis.complexity import complexity
 from keras_resnet.builder import build_described
 from keras_resnet.classification import metrics
 from keras_resnet.config import Config
@@ -75,6 +76,17 @@ class Classification:
     def build_model(self) -> keras.Model:
         """Builds the model: images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
         return build_described(self.description, **self.config.model.training_arguments)
+
+    def overview(self, model):
+        """Returns the network's cost, the sizes of the splits, and the classes."""
+        cost = complexity(model)
+        sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
+        seen = "x".join(map(str, model.input_shape[1:]))
+        return {
+            "network": f"{cost.parameters:,} parameters, {cost.macs:,} MACs per image",
+            "images": f"{sizes}; {len(self.labels)} classes; the network sees {seen}",
+            **self.images.overview(),
+        }
 
     def start_from(self, model):
         """Sets the weights of `model.weights`, if any, and returns a line that names them."""

@@ -12,6 +12,8 @@ image at several sizes and mirrored, fully convolutional.
 """
 
 import os
+import pkgutil
+from typing import Any
 
 from absl import flags
 
@@ -20,17 +22,15 @@ from keras_resnet.commands.weights_flags import define_weights_flags, preprocess
 from keras_resnet.config.groups import STRATEGIES
 from keras_resnet.errors import ConfigError, DiskError
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
-from keras_resnet.task import metrics_of
+from keras_resnet.tasks import TASKS
 from keras_resnet.weights.published import is_weights_folder, locate
-
-PROTOCOLS = ("single", "ten_crop", "multi_scale")
 
 
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_string("split", "validation", "train, validation or test.", flag_values=options)
     flags.DEFINE_string("checkpoint", "best", "best (by validation), last, or a step.", flag_values=options)
-    flags.DEFINE_string("protocol", "single", f"{', '.join(PROTOCOLS)}.", flag_values=options)
+    flags.DEFINE_string("protocol", "single", f"{', '.join(_protocols())}.", flag_values=options)
     flags.DEFINE_list(
         "scales",
         [],
@@ -58,7 +58,7 @@ def main(options, arguments):
     require_tensorflow_backend()
     if not arguments:
         raise ConfigError("expected the folder of a run, for example: keras-resnet evaluate runs/latest")
-    one_of("--protocol", options.protocol, PROTOCOLS)
+    one_of("--protocol", options.protocol, _protocols())
     one_of("--strategy", options.strategy, STRATEGIES[:2])
     scales = _scales(options.scales, options.protocol)
 
@@ -69,7 +69,6 @@ def main(options, arguments):
 
     from rich.console import Console
 
-    from keras_resnet.classification import metrics, protocols, report
     from keras_resnet.commands.runs import load_for_evaluation
     from keras_resnet.config import check_strategy
     from keras_resnet.console import tracked
@@ -79,23 +78,25 @@ def main(options, arguments):
         return tracked(batches, images, Console(stderr=True), "evaluated", batch_size)
 
     strategy = make_strategy(options.strategy, options.virtual_devices)
-    members, names = [], []
+    evaluation: Any = None
+    names = []
     for path in arguments:
         with strategy.scope():
             run, task = load_for_evaluation(path, options.checkpoint, options.set, given)
         config = task.config
         check_strategy(config, options.strategy, strategy.num_replicas_in_sync)
         one_of("--split", options.split, task.sizes)
-        members.append(protocols.predict(task, run.model, strategy, options.split, options.protocol, scales, track))
+        if evaluation is None:
+            row = TASKS[config.task]
+            one_of("--protocol", options.protocol, row.protocols)
+            evaluation = pkgutil.resolve_name(row.evaluation)(strategy, options.split, options.protocol, scales, track)
+        evaluation.add(task, run.model, path)
         names.append(f"{run.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
-        _check_same_images(members, task, path)
-    together = protocols.ensemble(members)
-    measured = metrics.measure(together)
-    _print(names, task, measured, options.split, options.protocol)
+    _print(names, config.data.name, evaluation.lines(), options.split, options.protocol)
     if options.report:
         about = {"networks": names, "data": config.data.name, "split": options.split, "protocol": options.protocol}
         try:
-            paths = report.write_report(options.report, task, options.split, together, about | measured)
+            paths = evaluation.write_report(options.report, about | evaluation.measured())
         except OSError as error:
             raise DiskError(f"--report={options.report}: cannot be written ({error.strerror})") from None
         print("\n".join(f"  {path}" for path in paths))
@@ -112,6 +113,11 @@ def check_there(path: str) -> None:
         raise ConfigError(f"no run and no weights: {error}") from None
 
 
+def _protocols():
+    """Returns the protocols of all tasks."""
+    return list(dict.fromkeys(name for row in TASKS.values() for name in row.protocols))
+
+
 def _scales(scales, protocol):
     if scales and protocol != "multi_scale":
         raise ConfigError(f"--scales: requires --protocol=multi_scale, got --protocol={protocol}")
@@ -120,26 +126,10 @@ def _scales(scales, protocol):
     return tuple(map(int, scales))
 
 
-def _check_same_images(members, task, path):
-    first, last = members[0], members[-1]
-    if first.scores.shape != last.scores.shape or (first.labels != last.labels).any():
-        raise ConfigError(
-            f"{path}: was not trained on the same images and classes as the first ({task.config.data.name}, "
-            f"{len(task.labels)} classes); an ensemble needs the same for all"
-        )
-
-
-def _print(names, task, measured, split, protocol):
+def _print(names, data, lines, split, protocol):
     how = f", {protocol}" if protocol != "single" else ""
     for name in names:
         print(name)
-    print(f"on {task.config.data.name}, {split}{how}" + (", scores averaged" if len(names) > 1 else ""))
-    for name, each in measured.items():
-        shown = metrics_of(task.config.task)[name].text(each["percent"] if isinstance(each, dict) else each)
-        if isinstance(each, dict):
-            shown += f"  (95 % interval {each['low']:.2f} to {each['high']:.2f}; "
-            shown += f"{each['wrong']} of {each['images']} images wrong)"
-        print(f"  {name.replace('_', ' '):<10}  {shown}")
-    left_out = task.sizes[split] - measured["error"]["images"]
-    if left_out:
-        print(f"  {left_out} unreadable images are skipped")
+    print(f"on {data}, {split}{how}" + (", scores averaged" if len(names) > 1 else ""))
+    for line in lines:
+        print(f"  {line}")

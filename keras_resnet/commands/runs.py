@@ -1,10 +1,10 @@
 """Loads the network of a run, or of weights without a run, for evaluation and export."""
 
 import json
+import pkgutil
 import sys
 from dataclasses import dataclass, replace
 
-from keras_resnet.builder import build_described
 from keras_resnet.commands.weights_flags import refuse
 from keras_resnet.config import Config, Train, changed, validate_saved
 from keras_resnet.description import Description
@@ -14,6 +14,7 @@ from keras_resnet.model import ResNetModel
 from keras_resnet.runs.checkpoints import committed, network_arrays, newest_checkpoint, read_checkpoint
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
 from keras_resnet.task import Task, load_task
+from keras_resnet.tasks import TASKS
 from keras_resnet.weights.conversion import image_channels
 from keras_resnet.weights.loading import load_pretrained, set_pretrained
 from keras_resnet.weights.native import assign_tensors, named_variables
@@ -64,7 +65,7 @@ def load_run(path: str, checkpoint: str = "best", **preprocessing) -> Run:
             folder = RunFolder(path)
             stored, finished = _weights(folder, checkpoint), folder.read_results() is not None
         description = _complete(stored, preprocessing)
-        model = build_described(description)
+        model = pkgutil.resolve_name(TASKS[stored.config.task].build)(description)
         assign_tensors(named_variables(model), stored.arrays, path)
     except ValueError as error:
         raise ConfigError(str(error)) from None

@@ -129,7 +129,7 @@ class Export(Group):
 class Config(Group):
     """The configuration of a run; `config_json_schema()` returns its schema for editors."""
 
-    task: Literal["classification"] = "classification"
+    task: Literal["classification"] = "classification"  # subclasses have the names of other tasks
     model: Model = Model()
     data: Data = Data()
     train: Train
@@ -149,7 +149,7 @@ class Config(Group):
 
     def digest(self) -> str:
         """Returns eight hexadecimal digits that differ if any value differs, stable across versions."""
-        defaults = Config(train=Train(steps=1))
+        defaults = type(self)(train=Train(steps=1))
         return digest(self.model_dump(mode="json"), defaults.model_dump(mode="json"))
 
     def to_yaml(self) -> str:

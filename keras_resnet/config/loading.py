@@ -2,6 +2,7 @@
 
 import json
 import os
+import pkgutil
 from collections.abc import Callable, Iterable
 from functools import reduce
 from importlib.resources import files
@@ -17,6 +18,7 @@ from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.files import is_remote
 from keras_resnet.renamed import CONFIG_KEYS, SINCE, upgrade_config
 from keras_resnet.specs import SPECS
+from keras_resnet.tasks import TASKS
 from keras_resnet.yaml_files import Located, merge, read_layers, read_yaml, read_yaml_value
 
 # Pairs of keys that exclude each other: if a later layer sets the first, the second of an earlier layer is removed.
@@ -182,37 +184,44 @@ def validate(located: Located, writer: str | None = None) -> Config:
     Raises:
         ConfigError: the first problem, in one line.
     """
+    config = _config_class(located.value.get("task"))
     try:
-        return Config.model_validate(located.value)
+        return config.model_validate(located.value)
     except ValidationError as error:
         other = writer if writer != __version__ else None
-        raise ConfigError(_one_line(error.errors(), located, other)) from None
+        raise ConfigError(_one_line(error.errors(), located, other, config)) from None
 
 
-def _one_line(errors, located, other_version):
+def _config_class(task) -> type[Config]:
+    """Returns the class of the configurations of a task; `Config`, which refuses them, for other names."""
+    row = TASKS.get(task) if isinstance(task, str) else None
+    return pkgutil.resolve_name(row.config) if row else Config
+
+
+def _one_line(errors, located, other_version, config):
     first = min(errors, key=lambda error: error["type"] == "missing")
     group = [part for part in first["loc"] if isinstance(part, str) and part not in ("float", "int", "str")]
     context = first.get("ctx") or {}
     path = group + context.get("at", [])
     line = f"{located.mark(path)}: {'.'.join(path) or 'file'}: "
     if other_version:  # not a mistake of the user, so there is nothing to suggest
-        problem = "unknown key" if first["type"] == "extra_forbidden" else _problem(first, path)
+        problem = "unknown key" if first["type"] == "extra_forbidden" else _problem(first, path, config)
         return line + f"{problem}; written by keras_resnet {other_version}; this is {__version__}"
-    line += _problem(first, path)
+    line += _problem(first, path, config)
     if "beside" in context:
         other = group + context["beside"]
         line += f" ({'.'.join(other)} is in {located.mark(other)})"
     return line + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
 
 
-def _problem(error, path):
+def _problem(error, path, config):
     value = json.dumps(error["input"], default=str)
     value = value if len(value) <= 80 else value[:77] + "..."
     renamed = _renamed(path, error["input"])
     if renamed and error["type"] in ("extra_forbidden", "literal_error"):
         return renamed
     if error["type"] == "extra_forbidden":
-        return f"unknown key; {suggest(path[-1], _fields(path[:-1]))}"
+        return f"unknown key; {suggest(path[-1], _fields(config, path[:-1]))}"
     if error["type"] == "missing":
         return "is missing"
     if error["type"] == "at":
@@ -224,8 +233,10 @@ def _problem(error, path):
     if error["type"] == "literal_error":
         allowed = error["ctx"]["expected"].replace("'", '"')
         choices = [part.strip('" ') for part in allowed.replace(" or ", ",").split(",")]
+        if path == ["task"]:
+            choices = [*TASKS]
         return f"got {value}; {suggest(error['input'], choices)}"
-    return f"expected {_expected(path, error)}, got {value}"
+    return f"expected {_expected(path, error, config)}, got {value}"
 
 
 def _renamed(path, value):
@@ -236,9 +247,9 @@ def _renamed(path, value):
     return f"was renamed in version {SINCE}; write {row.new}: {json.dumps(row.value(value), default=str)}"
 
 
-def _expected(path, error):
+def _expected(path, error, config):
     """Returns what the field accepts, in words: `a number > 0`."""
-    field = _fields(path[:-1]).get(path[-1]) if path else None
+    field = _fields(config, path[:-1]).get(path[-1]) if path else None
     if field is None or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
         return "a group of keys"
     annotation = field.annotation
@@ -258,8 +269,7 @@ def _expected(path, error):
     return " ".join([words, " and ".join(bounds)]).strip()
 
 
-def _fields(path):
-    group: Any = Config
+def _fields(group: Any, path):
     for key in path:
         group = group.model_fields[key].annotation
     return group.model_fields

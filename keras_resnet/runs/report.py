@@ -16,6 +16,7 @@ from keras_resnet.runs.checkpoints import RunState
 from keras_resnet.runs.folder import RunFolder, write_text
 from keras_resnet.runs.logs import read_metrics
 from keras_resnet.task import Metric, metrics_of, monitored
+from keras_resnet.tasks import TASKS
 
 
 def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
@@ -98,8 +99,8 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "",
         "## Limits",
         "",
-        f"Tested on images of {data} alone; whoever uses the model elsewhere should test it there. The error of each",
-        f"class: `keras-resnet evaluate {folder.path} --report=DIR`.",
+        f"Tested on images of {data} alone; whoever uses the model elsewhere should test it there. Its errors in",
+        f"detail: `keras-resnet evaluate {folder.path} --report=DIR`.",
         "",
         "## Recipe",
         "",
@@ -109,7 +110,8 @@ def card(folder: RunFolder, task, results: dict) -> str:
         config.to_yaml().rstrip(),
         "```",
     ]
-    return model_card(f"{network} on {data}", network, "\n".join(lines))
+    tag = TASKS[config.task].pipeline_tag
+    return model_card(f"{network} on {data}", network, "\n".join(lines), pipeline_tag=tag)
 
 
 def figures(folder: RunFolder, config: Config, description: Description, results: dict) -> str:

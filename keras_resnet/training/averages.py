@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.data.pipeline import training_batches
+from keras_resnet.layers import flat_layers
 
 
 def statistics(model: keras.Model) -> list:
@@ -17,7 +18,7 @@ def statistics(model: keras.Model) -> list:
 
 def _averaging(model):
     """Returns the batch normalization layers that are not frozen."""
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    layers = [layer for layer in flat_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     return [layer for layer in layers if layer.trainable and not getattr(layer, "frozen_statistics", False)]
 
 

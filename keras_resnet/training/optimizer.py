@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_resnet.config import Train
+from keras_resnet.layers import flat_layers
 from keras_resnet.optimizers import OPTIMIZERS
 from keras_resnet.run_optimizer import Schedule, for_runs
 
@@ -14,11 +15,12 @@ def prepare(model: keras.Model, train: Train) -> None:
     """Freezes layers and sets the batch normalization mode; must be called before the optimizer is built.
 
     Args:
-        model: a network of this package, whose layers are named "stem_...", "stage1_...", ..., "logits".
+        model: a network of this package, or a model that contains one; its layers are named "stem_...", "stage1_...",
+            and so on.
         train: `freeze_at` freezes the weights and moving statistics of a part and of all parts before it; `batch_norm`
             selects the batch normalization mode.
     """
-    for layer in model.layers:
+    for layer in flat_layers(model):
         if train.freeze_at and part_of(layer.name) <= part_of(train.freeze_at):
             layer.trainable = False
         if isinstance(layer, keras.layers.BatchNormalization):

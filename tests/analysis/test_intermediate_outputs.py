@@ -11,6 +11,7 @@ IMAGES = np.random.RandomState(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.floa
 LABELS = np.array([1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "measure",
     [

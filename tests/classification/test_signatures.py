@@ -59,7 +59,7 @@ def test_serving_default_strict_unreadable_image_names_row():
         strict(tf.constant([good, b"", b"x"]))
 
 
-@pytest.mark.sampled("settings1-has more than 599 pixels")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "status"),
     [({"max_image_bytes": 50}, "has more than 50 bytes"), ({"max_image_pixels": 599}, "has more than 599 pixels")],

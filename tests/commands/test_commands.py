@@ -9,7 +9,7 @@ import sys
 import matplotlib.image
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, in_process
 
 from keras_resnet.commands.entry import COMMANDS, call
 from keras_resnet.specs import SPECS
@@ -30,20 +30,20 @@ def test_help_of_each_command(name, capsys):
     assert f"keras-resnet {name}" in capsys.readouterr().out
 
 
-def test_list_names_every_network(cli):
-    printed = cli("-m", "keras_resnet", "list").stdout
+def test_list_names_every_network():
+    printed = in_process("-m", "keras_resnet", "list").stdout
     for name, spec in SPECS.items():
         assert re.search(rf"^{name} +{spec.layers} ", printed, re.M)
 
 
-def test_list_never_cuts_names(cli):
-    printed = cli("-m", "keras_resnet", "list", env={"COLUMNS": "60"}).stdout
+def test_list_never_cuts_names():
+    printed = in_process("-m", "keras_resnet", "list", env={"COLUMNS": "60"}).stdout
     assert "cifar_preresnet1001" in printed
 
 
-def test_summary_resnet50_equals_paper_table(cli):
+def test_summary_resnet50_equals_paper_table():
     """The summary equals He et al. 2015, table 1, column 50-layer: sizes, blocks, 3.8e9 MACs."""
-    printed = cli("-m", "keras_resnet", "summary", "resnet50").stdout
+    printed = in_process("-m", "keras_resnet", "summary", "resnet50").stdout
     for line in (
         "stem        112x112  7x7, 64, stride 2",
         "56x56  3x3 max pool, stride 2",
@@ -58,8 +58,8 @@ def test_summary_resnet50_equals_paper_table(cli):
         assert line in printed
 
 
-def test_summary_plain_preactivation_network(cli):
-    process = cli("-m", "keras_resnet", "summary", "plain18", "--version=2", "--image_size=64", "--classes=7")
+def test_summary_plain_preactivation_network():
+    process = in_process("-m", "keras_resnet", "summary", "plain18", "--version=2", "--image_size=64", "--classes=7")
     assert process.returncode == 0, process.stderr
     assert "version 2, no shortcuts" in process.stdout
     assert "7-d dense" in process.stdout
@@ -111,8 +111,8 @@ def test_sample_images_then_predict_with_plot(finished_export, cli, tmp_path):
         (["list", "--color"], 2, "unknown flag 'color'"),
     ],
 )
-def test_commands_user_error_is_one_line(cli, tmp_path, arguments, code, message):
-    process = cli("-m", "keras_resnet", *arguments)
+def test_commands_user_error_is_one_line(tmp_path, arguments, code, message):
+    process = in_process("-m", "keras_resnet", *arguments)
     assert process.returncode == code, process.stderr
     assert message in process.stderr.splitlines()[-1]
     assert "Traceback" not in process.stderr

@@ -7,7 +7,7 @@ import re
 import shutil
 
 import pytest
-from conftest import run
+from conftest import in_process, run
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +46,19 @@ def runs(finished_run, tmp_path_factory):
     return root
 
 
-def _alter_config(run, *changes):
-    text = (run / "config.yaml").read_text()
+def _alter_config(folder, *changes):
+    text = (folder / "config.yaml").read_text()
     for before, after in zip(changes[::2], changes[1::2], strict=True):
         assert before in text
         text = text.replace(before, after)
-    (run / "config.yaml").write_text(text)
+    (folder / "config.yaml").write_text(text)
 
 
 @pytest.fixture(scope="module")
 def table(runs, tmp_path_factory):
     """Returns (the finished process, {run name: CSV row} in the order of the file)."""
     path = tmp_path_factory.mktemp("csv") / "results.csv"
-    process = run("-m", "keras_resnet", "compare", runs, f"--csv={path}", env={"COLUMNS": "60"})
+    process = in_process("-m", "keras_resnet", "compare", runs, f"--csv={path}", env={"COLUMNS": "60"})
     assert process.returncode == 0, process.stderr
     with open(path, encoding="utf-8", newline="") as file:
         return process, {os.path.relpath(row["run"], runs): row for row in csv.DictReader(file)}
@@ -127,15 +127,15 @@ def test_compare_printed_table_is_not_truncated(table, runs):
     assert "latest" not in table[0].stdout
 
 
-def test_compare_overlapping_folders_list_runs_once(runs, cli):
-    process = cli("-m", "keras_resnet", "compare", f"{runs}/deeper/", runs / "latest", runs / "known")
+def test_compare_overlapping_folders_list_runs_once(runs):
+    process = in_process("-m", "keras_resnet", "compare", f"{runs}/deeper/", runs / "latest", runs / "known")
     assert process.returncode == 0, process.stderr
     shown = [line.split()[0] for line in process.stdout.splitlines() if line.startswith(str(runs))]
     assert shown == [f"{runs}/deeper/going", f"{runs}/deeper/fresh", f"{runs}/latest"]
 
 
-def test_compare_imports_neither_tensorflow_nor_keras(runs, cli):
-    process = cli("-X", "importtime", "-m", "keras_resnet", "compare", runs)
+def test_compare_imports_neither_tensorflow_nor_keras(runs):
+    process = run("-X", "importtime", "-m", "keras_resnet", "compare", runs)
     loaded = {line.split("|")[-1].strip() for line in process.stderr.splitlines() if line.startswith("import time:")}
     assert process.returncode == 0
     assert "keras_resnet.runs.folder" in loaded
@@ -152,9 +152,9 @@ def test_compare_imports_neither_tensorflow_nor_keras(runs, cli):
         (["{runs}", "--csv={empty}/absent/x.csv"], "error: --csv={empty}/absent/x.csv: cannot be written (No such "),
     ],
 )
-def test_compare_user_error_is_one_line(runs, cli, tmp_path, arguments, message):
+def test_compare_user_error_is_one_line(runs, tmp_path, arguments, message):
     places = {"empty": tmp_path, "runs": runs}
-    process = cli("-m", "keras_resnet", "compare", *[argument.format(**places) for argument in arguments])
+    process = in_process("-m", "keras_resnet", "compare", *[argument.format(**places) for argument in arguments])
     assert process.returncode == 2, process.stderr
     assert process.stderr.startswith(message.format(**places))
     assert len(process.stderr.splitlines()) == 1

@@ -4,6 +4,7 @@ import csv
 import re
 
 import pytest
+from conftest import in_process
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
@@ -19,6 +20,7 @@ def photos(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_prepare_data_then_verify_data_finds_nothing(cli, photos, tmp_path):
     output = tmp_path / "records"
     process = cli("-m", "keras_resnet", "prepare-data", photos, output, "--max_side=64", "--validation_fraction=0.2")
@@ -105,8 +107,8 @@ def test_verify_data_digits_finds_nothing(cli):
         (["prepare-data", "docs", "tests"], 2, "tests: already exists and is not an empty folder; name another"),
     ],
 )
-def test_data_commands_user_error_is_one_line(cli, arguments, code, message):
-    process = cli("-m", "keras_resnet", *arguments)
+def test_data_commands_user_error_is_one_line(arguments, code, message):
+    process = in_process("-m", "keras_resnet", *arguments)
     assert process.returncode == code, process.stderr
     assert message in process.stderr.splitlines()[-1]
     assert "Traceback" not in process.stderr

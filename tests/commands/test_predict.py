@@ -9,7 +9,7 @@ import shutil
 import matplotlib.image
 import numpy as np
 import pytest
-from conftest import run
+from conftest import in_process, run
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_predict_unreadable_images_get_error_lines(finished_export, bad_digits):
     assert all(line.count(" 0.") == 3 for line in lines[1:6])
 
 
-@pytest.mark.sampled("{export}/1", "{export}/litert/1.tflite")
+@pytest.mark.sampled("{export}/1")
 @pytest.mark.parametrize("model", ["{run}", "{run}/weights/last.safetensors", "{export}/1", "{export}/litert/1.tflite"])
 def test_predict_json_equals_csv_for_every_model_kind(finished_run, finished_export, bad_digits, model):
     """JSON and CSV have the same predictions for a run, a weight file, a SavedModel and a LiteRT file."""
@@ -107,7 +107,9 @@ def test_predict_plot_without_readable_images_not_drawn(finished_export, bad_dig
     ],
 )
 def test_predict_user_error_is_one_line(finished_run, finished_export, arguments, message):
-    process = predict(*(each.format(run=finished_run, export=finished_export) for each in arguments))
+    process = in_process(
+        "-m", "keras_resnet", "predict", *(each.format(run=finished_run, export=finished_export) for each in arguments)
+    )
     assert process.returncode == 2, process.stderr
     assert message in process.stderr.splitlines()[-1]
     assert "Traceback" not in process.stderr
@@ -117,7 +119,7 @@ def test_predict_user_error_is_one_line(finished_run, finished_export, arguments
 @pytest.mark.parametrize("name", ["a.tflite", "a.onnx"])
 def test_predict_invalid_model_file_is_one_line(tmp_path, name):
     (tmp_path / name).write_bytes(b"TFL3 is not what this is")
-    process = predict(tmp_path / name, "a.png")
+    process = in_process("-m", "keras_resnet", "predict", tmp_path / name, "a.png")
     assert process.returncode == 2, process.stderr
     assert f"{name}: not a" in process.stderr.splitlines()[-1]
     assert "Traceback" not in process.stderr

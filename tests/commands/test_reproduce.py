@@ -7,7 +7,7 @@ import shutil
 import signal
 
 import pytest
-from conftest import ROOT, prepare_cifar10, run
+from conftest import ROOT, in_process, prepare_cifar10, run
 
 from keras_resnet.reproduce.experiment import Experiment, Training
 from keras_resnet.reproduce.findings import FINDINGS
@@ -176,7 +176,7 @@ def test_analyze_is_reproduce_with_a_line(tmp_path):
 def test_reproduce_user_error_is_one_line(arguments, message, tmp_path):
     (tmp_path / "file").write_text("")
     arguments = [argument.format(file=tmp_path / "file") for argument in arguments]
-    process = reproduce(*arguments)
+    process = in_process("-m", "keras_resnet", "reproduce", *arguments)
     assert process.returncode in (2, 5), process.stderr
     assert process.stderr.splitlines()[-1].startswith(message.format(file=tmp_path / "file"))
     assert "Traceback" not in process.stderr

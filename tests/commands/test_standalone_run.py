@@ -11,6 +11,8 @@ from PIL import Image
 
 import keras_resnet
 
+pytestmark = pytest.mark.slow  # a run of its own
+
 SETTINGS = (
     "model.name=cifar_resnet8",
     "data.image_size=24",
@@ -69,7 +71,6 @@ def moved(trained, tmp_path_factory):
     return folder, before
 
 
-@pytest.mark.slow
 def test_evaluate_equals_last_validation(trained, tmp_path):
     command("evaluate", trained[0], "--checkpoint=last", f"--report={tmp_path}")
     measured = json.loads((tmp_path / "evaluation.json").read_text())
@@ -84,7 +85,6 @@ def test_predict_copied_run_without_data_set(moved, trained):
     assert predictions(folder / "weights" / "last.safetensors", trained[2])
 
 
-@pytest.mark.slow
 def test_export_copied_run_calibrates_on_stored_images(moved, trained, tmp_path):
     folder, before = moved
     flags = ("--precision=float32,int8", "--set=export.min_top1_agreement=0.5")
@@ -100,7 +100,6 @@ def test_export_copied_run_calibrates_on_stored_images(moved, trained, tmp_path)
         np.testing.assert_allclose([s for _, s in exported], [s for _, s in before], atol=1e-4)
 
 
-@pytest.mark.slow
 def test_package_and_benchmark_copied_run(moved, tmp_path):
     folder, _ = moved
     command("package-for-hub", folder, tmp_path / "package")
@@ -152,7 +151,6 @@ def test_changed_classes_error_lists_both_class_lists(renamed, trained, action):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.slow
 def test_predict_and_evaluate_ignore_keras_json(trained, moved, tmp_path):
     settings = {"image_data_format": "channels_first", "floatx": "float16", "backend": "tensorflow"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
@@ -179,7 +177,6 @@ def test_evaluate_refuses_model_settings(trained):
     assert process.stderr.startswith("error: --set=model.version=2: expected a key of the group data or eval")
 
 
-@pytest.mark.slow
 def test_evaluate_published_bicubic_weights_equals_pillow(tmp_path):
     """`evaluate timm/...` of a seeded network equals the loss of its logits on images resized and cropped by Pillow."""
     import keras

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from conftest import in_process
 from safetensors.numpy import load_file, save_file
 from weights_rig import state_of
 
@@ -71,17 +72,17 @@ def test_convert_weights_logs_assumed_preprocessing(torch_file, tmp_path, cli):
         (["README.md", "{folder}/x.safetensors"], "README.md: not a complete safetensors file"),
     ],
 )
-def test_convert_weights_user_error_is_one_line(arguments, message, torch_file, tmp_path, cli):
+def test_convert_weights_user_error_is_one_line(arguments, message, torch_file, tmp_path):
     arguments = [each.format(file=torch_file, folder=tmp_path) for each in arguments]
-    process = cli(*COMMAND, "convert-weights", *arguments)
+    process = in_process(*COMMAND, "convert-weights", *arguments)
     assert process.returncode == 2
     assert message in process.stderr
     assert len(process.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_list_weights_shows_published_metrics(cli):
-    process = cli(*COMMAND, "list", "--weights")
+def test_list_weights_shows_published_metrics():
+    process = in_process(*COMMAND, "list", "--weights")
     assert process.returncode == 0, process.stderr
     row = next(line for line in process.stdout.splitlines() if line.startswith("torchvision/resnet50.IMAGENET1K_V2 "))
     assert row.split()[1:6] == ["resnet50", "25,557,032", "80.86", "95.43", "224"]

@@ -156,6 +156,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.sampled("_truncated", "_empty", "_not_utf8", "_huge", "_two_labels")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_verify_folder_single_fault(photos, fault):
     expected, what = fault(photos)

@@ -182,6 +182,7 @@ def answers(text):
     return found
 
 
+@pytest.mark.slow
 def test_clients_give_the_predictions_of_predict(kit, served, finished_export, pictures):
     """gRPC with the official stubs, REST and curl give the labels and scores of predict."""
     expected = json.loads(run("-m", "keras_resnet", "predict", finished_export, *pictures, "--format=json").stdout)

@@ -281,7 +281,9 @@ def test_checkpoint_of_format_1_is_read(checkpoint, figure):
     assert first_difference(golden.config, load_config("configs/digits/resnet20.yaml").model_dump(mode="json")) is None
     shapes = {name: list(value.shape) for name, value in read_checkpoint(str(checkpoint)).arrays.items()}
     of_resnet20 = json.loads((GOLDEN / "checkpoint_variables.json").read_text())
-    assert shapes == {name: shape for name, shape in of_resnet20.items() if not re.search("block[23]", name)}
+    assert shapes == {
+        name: shape for name, shape in of_resnet20.items() if not re.search("block[23]|random/[3-9]", name)
+    }
     figure("R18", "format 1 is read; names and shapes of a run's variables are those of its first version")
 
 

@@ -124,7 +124,7 @@ main()
 @pytest.mark.sampled("litert/1.tflite")
 @pytest.mark.parametrize("artifact", ["litert/1.tflite", "onnx/1.onnx"])
 def test_predict_and_benchmark_of_artifacts_run_without_tensorflow(models, finished_export, tmp_path, artifact):
-    picture = np.random.RandomState(0).randint(0, 256, (70, 90, 3)).astype(np.uint8).repeat(2, 0).repeat(2, 1)
+    picture = np.random.RandomState(0).randint(0, 256, (70, 90, 1)).astype(np.uint8).repeat(2, 0).repeat(2, 1)
     (tmp_path / "a.jpg").write_bytes(tf.io.encode_jpeg(picture).numpy())
     (tmp_path / "b.png").write_bytes(tf.io.encode_png(picture).numpy())
     pictures = [str(tmp_path / name) for name in ("a.jpg", "b.png")]

@@ -67,6 +67,7 @@ def trained(rows, strategies, tmp_path_factory):
     return folder, fit(task, strategies[2], folder)
 
 
+@pytest.mark.slow
 def test_run_with_an_added_optimizer_and_schedule_equals_keras(trained, strategies):
     """Keras's Adam on one device, which clips and decays by itself, with learning rates by hand."""
     folder, _ = trained
@@ -98,6 +99,7 @@ def test_run_with_an_added_schedule_logs_its_learning_rates(trained):
     assert rates == pytest.approx([0.0075, 0.005, 0.0025, 0.0])
 
 
+@pytest.mark.slow
 def test_run_with_an_added_metric_reports_it(trained, strategies):
     """results.json and metrics.jsonl have the mean of the highest scores, in percent, as computed by NumPy."""
     folder, results = trained

@@ -67,7 +67,7 @@ def test_gradient_accumulation_equals_the_whole_batch(strategies, replicas, floa
     assert_same(whole, Started(strategies[replicas], gradient_accumulation_steps=4).run(3).weights, 1e-10)
 
 
-@pytest.mark.sampled("1")
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_global_clipnorm_clips_the_norm_of_the_whole_gradient(strategies, replicas):
     """One step without momentum, decay and warm-up moves the weights by learning rate times global_clipnorm."""
@@ -81,7 +81,7 @@ def test_global_clipnorm_clips_the_norm_of_the_whole_gradient(strategies, replic
     assert_same(free, Started(strategies[replicas], **train).run(1).weights)
 
 
-@pytest.mark.sampled("1")
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_ema_decay_averages_the_weights(strategies, replicas):
     started = Started(strategies[replicas], ema_decay=0.9)

@@ -31,7 +31,7 @@ SMALL |= {
 }
 
 
-@pytest.mark.sampled("official", "version2", "option_c")
+@pytest.mark.sampled("official", "option_c")
 @pytest.mark.parametrize("name", SMALL)
 def test_recognize_infers_every_option_visible_in_tensors(name):
     spec = SMALL[name]
@@ -39,7 +39,7 @@ def test_recognize_infers_every_option_visible_in_tensors(name):
     assert first_different_option(found, spec, IN_WEIGHTS) is None
 
 
-@pytest.mark.sampled("resnet18", "resnet50d")
+@pytest.mark.sampled("resnet18")
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "cifar_resnet20", "resnet50d", "seresnext26d_32x4d"])
 def test_recognize_gives_the_known_network(name):
     spec = SPECS[name]

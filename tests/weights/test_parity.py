@@ -54,6 +54,7 @@ def test_torch_weights_give_the_golden_logits_and_statistics(fixture, torch_file
             assert relative_error(actual, golden[f"square_{stage}_{statistic}"]) < 2e-5
 
 
+@pytest.mark.slow
 def test_from_weights_ignores_tensor_order_precision_and_prefix(torch_file):
     images, golden = seeded.images("rect"), np.load(GOLDEN / "torchvision_resnet18.npz")["rect_logits"]
     shape = {"classifier_activation": None, "input_shape": images.shape[1:]}

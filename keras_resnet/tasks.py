@@ -1,0 +1,38 @@
+"""Defines the table of tasks, a row each. Imports nothing: tasks are imported when they are used."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A learning task. Classes and tables are named as "module:name".
+
+    Attributes:
+        task: the implementation of the `Task` protocol.
+        config: the class of its configurations, `keras_resnet.config.Config` or a subclass.
+        build: description -> the model, without weights; loading a run calls it, which needs no data set.
+        metrics: its table of metrics, {name: `keras_resnet.task.Metric`}, in a module that imports no TensorFlow.
+        evaluation: what `keras-resnet evaluate` does; the default evaluates one network.
+        protocols: names that its --protocol accepts.
+        pipeline_tag: the Hugging Face Hub's name for the task, in model cards.
+    """
+
+    task: str
+    config: str
+    metrics: str
+    build: str = "keras_resnet.builder:build_described"
+    evaluation: str = "keras_resnet.training.evaluation:Evaluation"
+    protocols: tuple[str, ...] = ("single",)
+    pipeline_tag: str = "other"
+
+
+TASKS = {
+    "classification": TaskRow(
+        task="keras_resnet.classification.task:Classification",
+        config="keras_resnet.config:Config",
+        metrics="keras_resnet.classification.metrics:METRICS",
+        evaluation="keras_resnet.classification.evaluation:Evaluation",
+        protocols=("single", "ten_crop", "multi_scale"),
+        pipeline_tag="image-classification",
+    ),
+}

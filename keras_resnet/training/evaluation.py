@@ -1,0 +1,54 @@
+"""Evaluates a network for `keras-resnet evaluate` with the metrics of its task alone; tasks may have their own."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+
+from keras_resnet.errors import ConfigError
+from keras_resnet.training.metrics import Evaluator
+
+
+class Evaluation:
+    """The evaluation of one network on a split.
+
+    Args:
+        strategy: the strategy of the devices.
+        split: name of the split.
+        protocol: one of the task's protocols in `TASKS`.
+        scales: shorter sides of the protocol multi_scale, where the task has one.
+        track: (iterable of batches, number of images, batch size) -> the same batches; may show progress.
+    """
+
+    def __init__(self, strategy, split: str, protocol: str, scales: tuple[int, ...], track: Callable):
+        self._strategy, self._split = strategy, split
+        self._measured: dict[str, float] | None = None
+
+    def add(self, task, model, path: str) -> None:
+        """Evaluates a network; `path` names it in errors.
+
+        Raises:
+            ConfigError: it is not the first; this task has no ensembles.
+            DataError: an image cannot be read.
+        """
+        if self._measured is not None:
+            raise ConfigError(f"{path}: the task {task.config.task} evaluates one network at a time")
+        self._metrics = task.metrics
+        self._measured = Evaluator(task, model, self._strategy)(self._split)
+
+    def measured(self) -> dict:
+        """Returns the metrics for JSON."""
+        return self._measured or {}
+
+    def lines(self) -> Iterator[str]:
+        """Yields the metrics as text, one a line."""
+        for name, value in self.measured().items():
+            metric = self._metrics[name]
+            yield f"{metric.short or name.replace('_', ' '):<10}  {metric.text(value)}"
+
+    def write_report(self, folder: str, figures: dict) -> list[str]:
+        """Writes `figures` as evaluation.json, and returns the paths of what was written."""
+        os.makedirs(folder, exist_ok=True)
+        path = os.path.join(folder, "evaluation.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(figures, file, indent=1)
+        return [path]
