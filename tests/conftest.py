@@ -17,7 +17,6 @@ if "avx2" in processor.instruction_sets():
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", str(int(processor.has_onednn_by_itself())))
 
 import pytest
-import tensorflow as tf
 from filelock import FileLock
 from fork_server import ForkServer
 
@@ -26,14 +25,17 @@ GOLDEN = ROOT / "tests" / "golden"
 sys.path[:0] = [str(GOLDEN), str(ROOT / "tests"), str(ROOT / "tests" / "faults")]
 
 
-# Two CPU devices in every test process, so that two replicas can train; possible only before TensorFlow starts.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+def pytest_configure(config):
+    """Sets TensorFlow up in the processes that run tests; the process that distributes them does without it."""
+    if not hasattr(config, "workerinput") and config.getoption("numprocesses", None):
+        return
+    import tensorflow as tf
 
-
-# Tests trace much and run little: without TensorFlow's rewriting of graphs they take half the time.
-tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    # Two CPU devices, so that two replicas can train; possible only before TensorFlow starts.
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    # Tests trace much and run little: without TensorFlow's rewriting of graphs they take half the time.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 BEGAN = time.monotonic()
@@ -64,6 +66,8 @@ def pytest_runtest_setup(item):
 @pytest.fixture(scope="session")
 def strategies():
     """Number of replicas -> strategy."""
+    import tensorflow as tf
+
     return {1: tf.distribute.OneDeviceStrategy("CPU:0"), 2: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])}
 
 

@@ -93,6 +93,7 @@ def test_run_with_an_added_optimizer_and_schedule_equals_keras(trained, strategi
     assert max(line["train/gradient_norm"] for line in read_metrics(folder.metrics)) > 0.5  # so it was clipped
 
 
+@pytest.mark.slow
 def test_run_with_an_added_schedule_logs_its_learning_rates(trained):
     folder, _ = trained
     rates = [line["train/learning_rate"] for line in read_metrics(folder.metrics)]

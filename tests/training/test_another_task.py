@@ -6,7 +6,7 @@ and one that is computed from the predictions of all images.
 
 import json
 import pathlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import keras
@@ -21,10 +21,11 @@ from keras_resnet.data import pipeline
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.description import Description, Preprocessing
 from keras_resnet.errors import ConfigError
+from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.logs import read_metrics
 from keras_resnet.task import Metric, load_task
 from keras_resnet.tasks import TASKS, TaskRow
-from keras_resnet.training.start import train_run
+from keras_resnet.training.fit import fit
 
 
 class RegressionConfig(Config):
@@ -134,8 +135,15 @@ def regression():
         yield
 
 
+@dataclass(frozen=True)
+class Trained:
+    task: Regression
+    folder: RunFolder
+    results: dict
+
+
 @pytest.fixture(scope="module")
-def trained(regression, tmp_path_factory):
+def trained(regression, strategies, tmp_path_factory):
     """Returns the finished run of the task on two replicas."""
     folder = tmp_path_factory.mktemp("regression")
     (folder / "config.yaml").write_text(
@@ -145,7 +153,9 @@ def trained(regression, tmp_path_factory):
     )
     config = load_config(str(folder / "config.yaml"))
     assert type(config) is RegressionConfig
-    return train_run(config, str(folder / "run"), strategy="mirrored", virtual_devices=2)
+    task, run = load_task(config), RunFolder(str(folder / "run"))
+    run.claim(task.config, task.description)
+    return Trained(task, run, fit(task, strategies[2], run))
 
 
 def test_best_weights_are_those_of_the_highest_correlation(trained):
