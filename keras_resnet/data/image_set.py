@@ -15,6 +15,7 @@ from keras_resnet.errors import ConfigError, suggest
 
 _LOADERS = {
     "digits": "keras_resnet.data.embedded:load_digits",
+    "scene_digits": "keras_resnet.data.scenes:load_scene_digits",
     "synthetic": "keras_resnet.data.embedded:load_synthetic",
     "tfds": "keras_resnet.data.tfds:load_tfds",
     "folder": "keras_resnet.data.folder:load_folder",
