@@ -100,6 +100,7 @@ def head_of(kind, features):
     return keras.layers.Dense(2, activation="softmax", name="scores")(keras.layers.Dropout(0.5)(hidden))
 
 
+@pytest.mark.sampled("flat-stack", "functional-activated", "sequential-softmax")
 @pytest.mark.parametrize("kind", ["activated", "softmax", "stack"])
 @pytest.mark.parametrize("nested", ["flat", "functional", "sequential", "twice"])
 def test_grad_cam_other_heads_and_nested_models(kind, nested):

@@ -162,7 +162,7 @@ BAD = {
 }
 
 
-@pytest.mark.sampled("--strategy=mirord", "--set=train.lr=1", "--virtual_devices=-1", "--config=nowhere.yaml")
+@pytest.mark.sampled("--set=train.lr=1", "--virtual_devices=-1")
 @pytest.mark.parametrize(("flags", "message"), BAD.items(), ids=BAD)
 def test_train_with_wrong_flags_fails_before_tensorflow_is_loaded(cli, tmp_path, flags, message):
     """One line, exit code 2 and no written file, also where TensorFlow cannot be imported."""
