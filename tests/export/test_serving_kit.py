@@ -206,6 +206,7 @@ def test_clients_give_the_predictions_of_predict(kit, served, finished_export, p
             assert row["scores"] == pytest.approx([each["score"] for each in entry["predictions"]], rel=1e-4), client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", ["client_grpc.py", "client_rest.py"])
 def test_clients_print_the_error_of_the_server(kit, served, pictures, client):
     port = served["grpc" if "grpc" in client else "rest"]
@@ -225,6 +226,7 @@ def test_smoke_test_passes_with_a_running_server(kit, served, pictures):
     assert process.stdout.splitlines()[-1] == "passed"
 
 
+@pytest.mark.slow
 def test_smoke_test_fails_without_a_server(kit, pictures):
     environment = os.environ | {
         "DOCKER_HOST": "tcp://localhost:1",
