@@ -33,6 +33,7 @@ ALLOWED = {
         "yaml_files",
     },
     "layers": set(),
+    "boxes": set(),
     "optimizers": set(),
     "schedules": set(),
     "run_optimizer": {"errors", "renamed", "schedules"},
