@@ -13,7 +13,7 @@ LONG = os.environ.get("FAULTS") == "long"
 # 48 steps of 20 an epoch; reports, evaluations and checkpoints that seldom fall together; averaged weights, random
 # layers and augmentation, so that every kind of state has to go on.
 RUN = (
-    "model.name=cifar_resnet8",
+    f"model.name={'cifar_resnet20' if LONG else 'cifar_resnet8'}",
     "train.epochs=null",
     "train.steps=48",
     "train.batch_size=64",
