@@ -25,7 +25,14 @@ OURS = {
     (resnet_v2, "ResNet101V2"): _v2(keras_resnet.ResNet101, "ResNet101V2"),
     (resnet_v2, "ResNet152V2"): _v2(keras_resnet.ResNet152, "ResNet152V2"),
 }
-SLOW = ("101", "152", "V2", "channels_first")  # `make test` runs the cases of ResNet50, channels last
+SLOW = (
+    "101",
+    "152",
+    "V2",
+    "channels_first",
+    "variable_input",
+    "custom_input_shape",
+)  # `make test` runs the cases of ResNet50, channels last
 
 
 def _their_tests():

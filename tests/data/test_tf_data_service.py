@@ -30,7 +30,7 @@ def dispatcher():
         process.kill()
 
 
-@pytest.mark.sampled("1")
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_tf_data_service_batches_equal_local_batches(dispatcher, photographs, strategies, replicas):
     def batches(service, start):
