@@ -42,7 +42,7 @@ test: lint
 KERNEL_TESTS := tests/test_layers.py tests/test_blocks.py tests/test_channels_first.py tests/analysis/test_intermediate_outputs.py \
 	tests/analysis/test_norms.py tests/training/test_recipe_parts.py tests/training/test_steps.py \
 	tests/training/test_evaluation.py tests/classification/test_protocols.py tests/weights/test_parity.py \
-	tests/export/test_folding.py tests/inference/test_agreement.py
+	tests/export/test_graph.py tests/inference/test_agreement.py
 test-kernels: $(READY)
 	TF_ENABLE_ONEDNN_OPTS=$$((1 - $$($(PYTHON) tools/onednn.py))) $(PYTHON) -m pytest \
 		-m "not slow and not gpu and not network" $(KERNEL_TESTS)
