@@ -29,12 +29,14 @@ def test_resnet50_defaults():
     assert model.layers[-1].activation.__name__ == "softmax"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", [None, "avg", "max"])
 def test_resnet18_without_top_returns_features(pooling):
     model = ResNet18(include_top=False, pooling=pooling)
     assert model.output_shape == ((None, None, None, 512) if pooling is None else (None, 512))
 
 
+@pytest.mark.slow
 def test_classifier_activation_none_returns_logits():
     images = np.random.RandomState(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
     model = ResNet18(input_shape=(32, 32, 3), classes=7, classifier_activation=None)
@@ -43,6 +45,7 @@ def test_classifier_activation_none_returns_logits():
     assert model.layers[-1].name == "logits"
 
 
+@pytest.mark.slow
 def test_input_tensor_is_preprocessed_as_images():
     """Preprocessing applies to the values of the tensor."""
     inputs = keras.Input((32, 32, 4))

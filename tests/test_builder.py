@@ -33,7 +33,7 @@ def test_imagenet_parameters_equal_published_counts(name, option, expected):
     assert complexity(model).parameters == expected
 
 
-@pytest.mark.sampled("C-20-283962", "A-20-269722")
+@pytest.mark.slow
 @pytest.mark.parametrize(("option", "depth", "expected"), rows("cifar10_parameters_trainable"))
 def test_cifar_parameters_equal_published_counts(option, depth, expected):
     if depth != "1202":  # counted once, for analysis/complexity.json
@@ -43,7 +43,7 @@ def test_cifar_parameters_equal_published_counts(option, depth, expected):
             assert complexity(build(SPECS[f"cifar_plain{depth}"])).parameters == expected
 
 
-@pytest.mark.sampled("resnet50-v1.5-4.089")
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "key", "expected"), rows("imagenet_multiply_adds"))
 def test_imagenet_macs_equal_published_counts(name, key, expected):
     changes = {"version": key[1:]} if key.startswith("v") else {"shortcut": key}
@@ -68,7 +68,7 @@ def test_complexity_equals_pycls(name, changes, key):
         assert getattr(cost, figure) == expected
 
 
-@pytest.mark.sampled("resnet18_B-None-11699112", "resnet50-None-25610152")
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "_", "expected"), rows("imagenet_parameters_total_with_batchnorm_statistics"))
 def test_total_parameters_with_batch_norm_statistics(key, _, expected):
     assert build(

@@ -74,7 +74,7 @@ def test_feature_info_strides_and_channels_equal_the_outputs(name):
         assert model.output[level.name].shape == (None, side // level.stride, side // level.stride, level.channels)
 
 
-@pytest.mark.sampled("resnet18")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "keras_resnet50v2"])
 def test_create_model_features_equal_the_stages_of_the_classifier(name, tmp_path):
     """Stage outputs from a trained classifier's weights alone, for images of another size."""

@@ -20,7 +20,7 @@ def convolutions(model, kind="_conv"):
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and kind in layer.name]
 
 
-NETWORKS = ("cifar_highway20", "cifar_resnet8", "plain18", "resnet18", "resnet26")
+NETWORKS = ("cifar_highway20", "plain18", "resnet26")
 
 
 @pytest.mark.sampled(*NETWORKS)

@@ -31,7 +31,7 @@ SLOW = (
     "V2",
     "channels_first",
     "variable_input",
-    "custom_input_shape",
+    "custom_input",
 )  # `make test` runs the cases of ResNet50, channels last
 
 

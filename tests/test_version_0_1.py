@@ -71,6 +71,7 @@ def test_old_names_of_the_run_s_command_name_the_new_ones(old):
     assert process.stderr == ("error: --set: data.color: was renamed in version 0.2; write data.pca_lighting: true\n")
 
 
+@pytest.mark.slow
 def test_weights_file(old, images):
     model = keras_resnet.from_weights(str(old / "weights.safetensors"), classifier_activation=None)
     spec = model.description.spec

@@ -63,6 +63,7 @@ def test_grad_cam_last_feature_map_equals_cam():
     np.testing.assert_allclose(actual[1] / scale, expected[1, ..., 1] / scale, atol=1e-5)
 
 
+@pytest.mark.sampled("1")
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_grad_cam_ignores_softmax_and_takes_any_stage(version):
     model = CIFARResNet(20, version=version)
@@ -85,6 +86,7 @@ def test_grad_cam_unusable_layer_raises(arguments, message):
         grad_cam(small(), IMAGES, **arguments)
 
 
+@pytest.mark.slow
 def test_grad_cam_without_head_raises():
     with pytest.raises(ValueError, match="needs a network with its head"):
         grad_cam(ResNet50(include_top=False), np.zeros((1, 64, 64, 3)))
@@ -128,6 +130,7 @@ def test_grad_cam_other_heads_and_nested_models(kind, nested):
         np.testing.assert_allclose(grad_cam(model, IMAGES, [1], name)[0], [[17, 14], [11, 0]])
 
 
+@pytest.mark.slow
 def test_grad_cam_nested_backbone_equals_flat_model():
     """A model with a nested backbone gives the maps of the same layers without nesting, and is not modified."""
     keras.utils.set_random_seed(0)

@@ -45,6 +45,7 @@ def test_measure_without_images_raises(measure):
         measure(keras_resnet.CIFARResNet(20), np.zeros((0, 32, 32, 3)))
 
 
+@pytest.mark.slow
 def test_measure_uses_data_format_of_model():
     """The current global image data format of Keras does not matter."""
     keras.config.set_image_data_format("channels_first")

@@ -88,6 +88,7 @@ def test_xla_samples_by_the_seed():
     np.testing.assert_array_equal(swapped.indices[::-1], chosen.indices)
 
 
+@pytest.mark.slow
 def test_xla_computes_the_same_features_and_gradients():
     boxes, maps = tf.constant(random_boxes(12, 1)), [tf.constant(each) for each in feature_maps(2).values()]
 

@@ -90,6 +90,7 @@ def test_values_equal_the_definition(implementation, aligned, sampling_ratio, po
     np.testing.assert_allclose(values, reference(FEATURE, 8, BOXES, 3, **arguments), atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("implementation", "aligned", "sampling_ratio"), CASES)
 def test_gradients_equal_the_definition(implementation, aligned, sampling_ratio):
     """The definition is linear in the feature map: its gradient is its value on maps of one cell."""

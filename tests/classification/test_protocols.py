@@ -181,6 +181,7 @@ def test_by_class_and_worst_errors():
     assert worst_errors(SCORES, LABELS, 2).tolist() == [1, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [24, 33])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("crop_pct", [1.0, 0.875, 0.6])
@@ -204,7 +205,7 @@ def test_evaluate_protocol_images_equal_validation_images(sized, crop_pct, inter
         np.testing.assert_array_equal(whole[top : top + size, left : left + size], validation)
 
 
-@pytest.mark.sampled("0.6-bicubic")
+@pytest.mark.slow
 @pytest.mark.parametrize(("crop_pct", "interpolation"), [(1.0, "bilinear"), (0.6, "bicubic")])
 def test_evaluate_single_metrics_equal_validation_metrics(sized, strategies, crop_pct, interpolation):
     task, model = start(sized, strategies[1])

@@ -51,6 +51,7 @@ def test_serving_default_unreadable_rows_have_status():
     assert not answer["scores"][[1, 3]].any()
 
 
+@pytest.mark.slow
 def test_serving_default_strict_unreadable_image_names_row():
     strict = signatures(on_invalid_image="fail")["serving_default"]
     good = png(color(9, 0, 0))

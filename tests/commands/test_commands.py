@@ -72,6 +72,7 @@ def test_evaluate_counts_the_test_split(finished_run, cli):
     assert float(error) == pytest.approx(100 * int(wrong) / 359, abs=0.005)
 
 
+@pytest.mark.slow
 def test_evaluate_validation_error_equals_results(finished_run, cli):
     results = json.loads((finished_run / "results.json").read_text())
     printed = cli("-m", "keras_resnet", "evaluate", finished_run, "--checkpoint=last").stdout

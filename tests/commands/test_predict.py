@@ -158,9 +158,7 @@ def test_benchmark_random_weights_and_different_classes(finished_export):
     assert table[1].split()[:3] == ["cifar_resnet20", "keras", "1"]
 
 
-@pytest.mark.sampled(
-    "arguments0-2-expected models", "arguments4-3---images: README.md: is not a JPEG, PNG, BMP, GIF or WebP"
-)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -109,6 +109,7 @@ def test_train_from_weights_resumes_without_weight_file(tmp_path, cli, tiny_run)
     assert "is no file and no name" in process.stderr
 
 
+@pytest.mark.slow
 def test_train_weights_of_other_network_are_refused(torch_file, tmp_path, cli, tiny_run):
     process = cli("train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set=model.weights={torch_file}")
     assert process.returncode == 2

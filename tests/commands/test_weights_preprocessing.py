@@ -73,6 +73,7 @@ def test_evaluate_uses_preprocessing_flags(weights, photographs, cli):
     assert cli(*command).stdout != asked.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "said"),
     [

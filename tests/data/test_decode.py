@@ -25,7 +25,7 @@ def cropped(content, box, least):
     return tf.function(lambda: decode_crop(content, lambda height, width: tf.constant(box), 3, least))().numpy()
 
 
-@pytest.mark.sampled("4-least2-options0", "1-least0-options2", "8-least3-options1")
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}])
 @pytest.mark.parametrize(("ratio", "least"), [(1, (114, 227)), (2, (57, 113)), (4, (29, 56)), (8, (1, 28))])
 def test_decode_crop_decodes_large_jpeg_part_at_reduced_size(ratio, least, options):

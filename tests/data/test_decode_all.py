@@ -139,6 +139,7 @@ def test_decode_all_readable_formats(decoders):
     np.testing.assert_array_equal(images[list(READABLE).index("PNG")], expected)
 
 
+@pytest.mark.slow
 def test_decode_all_one_channel(decoders):
     contents = {name: content for name, content in (READABLE | GREY).items() if name != "CMYK JPEG"}
     images, codes = decoders[1](list(contents.values()))

@@ -227,6 +227,7 @@ def broken(photos):
     }
 
 
+@pytest.mark.slow
 def test_prepare_unreadable_image_raises(photos, tmp_path):
     faults = broken(photos)
     with pytest.raises(DataError, match="--on_unreadable_image=skip skips unreadable images") as caught:

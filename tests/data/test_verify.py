@@ -168,6 +168,7 @@ def test_verify_folder_single_fault(photos, fault):
     assert what in findings[0].what
 
 
+@pytest.mark.slow
 def test_verify_folder_all_faults_together(photos):
     expected = [fault(photos)[0] for fault in FAULTS]
     assert set(expected) <= set(found(check(photos)))

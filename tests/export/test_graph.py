@@ -56,6 +56,7 @@ def test_fold_keeps_outputs_and_removes_normalization(name):
     assert not [layer for layer in folded.layers if isinstance(layer, keras.layers.Normalization)]
 
 
+@pytest.mark.slow
 def test_fold_is_exact_in_float64(float64):
     """The float32 difference is rounding: in float64 both agree to a relative error of 1e-13."""
     model = network(NETS["bottleneck 1.5"])

@@ -106,6 +106,7 @@ def test_run_resumes_from_the_checkpoint_before_a_damaged_one(whole_run, tmp_pat
     figure("R8", f"{damage}: went on from the one before, bit-identical")
 
 
+@pytest.mark.slow
 def test_resume_refuses_a_checkpoint_of_another_run(whole_run, tmp_path):
     """The checkpoint is valid, but of another run and network: one line names the first differences."""
     folder = tmp_path / "run"
@@ -142,6 +143,7 @@ def test_full_disk_while_saving_keeps_earlier_checkpoints(whole_run, tmp_path, f
     figure("R7", "exit code 5, the checkpoint before intact" + ", bit-identical after it" * LONG)
 
 
+@pytest.mark.slow
 def test_full_disk_is_reported_before_the_first_step(tmp_path):
     process = train(tmp_path / "run", fault_at="runs.saver:Saver.self_check:before:1:full")
     assert process.returncode == 5, process.stderr
@@ -158,6 +160,7 @@ def almost_finished(whole_run, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("best", ["lost", "there"] if LONG else ["lost"])
 def test_run_resumes_with_other_files_damaged(almost_finished, whole_run, best):
     """Resuming needs none of these files; leftovers of crashes are removed."""
@@ -177,6 +180,7 @@ def test_run_resumes_with_other_files_damaged(almost_finished, whole_run, best):
     assert not list(almost_finished.rglob("*.tmp-*"))
 
 
+@pytest.mark.slow
 def test_run_with_only_damaged_checkpoints_does_not_start_over(almost_finished):
     for path in almost_finished.glob("checkpoints/*/state.json"):
         path.write_text("{}")
@@ -194,6 +198,7 @@ def test_resume_refuses_an_invalid_divergences_file(almost_finished):
     assert process.stderr.splitlines()[-1].endswith("divergences.json: is not a run's file; move it away to continue")
 
 
+@pytest.mark.slow
 def test_run_that_lost_its_best_weights_reports_the_last(almost_finished):
     """The checkpoint of the best step is lost too: the last weights replace it."""
     last = read_checkpoint(str(almost_finished / "checkpoints" / "step-00000048"))

@@ -10,6 +10,7 @@ from test_config import BAD_FILES
 MISTAKES = list(BAD_FILES.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistakes", [MISTAKES] if LONG else [MISTAKES[:3]])
 def test_wrong_configuration_gives_one_line_and_exit_code_2(tmp_path, figure, mistakes):
     (tmp_path / "tensorflow.py").write_text("raise AssertionError('TensorFlow was imported')")

@@ -53,6 +53,7 @@ def leftovers(output):
     return [name for name in os.listdir(output) if name.startswith((".tmp", ".claim"))]
 
 
+@pytest.mark.slow
 def test_kill_while_exporting_leaves_only_complete_versions(tmp_path, figure):
     """Every visible version is complete after a kill; the next export removes the leftovers."""
     import tensorflow as tf

@@ -66,6 +66,7 @@ def test_read_weights_refuses_hostile_files(tmp_path, figure):
     figure("H1", f"{len(HOSTILE)} of {len(HOSTILE)} hostile files refused in one line, at most {kilobytes // 1024} MiB")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pickle", "zipped pickle"])
 def test_convert_weights_refuses_hostile_pickles_in_one_line(name, tmp_path, cli):
     """Without Torch, as in this environment, a line says so; the pickle is never run."""

@@ -62,6 +62,7 @@ def test_predictors_give_the_same_predictions(models, contents, kind):
         np.testing.assert_allclose(found[i].scores[0], expected[i].scores[0], atol=KINDS[kind] + 1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictors_give_the_same_logits(models, kind):
     images = examples(models["run"])

@@ -73,6 +73,7 @@ def test_decode_color_equals_the_pipeline(kind):
     np.testing.assert_array_equal(images.decode_with_pillow(content, 3), decode(tf.constant(content), 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in READ if "jpeg" in kind or "gray" in kind])
 def test_decode_gray_equals_the_pipeline(kind):
     content = READ[kind]()

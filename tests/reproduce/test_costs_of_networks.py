@@ -3,6 +3,7 @@
 from keras_resnet.reproduce.costs_of_networks import count_vgg
 
 
+@pytest.mark.slow
 def test_count_vgg_16_parameters_and_macs():
     """Parameters equal keras.applications; MACs of 13 convolutions and 3 dense layers are counted by hand."""
     widths = [(3, 64, 224), (64, 64, 224), (64, 128, 112), (128, 128, 112), (128, 256, 56), (256, 256, 56)]

@@ -73,7 +73,7 @@ def verdicts(finding, **changes):
     return {check.claim: check.holds for check in page.checks}
 
 
-@pytest.mark.sampled("keras_resnet.reproduce.shortcuts")
+@pytest.mark.slow
 @pytest.mark.parametrize("finding", [degradation, shortcuts, highway, bottleneck])
 def test_page_checks_hold_in_paper_order(finding):
     found = verdicts(finding)
@@ -81,7 +81,7 @@ def test_page_checks_hold_in_paper_order(finding):
     assert all(found.values()), found
 
 
-@pytest.mark.sampled("90.0-keras_resnet.reproduce.shortcuts")
+@pytest.mark.slow
 @pytest.mark.parametrize("finding", [degradation, shortcuts, highway, bottleneck])
 @pytest.mark.parametrize("error", [0.0, 90.0])
 def test_page_error_checks_fail_on_equal_errors(finding, error):

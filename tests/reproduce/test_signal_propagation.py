@@ -22,6 +22,7 @@ def bare():
     return initial_norms(Experiment(CONFIG, "unused"), "plain", "none", "relu", [8], 0)
 
 
+@pytest.mark.slow
 def test_initial_norms_activations_scale_with_weights(bare):
     """Biases are 0 and ReLU keeps factors, so halving the kernels scales the input of layer k by 2^-k."""
     small, he, large = (np.array(bare[name]["8"]["activation"]) for name in ("small", "he", "large"))

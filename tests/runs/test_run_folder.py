@@ -171,6 +171,7 @@ def test_claim_continues_an_interrupted_claim(tmp_path):
     assert RunFolder(str(tmp_path)).read_config() == config()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[]"])
 def test_read_results_of_a_damaged_file_is_none(tmp_path, text):
     folder = RunFolder(str(tmp_path))

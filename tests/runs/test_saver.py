@@ -40,7 +40,7 @@ def test_saver_writes_a_better_evaluation_during_a_slow_write(tmp_path, monkeypa
     assert read_metadata(folder.best_weights)["step"] == "2"
 
 
-@pytest.mark.sampled("SGD-float32-1", "SGD-loss scaling-2", "AdamW-float32-1")
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("scaled", [False, True], ids=["float32", "loss scaling"])
 @pytest.mark.parametrize("kind", ["SGD", "AdamW"])

@@ -175,6 +175,7 @@ def test_train_with_wrong_flags_fails_before_tensorflow_is_loaded(cli, tmp_path,
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "env", "message"),
     [

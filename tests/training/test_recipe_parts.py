@@ -140,7 +140,7 @@ def test_frozen_batch_norm_keeps_statistics_and_trains_scales(strategies):
         assert np.array_equal(before[name], after[name]) == ("moving" in name or "preprocessing" in name), name
 
 
-@pytest.mark.sampled("stem")
+@pytest.mark.slow
 @pytest.mark.parametrize("until", ["stem", "stage2"])
 def test_freeze_at_keeps_the_weights_of_frozen_stages(strategies, until):
     started = Started(strategies[1], freeze_at=until, batch_norm="per_replica")
@@ -177,7 +177,7 @@ def test_weight_decay_on_kernels_or_all_weights():
         np.testing.assert_allclose([float(variables[0][0, 0]), float(variables[1][0])], expected, rtol=1e-6)
 
 
-@pytest.mark.sampled("1")
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_drop_path_and_zero_init_last_gamma_train(strategies, replicas):
     started = Started(

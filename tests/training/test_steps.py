@@ -56,7 +56,7 @@ def test_train_step_updates_every_weight(strategies):
     assert [name for name, value in after.items() if np.array_equal(value, before[name])] == []
 
 
-@pytest.mark.sampled("1")
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_train_step_with_remat_equals_the_plain_step(strategies, replicas):
     """Weights, and moving statistics, which the recomputation must not update a second time."""

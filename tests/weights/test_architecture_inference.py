@@ -47,7 +47,7 @@ def test_recognize_gives_the_known_network(name):
     assert recognize(shapes_of(spec), unseen, "a file") == spec
 
 
-@pytest.mark.sampled("seresnet18-None")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "version"),
     [("keras_resnet50v2", None), ("resnext50_32x4d", None), ("resnet50", "2"), ("seresnet18", None)],

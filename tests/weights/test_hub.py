@@ -46,6 +46,7 @@ def change(hub, **files):
     hub.repositories["owner/net"] |= {"main": files, "2" * 40: files}
 
 
+@pytest.mark.slow
 def test_from_weights_reads_preprocessing_of_a_hub_repository(hub, capsys):
     model = from_weights("hf://owner/net")
     about = model.description.preprocessing

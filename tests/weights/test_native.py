@@ -66,6 +66,7 @@ def test_save_weights_leaves_no_temporary_files(model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+@pytest.mark.slow
 def test_save_weights_refuses_a_quantized_model(tmp_path):
     model = CIFARResNet(20, input_shape=(8, 8, 3))
     model.quantize("int8")

@@ -62,6 +62,7 @@ def test_conversion_without_padding_or_epsilon_gives_other_logits(trap, tmp_path
     assert relative_error(logits(model, IMAGES), golden) > 1e-4
 
 
+@pytest.mark.slow
 def test_from_weights_logs_the_assumed_epsilon(tmp_path, capsys):
     prefix = checkpoint("resnet18", tmp_path)
     from_weights(prefix)

@@ -66,7 +66,7 @@ def test_from_weights_ignores_tensor_order_precision_and_prefix(torch_file):
     assert 1e-5 < relative_error(logits(model, images), golden) < 1e-2  # float16's own error
 
 
-@pytest.mark.sampled("pair1")
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", [("layer1.0.conv1", "layer1.1.conv1"), ("layer3.1.bn1", "layer3.1.bn2")])
 def test_swapped_tensors_change_the_logits(pair, torch_file):
     def swap(state):
@@ -82,6 +82,7 @@ def test_swapped_tensors_change_the_logits(pair, torch_file):
 CIFAR_IMAGES = np.random.default_rng([1512, 3387]).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_akamaster_weights_give_the_golden_logits(torch_file):
     golden = np.load(GOLDEN / "akamaster_resnet20.npz")
     path = torch_file("akamaster_resnet20")

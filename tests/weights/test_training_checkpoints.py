@@ -45,6 +45,7 @@ def test_load_pretrained_selects_plain_or_averaged_weights(state, tmp_path):
         assert (pretrained.spec.depths, pretrained.classes) == (SPEC.depths, 5)
 
 
+@pytest.mark.slow
 def test_convert_weights_selects_weights_and_logs_the_choice(state, tmp_path, cli):
     source, target = tmp_path / "both.safetensors", tmp_path / "out.safetensors"
     save_file(checkpoint(state), source)
