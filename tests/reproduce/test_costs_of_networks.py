@@ -1,5 +1,7 @@
 """Tests costs of networks that the paper's tables do not list."""
 
+import pytest
+
 from keras_resnet.reproduce.costs_of_networks import count_vgg
 
 
