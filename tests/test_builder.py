@@ -250,7 +250,7 @@ def test_build_highway19_layer_names():
     assert names[-5:] == ["last_conv", "last_relu", "pool", "dropout", "logits"]
 
 
-@pytest.mark.sampled("A-1", "B-2")
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1", "2"])
 @pytest.mark.parametrize("shortcut", ["A", "B", "C"])
 def test_build_highway19_variants(version, shortcut):

@@ -30,7 +30,7 @@ def test_list_weights_by_pattern():
     ]
 
 
-@pytest.mark.sampled("highway19")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "cifar_highway20", "highway19", "seresnet18"])
 def test_create_model_by_name_returns_scores_or_logits(name):
     model = create_model(name, classes=3, input_shape=(32, 32, 3))
@@ -63,7 +63,7 @@ def test_create_model_names_wrong_arguments(arguments, message):
         create_model(**arguments)
 
 
-@pytest.mark.sampled("resnet18", "highway19")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet50d", "keras_resnet50v2", "cifar_preresnet164", "highway19"])
 def test_feature_info_strides_and_channels_equal_the_outputs(name):
     side = 64 if SPECS[name].stem == "cifar" else 128

@@ -86,6 +86,7 @@ def test_verify_data_findings_exit_with_code_3(cli, photos, tmp_path):
     assert process.stdout.splitlines()[-1].endswith("--set data.validation_fraction=0 --set data.test_fraction=0")
 
 
+@pytest.mark.slow
 def test_verify_data_digits_finds_nothing(cli):
     process = cli("-m", "keras_resnet", "verify-data", "digits")
     assert process.returncode == 0, process.stderr

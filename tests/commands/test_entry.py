@@ -66,7 +66,7 @@ def test_exit_code_1_is_reserved_for_failed_checks():
     assert not hasattr(UserError, "exit_code")
 
 
-@pytest.mark.sampled("command0", "command3")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [("-m", "keras_resnet"), ("train.py",), ("export.py",), ("-m", "keras_resnet", "list")]
 )

@@ -78,6 +78,7 @@ def test_predict_plot_with_grad_cam_is_colored(finished_run, digits, tmp_path):
     assert colorful[1] > 0.05
 
 
+@pytest.mark.slow
 def test_predict_plot_without_readable_images_not_drawn(finished_export, bad_digits, tmp_path):
     process = predict(finished_export, bad_digits / "test9.jpg", f"--plot={tmp_path}/a.png")
     assert process.returncode == 3
@@ -129,6 +130,7 @@ def benchmark(*arguments):
     return run("-m", "keras_resnet", "benchmark", *arguments)
 
 
+@pytest.mark.slow
 def test_benchmark_keras_saved_model_and_litert(finished_run, finished_export, digits):
     models = [finished_run, finished_export, finished_export / "litert" / "1.tflite"]
     flags = ["--seconds=0.05", "--batch_sizes=1,4"]

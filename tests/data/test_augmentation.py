@@ -27,6 +27,7 @@ def drawn(function, count):
     return dataset.batch(count).get_single_element().numpy()
 
 
+@pytest.mark.slow
 def test_random_scale_crop_sizes_and_positions():
     """The shorter side (120) becomes 60 to 90 and the crop is 30, which covers 40 to 60 original pixels, anywhere."""
     sides, tops, lefts = [], [], []
@@ -67,6 +68,7 @@ def test_random_color_is_uniform_with_expected_covariance():
     assert np.abs(colors.mean(0)).max() < 0.3
 
 
+@pytest.mark.slow
 def test_random_erasing_frequency_and_area():
     image = tf.fill((40, 50, 3), -1.0)  # noise is never negative
     erased = drawn(lambda seed: random_erasing(image, 0.25, seed), 2000) >= 0

@@ -49,6 +49,7 @@ def test_decode_crop_decodes_large_jpeg_part_at_reduced_size(ratio, least, optio
         assert differences[0, 0] < 5
 
 
+@pytest.mark.slow
 def test_decode_crop_reaches_last_pixels_of_odd_sizes():
     for box in ([0, 0, 403, 601], [3, 5, 400, 596], [387, 585, 16, 16]):
         assert cropped(stored(), box, 2).shape == (box[2] // 8, box[3] // 8, 3)

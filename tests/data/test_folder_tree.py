@@ -235,7 +235,7 @@ def table():
 TABLE = table()
 
 
-@pytest.mark.sampled("16 bits")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_decode_and_decode_all_accept_the_same_files(name):
     content, expected = TABLE[name]

@@ -236,6 +236,7 @@ def test_prepare_unreadable_image_raises(photos, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
+@pytest.mark.slow
 def test_prepare_skips_unreadable_images(photos, tmp_path):
     held_out = by_name(load_folder(data(photos)), photos)
     faults, lines = broken(photos), []

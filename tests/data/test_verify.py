@@ -179,6 +179,7 @@ def test_verify_max_pixels_sets_size_limit(photos):
     assert found(report) == [("too large", "train", "alpha.png")]
 
 
+@pytest.mark.slow
 def test_verify_does_not_decode_too_large_image(photos, monkeypatch):
     """Decoding the image would take 1.2 GB."""
     decoded = []

@@ -87,7 +87,7 @@ def test_fold_keeps_the_output_of_a_convolution_with_other_readers():
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.sampled("frozen_network-float32")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "precision"), [(frozen_network, "float32"), (folded_network, "float32"), (folded_network, "bfloat16")]
 )

@@ -49,6 +49,7 @@ def no_locks(monkeypatch):
     monkeypatch.setattr(publishing.FileLock, "acquire", unsupported)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locks", [True, False], ids=["locks", "no locks"])
 def test_concurrent_publishers_get_different_complete_versions(tmp_path, monkeypatch, locks):
     """Of twenty versions, each is complete and none is lost or replaced. No hard links are needed."""

@@ -141,6 +141,7 @@ def test_export_on_a_full_disk_publishes_nothing(finished_run, tmp_path, figure,
     figure("S8", f"no room in {point.partition(':')[2]}: exit code 5, one line, nothing published")
 
 
+@pytest.mark.slow
 def test_export_refuses_an_existing_version(finished_run, tmp_path):
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "saved_model.pb").write_text("somebody's")

@@ -71,6 +71,7 @@ def test_claim_refuses_changed_keys_that_affect_weights(tmp_path, train):
     assert folder.read_config() == config()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("there", "named"), [((), None), (("best",), "best"), (("best", "last"), "last")], ids=["none", "best", "last"]
 )

@@ -71,6 +71,7 @@ def damaged(change):
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_recognize_names_missing_or_unknown_layers():
     def without_block(shapes):
         for path in [path for path in shapes if path.startswith("stage2_block1_")]:

@@ -94,6 +94,7 @@ def test_fetch_retries_after_errors(server, trouble, capsys):
     assert len(kept()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["error", "short", "file"])
 def test_fetch_keeps_no_incomplete_file(server, trouble):
     server.queue = [trouble] * published.TRIES

@@ -85,6 +85,7 @@ def test_fetch_repository_offline_or_unreachable_uses_the_cache(hub, monkeypatch
     assert capsys.readouterr().err.count("cached since") == 3
 
 
+@pytest.mark.slow
 def test_load_pretrained_of_a_sharded_hub_repository(hub, content):
     state = state_of("timm_resnet18d")
     first = {name: value for name, value in state.items() if name.startswith("layer")}
@@ -107,6 +108,7 @@ def test_fetch_repository_names_missing_repositories_and_files(hub):
             fetch_repository(name)
 
 
+@pytest.mark.slow
 def test_fetch_repository_removes_a_damaged_cached_file(hub):
     path = pathlib.Path(fetch_repository("hf://owner/net"), "model.safetensors")
     kept = pathlib.Path(os.path.realpath(path))
@@ -149,7 +151,7 @@ def test_upload_folder_replaces_files_of_an_existing_repository(hub, tmp_path):
     assert (files["config.json"], len(files["model.safetensors"]) > 1000) == (b"{}", True)
 
 
-@pytest.mark.sampled("change1-owner/my-owner/my: nobody is logged in: run `hf auth login`, or set HF_TOKEN")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "repository", "said"),
     [

@@ -66,6 +66,7 @@ def timm(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_from_weights_reads_preprocessing_of_a_timm_folder(timm, capsys):
     about = from_weights(write(timm, config=TIMM)).description
     assert about.preprocessing == keras_resnet.description.Preprocessing(
@@ -102,7 +103,7 @@ def test_read_model_config_with_class_names_by_number(tmp_path):
     assert found.labels == ("a", "b")
 
 
-@pytest.mark.sampled("transformers_resnet18")
+@pytest.mark.slow
 @pytest.mark.parametrize("fixture", ["transformers_resnet18", "transformers_resnet50_v1"])
 def test_transformers_weights_give_the_golden_logits(fixture, tmp_path):
     names = {str(i): f"class {i}" for i in range(1000)}
@@ -223,6 +224,7 @@ def test_load_pretrained_refuses_invalid_preprocessing_arguments(timm, argument,
         load_pretrained(str(timm), **argument)
 
 
+@pytest.mark.slow
 def test_save_weights_keeps_the_image_size(timm, tmp_path):
     model = from_weights(write(timm, config=TIMM), input_shape=(64, 64, 3))
     keras_resnet.save_weights(model, str(tmp_path / "small.safetensors"))

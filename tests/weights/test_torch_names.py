@@ -38,11 +38,7 @@ def test_torch_weights_round_trip_is_bit_identical(fixture, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.sampled(
-    "spec3-timm-cifar_resnet20: has shortcut='A'",
-    "spec4-timm-has a stem for small images",
-    "spec2-timm-resnet18: has shortcut='C'",
-)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "library", "reason"),
     [
