@@ -43,17 +43,7 @@ BEGAN = time.monotonic()
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(config, items):
-    """Marks the cases that a `sampled` test does not name as slow; refuses names that no case has.
-
-    A file of tests runs in one process. Files that share a run are one group, so that no process waits for another's.
-    """
-    shared = {}
-    for item in items:
-        for fixture in ("whole_run", "finished_run", "finished_export"):
-            if fixture in item.fixturenames:
-                shared[item.path] = fixture.replace("export", "run")
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(shared.get(item.path, str(item.path))))
+    """Marks the cases that a `sampled` test does not name as slow; refuses names that no case has."""
     unknown: dict[str, set] = {}
     for item in items:
         sampled = item.get_closest_marker("sampled")
