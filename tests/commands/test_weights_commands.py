@@ -93,7 +93,8 @@ def test_train_from_weights_resumes_without_weight_file(tmp_path, cli, tiny_run)
     """The run's configuration stores the weights' options, so the run resumes without the weight file."""
     weights = tmp_path / "akamaster.safetensors"
     save_file(state_of("akamaster_resnet20"), weights)
-    command = ["train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set=model.weights={weights}"]
+    flags = [*tiny_run, "--set=model.name=cifar_resnet20", f"--set=model.weights={weights}"]
+    command = ["train.py", f"--workdir={tmp_path / 'run'}", *flags]
     process = cli(*command, "--set=model.reset_head=true")
     assert process.returncode == 0, process.stderr
     assert "with a new classifier of 10 classes" in process.stdout
