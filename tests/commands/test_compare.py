@@ -33,7 +33,7 @@ def runs(finished_run, tmp_path_factory):
     (copy("no_versions") / "environment.json").unlink()
 
     known = copy("known")
-    _alter_config(known, "name: cifar_resnet8", "name: cifar_resnet20", "name: digits", "name: tfds:cifar10")
+    _alter_config(known, "name: digits", "name: tfds:cifar10")
     figures = json.loads((known / "results.json").read_text())
     figures["validation"] |= {"error": 8.456, "top5_error": 1.25}
     figures["best"]["validation"] |= {"error": 8.123, "top5_error": 1.126}
@@ -41,7 +41,9 @@ def runs(finished_run, tmp_path_factory):
     shutil.copytree(known, root / "worse")
     figures["best"]["validation"]["error"] = 10.5
     (root / "worse" / "results.json").write_text(json.dumps(figures))
-    _alter_config(copy("published"), "name: cifar_resnet8", "name: resnet50", "name: digits", "name: tfds:imagenet2012")
+    _alter_config(
+        copy("published"), "name: cifar_resnet20", "name: resnet50", "name: digits", "name: tfds:imagenet2012"
+    )
     (root / "latest").symlink_to("known")
     return root
 
@@ -78,7 +80,7 @@ def test_compare_lists_each_run_once_sorted(table):
 def test_compare_finished_run_values_equal_results(table, finished_run):
     row, results = table[1]["finished [bold]"], json.loads((finished_run / "results.json").read_text())
     environment = json.loads((finished_run / "environment.json").read_text())
-    assert (row["network"], row["data"], row["schedule"]) == ("cifar_resnet8", "digits", "cosine")
+    assert (row["network"], row["data"], row["schedule"]) == ("cifar_resnet20", "digits", "cosine")
     assert (row["steps"], row["batch_size"], row["seed"], row["state"]) == ("4", "16", "0", "finished")
     assert float(row["last_error"]) == results["validation"]["error"]
     assert float(row["best_error"]) == results["best"]["validation"]["error"]
@@ -104,7 +106,7 @@ def test_compare_damaged_runs_show_cause(table):
     assert bad["network"] == bad["steps"] == ""
     bad = table[1]["bad_results"]
     assert bad["state"] == "damaged: results.json: is not what a finished run writes"
-    assert (bad["network"], bad["steps"], bad["best_error"]) == ("cifar_resnet8", "4", "")
+    assert (bad["network"], bad["steps"], bad["best_error"]) == ("cifar_resnet20", "4", "")
     assert table[1]["no_versions"]["commit"] == ""
     assert table[1]["no_versions"]["state"] == "finished"
 

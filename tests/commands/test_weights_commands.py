@@ -93,8 +93,7 @@ def test_train_from_weights_resumes_without_weight_file(tmp_path, cli, tiny_run)
     """The run's configuration stores the weights' options, so the run resumes without the weight file."""
     weights = tmp_path / "akamaster.safetensors"
     save_file(state_of("akamaster_resnet20"), weights)
-    flags = [*tiny_run, "--set=model.name=cifar_resnet20", f"--set=model.weights={weights}"]
-    command = ["train.py", f"--workdir={tmp_path / 'run'}", *flags]
+    command = ["train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set=model.weights={weights}"]
     process = cli(*command, "--set=model.reset_head=true")
     assert process.returncode == 0, process.stderr
     assert "with a new classifier of 10 classes" in process.stdout
@@ -114,7 +113,7 @@ def test_train_from_weights_resumes_without_weight_file(tmp_path, cli, tiny_run)
 def test_train_weights_of_other_network_are_refused(torch_file, tmp_path, cli, tiny_run):
     process = cli("train.py", f"--workdir={tmp_path / 'run'}", *tiny_run, f"--set=model.weights={torch_file}")
     assert process.returncode == 2
-    assert "has weights of resnet18 (stem='imagenet'), not of cifar_resnet8 (stem='cifar')" in process.stderr
+    assert "has weights of resnet18 (stem='imagenet'), not of cifar_resnet20 (stem='cifar')" in process.stderr
     assert "Traceback" not in process.stderr
 
 
@@ -151,7 +150,7 @@ def test_package_for_hub_round_trip(finished_run, tmp_path, cli):
         "model.safetensors",
     ]
     config = json.loads((folder / "config.json").read_text())
-    assert (config["architecture"], config["num_classes"], config["label_names"][3]) == ("cifar_resnet8", 10, "3")
+    assert (config["architecture"], config["num_classes"], config["label_names"][3]) == ("cifar_resnet20", 10, "3")
     card = (folder / "README.md").read_text()
     assert "license: apache-2.0" in card
     assert "| validation error |" in card

@@ -81,7 +81,7 @@ def test_export_writes_every_artifact_and_no_leftovers(exported):
 def test_report_has_run_and_errors_of_every_artifact(exported, report):
     assert (report["preprocessing"]["image_size"], report["preprocessing"]["crop_pct"]) == (8, 1.0)
     assert (report["version"], report["network"], report["data"], report["checkpoint"]) == (
-        1, "cifar_resnet8", "digits", "best",
+        1, "cifar_resnet20", "digits", "best",
     )  # fmt: skip
     found = {(each["format"], each["precision"]): each for each in report["artifacts"] if "batch" not in each}
     assert len(found) == 7
@@ -105,10 +105,10 @@ def test_report_has_run_and_errors_of_every_artifact(exported, report):
 
 
 def test_saved_model_graph_has_no_batch_normalization(report):
-    """8 layers have weights: 7 convolutions and the classifier. No normalization is left."""
+    """20 layers have weights: 19 convolutions and the classifier. No normalization is left."""
     operators = report["artifacts"][0]["operators"]
-    assert operators["Conv2D"] == 7
-    assert operators["ReadVariableOp"] == 2 * 8  # kernels and biases
+    assert operators["Conv2D"] == 19
+    assert operators["ReadVariableOp"] == 2 * 20  # kernels and biases
     assert not {"FusedBatchNormV3", "Rsqrt"} & set(operators)
 
 
@@ -139,9 +139,9 @@ def test_int8_onnx_has_labels_and_integer_weights(exported):
     model = onnx.load(str(exported[0] / "onnx" / "1-int8.onnx"))
     assert json.loads({each.key: each.value for each in model.metadata_props}["labels"]) == list("0123456789")
     names = [node.op_type for node in model.graph.node]
-    assert names.count("Conv") == 7
+    assert names.count("Conv") == 19
     whole = [w for w in model.graph.initializer if w.data_type == onnx.TensorProto.INT8 and len(w.dims) == 4]
-    assert len(whole) == 7
+    assert len(whole) == 19
     assert not any(w.data_type == onnx.TensorProto.FLOAT and len(w.dims) == 4 for w in model.graph.initializer)
 
 
@@ -237,7 +237,7 @@ def test_litert_has_only_builtin_operators_and_accepts_batches(exported):
     assert not [name for name in names if name.startswith("Flex") or name == "CUSTOM"]
     # Normalization is folded into the convolutions: the only multiplication left is that of preprocessing.
     kinds = [operator["op_name"] for operator in interpreter._get_ops_details()]
-    assert kinds.count("CONV_2D") == 7
+    assert kinds.count("CONV_2D") == 19
     assert kinds.count("MUL") <= 1
     for batch in (1, 5):
         logits = interpreter.get_signature_runner("predict_images")(images=np.zeros((batch, 8, 8, 1), np.float32))

@@ -117,4 +117,4 @@ def test_export_of_a_mixed_precision_run_on_two_replicas(tmp_path, optimize):
     artifact = report_of(output)["artifacts"][0]
     assert artifact["parity"]["relative_error"] <= 1e-5
     weights = artifact["operators"]["ReadVariableOp"]
-    assert (weights == 2 * 8) == (optimize == "fold")  # kernels and biases of 8 layers, and nothing of normalization
+    assert (weights == 2 * 20) == (optimize == "fold")  # kernels and biases of 20 layers, and nothing of normalization

@@ -131,7 +131,7 @@ def test_batch1_metadata_follows_the_official_schema(exported):
     content = bytes(model.buffers[place].data)
     assert content[4:8] == b"M001"
     root = flatbuffers.table.Table(content, encode.Get(flatbuffers.packer.uoffset, content, 0))
-    assert text(root, 0) == "cifar_resnet8"
+    assert text(root, 0) == "cifar_resnet20"
     graph = entry(root, 3)
     image, scores = entry(graph, 2), entry(graph, 3)
     content = sub_table(image, 3)
