@@ -1,4 +1,4 @@
-# make quickstart | test | test-kernels | test-slow | test-all | faults | lint | gpu | lock | clean
+# make quickstart | test | test-kernels | test-slow | test-all | faults | lint | types | gpu | lock | clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 RUN := runs/latest
 OUT := exports/digits
 
-.PHONY: quickstart setup test test-kernels test-slow test-all faults lint gpu lock clean
+.PHONY: quickstart setup test test-kernels test-slow test-all faults lint types gpu lock clean
 
 # Trains ResNet-20 on the embedded digits, exports it, and shows what the exported model says.
 quickstart: $(READY)
@@ -34,7 +34,7 @@ $(READY): requirements.txt requirements-dev.txt requirements.lock pyproject.toml
 	@sh tools/setup.sh $(VENV)
 	@touch $@
 
-# Everything but what needs a GPU or a network; `make test-all` adds the slow ones.
+# Everything but what needs a GPU or a network; `make test-all` adds the slow ones and the check of types.
 test: lint
 	$(PYTHON) -m pytest -m "not slow and not gpu and not network"
 
@@ -51,7 +51,7 @@ test-kernels: $(READY)
 test-slow: $(READY)
 	$(PYTHON) -m pytest -m "slow and not gpu and not network"
 
-test-all: lint
+test-all: lint types
 	$(PYTHON) -m pytest -m "not gpu and not network"
 
 # The long form of the fault tests, with the figures of docs/reliability.md: a quarter of an hour on two cores.
@@ -61,7 +61,9 @@ faults: $(READY)
 lint: $(READY)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy
+
+types: $(READY)
+	$(PYTHON) -m mypy --num-workers=2
 
 # NVIDIA: adds the CUDA libraries that TensorFlow loads.
 gpu: $(READY)

@@ -1,6 +1,8 @@
 """What all tests share: quiet TensorFlow, the command lines as child processes, the golden figures."""
 
 import contextlib
+import functools
+import gc
 import io
 import os
 import pathlib
@@ -18,7 +20,8 @@ if "avx2" in processor.instruction_sets():
 
 import pytest
 from filelock import FileLock
-from fork_server import ForkServer
+from fork_server import ForkServer, rare_collections
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = pathlib.Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
@@ -28,9 +31,15 @@ sys.path[:0] = [str(GOLDEN), str(ROOT / "tests"), str(ROOT / "tests" / "faults")
 def pytest_configure(config):
     """Sets TensorFlow up in the processes that run tests; the process that distributes them does without it."""
     if not hasattr(config, "workerinput") and config.getoption("numprocesses", None):
+        if config.args == config.getini("testpaths"):  # all tests: it loads TensorFlow while the others do
+            SERVER.start()
         return
+    gc.disable()
     import tensorflow as tf
 
+    rare_collections()
+    # The processes share the machine's cores. Commands, in processes of their own, have what users have.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
     # Two CPU devices, so that two replicas can train; possible only before TensorFlow starts.
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -38,12 +47,35 @@ def pytest_configure(config):
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
+@functools.cache
+def shared_run(file):
+    """Name of the run that a test file shares with others, or None."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    return next((fixture for fixture in ("finished_export", "whole_run") if fixture in text), None)
+
+
+class SharedRunScheduling(LoadScopeScheduling):
+    """pytest-xdist's distribution by file, except that no process waits for a run that another one makes."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return shared_run(file) or file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return SharedRunScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 BEGAN = time.monotonic()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(config, items):
-    """Marks the cases that a `sampled` test does not name as slow; refuses names that no case has."""
+    """Puts files that share a run first, marks the cases that a `sampled` test does not name as slow.
+
+    It refuses names that no case has.
+    """
+    items.sort(key=lambda item: not shared_run(item.nodeid.partition("::")[0]))
     unknown: dict[str, set] = {}
     for item in items:
         sampled = item.get_closest_marker("sampled")
@@ -137,12 +169,6 @@ def in_process(*command, env=None):
     return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _stop_the_server():
-    yield
-    SERVER.stop()
-
-
 @pytest.fixture
 def cli():
     return run
@@ -193,7 +219,7 @@ def finished_run(tmp_path_factory):
 
 EVERY_FORMAT = (
     "--formats=saved_model,litert,onnx",
-    "--precision=float32,float16,dynamic,int8",
+    "--precision=float32,int8",
     "--set=export.min_top1_agreement=0.9",
 )
 

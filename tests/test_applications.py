@@ -132,7 +132,7 @@ def test_compile_and_fit_as_keras_models(strategy, strategies):
     images = np.random.RandomState(0).uniform(0, 255, (32, 8, 8, 3)).astype(np.float32)
     labels = np.arange(32) % 2
     with scope:
-        model = CIFARResNet(20, input_shape=(8, 8, 3), classes=2)
+        model = CIFARResNet(8, input_shape=(8, 8, 3), classes=2)
         model.compile(SGD(0.05, weight_decay=1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
     data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
     losses = model.fit(data, epochs=6, verbose=0).history["loss"]

@@ -84,7 +84,7 @@ def predict(
         views = _single(preprocessing) if protocol == "single" else _ten_crops(preprocessing)
         batch_size, score = task.config.eval.batch_size, _mean_scores(model)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(batch):
         (images, labels), weights = batch
         outputs = strategy.run(lambda images: score(images), args=(images,)), labels, weights

@@ -213,10 +213,15 @@ class Classification:
     def _prepared(self, split, count):
         """Returns `count` images of a split, evenly spread, preprocessed as in validation; skips unreadable images."""
         split = self.images.split(split)
+        prepared = tf.function(
+            lambda index: self._prepare(*split.read(index))[0],
+            input_signature=[tf.TensorSpec((), tf.int64)],
+            autograph=False,
+        )
         images = []
         for index in np.linspace(0, split.size - 1, min(count, split.size)).astype(np.int64):
             with contextlib.suppress(tf.errors.OpError):
-                images.append(self._prepare(*split.read(tf.constant(index)))[0].numpy())
+                images.append(prepared(tf.constant(index)).numpy())
         return np.stack(images) if images else np.zeros((0, *self.image_shape), np.float32)
 
 

@@ -39,7 +39,9 @@ def decode(image, channels: int):
 
 @functools.cache
 def _compiled(channels):
-    return tf.function(lambda image: _decode(image, channels), input_signature=[tf.TensorSpec((), tf.string)])
+    return tf.function(
+        lambda image: _decode(image, channels), input_signature=[tf.TensorSpec((), tf.string)], autograph=False
+    )
 
 
 def _decode(image, channels):

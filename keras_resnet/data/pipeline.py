@@ -185,6 +185,8 @@ def eval_indices(split: Split, batch_size: int, step: int) -> list[int]:
 
 
 def _mapped(samples, example):
+    # The conversion of Python's control flow to graphs takes a second or two and finds nothing to convert.
+    example = tf.autograph.experimental.do_not_convert(example)
     return samples.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 

@@ -19,7 +19,7 @@ class KerasPredictor:
         self.source = source
         self.image_shape = tuple(model.input_shape[1:])
         self.max_top_k = len(labels)
-        self._graph = tf.function(lambda images: tf.cast(model(images, training=False), tf.float32))
+        self._graph = tf.function(lambda images: tf.cast(model(images, training=False), tf.float32), autograph=False)
 
     def logits(self, images):
         """See `Predictor`."""

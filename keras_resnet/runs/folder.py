@@ -228,7 +228,8 @@ def write_text(path: str, text: str) -> None:
 def _environment():
     from keras_resnet import __version__
 
-    packages = {each.name: each.version for each in sorted(distributions(), key=lambda each: each.name.lower())}
+    found = [each.metadata for each in distributions()]  # parsed at each access
+    packages = {each["Name"]: each["Version"] for each in sorted(found, key=lambda each: each["Name"].lower())}
     folder = os.path.dirname(os.path.abspath(__file__))
     git = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return {

@@ -73,7 +73,7 @@ def reestimate_statistics(task, model: keras.Model, strategy: tf.distribute.Stra
         task.loss(model, batch)
         share_over_replicas(statistics(model))
 
-    @tf.function
+    @tf.function(autograph=False)
     def forward(batch):
         strategy.run(replica_forward, args=(batch,))
 

@@ -85,7 +85,7 @@ def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False)
         return gradients_of_part(batch) if parts == 1 else _accumulated(gradients_of_part, batch, parts)
 
     if jit_compile:  # excludes the optimizer, whose sum over the replicas does not compile
-        gradients = tf.function(gradients, jit_compile=True)
+        gradients = tf.function(gradients, jit_compile=True, autograph=False)
 
     def replica_step(batch):
         values, sums = gradients(batch)
@@ -116,7 +116,7 @@ def make_eval_step(task, model, strategy) -> Callable:
 
 
 def _distributed(replica_step, strategy):
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch):
         outputs = strategy.run(replica_step, args=(batch,))
         return {name: over_replicas(strategy, value) for name, value in outputs.items()}

@@ -1,5 +1,6 @@
 """Tests the signatures of an exported classifier: row status, image sizes, strict mode."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,8 @@ def average_colour(images):
 
 def signatures(**settings):
     functions = classification_signatures(average_colour, DESCRIPTION, Export(**{"top_k": 2} | settings), stages=True)
-    return {name: tf.function(function, input_signature=specs) for name, (function, specs) in functions.items()}
+    graph = functools.partial(tf.function, autograph=False)
+    return {name: graph(function, input_signature=specs) for name, (function, specs) in functions.items()}
 
 
 def color(*rgb, height=20, width=30):

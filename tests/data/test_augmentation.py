@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from official.vision.ops import augment as official
 from sklearn.datasets import load_sample_images
 
 from keras_resnet.config import Data
@@ -90,6 +89,8 @@ IMAGES.append(np.random.RandomState(0).randint(0, 256, (96, 96, 3)).astype(np.ui
 @pytest.mark.parametrize("magnitude", [0.0, 3.0, 5.0, 10.0])
 @pytest.mark.parametrize("image", IMAGES, ids=["photograph", "dull", "flat", "noise"])
 def test_randaugment_operations_equal_tf_models_official(image, magnitude):
+    from official.vision.ops import augment as official  # takes seconds
+
     size, level = len(image), magnitude / 10
     ours = operations(size, magnitude, tf.constant([1, 2], tf.int64))
     assert set(ours) == set(official.RandAugment().available_ops)

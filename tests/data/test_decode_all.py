@@ -122,7 +122,7 @@ def decoders():
         shape = (SIZE, SIZE, channels)
         signature = [tf.TensorSpec([None], tf.string)]
         function = tf.function(
-            lambda c: decode_all(c, prepare, shape, MAX_BYTES, MAX_PIXELS), input_signature=signature
+            lambda c: decode_all(c, prepare, shape, MAX_BYTES, MAX_PIXELS), input_signature=signature, autograph=False
         )
         return lambda contents: [each.numpy() for each in function(tf.constant(contents, tf.string))]
 
@@ -194,7 +194,9 @@ ONLY_IN_THE_GRAPH = ("JPEG with bytes between its markers", "GIF of 65000 x 6500
 @pytest.fixture(scope="module")
 def size_in_graph():
     """Returns a function: content -> (code, format, (height, width)), read inside a TensorFlow graph."""
-    function = tf.function(lambda c: checked(c, 2**31 - 1, 2**40), input_signature=[tf.TensorSpec((), tf.string)])
+    function = tf.function(
+        lambda c: checked(c, 2**31 - 1, 2**40), input_signature=[tf.TensorSpec((), tf.string)], autograph=False
+    )
 
     def size(content):
         code, kind, _, shape = function(content)

@@ -114,6 +114,7 @@ def test_gradients_losses_of_diverged_run_are_infinite(runs):
     assert [check.holds for check in trained_checks(runs, (0, 1), 90.0)] == [False, True]
 
 
+@pytest.mark.slow
 def test_gradients_page_from_stored_answers(fresh, runs, tmp_path):
     """Builds the page from answer files in the workdir; the theory line grows by sqrt(pi / (pi - 1)) per layer."""
     experiment = Experiment("configs/evidence/digits.yaml", str(tmp_path), depths=DEPTHS[1:], seeds=(0, 1))
