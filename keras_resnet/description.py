@@ -31,6 +31,7 @@ class Preprocessing:
         crop_pct: the shorter side is resized to image_size / crop_pct before the crop.
         interpolation: interpolation of that resizing.
         channels: number of channels of the images; None if unknown.
+        resize: "crop", or "letterbox": the whole image, its longer side image_size, on a square of the mean color.
     """
 
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -39,6 +40,7 @@ class Preprocessing:
     crop_pct: float = 0.875
     interpolation: Interpolation = "bilinear"
     channels: int | None = None
+    resize: Literal["crop", "letterbox"] = "crop"
 
     def __post_init__(self):
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -97,6 +99,8 @@ class Description:
         labels: a name for each class; empty if unknown.
         arguments: the constructor arguments that the model was built with: include_top, pooling,
             classifier_activation, include_preprocessing.
+        detector: the options of a detector on the network, the values of `keras_resnet.config.detection.Detector`;
+            empty for a classifier.
     """
 
     spec: Spec
@@ -104,6 +108,7 @@ class Description:
     source: str = ""
     labels: tuple[str, ...] = ()
     arguments: dict[str, Any] = field(default_factory=dict)
+    detector: dict[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
         """Returns the description as metadata strings for a weights file."""
@@ -129,8 +134,13 @@ class Description:
     def to_json(self) -> dict:
         """Returns the description as plain values, for JSON and for Keras's configurations."""
         others = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values = others | {"spec": self.spec.to_json(), "preprocessing": dataclasses.asdict(self.preprocessing)}
-        return json.loads(json.dumps(values))
+        preprocessing = dataclasses.asdict(self.preprocessing)
+        # Files of classifiers are as they were before there were detectors.
+        if self.preprocessing.resize == "crop":
+            del preprocessing["resize"]
+        if not self.detector:
+            del others["detector"]
+        return json.loads(json.dumps(others | {"spec": self.spec.to_json(), "preprocessing": preprocessing}))
 
     @classmethod
     def from_json(cls, values: dict) -> "Description":
@@ -147,6 +157,7 @@ class Description:
                 source=str(values.get("source", "")),
                 labels=tuple(map(str, values.get("labels", ()))),
                 arguments=dict(values.get("arguments", {})),
+                detector=dict(values.get("detector", {})),
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"the description of its network cannot be read ({error})") from None

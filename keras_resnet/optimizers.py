@@ -32,4 +32,7 @@ OPTIMIZERS = {
         "with momentum, and with weight decay as L2 in the gradient",
         lambda train: {"momentum": train.momentum},
     ),
+    "adamw": OptimizerRow(
+        "keras.optimizers:AdamW", "Adam, with weight decay apart from the gradient (Loshchilov and Hutter 2019)"
+    ),
 }

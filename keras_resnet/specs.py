@@ -246,6 +246,8 @@ _ROWS = (
     *(_cifar(f"cifar_plain{depth}", depth, skip="none") for depth in (*CIFAR_DEPTHS, 1202)),
     # ResNet-32 with bottleneck instead of basic blocks, like ResNet-50 for ResNet-34 (He et al. 2015, section 4.1)
     _cifar("cifar_bottleneck47", 47, "bottleneck"),
+    # Small, on images of 128 pixels: the trunk of the detector in configs/detection/scenes.yaml
+    Spec.of(name="scene_resnet14", stem="imagenet", block="basic", depths=(2, 2, 2), widths=(24, 48, 96)),
     # He et al. 2016, table 3
     *(
         _cifar(f"cifar_preresnet{depth}", depth, "bottleneck", preactivation=True, shortcut="B")

@@ -14,6 +14,9 @@ class TaskRow:
         metrics: its table of metrics, {name: `keras_resnet.task.Metric`}, in a module that imports no TensorFlow.
         evaluation: what `keras-resnet evaluate` does; the default evaluates one network.
         protocols: names that its --protocol accepts.
+        predictor: the `Predictor` of its models in memory, made from (model, labels, preprocessing, source); None for a
+            task whose models do not predict.
+        exported: whether its models can be exported.
         pipeline_tag: the Hugging Face Hub's name for the task, in model cards.
     """
 
@@ -23,6 +26,8 @@ class TaskRow:
     build: str = "keras_resnet.builder:build_described"
     evaluation: str = "keras_resnet.training.evaluation:Evaluation"
     protocols: tuple[str, ...] = ("single",)
+    predictor: str | None = None
+    exported: bool = False
     pipeline_tag: str = "other"
 
 
@@ -33,6 +38,16 @@ TASKS = {
         metrics="keras_resnet.classification.metrics:METRICS",
         evaluation="keras_resnet.classification.evaluation:Evaluation",
         protocols=("single", "ten_crop", "multi_scale"),
+        predictor="keras_resnet.inference.keras_model:KerasPredictor",
+        exported=True,
         pipeline_tag="image-classification",
+    ),
+    "detection": TaskRow(
+        task="keras_resnet.detection.task:Detection",
+        config="keras_resnet.config.detection:DetectionConfig",
+        metrics="keras_resnet.detection.metrics:METRICS",
+        build="keras_resnet.detection.detector:build_detector",
+        predictor="keras_resnet.detection.predictor:DetectionPredictor",
+        pipeline_tag="object-detection",
     ),
 }

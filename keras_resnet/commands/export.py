@@ -19,6 +19,8 @@ from keras_resnet.commands.weights_flags import define_weights_flags, preprocess
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.formats import EXPORT_FORMATS, Plan, plan, precisions
 from keras_resnet.export.serving_kit import check_model_name, write_serving_kit
+from keras_resnet.runs.folder import RunFolder
+from keras_resnet.tasks import TASKS
 
 _EXAMPLE = "keras-resnet export --workdir=runs/latest --output=exports/digits"
 
@@ -167,6 +169,9 @@ def _of_run(source) -> tuple[Any, Any, dict]:
     from keras_resnet.commands.runs import load_run
     from keras_resnet.config import changed
 
+    task = RunFolder(source.workdir).read_config().task
+    if not TASKS[task].exported:
+        raise ConfigError(f"--workdir={source.workdir}: models of the task {task} cannot be exported")
     run = load_run(source.workdir, source.checkpoint)
     config = changed(run.config, source.settings)
     if not run.finished:

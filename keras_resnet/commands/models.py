@@ -1,6 +1,7 @@
 """Opens any model that a user can name as a `Predictor`."""
 
 import os
+import pkgutil
 import sys
 
 from keras_resnet.commands.weights_flags import refuse
@@ -8,6 +9,7 @@ from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.export.formats import EXPORT_FORMATS, SAVED_MODEL, ExportFormat, suffixes
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
 from keras_resnet.specs import SPECS
+from keras_resnet.tasks import TASKS
 from keras_resnet.weights import published
 
 
@@ -125,13 +127,15 @@ def _wrote(path):
 
 def _of_run(name, checkpoint, given):
     from keras_resnet.commands.runs import load_run
-    from keras_resnet.inference.keras_model import KerasPredictor
 
     refuse({key: value for key, value in given.items() if key in ("mean", "std")}, "a run has its own")
     run = load_run(name, checkpoint, **given)
     if not run.finished:
         print(f"WARNING: {name}: the run is not finished; these are the weights of step {run.step:,}", file=sys.stderr)
-    return KerasPredictor(run.model, run.description.labels, run.description.preprocessing, name)
+    predictor = TASKS[run.config.task].predictor
+    if not predictor:
+        raise ConfigError(f"{name}: the task {run.config.task} has no predictions")
+    return pkgutil.resolve_name(predictor)(run.model, run.description.labels, run.description.preprocessing, name)
 
 
 def _of_network(name, weights, given):

@@ -1,4 +1,4 @@
-"""Classifies images with a run, weights, or an export of any format.
+"""Classifies images, or finds the objects in them, with a run, weights, or an export of any format.
 
     keras-resnet predict exports/digits IMAGE... --plot=predictions.png
     keras-resnet predict runs/latest photos --explain=grad_cam --plot=heat.png
@@ -28,7 +28,11 @@ from keras_resnet.processor import serve_only
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_integer(
-        "top_k", None, "Classes to show; default 5, or all of fewer.", lower_bound=1, flag_values=options
+        "top_k",
+        None,
+        "Classes to show, default 5; or objects, default all.",
+        lower_bound=1,
+        flag_values=options,
     )
     flags.DEFINE_string(
         "format", "table", f"{', '.join(FORMATS)}; written to the standard output.", flag_values=options
@@ -63,14 +67,17 @@ def main(options, arguments):
     if format_of(kind):
         serve_only()
     from keras_resnet.commands.models import open_model
-    from keras_resnet.inference.answers import check_top_k
+    from keras_resnet.inference.answers import check_top_k, writer_of
     from keras_resnet.inference.images import find_images
 
     paths = find_images(names)
     predictor = open_model(model, options.weights, options.checkpoint, preprocessing=given)
+    if options.explain and predictor.finds_boxes:
+        raise ConfigError(f"--explain={options.explain}: {model} finds objects; heat maps are for classifiers")
     top_k = check_top_k(predictor, options.top_k)
     answers = _answers(predictor, paths, top_k, options.batch_size)
-    failed, kept = _write(answers, paths, options.format, options.batch_size, bool(options.plot))
+    writer = writer_of(options.format, paths, predictor.finds_boxes)
+    failed, kept = _write(answers, paths, writer, options.batch_size, bool(options.plot))
     if options.plot:
         table = options.format == "table"
         _draw(options.plot, predictor, kept, bool(options.explain), sys.stdout if table else sys.stderr)
@@ -102,14 +109,14 @@ def check_plot(path: str | None) -> None:
         raise ConfigError(f"--plot={path}: cannot be written")
 
 
-def _write(answers, paths, format_, batch_size, plotted):
+def _write(answers, paths, writer, batch_size, plotted):
     """Writes answers as they arrive; returns the number of failures and (path, bytes, prediction) of images to plot."""
     from rich.console import Console
 
     from keras_resnet.console import tracked
-    from keras_resnet.inference.answers import ImageError, writer_of
+    from keras_resnet.inference.answers import ImageError
 
-    writer, console = writer_of(format_, paths), Console(stderr=True)
+    console = Console(stderr=True)
     if console.is_terminal and not sys.stdout.isatty() and len(paths) > batch_size:
         answers = tracked(answers, len(paths), console, "answered")  # here the bar does not mix with the output
     shown = 0

@@ -1,4 +1,4 @@
-"""Writes images of a data set as PNG files, named after split, index and class.
+"""Writes images of a data set as PNG files, named after split, index and, if they have one, class.
 
 keras-resnet sample-images digits --split=test --count=5 --output=exports/digits-examples
 """
@@ -33,13 +33,15 @@ def main(options, arguments):
     from keras_resnet.data.decode import decode
     from keras_resnet.data.image_set import load_image_set
 
-    images = load_image_set(config.data)
+    images = load_image_set(config.data, None)
     split = images.split(options.split)
     try:
         os.makedirs(options.output, exist_ok=True)
-        for index in _spread(split, options.count):
+        classes = images.target == "label"
+        for index in _spread(split, options.count) if classes else range(min(options.count, split.size)):
             image, label = split.read(index)
-            path = os.path.join(options.output, f"{options.split}{index:04d}_{images.labels[int(label)]}.png")
+            ending = f"_{images.labels[int(label)]}" if classes else ""
+            path = os.path.join(options.output, f"{options.split}{index:04d}{ending}.png")
             tf.io.write_file(path, tf.io.encode_png(decode(image, images.image_shape[2])))
             print(path)
     except OSError as error:

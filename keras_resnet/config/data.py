@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.errors import suggest
 
-IMAGE_SETS = ("digits", "scene_digits", "synthetic", "tfds:NAME", "folder:PATH", "tfrecord:PATH")
+IMAGE_SETS = ("digits", "scene_digits", "scenes", "synthetic", "tfds:NAME", "folder:PATH", "tfrecord:PATH")
 
 
 def _image_set(value):
@@ -34,7 +34,7 @@ class Data(Group):
     name: Annotated[str, AfterValidator(_image_set)] = Field(
         "digits",
         description="The data set. digits: scikit-learn's digits, without download. scene_digits: these digits painted "
-        "on photographs, in color. synthetic: generated images. "
+        "on photographs, in color. scenes: several of them in an image, with boxes. synthetic: generated images. "
         "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. tfrecord:PATH: files in the ImageNet "
         "layout.",
     )

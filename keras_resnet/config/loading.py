@@ -259,7 +259,7 @@ def _expected(path, error, config):
     words = _KINDS.get(kind, error["msg"])
     limits = field.metadata
     if kind is tuple:  # the bounds apply to its items
-        limits = get_args(get_args(annotation)[0])[1].metadata
+        limits = getattr(get_args(get_args(annotation)[0])[1], "metadata", [])
     bounds = [
         f"{sign} {getattr(limit, name)}"
         for limit in limits

@@ -52,9 +52,10 @@ class Train(Group):
         lt=1,
         description="Decay of the moving average of the weights, which is evaluated and saved. 0: no average.",
     )
-    batch_norm: Literal["per_replica", "synchronized", "frozen"] = Field(
+    batch_norm: Literal["per_replica", "synchronized", "frozen", "constant"] = Field(
         "per_replica",
-        description="Batch normalization over one replica, over all replicas, or with the loaded moving statistics.",
+        description="Batch normalization over one replica, over all replicas, or with the loaded moving statistics "
+        "(frozen). constant: scale and shift are the loaded ones too, as in the paper's detectors.",
     )
     precise_bn_batches: int = Field(
         0,
@@ -114,8 +115,8 @@ class Train(Group):
             raise problem(["milestones"], "expected growing fractions")
         if self.warmup_learning_rate is not None and not self.warmup_steps:
             raise problem(["warmup_learning_rate"], "is the rate of the first train.warmup_steps, which is 0")
-        if self.batch_norm == "frozen" and self.precise_bn_batches:
-            raise problem(["precise_bn_batches"], "cannot go with train.batch_norm: frozen")
+        if self.batch_norm in ("frozen", "constant") and self.precise_bn_batches:
+            raise problem(["precise_bn_batches"], f"cannot go with train.batch_norm: {self.batch_norm}")
         return self
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -16,11 +17,13 @@ from keras_resnet.errors import ConfigError, suggest
 _LOADERS = {
     "digits": "keras_resnet.data.embedded:load_digits",
     "scene_digits": "keras_resnet.data.scenes:load_scene_digits",
+    "scenes": "keras_resnet.data.scenes:load_scenes",
     "synthetic": "keras_resnet.data.embedded:load_synthetic",
     "tfds": "keras_resnet.data.tfds:load_tfds",
     "folder": "keras_resnet.data.folder:load_folder",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
+Target = Literal["label", "boxes"]
 _SHOWN = 10  # classes, and reasons, on one line
 
 
@@ -30,8 +33,9 @@ class Split:
 
     Attributes:
         size: number of images; always known, so steps and averages are exact.
-        read: index () int64 -> (image, label () int32), inside a TensorFlow graph. The image is pixels
-            (H, W, C) uint8, or the bytes () of a file that holds them.
+        read: index () int64 -> (image, target), inside a TensorFlow graph. The image is pixels (H, W, C) uint8, or
+            the bytes () of a file that holds them. The target is a label () int32, or the objects of the image as in
+            `keras_resnet.detection.transforms`.
         source: index -> the location of the image, for messages.
         labels: (size,) int32 if they are known without reading the images.
         held_out: whether the images were taken from the training images because the set lacks this split.
@@ -84,6 +88,7 @@ class ImageSet:
         image_shape: (H, W, C) of every image; H and W are None if they differ.
         splits: "train", "validation" and, unless the set has no labels for it, "test".
         passed_over: {reason: number of files} of the skipped files in the set's folder.
+        target: what `Split.read` returns beside the image.
     """
 
     name: str
@@ -91,6 +96,7 @@ class ImageSet:
     image_shape: tuple[int | None, int | None, int]
     splits: dict[str, Split]
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    target: Target = "label"
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.
@@ -121,14 +127,22 @@ def passed_over_text(passed_over: Mapping[str, int]) -> str:
     return "; ".join(f"{reason}: {count:,}" if count else reason for reason, count in ordered[:_SHOWN]) + more
 
 
-def load_image_set(data: Data) -> ImageSet:
+def load_image_set(data: Data, target: Target | None = "label") -> ImageSet:
     """Loads the set of images that a configuration names.
 
+    Args:
+        data: the configuration.
+        target: what the caller needs beside each image; None: anything.
+
     Raises:
-        ConfigError: the set does not exist or cannot be used as configured.
+        ConfigError: the set does not exist, cannot be used as configured, or has other targets.
         DataError: the data is not a set of images.
     """
-    return pkgutil.resolve_name(_LOADERS[data.name.partition(":")[0]])(data)
+    images = pkgutil.resolve_name(_LOADERS[data.name.partition(":")[0]])(data)
+    if target and images.target != target:
+        has, needs = ({"label": "a class for each image", "boxes": "boxes"}[each] for each in (images.target, target))
+        raise ConfigError(f"data.name: {data.name} has {has}, and this needs {needs}")
+    return images
 
 
 def complete(splits: dict[str, Split], validation_fraction: float, test_fraction: float) -> dict[str, Split]:

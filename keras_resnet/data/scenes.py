@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from keras_resnet.config import Data
@@ -163,7 +164,7 @@ def _box(mask):
 
 def load_scene_digits(data: Data) -> ImageSet:
     """Returns single painted digits with their classes."""
-    splits = {name: _when_read(name, size, _paint_digits) for name, size in DIGITS.items()}
+    splits = {name: _when_read("scene_digits", name, size, _paint_digits) for name, size in DIGITS.items()}
     return ImageSet("scene_digits", LABELS, (DIGIT_SIDE, DIGIT_SIDE, 3), splits)
 
 
@@ -172,7 +173,38 @@ def _paint_digits(name, size):
     return split_of_arrays(np.stack(images), np.array(labels), f"scene_digits {name}")
 
 
-def _when_read(name: str, size: int, paint: Callable[[str, int], Split]) -> Split:
+def load_scenes(data: Data) -> ImageSet:
+    """Returns scenes with the boxes of their digits."""
+    splits = {name: _when_read("scenes", name, size, _paint_scenes) for name, size in SCENES.items()}
+    return ImageSet("scenes", LABELS, (SIDE, SIDE, 3), splits, target="boxes")
+
+
+def _paint_scenes(name, size):
+    scenes = [paint_scene(name, index) for index in range(size)]
+    ends = np.cumsum([len(scene.labels) for scene in scenes])
+    with tf.device("CPU:0"):
+        images = tf.constant(np.stack([scene.image for scene in scenes]))
+        rows = tf.constant(np.concatenate([[0], ends]).astype(np.int64))
+        objects = {
+            "boxes": tf.constant(np.concatenate([scene.boxes for scene in scenes])),
+            "classes": tf.constant(np.concatenate([scene.labels for scene in scenes])),
+            "ignored": tf.constant(np.concatenate([scene.ignored for scene in scenes])),
+            "areas": tf.constant(np.concatenate([scene.masks.sum((1, 2)) for scene in scenes]).astype(np.float32)),
+        }
+
+    def read(index):
+        first, end = rows[index], rows[index + 1]
+        return tf.gather(images, index), {key: value[first:end] for key, value in objects.items()}
+
+    return Split(size, read, lambda index: f"scenes {name} image {index}")
+
+
+def _when_read(images: str, name: str, size: int, paint: Callable[[str, int], Split]) -> Split:
     """Returns a split whose images are painted when the first of them is read: most commands need one split."""
-    painted = functools.cache(lambda: paint(name, size))
-    return Split(size, lambda index: painted().read(index), lambda index: f"scene_digits {name} image {index}")
+
+    @functools.cache
+    def painted():
+        with tf.init_scope():  # tensors of the first graph that reads would be of no use to others
+            return paint(name, size)
+
+    return Split(size, lambda index: painted().read(index), lambda index: f"{images} {name} image {index}")

@@ -19,11 +19,19 @@ _HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 @dataclass(frozen=True)
 class Prediction:
-    """The best classes of one image, best first, each with its label and its score in [0, 1]."""
+    """The best classes of one image, or the objects in it, best first, each with its label and its score in [0, 1].
+
+    Objects have boxes too: (y1, x1, y2, x2) in pixels of the image.
+    """
 
     classes: tuple[int, ...]
     labels: tuple[str, ...]
     scores: tuple[float, ...]
+    boxes: tuple[tuple[float, float, float, float], ...] | None = None
+
+    def coco_boxes(self) -> list[list[float]]:
+        """Returns the boxes in COCO's form, x, y, width and height, to a hundredth of a pixel."""
+        return [[round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)] for y1, x1, y2, x2 in self.boxes or ()]
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class Predictor(Protocol):
         labels: the class names.
         image_shape: (H, W, C) of the images that `logits` takes.
         preprocessing: how to prepare an image for `logits`.
-        max_top_k: the largest number of classes that `answer` can return.
+        max_top_k: the largest number of classes or objects that `answer` can return.
+        finds_boxes: whether its predictions are objects with boxes; it then has no `logits`.
     """
 
     kind: str
@@ -54,6 +63,7 @@ class Predictor(Protocol):
     image_shape: tuple[int, ...]
     preprocessing: Preprocessing
     max_top_k: int
+    finds_boxes: bool
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """images (N, H, W, C) float32 in [0, 255], prepared -> logits (N, classes) float32."""
@@ -63,13 +73,15 @@ class Predictor(Protocol):
 
 
 def check_top_k(predictor: Predictor, top_k: int | None) -> int:
-    """Returns the number of classes to answer.
+    """Returns the number of classes to answer; None stands for a few, and for all objects of a detector.
 
     Raises:
         ConfigError: `top_k` is larger than the predictor's `max_top_k`.
     """
     if top_k is None:
-        return min(DEFAULT_TOP_K, predictor.max_top_k)
+        return predictor.max_top_k if predictor.finds_boxes else min(DEFAULT_TOP_K, predictor.max_top_k)
+    if top_k > predictor.max_top_k and predictor.finds_boxes:
+        raise ConfigError(f"--top_k={top_k}: {predictor.source} finds {predictor.max_top_k} objects or fewer")
     if top_k > predictor.max_top_k:
         why = "classes" if predictor.max_top_k == len(predictor.labels) else "classes in an answer (export.top_k)"
         raise ConfigError(f"--top_k={top_k}: {predictor.source} has {predictor.max_top_k} {why}")
@@ -95,7 +107,10 @@ def printable(text: str) -> str:
 
 
 class TableWriter:
-    """Writes a line per image: its name, then label and score of each class, best first."""
+    """Writes a line per image: its name, then label and score of each class or object, best first.
+
+    An object's box follows as (x, y, width, height) in pixels.
+    """
 
     def __init__(self, paths: list[str]):
         self._width = min(max(len(printable(path)) for path in paths), 80)
@@ -109,8 +124,11 @@ class TableWriter:
         name = f"{printable(path):<{self._width}}"
         if isinstance(answer, ImageError):
             return f"{name}  error: {printable(answer.what)}\n"
-        pairs = zip(answer.labels, answer.scores, strict=True)
-        return f"{name}  " + "  ".join(f"{printable(label)} {score:.3f}" for label, score in pairs) + "\n"
+        texts = [f"{printable(label)} {score:.3f}" for label, score in zip(answer.labels, answer.scores, strict=True)]
+        if answer.boxes is not None:
+            boxes = answer.coco_boxes()
+            texts = [f"{text} ({', '.join(f'{n:.0f}' for n in box)})" for text, box in zip(texts, boxes, strict=True)]
+        return f"{name}  " + ("  ".join(texts) or "no object") + "\n"
 
     def end(self) -> str:
         """Returns an empty string."""
@@ -118,21 +136,30 @@ class TableWriter:
 
 
 class CsvWriter:
-    """Writes a line per image and class: image, rank from 1, class, label, score; one error line for a bad image."""
+    """Writes a line per image and class: image, rank from 1, class, label, score; one error line for a bad image.
+
+    Args:
+        boxes: write x, y, width and height of each object too; an image without objects has no line.
+    """
+
+    def __init__(self, boxes: bool = False):
+        self._boxes = boxes
 
     def begin(self) -> str:
         """Returns the header."""
-        return csv_line(["image", "rank", "class", "label", "score", "error"])
+        box = ["x", "y", "width", "height"] if self._boxes else []
+        return csv_line(["image", "rank", "class", "label", "score", *box, "error"])
 
     def row(self, path: str, answer: Answer) -> str:
         """Returns the lines of an image."""
         name = plain_cell(path)
         if isinstance(answer, ImageError):
-            return csv_line([name, "", "", "", "", plain_cell(answer.what)])
-        found = zip(answer.classes, answer.labels, answer.scores, strict=True)
+            return csv_line([name, *[""] * (8 if self._boxes else 4), plain_cell(answer.what)])
+        boxes = answer.coco_boxes() if self._boxes else [[]] * len(answer.classes)
+        found = zip(answer.classes, answer.labels, answer.scores, boxes, strict=True)
         return "".join(
-            csv_line([name, rank, number, plain_cell(label), f"{score:.6g}", ""])
-            for rank, (number, label, score) in enumerate(found, 1)
+            csv_line([name, rank, number, plain_cell(label), f"{score:.6g}", *box, ""])
+            for rank, (number, label, score, box) in enumerate(found, 1)
         )
 
     def end(self) -> str:
@@ -141,7 +168,10 @@ class CsvWriter:
 
 
 class JsonWriter:
-    """Writes a list with {"image", "predictions": [{"class", "label", "score"}]} or {"image", "error"} per image."""
+    """Writes a list with {"image", "predictions": [{"class", "label", "score"}]} or {"image", "error"} per image.
+
+    Objects have a "bbox" too, in COCO's form: [x, y, width, height].
+    """
 
     def __init__(self):
         self._separator = "\n"
@@ -158,6 +188,8 @@ class JsonWriter:
         else:
             found = zip(answer.classes, answer.labels, answer.scores, strict=True)
             entry["predictions"] = [{"class": c, "label": label, "score": score} for c, label, score in found]
+            for each, box in zip(entry["predictions"], answer.coco_boxes(), strict=False):
+                each["bbox"] = box
         separator, self._separator = self._separator, ",\n"
         return separator + dump_json(entry)
 
@@ -171,8 +203,8 @@ def dump_json(value) -> str:
     return json.dumps(value).translate(_HTML)
 
 
-def writer_of(kind: str, paths: list[str]) -> TableWriter | CsvWriter | JsonWriter:
-    """Returns the writer of a format, one of `FORMATS`."""
+def writer_of(kind: str, paths: list[str], boxes: bool = False) -> TableWriter | CsvWriter | JsonWriter:
+    """Returns the writer of a format, one of `FORMATS`; `boxes`: the predictions have them."""
     if kind == "table":
         return TableWriter(paths)
-    return CsvWriter() if kind == "csv" else JsonWriter()
+    return CsvWriter(boxes) if kind == "csv" else JsonWriter()

@@ -11,6 +11,7 @@ class KerasPredictor:
     """A `Predictor` for a model images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
 
     kind = "keras"
+    finds_boxes = False
 
     def __init__(self, model: keras.Model, labels: tuple[str, ...], preprocessing: Preprocessing, source: str):
         self.model = model

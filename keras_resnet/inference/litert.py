@@ -21,6 +21,7 @@ class LiteRTPredictor:
     """
 
     kind = "litert"
+    finds_boxes = False
 
     def __init__(self, path: str, source: str, threads: int | None = None):
         self.source = source

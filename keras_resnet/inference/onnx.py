@@ -17,6 +17,7 @@ class OnnxPredictor:
     """
 
     kind = "onnx"
+    finds_boxes = False
 
     def __init__(self, path: str, source: str, threads: int | None = None):
         try:

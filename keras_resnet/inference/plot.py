@@ -1,4 +1,4 @@
-"""Plots images with their heat maps, and bars of their scores below them, in one PNG file."""
+"""Plots images with their heat maps and bars of their scores, or with their objects' boxes, in one PNG file."""
 
 import io
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from keras_resnet.files import write_atomically
 from keras_resnet.inference.answers import Prediction, printable
@@ -34,13 +35,15 @@ def draw(path: str, images: list[Shown]) -> None:
     images = images[:MAX_SHOWN]
     columns = min(5, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(2.4 * columns, 3.5 * rows), layout="constrained")
-    cells = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[3, 1.4] * rows)
+    bars = 1.4 if any(shown.prediction.boxes is None for shown in images) else 0.01
+    figure = Figure(figsize=(2.4 * columns, (2.3 + 0.85 * bars) * rows), layout="constrained")
+    cells = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[3, bars] * rows)
     for cell in cells.ravel():
         cell.axis("off")
     for i, shown in enumerate(images):
         _draw_image(cells[2 * (i // columns)][i % columns], shown)
-        _draw_bars(cells[2 * (i // columns) + 1][i % columns], shown.prediction)
+        if shown.prediction.boxes is None:
+            _draw_bars(cells[2 * (i // columns) + 1][i % columns], shown.prediction)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=130)
     write_atomically(path, content.getvalue())
@@ -52,11 +55,26 @@ def _draw_image(cell, shown):
     height, width = pixels.shape[:2]
     place = (0, width, height, 0)
     cell.imshow(pixels, cmap="gray" if gray else None, vmin=0, vmax=255, extent=place)
+    colors: dict[int, str] = {}
+    for number, label, (y1, x1, y2, x2) in zip(*_objects(shown.prediction), strict=True):
+        color = colors.setdefault(number, f"C{len(colors) % 10}")
+        cell.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=1))
+        cell.text(
+            x1, y1, _short(label), fontsize=5, color="white", va="bottom", parse_math=False, clip_on=True
+        ).set_bbox({"facecolor": color, "edgecolor": "none", "pad": 0.5})
     if shown.heat_map is not None:
         heat = shown.heat_map / max(float(shown.heat_map.max()), 1e-12)
         smooth = {"extent": place, "interpolation": "bilinear"}
         cell.imshow(heat, cmap=_HEAT, alpha=0.7 * heat, vmin=0, vmax=1, **smooth)
     cell.set_title(_short(shown.title), fontsize=8, parse_math=False)
+
+
+def _objects(prediction):
+    """Returns classes, texts and boxes of a prediction's objects; of classes alone, none."""
+    if prediction.boxes is None:
+        return (), (), ()
+    texts = [f"{label} {score:.2f}" for label, score in zip(prediction.labels, prediction.scores, strict=True)]
+    return prediction.classes, texts, prediction.boxes
 
 
 def _draw_bars(cell, prediction):

@@ -19,6 +19,7 @@ class SavedModelPredictor:
     """
 
     kind = "saved_model"
+    finds_boxes = False
 
     def __init__(self, folder: str, source: str, threads: int | None = None):
         self.source = source

@@ -26,6 +26,8 @@ def prepare(model: keras.Model, train: Train) -> None:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = train.batch_norm == "synchronized"
             layer.frozen_statistics = train.batch_norm == "frozen"
+            if train.batch_norm == "constant":
+                layer.trainable = False  # Keras then normalizes by the moving statistics in training too
 
 
 def part_of(name: str) -> float:

@@ -1,0 +1,117 @@
+"""The configuration of object detection: `Config` with the group `detector`, and without the labels' augmentations."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from keras_resnet.config.data import Data
+from keras_resnet.config.fields import Group, problem
+from keras_resnet.config.groups import Config
+
+_Size = Annotated[float, Field(gt=0, le=4096)]
+# What has no meaning for boxes, or is not offered for them.
+_FOR_LABELS = (
+    "crop",
+    "resize_range",
+    "area_range",
+    "random_crop_padding",
+    "pca_lighting",
+    "randaugment_num_ops",
+    "random_erasing",
+    "mixup",
+    "cutmix",
+)
+
+
+class Detector(Group):
+    """The feature pyramid, anchors, proposals and box head of Faster R-CNN."""
+
+    min_level: int = Field(2, ge=1, le=6, description="First level of the pyramid; its stride is 2 ** min_level.")
+    extra_level: bool = Field(True, description="One more level of proposals, of half the last resolution.")
+    fpn_channels: int = Field(256, ge=1, description="Channels of every level.")
+    anchor_sizes: tuple[Annotated[tuple[_Size, ...], Field(strict=False)], ...] = Field(
+        ((32,), (64,), (128,), (256,), (512,)),
+        strict=False,
+        description="For each level, the square roots of the anchors' areas in pixels.",
+    )
+    anchor_ratios: tuple[_Size, ...] = Field((0.5, 1.0, 2.0), strict=False, description="Anchors' height / width.")
+    anchor_samples: int = Field(256, ge=1, description="Anchors per image in the loss of proposals.")
+    anchor_positive_fraction: float = Field(0.5, gt=0, le=1, description="Greatest share of positives among them.")
+    anchor_positive_iou: float = Field(0.7, gt=0, le=1, description="Anchors that overlap an object more are positive.")
+    anchor_negative_iou: float = Field(0.3, ge=0, le=1, description="Anchors that overlap objects less are negative.")
+    ignore_crossing_anchors: bool = Field(
+        False, description="Leave anchors that cross the image's border out of the loss, as Ren et al. 2015."
+    )
+    proposals_before_nms: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (2000, 1000), strict=False, description="Best anchors per level, in training and in detection."
+    )
+    proposals: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1000, 1000), strict=False, description="Proposals per image after suppression, in training and in detection."
+    )
+    proposal_nms_iou: float = Field(0.7, gt=0, le=1, description="Proposals of a level that overlap more are one.")
+    roi_samples: int = Field(512, ge=1, description="Proposals per image in the loss of the box head.")
+    roi_positive_fraction: float = Field(0.25, gt=0, le=1, description="Greatest share of positives among them.")
+    roi_positive_iou: float = Field(0.5, gt=0, le=1, description="Proposals that overlap an object more are positive.")
+    roi_negative_iou: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        (0.0, 0.5), strict=False, description="The range of overlaps of negative proposals. Fast R-CNN: [0.1, 0.5]."
+    )
+    roi_size: int = Field(7, ge=1, le=64, description="Height and width of a RoI's features.")
+    sampling_ratio: int = Field(2, ge=1, le=8, description="RoIAlign: points per side of each of its bins.")
+    canonical_size: _Size = Field(224, description="Side in pixels of a box that belongs to canonical_level.")
+    canonical_level: int = Field(4, ge=1, le=6, description="The level of boxes of canonical_size.")
+    box_features: int = Field(1024, ge=1, description="Features of the box head's two layers.")
+    score_threshold: float = Field(0.05, ge=0, lt=1, description="Least score of a detection.")
+    nms_iou: float = Field(0.5, gt=0, le=1, description="Detections of a class that overlap more are one.")
+    detections: int = Field(100, ge=1, description="Greatest number of detections per image.")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if len({len(sizes) for sizes in self.anchor_sizes}) != 1 or not self.anchor_sizes[0]:
+            raise problem(["anchor_sizes"], f"expected as many sizes for every level, got {list(self.anchor_sizes)}")
+        if not self.anchor_ratios:
+            raise problem(["anchor_ratios"], "expected at least one")
+        if self.anchor_negative_iou > self.anchor_positive_iou:
+            raise problem(
+                ["anchor_negative_iou"],
+                f"{self.anchor_negative_iou} is more than anchor_positive_iou {self.anchor_positive_iou}",
+            )
+        for name in ("proposals_before_nms", "proposals", "roi_negative_iou"):
+            if len(getattr(self, name)) != 2:
+                raise problem([name], f"expected two numbers, got {list(getattr(self, name))}")
+        return self
+
+
+class DetectionData(Data):
+    """The data set, its splits, and the augmentation of images with boxes."""
+
+    max_objects: int = Field(
+        100, ge=1, le=1000, description="Objects of a training image that count; images with more lose the last ones."
+    )
+    scale_range: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(
+        (1.0, 1.0),
+        strict=False,
+        description="Scale jitter: the longer side becomes a random share in this range of image_size.",
+    )
+
+    @model_validator(mode="after")
+    def _for_boxes(self):
+        for name in _FOR_LABELS:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise problem([name], "is for images of one class; the task detection has scale_range, horizontal_flip")
+        if len(self.scale_range) != 2 or self.scale_range[0] > self.scale_range[1]:
+            raise problem(["scale_range"], f"expected two numbers, the smaller first, got {list(self.scale_range)}")
+        return self
+
+
+class DetectionConfig(Config):
+    """The configuration of a run of object detection."""
+
+    task: Literal["detection"] = "detection"  # type: ignore[assignment]
+    data: DetectionData = DetectionData()
+    detector: Detector = Detector()
+
+    @model_validator(mode="after")
+    def _possible(self):
+        if self.train.remat:
+            raise problem(["train", "remat"], "is not possible with the task detection")
+        return self

@@ -1,0 +1,206 @@
+"""Provides the detector: Faster R-CNN (Ren et al. 2015) with a feature pyramid (Lin et al. 2017)."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.boxes import coding
+from keras_resnet.boxes.anchors import level_anchors
+from keras_resnet.boxes.nms import class_nms, take
+from keras_resnet.boxes.roi_align import assign_levels, roi_align
+from keras_resnet.builder import build
+from keras_resnet.config.detection import Detector as Options
+from keras_resnet.description import Description
+from keras_resnet.detection.heads import box_head, feature_pyramid, region_proposal_network
+
+BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of a box head's deltas (Girshick 2015)
+
+
+class Proposed(NamedTuple):
+    """The output of the region proposal network for all anchors, and its proposals."""
+
+    anchors: np.ndarray  # (A, 4)
+    scores: tf.Tensor  # (N, A) float32 logits
+    deltas: tf.Tensor  # (N, A, 4) float32
+    boxes: tf.Tensor  # (N, P, 4) float32, the best first, without gradient
+    counts: tf.Tensor  # (N,) int32, of the boxes; the rest is padding
+
+
+class Detections(NamedTuple):
+    """What a detector finds in each image: the best first, then zeros."""
+
+    boxes: tf.Tensor  # (N, D, 4) float32 pixels
+    scores: tf.Tensor  # (N, D) float32
+    classes: tf.Tensor  # (N, D) int32
+    counts: tf.Tensor  # (N,) int32
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class Detector(keras.Model):
+    """images (N, H, W, 3) in [0, 255] -> `Detections` as a dict.
+
+    Args:
+        description: the network, its preprocessing, the class names, and the options of the detector.
+        **training: `drop_path_rate`, `zero_init_last_gamma` and `dropout` of `keras_resnet.builder.build`.
+    """
+
+    def __init__(self, description: Description, **training):
+        # Boxes stay float32 in mixed precision: Keras would cast them to bfloat16, whose steps are 4 pixels at 1000.
+        super().__init__(autocast=False, name=f"{description.spec.name}_detector")
+        self.description, self.options = description, Options.model_validate(description.detector)
+        options, preprocessing = self.options, description.preprocessing
+        self.image_size = preprocessing.image_shape[:2]
+        self.trunk = build(
+            description.spec,
+            features_only=True,
+            input_shape=preprocessing.image_shape,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+            **training,
+        )
+        outputs = {level: self.trunk.output[stage] for level, stage in self._stages().items()}
+        shapes = {level: tuple(output.shape[1:]) for level, output in outputs.items()}
+        self.fpn = feature_pyramid(shapes, options.fpn_channels, options.extra_level)
+        self.levels = sorted(self.fpn.output)
+        self.anchors = self._anchors()
+        ratios = len(options.anchor_ratios) * len(options.anchor_sizes[0])
+        self.rpn = region_proposal_network(options.fpn_channels, ratios)
+        side = options.roi_size
+        self.box_head = box_head((side, side, options.fpn_channels), options.box_features, len(description.labels))
+        self.built = True
+
+    def _stages(self):
+        """Returns {level: name of the trunk's stage with that stride}, from `min_level` on."""
+        found = {}
+        for stage, output in self.trunk.output.items():
+            level = round(np.log2(self.image_size[0] / output.shape[1]))
+            if level >= self.options.min_level:
+                found[level] = stage  # of stages with one stride, the last
+        if not found:
+            raise ValueError(
+                f"detector.min_level: {self.options.min_level}, but {self.description.spec.name} has no stage with a "
+                f"stride of {2**self.options.min_level}"
+            )
+        return found
+
+    def _anchors(self):
+        """Returns {level: (h * w * A, 4)}."""
+        sizes = self.options.anchor_sizes
+        if len(sizes) != len(self.levels):
+            raise ValueError(
+                f"detector.anchor_sizes: {len(sizes)} lists, expected one for each level {self.levels[0]} to "
+                f"{self.levels[-1]}"
+            )
+        shapes = {level: self.fpn.output[level].shape[1:3] for level in self.levels}
+        return {
+            level: level_anchors(shapes[level], 2**level, size, self.options.anchor_ratios)
+            for level, size in zip(self.levels, sizes, strict=True)
+        }
+
+    def get_config(self):
+        """Returns what `from_config` needs."""
+        return {"description": self.description.to_json()}
+
+    @classmethod
+    def from_config(cls, config):
+        """Creates a detector from `get_config`, without its weights."""
+        return cls(Description.from_json(config["description"]))
+
+    def pyramid(self, images, training=False) -> dict[int, Any]:
+        """images (N, H, W, 3) -> {level: features (N, h, w, channels)}."""
+        stages = self.trunk(images, training=training)
+        inputs = {f"level{level}": stages[stage] for level, stage in self._stages().items()}
+        return self.fpn(inputs, training=training)
+
+    def propose(self, features: dict[int, Any], training=False) -> Proposed:
+        """Features of every level -> the region proposal network's outputs and its proposals."""
+        options, scores, deltas, best = self.options, [], [], []
+        before = options.proposals_before_nms[0 if training else 1]
+        for level in self.levels:
+            score, delta = (_rows(each, size) for each, size in zip(self.rpn(features[level]), (1, 4), strict=True))
+            scores.append(score[..., 0])
+            deltas.append(delta)
+            best.append(self._best_of_level(level, score[..., 0], delta, min(before, delta.shape[1])))
+        boxes, box_scores = (tf.concat(parts, axis=1) for parts in zip(*best, strict=True))
+        level_of_box = tf.concat([tf.fill(tf.shape(s), i) for i, (_, s) in enumerate(best)], axis=1)
+        count = options.proposals[0 if training else 1]
+        kept = class_nms(boxes, box_scores, level_of_box, count, options.proposal_nms_iou)
+        return Proposed(
+            np.concatenate([self.anchors[level] for level in self.levels]),
+            tf.concat(scores, axis=1),
+            tf.concat(deltas, axis=1),
+            tf.stop_gradient(take(kept, boxes)),
+            kept.counts,
+        )
+
+    def _best_of_level(self, level, scores, deltas, count):
+        """scores (N, A), deltas (N, A, 4) -> boxes (N, count, 4) and scores (N, count) of the best anchors."""
+        scores, indices = tf.math.top_k(tf.stop_gradient(scores), count)
+        deltas = tf.gather(tf.stop_gradient(deltas), indices, batch_dims=1)
+        boxes = coding.decode(deltas, tf.gather(tf.constant(self.anchors[level]), indices))
+        return coding.clip(boxes, self.image_size), scores
+
+    def classify(self, features: dict[int, Any], boxes, training=False):
+        """Features, boxes (N, R, 4) -> (logits (N, R, 1 + classes), deltas (N, R, classes, 4)), float32."""
+        options, stages = self.options, list(self._stages())
+        maps = [features[level] for level in stages]  # not the extra level
+        levels = assign_levels(boxes, stages[0], stages[-1], options.canonical_size, options.canonical_level)
+        pooled = roi_align(
+            maps,
+            [2**level for level in stages],
+            boxes,
+            levels,
+            output_size=options.roi_size,
+            sampling_ratio=options.sampling_ratio,
+        )
+        rows = tf.reshape(pooled, [-1, *self.box_head.input_shape[1:]])
+        logits, deltas = (tf.cast(each, tf.float32) for each in self.box_head(rows, training=training))
+        count = boxes.shape[1]
+        return (
+            tf.reshape(logits, [-1, count, logits.shape[-1]]),
+            tf.reshape(deltas, [-1, count, len(self.description.labels), 4]),
+        )
+
+    def detect(self, images) -> Detections:
+        """images (N, H, W, 3) in [0, 255] -> detections in pixels of these images."""
+        options = self.options
+        features = self.pyramid(images)
+        proposed = self.propose(features)
+        logits, deltas = self.classify(features, proposed.boxes)
+        boxes = coding.decode(deltas, proposed.boxes[:, :, None], BOX_WEIGHTS)
+        boxes = coding.clip(boxes, self.image_size)
+        real = tf.range(proposed.boxes.shape[1])[None] < proposed.counts[:, None]
+        scores = tf.nn.softmax(logits)[..., 1:] * tf.cast(real, tf.float32)[..., None]
+        classes = tf.zeros_like(scores, tf.int32) + tf.range(scores.shape[-1])
+        boxes, scores, classes = (_flat(each, rank) for each, rank in ((boxes, 1), (scores, 0), (classes, 0)))
+        kept = class_nms(boxes, scores, classes, options.detections, options.nms_iou, options.score_threshold)
+        return Detections(take(kept, boxes), take(kept, scores), take(kept, classes), kept.counts)
+
+    def call(self, images, training=False):
+        """Returns `detect(images)` as a dict; training goes through the parts."""
+        return self.detect(images)._asdict()
+
+
+def build_detector(description: Description, **training) -> Detector:
+    """Builds the detector of a description with labels, image size and options, without weights."""
+    return Detector(description, **training)
+
+
+def with_options(description: Description, options: Options) -> Description:
+    """Returns the description of a detector with these options."""
+    return replace(description, detector=options.model_dump(mode="json"))
+
+
+def _rows(values, size):
+    """values (N, h, w, A * size) -> (N, h * w * A, size) float32."""
+    height, width, channels = values.shape[1:]
+    return tf.reshape(tf.cast(values, tf.float32), [-1, height * width * channels // size, size])
+
+
+def _flat(values, rank):
+    """values (N, R, K, ...) -> (N, R * K, ...), where `rank` axes follow."""
+    ends = list(values.shape[3 : 3 + rank])
+    return tf.reshape(values, [-1, values.shape[1] * values.shape[2], *ends])

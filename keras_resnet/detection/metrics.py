@@ -1,0 +1,24 @@
+"""Defines the metrics of object detection. Imports no TensorFlow."""
+
+from keras_resnet.task import Metric
+
+LOSSES = ("rpn_score_loss", "rpn_box_loss", "class_loss", "box_loss")
+
+METRICS = {
+    "ap": Metric(better="higher", precedence=1, short="AP", axis="AP"),
+    "ap50": Metric(better="higher", precedence=2, compared=True, short="AP50"),
+    "ap75": Metric(better="higher", short="AP75"),
+    "ap_small": Metric(better="higher", short="AP small"),
+    "ap_medium": Metric(better="higher", short="AP medium"),
+    "ap_large": Metric(better="higher", short="AP large"),
+    "ar1": Metric(better="higher", short="AR 1"),
+    "ar10": Metric(better="higher", short="AR 10"),
+    "ar100": Metric(better="higher", short="AR 100"),
+    "loss": Metric(axis="loss", log_axis=True),
+    **{name: Metric() for name in LOSSES},
+}
+
+
+def summarize(sums: dict[str, float]) -> dict[str, float]:
+    """Returns the average losses from their sums over images; nothing for sums without losses."""
+    return {name: sums[name] / sums["images"] for name in ("loss", *LOSSES) if name in sums and sums["images"]}

@@ -1,0 +1,239 @@
+"""Provides the detection task: images with boxes, the losses of Faster R-CNN, and COCO's metrics."""
+
+import contextlib
+from dataclasses import replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.analysis.complexity import complexity, count_parameters
+from keras_resnet.config.detection import DetectionConfig
+from keras_resnet.data import pipeline
+from keras_resnet.data.decode import decode
+from keras_resnet.data.image_set import load_image_set
+from keras_resnet.data.pipeline import unreadable
+from keras_resnet.description import Description, Preprocessing, different_classes
+from keras_resnet.detection import metrics
+from keras_resnet.detection.coco_metrics import CocoCollector
+from keras_resnet.detection.detector import build_detector, with_options
+from keras_resnet.detection.losses import detection_losses
+from keras_resnet.detection.transforms import augmented, letterbox, padded
+from keras_resnet.errors import ConfigError, DataError
+from keras_resnet.specs import SPECS
+from keras_resnet.weights.loading import load_pretrained, set_pretrained
+
+
+class Detection:
+    """The `Task` of object detection.
+
+    Args:
+        config: the run's configuration.
+        description: description of the detector; default a new one from the configuration and its data set.
+
+    Raises:
+        ConfigError, DataError: the configuration does not fit the data set, or the data set does not fit the
+            description.
+    """
+
+    def __init__(self, config: DetectionConfig, description: Description | None = None):
+        keras.config.set_image_data_format("channels_last")
+        self.config, self.metrics = config, metrics.METRICS
+        self.images = load_image_set(config.data, "boxes")
+        self.description = description or _new_description(config, self.images)
+        self.labels = self.description.labels
+        difference = different_classes(self.images.labels, self.labels)
+        if difference:
+            raise DataError(f"data.name: {config.data.name}: its classes are not the model's: {difference}")
+        self.sizes = {name: split.size for name, split in self.images.splits.items()}
+        self.train_size = self.sizes["train"]
+        self.image_shape = self.description.preprocessing.image_shape
+        self._side, self._mean = self.image_shape[0], self.description.preprocessing.mean
+
+    def build_model(self):
+        """Builds the detector: images (N, H, W, 3) in [0, 255] -> detections."""
+        try:
+            return build_detector(self.description, **self.config.model.training_arguments)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    def overview(self, model):
+        """Returns the detector's cost, the sizes of the splits, and the classes."""
+        sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
+        anchors = sum(map(len, model.anchors.values()))
+        trunk = complexity(model.trunk)
+        return {
+            "network": f"{count_parameters(model):,} parameters; the trunk has {trunk.parameters:,}, and "
+            f"{trunk.macs:,} MACs per image",
+            "detector": f"{anchors:,} anchors at strides {', '.join(str(2**level) for level in model.levels)}",
+            "images": f"{sizes}; {len(self.labels)} classes; the network sees {'x'.join(map(str, self.image_shape))}",
+            **self.images.overview(),
+        }
+
+    def start_from(self, model):
+        """Sets the trunk's weights to those of `model.weights`, if any, and returns a line that names them."""
+        settings = self.config.model
+        if not settings.weights:
+            return None
+        try:
+            pretrained = load_pretrained(settings.weights, SPECS[settings.name])
+            without_head = {
+                path: value
+                for path, value in pretrained.arrays.items()
+                if path.partition("/")[0] not in ("logits", "last_bn")
+            }
+            set_pretrained(model.trunk, replace(pretrained, arrays=without_head))
+        except (ValueError, OSError) as error:
+            raise ConfigError(f"model.weights: {error}") from None
+        return f"{settings.weights} for the trunk"
+
+    def train_dataset(self, start_step, shard):
+        """Returns batches ((images (N, H, W, 3) float32, objects, seeds (N, 2)), weights (N,) float32).
+
+        Objects are {"boxes", "classes", "areas", "ignored", "valid"}, each (N, max_objects, ...).
+        """
+        return self._train_batches(start_step, shard, self.config.data.tf_data_service)
+
+    def _train_batches(self, start_step, shard, service=None):
+        train = self.config.train
+        return pipeline.train_batches(
+            self.images.split("train"),
+            self._augment,
+            seed=train.seed,
+            batch_size=train.batch_size,
+            steps=train.total_steps,
+            shard=shard,
+            start_step=start_step,
+            skip_unreadable=self.config.data.on_unreadable_image == "skip",
+            service=service,
+        )
+
+    def _augment(self, image, objects, seed):
+        data = self.config.data
+        image = decode(image, self.image_shape[2])
+        image, objects = augmented(image, objects, self._side, self._mean, data.scale_range, data.horizontal_flip, seed)
+        return image, padded(objects, data.max_objects), seed
+
+    def eval_dataset(self, split, shard):
+        """Returns batches ((images (N, H, W, 3) float32, objects, ratios (N,)), weights (N,) float32).
+
+        Objects are in pixels of the original image; ratios are pixels of the input per pixel of the original.
+        """
+        return pipeline.eval_batches(
+            self.images.split(split),
+            self._prepare,
+            batch_size=self.config.eval.batch_size,
+            shard=shard,
+            skip_unreadable=self.config.data.on_unreadable_image == "skip",
+        )
+
+    def _prepare(self, image, objects):
+        image, ratio, _ = letterbox(decode(image, self.image_shape[2]), self._side, self._mean)
+        return image, padded(objects, self.config.data.max_objects), ratio
+
+    def eval_steps(self, split):
+        """Returns the number of steps in an evaluation of the split."""
+        return pipeline.eval_steps(self.images.split(split), self.config.eval.batch_size)
+
+    def train_faults(self, step):
+        """Returns a line for each unreadable image of a training step."""
+        return unreadable(self.images.split("train"), self._indices(step))
+
+    def train_samples(self, step):
+        """Returns the location of each image of a training step."""
+        return [self.images.split("train").source(index) for index in self._indices(step)]
+
+    def _indices(self, step):
+        train = self.config.train
+        return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step)
+
+    def eval_faults(self, split, step):
+        """Returns a line for each unreadable image of an evaluation step."""
+        images = self.images.split(split)
+        return unreadable(images, pipeline.eval_indices(images, self.config.eval.batch_size, step))
+
+    def example_batch(self, count):
+        """Returns the first training images (count, H, W, 3) with their boxes drawn, and the classes as captions."""
+        images, objects, _ = next(iter(self._train_batches(0, pipeline.Shard(0, 1, count))))[0]
+        objects = {name: value.numpy() for name, value in objects.items()}
+        captions = []
+        drawn = images.numpy()
+        for row, image in enumerate(drawn):
+            shown = np.flatnonzero(objects["valid"][row])
+            for i in shown:
+                _outline(image, objects["boxes"][row, i], _IGNORED if objects["ignored"][row, i] else _BOX)
+            captions.append(", ".join(self.labels[objects["classes"][row, i]] for i in shown) or "no object")
+        return drawn, captions
+
+    def loss(self, model, batch):
+        """model, batch -> (losses of each image (N,), sums to report)."""
+        (images, objects, seeds), weights = batch
+        losses = detection_losses(model, images, objects, tf.cast(seeds, tf.int32))
+        total = tf.add_n(list(losses.values())) * weights
+        sums = {name: tf.reduce_sum(value * weights) for name, value in losses.items()}
+        return total, sums | {"loss": tf.reduce_sum(total), "images": tf.reduce_sum(weights)}
+
+    def evaluate(self, model, batch):
+        """model, batch -> the number of images, and detections and objects in pixels of the original images."""
+        (images, objects, ratios), weights = batch
+        found = model.detect(images)
+        true = {f"true_{name}": value for name, value in objects.items()}
+        found = found._replace(boxes=found.boxes / ratios[:, None, None])
+        return {"images": tf.reduce_sum(weights), "weights": weights} | true | found._asdict()
+
+    def collector(self, split):
+        """Returns a new collector of COCO's metrics."""
+        return CocoCollector(self.labels)
+
+    def summarize(self, sums):
+        """Returns the average losses over all images, if there are any."""
+        return metrics.summarize(sums)
+
+    def example_images(self, count):
+        """Returns at most `count` validation images, evenly spread over the split."""
+        return self._prepared("validation", count)
+
+    def calibration_images(self, count):
+        """Returns at most `count` training images, evenly spread over the split."""
+        return self._prepared("train", count)
+
+    def _prepared(self, split, count):
+        split = self.images.split(split)
+        prepared = tf.function(
+            lambda index: self._prepare(*split.read(index))[0],
+            input_signature=[tf.TensorSpec((), tf.int64)],
+            autograph=False,
+        )
+        images = []
+        for index in np.linspace(0, split.size - 1, min(count, split.size)).astype(np.int64):
+            with contextlib.suppress(tf.errors.OpError):
+                images.append(prepared(tf.constant(index)).numpy())
+        return np.stack(images) if images else np.zeros((0, *self.image_shape), np.float32)
+
+
+_BOX, _IGNORED = (255, 64, 0), (128, 128, 128)
+
+
+def _outline(image, box, color):
+    """Draws the outline of a box into an image (H, W, 3)."""
+    height, width = image.shape[:2]
+    y1, x1 = np.clip(np.floor(box[:2]), 0, (height - 1, width - 1)).astype(int)
+    y2, x2 = np.clip(np.ceil(box[2:]) - 1, 0, (height - 1, width - 1)).astype(int)
+    image[y1 : y2 + 1, [x1, x2]] = color
+    image[[y1, y2], x1 : x2 + 1] = color
+
+
+def _new_description(config, images) -> Description:
+    """Returns the description of a new detector."""
+    mean, std = config.model.mean_and_std
+    size = config.data.image_size or images.image_shape[0]
+    if not size:
+        raise ConfigError(f"data.image_size: {config.data.name} has images of several sizes; name the network's")
+    weights = f", trunk from {config.model.weights}" if config.model.weights else ""
+    description = Description(
+        spec=config.model.spec,
+        preprocessing=Preprocessing(mean=mean, std=std, image_size=size, crop_pct=1.0, channels=3, resize="letterbox"),
+        source=f"trained on {config.data.name}{weights}",
+        labels=images.labels,
+    )
+    return with_options(description, config.detector)
