@@ -31,6 +31,7 @@ class TaskRow:
     pipeline_tag: str = "other"
 
 
+DEFAULT_TASK = "classification"
 TASKS = {
     "classification": TaskRow(
         task="keras_resnet.classification.task:Classification",

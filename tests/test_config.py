@@ -98,7 +98,7 @@ BAD_FILES = {  # text -> expected part of the line
     "data: {horizontal_flip: yes}\ntrain: {steps: 1}": 'data.horizontal_flip: expected true or false, got "yes"',
     "data: {image_size: 4}\ntrain: {steps: 1}": "data.image_size: expected a whole number >= 8 and <= 2048, got 4",
     "modle: {}\ntrain: {steps: 1}": 'c.yaml:1: modle: unknown key; did you mean "model"',
-    "task: detection\ntrain: {steps: 1}": 'task: got "detection"; expected one of "classification"',
+    "task: segmentation\ntrain: {steps: 1}": 'task: got "segmentation"; expected one of "classification", "detection"',
     "train: {steps: 1}\ntrain: {steps: 2}": "c.yaml:2: train: is given twice, first in",
     "train:\n  steps: 1\n  steps: 2": "c.yaml:3: train.steps: is given twice, first in",
     "train: !!python/object/apply:os.system [ls]": "is not allowed; use plain values",

@@ -21,6 +21,8 @@ from keras_resnet.commands.models import check_model, format_of
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.files import csv_line, plain_cell
 from keras_resnet.processor import serve_only
+from keras_resnet.runs.folder import RunFolder
+from keras_resnet.tasks import DEFAULT_TASK
 
 COLUMNS = {  # name in CSV and JSON -> (heading, format) in the table
     "model": ("model", "{}"),
@@ -63,6 +65,9 @@ def main(options, arguments):
         raise ConfigError(f"--format={options.format}: {suggest(options.format, _WRITERS)}")
     kinds = {check_model(name, options.weights, options.checkpoint, random_weights=True) for name in arguments}
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    for name, kind in zip(arguments, kinds, strict=True):
+        if kind == "run" and RunFolder(name).read_config().task != DEFAULT_TASK:
+            raise ConfigError(f"{name}: is a detector; this command times classifiers")
     threads = options.threads or os.cpu_count() or 1
     formats = [format_of(kind) for kind in kinds]
     if all(formats):
@@ -78,8 +83,6 @@ def main(options, arguments):
     for name in arguments:
         _tell(f"loading {name}")
         models.append(open_model(name, options.weights, options.checkpoint, threads))
-        if models[-1].finds_boxes:
-            raise ConfigError(f"{name}: is a detector; this command times classifiers")
     contents = _contents(options.images)
     images = [examples(model, contents) for model in models]
     seconds = options.seconds * len(models) * len(sizes)

@@ -19,8 +19,8 @@ from keras_resnet.runs.checkpoints import committed
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.logs import read_metrics
 from keras_resnet.task import metrics_of, monitored, ranks
+from keras_resnet.tasks import DEFAULT_TASK
 
-DEFAULT_TASK = "classification"  # of a run whose configuration cannot be read
 _FIRST = ("run", "network", "data", "schedule", "steps", "batch_size", "seed")
 _LAST = ("published", "images_per_second", "seconds", "commit", "state")
 

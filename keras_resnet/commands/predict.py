@@ -24,6 +24,8 @@ from keras_resnet.errors import ConfigError, DataError, DiskError, suggest
 from keras_resnet.inference.answers import FORMATS
 from keras_resnet.processor import serve_only
 
+MIN_SCORE = 0.3  # of a detector's objects
+
 
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
@@ -32,6 +34,14 @@ def define_flags(options: flags.FlagValues) -> None:
         None,
         "Classes to show, default 5; or objects, default all.",
         lower_bound=1,
+        flag_values=options,
+    )
+    flags.DEFINE_float(
+        "min_score",
+        None,
+        "Of a detector: the least score of an object; default 0.3. 0: all that it gives.",
+        lower_bound=0,
+        upper_bound=1,
         flag_values=options,
     )
     flags.DEFINE_string(
@@ -75,7 +85,11 @@ def main(options, arguments):
     if options.explain and predictor.finds_boxes:
         raise ConfigError(f"--explain={options.explain}: {model} finds objects; heat maps are for classifiers")
     top_k = check_top_k(predictor, options.top_k)
+    if options.min_score is not None and not predictor.finds_boxes:
+        raise ConfigError(f"--min_score={options.min_score:g}: {model} is a classifier; --top_k limits its classes")
     answers = _answers(predictor, paths, top_k, options.batch_size)
+    if predictor.finds_boxes:
+        answers = _above(answers, MIN_SCORE if options.min_score is None else options.min_score)
     writer = writer_of(options.format, paths, predictor.finds_boxes)
     failed, kept = _write(answers, paths, writer, options.batch_size, bool(options.plot))
     if options.plot:
@@ -151,6 +165,14 @@ def _answers(predictor, paths, top_k, batch_size):
         found = iter(predictor.answer(contents, top_k) if contents else [])
         for path, each in zip(batch, read, strict=True):
             yield (path, None, each) if isinstance(each, ImageError) else (path, each, next(found))
+
+
+def _above(answers, score):
+    """Yields the answers with the objects whose score is `score` or more."""
+    from keras_resnet.inference.answers import Prediction
+
+    for path, content, answer in answers:
+        yield path, content, answer.above(score) if isinstance(answer, Prediction) else answer
 
 
 def _draw(path, predictor, kept, explain, stream):

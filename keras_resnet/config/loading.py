@@ -18,7 +18,7 @@ from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.files import is_remote
 from keras_resnet.renamed import CONFIG_KEYS, SINCE, upgrade_config
 from keras_resnet.specs import SPECS
-from keras_resnet.tasks import TASKS
+from keras_resnet.tasks import DEFAULT_TASK, TASKS
 from keras_resnet.yaml_files import Located, merge, read_layers, read_yaml, read_yaml_value
 
 # Pairs of keys that exclude each other: if a later layer sets the first, the second of an earlier layer is removed.
@@ -278,11 +278,26 @@ def _fields(group: Any, path):
 def config_json_schema() -> str:
     """Returns the JSON schema of a configuration file, for editors; `configs/schema.json` is its output."""
     schema = Config.model_json_schema()
+    for row in TASKS.values():
+        _add_task(schema, pkgutil.resolve_name(row.config).model_json_schema())
     schema["properties"]["extends"] = {"type": "string", "description": "A file that this one changes, relative to it."}
     schema.pop("required", None)  # a file that extends another may omit any key
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["properties"]["task"] = {"type": "string", "enum": [*TASKS], "default": DEFAULT_TASK}
     schema["$defs"]["Model"]["properties"]["name"]["enum"] = list(SPECS)
     sets = "|".join(name.replace("NAME", ".+").replace("PATH", ".+") for name in IMAGE_SETS)
     schema["$defs"]["Model"]["properties"]["version"]["anyOf"].append({"type": "number", "enum": [1, 1.5, 2]})
-    schema["$defs"]["Data"]["properties"]["name"]["pattern"] = f"^({sets})$"
+    for group in schema["$defs"].values():
+        if "on_unreadable_image" in group["properties"]:  # the group `data` of each task
+            group["properties"]["name"]["pattern"] = f"^({sets})$"
     return json.dumps(schema, indent=2) + "\n"
+
+
+def _add_task(schema, other):
+    """Adds the groups that only another task's configurations have, and the other forms of common ones."""
+    schema["$defs"] |= other["$defs"]
+    for name, group in other["properties"].items():
+        known = schema["properties"].setdefault(name, group)
+        if known != group and "$ref" in group:
+            forms = known.get("anyOf", [{"$ref": known.get("$ref")}])
+            schema["properties"][name] = {"anyOf": [*forms, {"$ref": group["$ref"]}]}

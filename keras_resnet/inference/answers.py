@@ -29,6 +29,12 @@ class Prediction:
     scores: tuple[float, ...]
     boxes: tuple[tuple[float, float, float, float], ...] | None = None
 
+    def above(self, score: float) -> "Prediction":
+        """Returns the classes or objects whose score is `score` or more."""
+        count = sum(each >= score for each in self.scores)  # the best are first
+        boxes = None if self.boxes is None else self.boxes[:count]
+        return Prediction(self.classes[:count], self.labels[:count], self.scores[:count], boxes)
+
     def coco_boxes(self) -> list[list[float]]:
         """Returns the boxes in COCO's form, x, y, width and height, to a hundredth of a pixel."""
         return [[round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)] for y1, x1, y2, x2 in self.boxes or ()]

@@ -1,0 +1,212 @@
+"""A detector is trained, resumed, evaluated and used by the commands that classifiers use, on a few painted scenes."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT
+
+from keras_resnet.commands import entry
+from keras_resnet.config import load_config
+from keras_resnet.config.detection import DetectionConfig
+from keras_resnet.data import scenes
+from keras_resnet.data.pipeline import Shard, training_batches
+from keras_resnet.description import Description
+from keras_resnet.detection.detector import Detector
+from keras_resnet.errors import ConfigError
+from keras_resnet.runs.folder import RunFolder
+from keras_resnet.sgd import SGD
+from keras_resnet.task import load_task
+from keras_resnet.training.fit import fit
+from keras_resnet.training.optimizer import prepare
+from keras_resnet.training.steps import make_train_step
+from keras_resnet.weights.native import load_weights, named_variables, save_weights, to_tensors
+
+RECIPE = str(ROOT / "configs/detection/scenes.yaml")
+TINY = ["train.steps=4", "train.eval_every=4", "train.warmup_steps=0", "eval.batch_size=4", "train.log_every=2"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_scenes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "SCENES", {"train": 24, "validation": 6, "test": 5})
+        yield
+
+
+@pytest.fixture(scope="module")
+def task():
+    return load_task(load_config(RECIPE, TINY))
+
+
+def model_of(task):
+    keras.utils.set_random_seed(0)
+    model = task.build_model()
+    prepare(model, task.config.train)
+    return model
+
+
+def test_batches_have_boxes_of_the_painted_scenes(task):
+    """Evaluation boxes are those of the scenes, in their order; the image is the scene itself at 128 pixels."""
+    (images, objects, ratios), weights = next(iter(task.eval_dataset("validation", Shard(0, 1, 4))))
+    for i in range(4):
+        scene = scenes.paint_scene("validation", i)
+        count = len(scene.labels)
+        np.testing.assert_allclose(images[i], scene.image)
+        np.testing.assert_array_equal(objects["boxes"][i, :count], scene.boxes)
+        np.testing.assert_array_equal(objects["classes"][i, :count], scene.labels)
+        np.testing.assert_array_equal(objects["ignored"][i, :count], scene.ignored)
+        assert objects["valid"][i].numpy().sum() == count
+    assert ratios.numpy().tolist() == [1.0] * 4
+    assert weights.numpy().tolist() == [1.0] * 4
+
+
+@pytest.mark.slow
+def test_loss_of_an_image_does_not_depend_on_its_batch(task):
+    """So that parts, replicas and skipped images give the loss of the whole batch."""
+    model = model_of(task)
+    (images, objects, seeds), weights = next(iter(task.train_dataset(0, Shard(0, 1, 8))))
+    model.trunk.trainable = False  # batch statistics would depend on the batch
+    losses, sums = task.loss(model, ((images, objects, seeds), weights))
+    half = lambda x: x[:4]  # noqa: E731
+    first, _ = task.loss(model, tf.nest.map_structure(half, ((images, objects, seeds), weights)))
+    np.testing.assert_allclose(losses[:4], first, rtol=1e-4)
+    assert np.isfinite(losses).all()
+    assert float(sums["loss"]) == pytest.approx(float(tf.reduce_sum(losses)), rel=1e-5)
+    nothing, _ = task.loss(model, ((images, objects, seeds), tf.zeros_like(weights)))
+    assert float(tf.reduce_sum(nothing)) == 0.0
+
+
+@pytest.mark.slow
+def test_step_on_two_replicas_equals_one(task, strategies):
+    """With constant normalization, the weights after one step are equal to rounding."""
+    config = task.config.model_copy(update={"train": task.config.train.model_copy(update={"batch_norm": "constant"})})
+    found = []
+    for strategy in strategies.values():
+        same = load_task(config)
+        with strategy.scope():
+            model = model_of(same)
+            optimizer = SGD(0.01)
+            optimizer.build(model.trainable_variables)
+        before = to_tensors(named_variables(model))
+        step = make_train_step(same, model, optimizer, strategy)
+        step(next(training_batches(same, strategy, 0)))
+        after = to_tensors(named_variables(model))
+        found.append({name: after[name] - before[name] for name in after})
+        kinds = {name.rpartition("/")[2] for name, change in found[-1].items() if change.any()}
+        assert kinds == {"kernel", "bias"}  # neither scales and shifts nor moving statistics
+    moved = [name for name in found[0] if found[0][name].any()]
+    assert any(name.startswith("rpn") for name in moved)
+    assert any(name.startswith("stem") for name in moved)
+    for name in found[0]:
+        scale = max(np.abs(found[0][name]).max(), 1e-8)
+        np.testing.assert_allclose(found[0][name] / scale, found[1][name] / scale, atol=2e-3, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def trained(task, strategies, tmp_path_factory):
+    """Returns the folder of a finished run, which was interrupted by nothing."""
+    folder = RunFolder(str(tmp_path_factory.mktemp("detector") / "run"))
+    folder.claim(task.config, task.description)
+    fit(task, strategies[1], folder)
+    return folder
+
+
+def test_run_has_losses_and_average_precision(trained):
+    lines = [json.loads(line) for line in pathlib.Path(trained.metrics).read_text().splitlines()]
+    last = {key: value for line in lines for key, value in line.items()}
+    for name in ("rpn_score_loss", "rpn_box_loss", "class_loss", "box_loss"):
+        assert np.isfinite(last[f"train/{name}"])
+    parts = sum(last[f"train/{name}"] for name in ("rpn_score_loss", "rpn_box_loss", "class_loss", "box_loss"))
+    assert last["train/loss"] == pytest.approx(parts, rel=1e-5)
+    assert 0 <= last["validation/ap"] <= last["validation/ap50"] <= 1
+    assert "pipeline_tag: object-detection" in pathlib.Path(trained.card).read_text()
+
+
+@pytest.mark.slow
+def test_evaluate_and_predict_use_the_run(trained, tmp_path, capsys):
+    entry.call("evaluate", [trained.path, "--split=test"])
+    printed = capsys.readouterr().out
+    assert "AP50" in printed
+    images = []
+    for i, shape in enumerate([(128, 128), (60, 200)]):
+        path = tmp_path / f"{i}.png"
+        tf.io.write_file(str(path), tf.io.encode_png(np.random.RandomState(i).randint(0, 255, (*shape, 3), np.uint8)))
+        images.append(str(path))
+    arguments = [trained.path, *images, "--format=json", "--min_score=0", f"--plot={tmp_path / 'plot.png'}"]
+    entry.call("predict", arguments)
+    found = json.loads(capsys.readouterr().out)
+    for answer, (height, width) in zip(found, [(128, 128), (60, 200)], strict=True):
+        assert answer["predictions"]  # of an untrained detector, anything above 0.05
+        for each in answer["predictions"]:
+            x, y, w, h = each["bbox"]
+            assert 0 <= x <= x + w <= width + 0.01
+            assert 0 <= y <= y + h <= height + 0.01
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+    entry.call("predict", [trained.path, images[0], "--format=csv"])
+    assert capsys.readouterr().out.startswith("image,rank,class,label,score,x,y,width,height,error")
+
+
+def test_commands_refuse_what_detectors_do_not_do(trained):
+    with pytest.raises(ConfigError, match="models of the task detection cannot be exported"):
+        entry.call("export", [f"--workdir={trained.path}", "--output=out"])
+    with pytest.raises(ConfigError, match="heat maps are for classifiers"):
+        entry.call("predict", [trained.path, "x.png", "--explain=grad_cam", "--plot=y.png"])
+    with pytest.raises(ConfigError, match="this command times classifiers"):
+        entry.call("benchmark", [trained.path])
+
+
+def test_weights_and_description_of_a_detector_round_trip(trained, task, tmp_path):
+    model = model_of(task)
+    path = str(tmp_path / "w.safetensors")
+    save_weights(model, path, model.description.to_metadata())
+    other = Detector(Description.from_json(model.description.to_json()))
+    load_weights(other, path)
+    image = np.random.RandomState(0).uniform(0, 255, (1, 128, 128, 3)).astype(np.float32)
+    for one, two in zip(model.detect(image), other.detect(image), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_boxes_stay_float32_in_mixed_precision(task, policy):
+    """A ground truth box of 1001 pixels would be 1000 in bfloat16 (keras-cv issue 1258)."""
+    policy("mixed_bfloat16")
+    model = task.build_model()
+    features = model.pyramid(tf.zeros((1, 128, 128, 3)))
+    assert features[2].dtype == tf.bfloat16
+    proposed = model.propose(features)
+    assert {proposed.scores.dtype, proposed.deltas.dtype, proposed.boxes.dtype} == {tf.float32}
+    assert model.detect(tf.zeros((1, 128, 128, 3))).boxes.dtype == tf.float32
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["data.name=digits"], "data.name: digits has a class for each image, and this needs boxes"),
+        (["data.mixup=0.2"], "data.mixup: is for images of one class"),
+        (["detector.anchor_sizes=[[16], [32, 64]]"], "detector.anchor_sizes: expected as many sizes for every level"),
+        (["train.remat=true"], "train.remat: is not possible with the task detection"),
+    ],
+)
+def test_wrong_configuration_is_one_line(assignments, message):
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")) as error:
+        load_task(load_config(RECIPE, assignments))
+    assert "\n" not in str(error.value)
+
+
+def test_anchors_must_fit_the_levels():
+    task = load_task(load_config(RECIPE, ["detector.anchor_sizes=[[16], [32]]"]))
+    with pytest.raises(ConfigError, match=r"detector\.anchor_sizes: 2 lists, expected one for each level 2 to 4"):
+        task.build_model()
+
+
+def test_classification_does_not_take_boxes():
+    with pytest.raises(ConfigError, match=r"data\.name: scenes has boxes, and this needs a class for each image"):
+        load_task(load_config(str(ROOT / "configs/digits/resnet20.yaml"), ["data.name=scenes"]))
+
+
+def test_digest_of_a_detector_changes_with_its_options():
+    config = load_config(RECIPE)
+    assert isinstance(config, DetectionConfig)
+    assert config.digest() != load_config(RECIPE, ["detector.roi_samples=33"]).digest()
