@@ -1,6 +1,7 @@
 """The documents: links lead somewhere, commands and their flags exist, the README is one page."""
 
 import importlib
+import pkgutil
 import re
 
 import numpy as np
@@ -9,16 +10,18 @@ from absl import flags
 from conftest import ROOT
 
 from keras_resnet.commands.entry import COMMANDS
-from keras_resnet.config import Config
 from keras_resnet.config.loading import recipe_names
+from keras_resnet.tasks import TASKS
 
 DOCUMENTS = [path for path in ROOT.rglob("*.md") if not {".venv", "runs", "golden"} & set(path.parts)]
 # What shows commands: documents, recipes, help, the quickstart.
 SOURCES = [*DOCUMENTS, *(ROOT / "configs").rglob("*.yaml"), *(ROOT / "keras_resnet/commands").glob("*.py")]
 SOURCES += [ROOT / "Makefile"]
+CONFIGS = [pkgutil.resolve_name(row.config) for row in TASKS.values()]
 KEYS = {
     f"{group}.{key}"
-    for group, keys in Config.model_validate({"train": {"steps": 1}}).model_dump().items()
+    for config in CONFIGS
+    for group, keys in config.model_validate({"train": {"steps": 1}}).model_dump().items()
     if isinstance(keys, dict)
     for key in keys
 }
@@ -70,7 +73,7 @@ def test_commands_exist_with_their_flags(path):
 def test_configuration_keys_exist(path):
     """Those in code spans: `data.name`, `train.batch_norm=frozen`. The changelog also has former ones."""
     for key in re.findall(
-        r"`(?:--set[ =])?((?:data|train|recovery|eval|export)\.[a-z_0-9]+)(?:=[^`]*)?`", path.read_text()
+        r"`(?:--set[ =])?((?:data|detector|train|recovery|eval|export)\.[a-z_0-9]+)(?:=[^`]*)?`", path.read_text()
     ):
         assert key in KEYS or key.endswith(".py"), key
 

@@ -11,6 +11,7 @@ the left 70 % of the photographs and the training split of `digits`, other image
 """
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -204,6 +205,7 @@ def _when_read(images: str, name: str, size: int, paint: Callable[[str, int], Sp
 
     @functools.cache
     def painted():
+        print(f"painting {size:,} images of {images}, {name}", file=sys.stderr, flush=True)  # up to half a minute
         with tf.init_scope():  # tensors of the first graph that reads would be of no use to others
             return paint(name, size)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_resnet.config import Data
 from keras_resnet.data import scenes
@@ -75,3 +76,26 @@ def test_scene_digits_are_painted_when_read(monkeypatch):
     np.testing.assert_array_equal(image, expected)
     assert int(label) == digit
     assert images.split("test").source(2) == "scene_digits test image 2"
+
+
+@pytest.mark.parametrize("name", ["scene_digits", "scenes"])
+def test_painted_images_are_read_in_several_graphs(monkeypatch, name):
+    """The first graph that reads does not own the images."""
+    monkeypatch.setattr(scenes, "DIGITS", {"train": 3, "validation": 3, "test": 3})
+    monkeypatch.setattr(scenes, "SCENES", {"train": 3, "validation": 3, "test": 3})
+    split = load_image_set(Data(name=name), None).split("train")
+    found = [[image.numpy() for image, _ in tf.data.Dataset.range(3).map(split.read)] for _ in range(2)]
+    np.testing.assert_array_equal(*found)
+
+
+def test_objects_of_scenes_are_those_of_each_image(monkeypatch):
+    monkeypatch.setattr(scenes, "SCENES", {"train": 5, "validation": 3, "test": 3})
+    split = load_image_set(Data(name="scenes"), "boxes").split("train")
+    for index in range(5):
+        image, objects = split.read(tf.constant(index, tf.int64))
+        scene = scenes.paint_scene("train", index)
+        np.testing.assert_array_equal(image, scene.image)
+        np.testing.assert_array_equal(objects["boxes"], scene.boxes)
+        np.testing.assert_array_equal(objects["classes"], scene.labels)
+        np.testing.assert_array_equal(objects["ignored"], scene.ignored)
+        np.testing.assert_array_equal(objects["areas"], scene.masks.sum((1, 2)))
