@@ -64,6 +64,7 @@ def test_include_preprocessing_false_omits_the_layer():
     assert "preprocessing" not in names
 
 
+@pytest.mark.slow
 def test_version_and_shortcut_arguments_select_the_layers():
     model = ResNet50(version="2", shortcut="A", input_shape=(32, 32, 3))
     names = {layer.name for layer in model.layers}
@@ -104,6 +105,7 @@ def test_decode_predictions_checks_the_shape():
         keras_resnet.decode_predictions(np.zeros((1, 10)))
 
 
+@pytest.mark.slow
 def test_constructor_loads_weights_from_a_file(tmp_path):
     model = PlainNet18(input_shape=(32, 32, 3), classes=3)
     path = str(tmp_path / "plain.safetensors")

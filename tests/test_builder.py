@@ -51,7 +51,7 @@ def test_imagenet_macs_equal_published_counts(name, key, expected):
     assert macs / 1e9 == pytest.approx(expected, abs=5e-4)
 
 
-@pytest.mark.sampled("resnet50-changes0-resnet50_v1.5")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes", "key"),
     [

@@ -101,6 +101,7 @@ def test_export_predicts(old, images, name):
     np.testing.assert_allclose(predictor.logits(images), expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_export_without_a_description_has_its_preprocessing_from_the_report(old, tmp_path):
     """As exports of the first weeks of version 0.1. What is usual for 32 pixels is a crop of 1.0."""
     shutil.copytree(old / "export", tmp_path / "export")

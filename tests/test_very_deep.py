@@ -36,7 +36,7 @@ def test_very_deep_fit_gives_the_steps_of_keras(monkeypatch):
     assert int(deep.optimizer.iterations) == 4
 
 
-@pytest.mark.sampled("arguments0")
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [{"run_eagerly": True}, {"steps_per_execution": 2}])
 def test_very_deep_fit_leaves_other_compile_options_to_keras(monkeypatch, arguments):
     monkeypatch.setattr(very_deep, "is_very_deep", lambda model: True)

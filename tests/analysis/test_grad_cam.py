@@ -63,7 +63,7 @@ def test_grad_cam_last_feature_map_equals_cam():
     np.testing.assert_allclose(actual[1] / scale, expected[1, ..., 1] / scale, atol=1e-5)
 
 
-@pytest.mark.sampled("1")
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_grad_cam_ignores_softmax_and_takes_any_stage(version):
     model = CIFARResNet(20, version=version)

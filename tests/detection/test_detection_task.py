@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
+from conftest import ROOT, tiny_task
 
 from keras_resnet.commands import entry
 from keras_resnet.config import load_config
@@ -26,7 +26,14 @@ from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import load_weights, named_variables, save_weights, to_tensors
 
 RECIPE = str(ROOT / "configs/detection/scenes.yaml")
-TINY = ["train.steps=4", "train.eval_every=4", "train.warmup_steps=0", "eval.batch_size=4", "train.log_every=2"]
+TINY = [
+    "train.steps=4",
+    "train.optimizer=sgd",
+    "train.eval_every=4",
+    "train.warmup_steps=0",
+    "eval.batch_size=4",
+    "train.log_every=2",
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,6 +46,13 @@ def few_scenes():
 @pytest.fixture(scope="module")
 def task():
     return load_task(load_config(RECIPE, TINY))
+
+
+@pytest.fixture(scope="module")
+def small_task():
+    """A detector of one block per stage and two levels, at half the size: tracing is most of a test's time."""
+    levels = ["data.image_size=64", "detector.min_level=3", "detector.anchor_sizes=[[12, 17], [24, 34]]"]
+    return tiny_task(load_config(RECIPE, [*TINY, *levels]))
 
 
 def model_of(task):
@@ -106,14 +120,31 @@ def test_step_on_two_replicas_equals_one(task, strategies):
 
 
 @pytest.fixture(scope="module")
-def trained(task, strategies, tmp_path_factory):
-    """Returns the folder of a finished run, which was interrupted by nothing."""
+def trained(small_task, strategies, tmp_path_factory):
+    """Returns the folder of a finished run."""
     folder = RunFolder(str(tmp_path_factory.mktemp("detector") / "run"))
-    folder.claim(task.config, task.description)
-    fit(task, strategies[1], folder)
+    folder.claim(small_task.config, small_task.description)
+    fit(small_task, strategies[1], folder)
     return folder
 
 
+def test_every_weight_has_a_finite_gradient(small_task):
+    """Also those of heads for which an image has no object."""
+    model = model_of(small_task)
+    batch = next(iter(small_task.train_dataset(0, Shard(0, 1, 4))))
+    with tf.GradientTape() as tape:
+        losses, sums = small_task.loss(model, batch)
+        loss = tf.reduce_sum(losses)
+    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert np.isfinite(gradient.numpy()).all(), variable.path
+    assert float(sums["images"]) == 4
+    parts = [float(sums[name]) for name in ("rpn_score_loss", "rpn_box_loss", "class_loss", "box_loss")]
+    assert min(parts) > 0
+    assert float(sums["loss"]) == pytest.approx(sum(parts), rel=1e-5)
+
+
+@pytest.mark.slow
 def test_run_has_losses_and_average_precision(trained):
     lines = [json.loads(line) for line in pathlib.Path(trained.metrics).read_text().splitlines()]
     last = {key: value for line in lines for key, value in line.items()}
@@ -145,39 +176,41 @@ def test_evaluate_and_predict_use_the_run(trained, tmp_path, capsys):
             assert 0 <= x <= x + w <= width + 0.01
             assert 0 <= y <= y + h <= height + 0.01
     assert (tmp_path / "plot.png").stat().st_size > 1000
+    with pytest.raises(ConfigError, match="heat maps are for classifiers"):
+        entry.call("predict", [trained.path, images[0], "--explain=grad_cam", f"--plot={tmp_path}/y.png"])
     entry.call("predict", [trained.path, images[0], "--format=csv"])
     assert capsys.readouterr().out.startswith("image,rank,class,label,score,x,y,width,height,error")
 
 
-def test_commands_refuse_what_detectors_do_not_do(trained):
+def test_commands_refuse_what_detectors_do_not_do(small_task, tmp_path):
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(small_task.config, small_task.description)
     with pytest.raises(ConfigError, match="models of the task detection cannot be exported"):
-        entry.call("export", [f"--workdir={trained.path}", "--output=out"])
-    with pytest.raises(ConfigError, match="heat maps are for classifiers"):
-        entry.call("predict", [trained.path, "x.png", "--explain=grad_cam", "--plot=y.png"])
+        entry.call("export", [f"--workdir={folder.path}", "--output=out"])
     with pytest.raises(ConfigError, match="this command times classifiers"):
-        entry.call("benchmark", [trained.path])
+        entry.call("benchmark", [folder.path])
 
 
-def test_weights_and_description_of_a_detector_round_trip(trained, task, tmp_path):
-    model = model_of(task)
+def test_weights_and_description_of_a_detector_round_trip(small_task, tmp_path):
+    model = model_of(small_task)
     path = str(tmp_path / "w.safetensors")
     save_weights(model, path, model.description.to_metadata())
     other = Detector(Description.from_json(model.description.to_json()))
     load_weights(other, path)
-    image = np.random.RandomState(0).uniform(0, 255, (1, 128, 128, 3)).astype(np.float32)
+    image = np.random.RandomState(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
     for one, two in zip(model.detect(image), other.detect(image), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
-def test_boxes_stay_float32_in_mixed_precision(task, policy):
+def test_boxes_stay_float32_in_mixed_precision(small_task, policy):
     """A ground truth box of 1001 pixels would be 1000 in bfloat16 (keras-cv issue 1258)."""
     policy("mixed_bfloat16")
-    model = task.build_model()
-    features = model.pyramid(tf.zeros((1, 128, 128, 3)))
-    assert features[2].dtype == tf.bfloat16
+    model = small_task.build_model()
+    features = model.pyramid(tf.zeros((1, 64, 64, 3)))
+    assert features[3].dtype == tf.bfloat16
     proposed = model.propose(features)
     assert {proposed.scores.dtype, proposed.deltas.dtype, proposed.boxes.dtype} == {tf.float32}
-    assert model.detect(tf.zeros((1, 128, 128, 3))).boxes.dtype == tf.float32
+    assert model.detect(tf.zeros((1, 64, 64, 3))).boxes.dtype == tf.float32
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def relative_error(actual, expected):
 IMAGES = np.random.RandomState(2).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
 
 
-@pytest.mark.sampled("pre", "squeeze")
+@pytest.mark.sampled("pre")
 @pytest.mark.parametrize("name", NETS)
 def test_fold_keeps_outputs_and_removes_normalization(name):
     model = network(NETS[name])

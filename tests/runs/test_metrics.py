@@ -1,5 +1,6 @@
 import matplotlib.image
 import numpy as np
+import pytest
 
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.logs import MetricsLog, TensorBoard, read_metrics
@@ -25,6 +26,7 @@ def test_metrics_log_of_a_resumed_run_has_each_step_once(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_draw_curves_writes_a_plot(tmp_path):
     folder = RunFolder(str(tmp_path))
     log = MetricsLog(folder, 0)

@@ -128,6 +128,7 @@ def weights(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_package_for_hub_push_to_round_trip(hub, weights, tmp_path, capsys):
     call("package-for-hub", [weights, str(tmp_path / "my-resnet"), "--push_to=owner/my-resnet"])
     said = capsys.readouterr().out

@@ -206,6 +206,7 @@ def test_load_pretrained_refuses_a_wrong_number_of_class_names(timm):
         load_pretrained(write(timm, config=TIMM | {"label_names": ["a", "b"]}))
 
 
+@pytest.mark.slow
 def test_from_weights_logs_assumed_preprocessing(timm, tmp_path, capsys):
     (tmp_path / "alone.safetensors").write_bytes((timm / "model.safetensors").read_bytes())
     from_weights(str(tmp_path / "alone.safetensors"), crop_pct=0.95)
