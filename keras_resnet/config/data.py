@@ -9,7 +9,16 @@ from pydantic_core import PydanticCustomError
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.errors import suggest
 
-IMAGE_SETS = ("digits", "scene_digits", "scenes", "synthetic", "tfds:NAME", "folder:PATH", "tfrecord:PATH")
+IMAGE_SETS = (
+    "digits",
+    "scene_digits",
+    "scenes",
+    "synthetic",
+    "tfds:NAME",
+    "folder:PATH",
+    "coco:PATH",
+    "tfrecord:PATH",
+)
 
 
 def _image_set(value):
@@ -35,8 +44,8 @@ class Data(Group):
         "digits",
         description="The data set. digits: scikit-learn's digits, without download. scene_digits: these digits painted "
         "on photographs, in color. scenes: several of them in an image, with boxes. synthetic: generated images. "
-        "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. tfrecord:PATH: files in the ImageNet "
-        "layout.",
+        "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. coco:PATH: images and boxes "
+        "in COCO's layout. tfrecord:PATH: files in the ImageNet layout.",
     )
     directory: str | None = Field(
         None, description="tfds: the folder of prepared data sets. null: ~/tensorflow_datasets."

@@ -21,6 +21,7 @@ _LOADERS = {
     "synthetic": "keras_resnet.data.embedded:load_synthetic",
     "tfds": "keras_resnet.data.tfds:load_tfds",
     "folder": "keras_resnet.data.folder:load_folder",
+    "coco": "keras_resnet.data.coco:load_coco",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
 Target = Literal["label", "boxes"]

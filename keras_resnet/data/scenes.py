@@ -22,6 +22,7 @@ from PIL import Image
 from keras_resnet.config import Data
 from keras_resnet.data.embedded import split_indices
 from keras_resnet.data.image_set import ImageSet, Split, split_of_arrays
+from keras_resnet.data.objects import Objects, split_of_objects
 
 SPLITS = ("train", "validation", "test")
 SIDE, SCENES = 128, {"train": 2000, "validation": 250, "test": 500}
@@ -182,22 +183,12 @@ def load_scenes(data: Data) -> ImageSet:
 
 def _paint_scenes(name, size):
     scenes = [paint_scene(name, index) for index in range(size)]
-    ends = np.cumsum([len(scene.labels) for scene in scenes])
     with tf.device("CPU:0"):
         images = tf.constant(np.stack([scene.image for scene in scenes]))
-        rows = tf.constant(np.concatenate([[0], ends]).astype(np.int64))
-        objects = {
-            "boxes": tf.constant(np.concatenate([scene.boxes for scene in scenes])),
-            "classes": tf.constant(np.concatenate([scene.labels for scene in scenes])),
-            "ignored": tf.constant(np.concatenate([scene.ignored for scene in scenes])),
-            "areas": tf.constant(np.concatenate([scene.masks.sum((1, 2)) for scene in scenes]).astype(np.float32)),
-        }
-
-    def read(index):
-        first, end = rows[index], rows[index + 1]
-        return tf.gather(images, index), {key: value[first:end] for key, value in objects.items()}
-
-    return Split(size, read, lambda index: f"scenes {name} image {index}")
+    objects = [Objects(each.boxes, each.labels, each.ignored, each.masks.sum((1, 2))) for each in scenes]
+    return split_of_objects(
+        objects, lambda index: tf.gather(images, index), lambda index: f"scenes {name} image {index}"
+    )
 
 
 def _when_read(images: str, name: str, size: int, paint: Callable[[str, int], Split]) -> Split:

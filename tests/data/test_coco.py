@@ -1,0 +1,163 @@
+"""COCO's format: ids with gaps, crowds, odd and damaged annotations, layouts of folders."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from keras_resnet.config import Data
+from keras_resnet.config.detection import DetectionConfig
+from keras_resnet.data.image_set import load_image_set
+from keras_resnet.data.pipeline import Shard
+from keras_resnet.errors import ConfigError, DataError
+from keras_resnet.task import load_task
+
+CATEGORIES = [{"id": 90, "name": "dog"}, {"id": 1, "name": "cat"}, {"id": 3, "name": "owl"}]
+HEIGHT, WIDTH = 20, 40
+
+
+def annotation(number, box, image=7, category=3, **more):
+    return {"id": number, "image_id": image, "category_id": category, "bbox": box, **more}
+
+
+def write(folder, annotations, name="train2017", file=None, images=2, categories=CATEGORIES):
+    """Writes an annotation file and its images of 20 x 40 pixels, with the ids 7, 8, ..."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    rows = []
+    for i in range(images):
+        Image.fromarray(np.full((HEIGHT, WIDTH, 3), 20 * i, np.uint8)).save(folder / name / f"{i}.png")
+        rows.append({"id": 7 + i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH})
+    path = file or folder / "annotations" / f"instances_{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"images": rows, "annotations": annotations, "categories": categories}))
+    return path
+
+
+def load(folder, **data):
+    return load_image_set(Data(name=f"coco:{folder}", **data), "boxes")
+
+
+def whole(folder, split="train"):
+    images = load(folder, validation_fraction=0, test_fraction=0)
+    return images, [images.split(split).read(tf.constant(i, tf.int64)) for i in range(images.split(split).size)]
+
+
+def test_boxes_classes_crowds_and_areas(tmp_path):
+    """Ids 1, 3 and 90 are classes 0, 1 and 2; x is first in the file, y here; id 0 and no iscrowd are fine."""
+    write(
+        tmp_path,
+        [annotation(0, [5, 2, 30, 10]), annotation(4, [0, 0, 40, 20], category=90, iscrowd=1, area=900)],
+    )
+    images, read = whole(tmp_path)
+    assert images.labels == ("cat", "owl", "dog")
+    image, objects = read[0]
+    assert tf.io.decode_png(image).shape == (HEIGHT, WIDTH, 3)
+    assert objects["boxes"].numpy().tolist() == [[2, 5, 12, 35], [0, 0, 20, 40]]
+    assert objects["classes"].numpy().tolist() == [1, 2]
+    assert objects["ignored"].numpy().tolist() == [False, True]
+    assert objects["areas"].numpy().tolist() == [300, 900]
+    assert read[1][1]["boxes"].shape == (0, 4)  # an image without objects is a negative
+    assert images.passed_over == {}
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (annotation(1, [5, 2, 30, 10]), "annotation id given twice"),
+        (annotation(2, [5, 2, 30, 10], image=99), "annotation of an unknown image"),
+        (annotation(2, [5, 2, 30, 10], category=2), "annotation of an unknown category"),
+        (annotation(2, [5, 2, -30, 10]), "box without area"),
+        (annotation(2, [5, 2, 30, 0]), "box without area"),
+        (annotation(2, [50, 2, 30, 10]), "box outside of its image"),
+        (annotation(2, [5, 2, 30]), "bbox is not four finite numbers"),
+        (annotation(2, [5, 2, float("nan"), 10]), "bbox is not four finite numbers"),
+    ],
+)
+def test_unusable_annotation_is_left_out_and_counted(tmp_path, bad, reason):
+    write(tmp_path, [annotation(1, [1, 1, 8, 8]), bad])
+    images, read = whole(tmp_path)
+    assert images.passed_over == {reason: 1}
+    assert read[0][1]["boxes"].numpy().tolist() == [[1, 1, 9, 9]]
+    assert f"{reason}: 1" in images.overview()["ignored"]
+
+
+def test_box_that_sticks_out_is_clipped(tmp_path):
+    """By more than a pixel it is counted; less is rounding."""
+    write(tmp_path, [annotation(1, [-3, 15, 10, 10]), annotation(2, [30, 0, 10.4, 5])])
+    images, read = whole(tmp_path)
+    np.testing.assert_allclose(read[0][1]["boxes"], [[15, 0, 20, 7], [0, 30, 5, 40]])
+    assert images.passed_over == {"box clipped to its image": 1}
+
+
+def test_layouts_and_splits(tmp_path):
+    write(tmp_path / "coco", [], "train2017")
+    write(tmp_path / "coco", [annotation(1, [1, 1, 8, 8], image=8)], "val2017", images=3)
+    images = load(tmp_path / "coco")
+    assert {name: split.size for name, split in images.splits.items()} == {"train": 2, "validation": 3}
+    assert images.split("validation").source(1).endswith("val2017/1.png")
+    for name in ("train", "valid", "test"):
+        write(tmp_path / "roboflow", [], name, tmp_path / "roboflow" / name / "_annotations.coco.json")
+    assert sorted(load(tmp_path / "roboflow").splits) == ["test", "train", "validation"]
+    write(tmp_path / "one", [], "images", tmp_path / "one" / "annotations" / "train.json", images=10)
+    sizes = {name: split.size for name, split in load(tmp_path / "one").splits.items()}
+    assert sizes == {"train": 8, "validation": 1, "test": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"images": [', "is not JSON"),
+        ("[]", "is not in COCO's format: it has no list images"),
+        ('{"images": [], "annotations": []}', "is not in COCO's format: it has no list categories"),
+        ('{"images": [{"id": 1}], "annotations": [], "categories": []}', r"images\[0\] has no file_name"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}', "has no images"),
+    ],
+)
+def test_damaged_file_is_one_line(tmp_path, content, message):
+    path = write(tmp_path, [])
+    path.write_text(content)
+    with pytest.raises(DataError, match=f"instances_train2017.json: {message}") as error:
+        load(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_images_and_folders_are_named(tmp_path):
+    write(tmp_path, [])
+    (tmp_path / "train2017" / "1.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 2 images are missing, .*train2017/1\.png for one"):
+        load(tmp_path)
+    with pytest.raises(ConfigError, match="no such folder"):
+        load(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="has no annotations of a training split"):
+        load(tmp_path / "empty")
+
+
+def test_categories_that_differ_between_splits_are_refused(tmp_path):
+    write(tmp_path, [], "train2017")
+    write(tmp_path, [], "val2017", categories=[*CATEGORIES[:2], {"id": 3, "name": "fox"}])
+    with pytest.raises(DataError, match=r'val2017\.json: category 3 is "fox", and "owl" in .*train2017\.json'):
+        load(tmp_path)
+
+
+def test_detection_reads_batches_of_several_sizes(tmp_path):
+    """The image is fitted into a square; boxes of an evaluation are in pixels of the file."""
+    write(tmp_path, [annotation(1, [5, 2, 30, 10])], images=3)
+    config = DetectionConfig.model_validate(
+        {
+            "model": {"name": "scene_resnet14"},
+            "data": {"name": f"coco:{tmp_path}", "image_size": 64, "validation_fraction": 0, "test_fraction": 0},
+            "train": {"steps": 1},
+            "eval": {"batch_size": 3},
+        }
+    )
+    (images, objects, ratios), _ = next(iter(load_task(config).eval_dataset("train", Shard(0, 1, 3))))
+    assert images.shape == (3, 64, 64, 3)
+    np.testing.assert_allclose(ratios, [1.6] * 3)
+    assert objects["boxes"][0, 0].numpy().tolist() == [2, 5, 12, 35]
+    assert objects["valid"].numpy().sum(1).tolist() == [1, 0, 0]
+    config = config.model_copy(update={"data": config.data.model_copy(update={"image_size": None})})
+    with pytest.raises(ConfigError, match=r"data\.image_size: .* has images of several sizes"):
+        load_task(config)
