@@ -133,6 +133,7 @@ def test_synchronized_batch_norm_uses_the_whole_batch(strategies):
     assert any(np.abs(apart[name] - value).max() > 1e-2 for name, value in one.items())
 
 
+@pytest.mark.slow
 def test_frozen_batch_norm_keeps_statistics_and_trains_scales(strategies):
     started = Started(strategies[1])
     before, after = started.weights, started.run(2).weights

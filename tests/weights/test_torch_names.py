@@ -14,7 +14,7 @@ from keras_resnet import SPECS, build, from_weights, save_weights, variant
 from keras_resnet.weights.native import named_variables
 
 
-@pytest.mark.sampled("timm_resnet18d")
+@pytest.mark.slow
 @pytest.mark.parametrize("fixture", TORCH)
 def test_torch_weights_round_trip_is_bit_identical(fixture, tmp_path):
     """save_weights restores every name, shape, type and bit of the library's file, so that it loads strictly there."""
