@@ -1,6 +1,5 @@
 """Provides the classification task: a network that returns logits, cross entropy, and errors in percent."""
 
-import contextlib
 from dataclasses import replace
 
 import keras
@@ -16,14 +15,14 @@ from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.augmentation import augment, mix_pairs, mix_shares
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
-from keras_resnet.data.pipeline import unreadable
+from keras_resnet.data.image_task import ImageTask
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 
-class Classification:
+class Classification(ImageTask):
     """The `Task` of image classification.
 
     Args:
@@ -105,59 +104,9 @@ class Classification:
             f"{settings.weights}, with a new classifier of {len(self.labels)} classes" * reset_head or settings.weights
         )
 
-    def train_dataset(self, start_step, shard):
-        """Returns batches ((images (N, H, W, C) float32, targets (N, classes) float32), weights (N,) float32)."""
-        return self._train_batches(start_step, shard, self.config.data.tf_data_service)
-
-    def _train_batches(self, start_step, shard, service=None):
-        train, data = self.config.train, self.config.data
-        return pipeline.train_batches(
-            self.images.split("train"),
-            self._augment,
-            seed=train.seed,
-            batch_size=train.batch_size,
-            steps=train.total_steps,
-            shard=shard,
-            start_step=start_step,
-            finish=self._mix if self._mixes else lambda example, weights: (example, weights),
-            skip_unreadable=data.on_unreadable_image == "skip",
-            service=service,
-        )
-
     @property
     def _mixes(self):
         return bool(self.config.data.mixup or self.config.data.cutmix)
-
-    def eval_dataset(self, split, shard):
-        """Returns batches ((images (N, H, W, C) float32, labels (N,) int32), weights (N,) float32)."""
-        return pipeline.eval_batches(
-            self.images.split(split),
-            self._prepare,
-            batch_size=self.config.eval.batch_size,
-            shard=shard,
-            skip_unreadable=self.config.data.on_unreadable_image == "skip",
-        )
-
-    def eval_steps(self, split):
-        """Returns the number of steps in an evaluation of the split."""
-        return pipeline.eval_steps(self.images.split(split), self.config.eval.batch_size)
-
-    def train_faults(self, step):
-        """Returns a line for each unreadable image of a training step."""
-        return unreadable(self.images.split("train"), self._indices(step))
-
-    def train_samples(self, step):
-        """Returns the location of each image of a training step."""
-        return [self.images.split("train").source(index) for index in self._indices(step)]
-
-    def _indices(self, step):
-        train = self.config.train
-        return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step)
-
-    def eval_faults(self, split, step):
-        """Returns a line for each unreadable image of an evaluation step."""
-        images = self.images.split(split)
-        return unreadable(images, pipeline.eval_indices(images, self.config.eval.batch_size, step))
 
     def example_batch(self, count):
         """Returns (images (count, H, W, C), captions) of the first training images, after augmentation."""
@@ -171,7 +120,9 @@ class Classification:
         example = augment(image, size, channels, data, seed), tf.one_hot(label, len(self.labels))
         return (*example, mix_shares(size, data, seed)) if self._mixes else example
 
-    def _mix(self, example, weights):
+    def _finish(self, example, weights):
+        if not self._mixes:
+            return example, weights
         images, targets, shares = example
         return mix_pairs(images, targets, weights, shares), weights
 
@@ -201,28 +152,6 @@ class Classification:
     def summarize(self, sums):
         """Returns the metrics of `classification.metrics.METRICS` over all images."""
         return metrics.summarize(sums)
-
-    def example_images(self, count):
-        """Returns at most `count` validation images, evenly spread over the split."""
-        return self._prepared("validation", count)
-
-    def calibration_images(self, count):
-        """Returns at most `count` training images, evenly spread over the split."""
-        return self._prepared("train", count)
-
-    def _prepared(self, split, count):
-        """Returns `count` images of a split, evenly spread, preprocessed as in validation; skips unreadable images."""
-        split = self.images.split(split)
-        prepared = tf.function(
-            lambda index: self._prepare(*split.read(index))[0],
-            input_signature=[tf.TensorSpec((), tf.int64)],
-            autograph=False,
-        )
-        images = []
-        for index in np.linspace(0, split.size - 1, min(count, split.size)).astype(np.int64):
-            with contextlib.suppress(tf.errors.OpError):
-                images.append(prepared(tf.constant(index)).numpy())
-        return np.stack(images) if images else np.zeros((0, *self.image_shape), np.float32)
 
 
 def _new_description(config, images) -> Description:

@@ -1,9 +1,11 @@
-"""Provides images and labels as tf.data.
+"""Provides images with labels or boxes as tf.data.
 
 | module | provides |
 |---|---|
 | `image_set` | `load_image_set`, the table of sources, splits |
-| `embedded`, `folder`, `tfds`, `tfrecord` | the sources; `folder_tree` decides what is a split and what a class |
+| `embedded`, `scenes`, `folder`, `tfds`, `tfrecord` | the sources with labels; `folder_tree` decides what is a split and what a class |
+| `scenes`, `coco` | the sources with boxes; `objects` makes their splits |
+| `image_task` | what tasks over images share |
 | `pipeline` | the order of samples, batches for a strategy, the image behind an error |
 | `tf_data_service` | batches that other machines prepare |
 | `decode`, `image_header` | pixels inside a TensorFlow graph, and the checks before decoding |

@@ -1,6 +1,5 @@
 """Provides the detection task: images with boxes, the losses of Faster R-CNN, and COCO's metrics."""
 
-import contextlib
 from dataclasses import replace
 
 import keras
@@ -12,7 +11,7 @@ from keras_resnet.config.detection import DetectionConfig
 from keras_resnet.data import pipeline
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
-from keras_resnet.data.pipeline import unreadable
+from keras_resnet.data.image_task import ImageTask
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.detection import metrics
 from keras_resnet.detection.coco_metrics import CocoCollector
@@ -24,7 +23,7 @@ from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import load_pretrained, set_pretrained
 
 
-class Detection:
+class Detection(ImageTask):
     """The `Task` of object detection.
 
     Args:
@@ -35,6 +34,8 @@ class Detection:
         ConfigError, DataError: the configuration does not fit the data set, or the data set does not fit the
             description.
     """
+
+    config: DetectionConfig
 
     def __init__(self, config: DetectionConfig, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")
@@ -87,70 +88,17 @@ class Detection:
             raise ConfigError(f"model.weights: {error}") from None
         return f"{settings.weights} for the trunk"
 
-    def train_dataset(self, start_step, shard):
-        """Returns batches ((images (N, H, W, 3) float32, objects, seeds (N, 2)), weights (N,) float32).
-
-        Objects are {"boxes", "classes", "areas", "ignored", "valid"}, each (N, max_objects, ...).
-        """
-        return self._train_batches(start_step, shard, self.config.data.tf_data_service)
-
-    def _train_batches(self, start_step, shard, service=None):
-        train = self.config.train
-        return pipeline.train_batches(
-            self.images.split("train"),
-            self._augment,
-            seed=train.seed,
-            batch_size=train.batch_size,
-            steps=train.total_steps,
-            shard=shard,
-            start_step=start_step,
-            skip_unreadable=self.config.data.on_unreadable_image == "skip",
-            service=service,
-        )
-
     def _augment(self, image, objects, seed):
+        """Returns the image, its objects {"boxes", "classes", "areas", "ignored", "valid"} padded, and its seed."""
         data = self.config.data
         image = decode(image, self.image_shape[2])
         image, objects = augmented(image, objects, self._side, self._mean, data.scale_range, data.horizontal_flip, seed)
         return image, padded(objects, data.max_objects), seed
 
-    def eval_dataset(self, split, shard):
-        """Returns batches ((images (N, H, W, 3) float32, objects, ratios (N,)), weights (N,) float32).
-
-        Objects are in pixels of the original image; ratios are pixels of the input per pixel of the original.
-        """
-        return pipeline.eval_batches(
-            self.images.split(split),
-            self._prepare,
-            batch_size=self.config.eval.batch_size,
-            shard=shard,
-            skip_unreadable=self.config.data.on_unreadable_image == "skip",
-        )
-
     def _prepare(self, image, objects):
+        """Returns the image, its objects in pixels of the original, and pixels of the input per original pixel."""
         image, ratio, _ = letterbox(decode(image, self.image_shape[2]), self._side, self._mean)
         return image, padded(objects, self.config.data.max_objects), ratio
-
-    def eval_steps(self, split):
-        """Returns the number of steps in an evaluation of the split."""
-        return pipeline.eval_steps(self.images.split(split), self.config.eval.batch_size)
-
-    def train_faults(self, step):
-        """Returns a line for each unreadable image of a training step."""
-        return unreadable(self.images.split("train"), self._indices(step))
-
-    def train_samples(self, step):
-        """Returns the location of each image of a training step."""
-        return [self.images.split("train").source(index) for index in self._indices(step)]
-
-    def _indices(self, step):
-        train = self.config.train
-        return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step)
-
-    def eval_faults(self, split, step):
-        """Returns a line for each unreadable image of an evaluation step."""
-        images = self.images.split(split)
-        return unreadable(images, pipeline.eval_indices(images, self.config.eval.batch_size, step))
 
     def example_batch(self, count):
         """Returns the first training images (count, H, W, 3) with their boxes drawn, and the classes as captions."""
@@ -188,27 +136,6 @@ class Detection:
     def summarize(self, sums):
         """Returns the average losses over all images, if there are any."""
         return metrics.summarize(sums)
-
-    def example_images(self, count):
-        """Returns at most `count` validation images, evenly spread over the split."""
-        return self._prepared("validation", count)
-
-    def calibration_images(self, count):
-        """Returns at most `count` training images, evenly spread over the split."""
-        return self._prepared("train", count)
-
-    def _prepared(self, split, count):
-        split = self.images.split(split)
-        prepared = tf.function(
-            lambda index: self._prepare(*split.read(index))[0],
-            input_signature=[tf.TensorSpec((), tf.int64)],
-            autograph=False,
-        )
-        images = []
-        for index in np.linspace(0, split.size - 1, min(count, split.size)).astype(np.int64):
-            with contextlib.suppress(tf.errors.OpError):
-                images.append(prepared(tf.constant(index)).numpy())
-        return np.stack(images) if images else np.zeros((0, *self.image_shape), np.float32)
 
 
 _BOX, _IGNORED = (255, 64, 0), (128, 128, 128)
