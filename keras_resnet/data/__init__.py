@@ -3,8 +3,8 @@
 | module | provides |
 |---|---|
 | `image_set` | `load_image_set`, the table of sources, splits |
-| `embedded`, `scenes`, `folder`, `tfds`, `tfrecord` | the sources with labels; `folder_tree` decides what is a split and what a class |
-| `scenes`, `coco` | the sources with boxes; `objects` makes their splits |
+| `embedded`, `scenes`, `folder`, `tfds`, `tfrecord` | sources with labels; `folder_tree` finds splits and classes |
+| `scenes`, `coco` | sources with boxes; `objects` makes their splits |
 | `image_task` | what tasks over images share |
 | `pipeline` | the order of samples, batches for a strategy, the image behind an error |
 | `tf_data_service` | batches that other machines prepare |
