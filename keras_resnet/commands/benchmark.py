@@ -63,11 +63,12 @@ def main(options, arguments):
     sizes = _batch_sizes(options.batch_sizes)
     if options.format not in _WRITERS:
         raise ConfigError(f"--format={options.format}: {suggest(options.format, _WRITERS)}")
-    kinds = {check_model(name, options.weights, options.checkpoint, random_weights=True) for name in arguments}
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    for name, kind in zip(arguments, kinds, strict=True):
-        if kind == "run" and RunFolder(name).read_config().task != DEFAULT_TASK:
+    kinds = set()
+    for name in arguments:
+        kinds.add(check_model(name, options.weights, options.checkpoint, random_weights=True))
+        if RunFolder(name).is_run() and RunFolder(name).read_config().task != DEFAULT_TASK:
             raise ConfigError(f"{name}: is a detector; this command times classifiers")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     threads = options.threads or os.cpu_count() or 1
     formats = [format_of(kind) for kind in kinds]
     if all(formats):
