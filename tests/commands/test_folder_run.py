@@ -156,7 +156,8 @@ def test_train_fine_tuning_replaces_classifier(run, finished_run, photographs, c
     assert process.returncode == 0, process.stderr
     assert "with a new classifier of 3 classes" in process.stdout
     assert "of the parameters" in process.stdout
-    more = (f"model.weights={pathlib.Path(finished_run) / 'weights' / 'best.safetensors'}",)  # of gray images
+    gray = pathlib.Path(finished_run) / "weights" / "best.safetensors"
+    more = ("model.name=cifar_resnet20", f"model.weights={gray}")
     process = cli("train.py", *flags(pictures, *more), f"--workdir={tmp_path / 'gray'}")
     assert process.returncode == 2
     assert "takes 1 channels, which cannot become 3" in process.stderr
