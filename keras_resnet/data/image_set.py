@@ -22,6 +22,7 @@ _LOADERS = {
     "tfds": "keras_resnet.data.tfds:load_tfds",
     "folder": "keras_resnet.data.folder:load_folder",
     "coco": "keras_resnet.data.coco:load_coco",
+    "voc": "keras_resnet.data.voc:load_voc",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
 Target = Literal["label", "boxes"]
@@ -88,7 +89,7 @@ class ImageSet:
         labels: the class names.
         image_shape: (H, W, C) of every image; H and W are None if they differ.
         splits: "train", "validation" and, unless the set has no labels for it, "test".
-        passed_over: {reason: number of files} of the skipped files in the set's folder.
+        passed_over: {reason: number} of the skipped files and objects in the set's folder.
         target: what `Split.read` returns beside the image.
     """
 
