@@ -9,7 +9,7 @@ anything after it, such as train2017:
 | `NAME/_annotations.coco.json` (Roboflow) | `NAME/` |
 
 Two annotation files for one split are refused. Classes are the categories in the order of their ids, which may have
-gaps. An annotation that cannot be used is left out and counted.
+gaps. An annotation that cannot be used is left out and is a finding.
 """
 
 import json
@@ -19,14 +19,16 @@ from collections import Counter
 from typing import Any
 
 from keras_resnet.config import Data
-from keras_resnet.data.image_set import ImageSet, complete
-from keras_resnet.data.objects import NO_BOX, Objects, area_of, clipped_box, split_of_files
+from keras_resnet.data.image_set import Finding, ImageSet, complete
+from keras_resnet.data.objects import EXPECTED, NO_BOX, Objects, area_of, clipped_box, split_of_files
 from keras_resnet.errors import ConfigError, DataError, one_line
 
 _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 _FILE = re.compile(r"(?:instances_)?((train|validation|valid|val|test)\w*)\.json")
 _TWICE, _NO_IMAGE = "annotation id given twice", "annotation of an unknown image"
 _NO_CATEGORY = "annotation of an unknown category"
+_KEY = {_TWICE: "id", _NO_IMAGE: "image_id", _NO_CATEGORY: "category_id"}  # other findings: bbox
+_EXPECTED = EXPECTED | {_TWICE: "one", _NO_IMAGE: "an id in images", _NO_CATEGORY: "an id in categories"}
 _ROUNDING = 1.0  # pixels by which a box may exceed its image without being counted
 _ID = (int, str)
 _FIELDS: dict[str, dict[str, Any]] = {
@@ -53,7 +55,7 @@ def load_coco(data: Data) -> ImageSet:
             "annotations/instances_train*.json, annotations/train.json or train/_annotations.coco.json"
         )
     categories: dict[int, str] | None = None
-    first, counts, splits = "", Counter[str](), {}
+    first, findings, splits = "", [], {}
     for split, (path, folders) in files.items():
         content = _read(path)
         found = {each["id"]: each["name"] for each in content["categories"]}
@@ -61,10 +63,16 @@ def load_coco(data: Data) -> ImageSet:
             raise DataError(f"{path}: {_difference(found, categories)} {first}")
         if categories is None:
             categories, first = dict(sorted(found.items())), path
-        splits[split] = _split(path, content, folders, {number: i for i, number in enumerate(categories)}, counts)
+        class_of = {number: i for i, number in enumerate(categories)}
+        objects, problems = _objects(content, class_of)
+        splits[split] = _split(path, content["images"], folders, objects)
+        findings += [Finding(reason, split, f"{path}: {source}", what) for reason, source, what in problems]
     assert categories is not None
     splits = complete(splits, data.validation_fraction, data.test_fraction)
-    return ImageSet(data.name, tuple(categories.values()), (None, None, 3), splits, dict(counts), target="boxes")
+    counts = Counter(finding.kind for finding in findings)
+    return ImageSet(
+        data.name, tuple(categories.values()), (None, None, 3), splits, counts, target="boxes", findings=tuple(findings)
+    )
 
 
 def _annotation_files(folder):
@@ -118,7 +126,7 @@ def _read(path) -> dict[str, Any]:
     for key in ("images", "categories"):
         number, count = Counter(each["id"] for each in content[key]).most_common(1)[0]
         if count > 1:
-            raise DataError(f"{path}: {count:,} of its {key} have the id {number}")
+            raise DataError(f"{path}: {count:,} of its {key} have the id {one_line(number, 60)}")
     return content
 
 
@@ -128,24 +136,36 @@ def _difference(found, expected):
     return f"category {number} is {here}, and {there} in"
 
 
-def _split(path, content, folders, class_of, counts):
+def _objects(content, class_of):
+    """Returns (the objects of each image, [(reason, annotation, description)])."""
     images = {each["id"]: each for each in content["images"]}
-    objects: dict[Any, list] = {number: [] for number in images}
+    found: dict[Any, list] = {number: [] for number in images}
+    problems: list[tuple[str, str, str]] = []
     seen: set = set()
     for annotation in content["annotations"]:
         row, reason = _checked(annotation, images, class_of, seen)
         seen.add(annotation["id"])
         if reason:
-            counts[reason] += 1
+            key = _KEY.get(reason, "bbox")
+            value = f"{key} {one_line(repr(annotation[key]), 60)}"
+            if key == "bbox":
+                image = images[annotation["image_id"]]
+                value += f" in {image['width']} x {image['height']} pixels"
+            source, what = (
+                f"annotation {one_line(annotation['id'], 60)}",
+                f"{reason}, {value}; expected {_EXPECTED[reason]}",
+            )
+            problems.append((reason, source, what))
         if row:
-            objects[annotation["image_id"]].append(row)
-    first = content["images"][0]["file_name"]
+            found[annotation["image_id"]].append(row)
+    none = Objects((), (), (), ())
+    return [Objects(*zip(*rows, strict=True)) if rows else none for rows in found.values()], problems
+
+
+def _split(path, images, folders, objects):
+    first = images[0]["file_name"]
     folder = next((each for each in folders if os.path.isfile(os.path.join(each, first))), folders[0])
-    return split_of_files(
-        path,
-        [os.path.join(folder, each["file_name"]) for each in images.values()],
-        [Objects(*zip(*rows, strict=True)) if rows else Objects((), (), (), ()) for rows in objects.values()],
-    )
+    return split_of_files(path, [os.path.join(folder, each["file_name"]) for each in images], objects)
 
 
 def _checked(annotation, images, class_of, seen):

@@ -81,6 +81,19 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A problem: its kind, its split, its location (`source`) and its description (`what`)."""
+
+    kind: str
+    split: str
+    source: str
+    what: str
+
+    def __str__(self):
+        return f"{self.split}: {self.source}: {self.what}"
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """Labeled images with fixed splits.
 
@@ -91,6 +104,7 @@ class ImageSet:
         splits: "train", "validation" and, unless the set has no labels for it, "test".
         passed_over: {reason: number} of the skipped files and objects in the set's folder.
         target: what `Split.read` returns beside the image.
+        findings: the objects that were left out or clipped, each counted in `passed_over` too.
     """
 
     name: str
@@ -99,6 +113,7 @@ class ImageSet:
     splits: dict[str, Split]
     passed_over: Mapping[str, int] = field(default_factory=dict)
     target: Target = "label"
+    findings: tuple[Finding, ...] = ()
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.
@@ -119,7 +134,8 @@ class ImageSet:
         shown = [name if counts is None else f"{name} {counts[i]:,}" for i, name in enumerate(self.labels[:_SHOWN])]
         more = len(self.labels) - len(shown)
         rows = {"classes": ", ".join(shown) + (f" and {more:,} more" if more else "")}
-        return rows | ({"ignored": passed_over_text(self.passed_over)} if self.passed_over else {})
+        rows |= {"ignored": passed_over_text(self.passed_over)} if self.passed_over else {}
+        return rows | ({"the first is": str(self.findings[0])} if self.findings else {})
 
 
 def passed_over_text(passed_over: Mapping[str, int]) -> str:

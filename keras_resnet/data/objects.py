@@ -13,6 +13,12 @@ from keras_resnet.errors import DataError
 
 NO_BOX, NO_AREA, OUTSIDE = "box is not four finite numbers", "box without area", "box outside of its image"
 CLIPPED = "box clipped to its image"  # kept
+EXPECTED = {
+    NO_BOX: "four finite numbers",
+    NO_AREA: "a width and a height above 0",
+    OUTSIDE: "a part inside of the image",
+    CLIPPED: "all of it inside of the image",
+}
 Box = tuple[float, float, float, float]
 _DTYPES = {"boxes": np.float32, "classes": np.int32, "ignored": np.bool_, "areas": np.float32}
 

@@ -10,7 +10,7 @@
 
 VOC counts pixels from 1 and includes the last, so xmin to xmax is [xmin - 1, xmax] here. A `difficult` object is
 ignored in evaluation. Classes are VOC's twenty if all objects have these, else the names of all objects in alphabetical
-order. An object that cannot be used is left out and counted.
+order. An object that cannot be used is left out and is a finding.
 """
 
 import os
@@ -21,8 +21,8 @@ from xml.etree import ElementTree
 
 from keras_resnet.config import Data
 from keras_resnet.data.header import read_header
-from keras_resnet.data.image_set import ImageSet, complete
-from keras_resnet.data.objects import Objects, area_of, clipped_box, require_files, split_of_files
+from keras_resnet.data.image_set import Finding, ImageSet, complete
+from keras_resnet.data.objects import EXPECTED, Objects, area_of, clipped_box, require_files, split_of_files
 from keras_resnet.errors import ConfigError, DataError, one_line
 
 LABELS = (
@@ -48,6 +48,8 @@ LABELS = (
     "tvmonitor",
 )
 _NO_NAME, _TWICE = "object without a name", "image named twice in a list"
+_EXPECTED = EXPECTED | {_NO_NAME: "a name"}
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class _Image:
 
     path: str
     rows: list[tuple[Any, str, bool, float]]
+    problems: list[tuple[str, str, str]]  # kind, source and description of findings
 
 
 class _Builder(ElementTree.TreeBuilder):
@@ -91,7 +94,14 @@ def load_voc(data: Data) -> ImageSet:
             counts["missing annotation of test.txt, no split"] = missing
             continue
         require_files(path, "annotations", files)
-        found[split] = [_image(folder, name, file, counts) for name, file in zip(names, files, strict=True)]
+        found[split] = [_image(folder, name, file) for name, file in zip(names, files, strict=True)]
+    findings = tuple(
+        Finding(kind, split, source, what)
+        for split, images in found.items()
+        for image in images
+        for kind, source, what in image.problems
+    )
+    counts.update(finding.kind for finding in findings)
     names = {row[1] for images in found.values() for image in images for row in image.rows}
     labels = LABELS if names <= set(LABELS) else tuple(sorted(names))
     class_of = {name: i for i, name in enumerate(labels)}
@@ -102,7 +112,7 @@ def load_voc(data: Data) -> ImageSet:
         for split, images in found.items()
     }
     splits = complete(splits, data.validation_fraction, data.test_fraction)
-    return ImageSet(data.name, labels, (None, None, 3), splits, dict(counts), target="boxes")
+    return ImageSet(data.name, labels, (None, None, 3), splits, counts, target="boxes", findings=findings)
 
 
 def _lists(folder, counts):
@@ -114,7 +124,8 @@ def _lists(folder, counts):
         read.pop("trainval", None)
     elif "trainval" in read:
         paths["train"] = paths["trainval"]
-        read["train"] = [name for name in read.pop("trainval") if name not in set(read.get("val", ()))]
+        others = set(read.get("val", ()))
+        read["train"] = [name for name in read.pop("trainval") if name not in others]
     lists = {
         split: (paths[name], read[name])
         for split, name in (("train", "train"), ("validation", "val"), ("test", "test"))
@@ -145,21 +156,28 @@ def _names(path, counts):
     return distinct
 
 
-def _image(folder, name, file, counts) -> _Image:
+def _image(folder, name, file) -> _Image:
     root = _read(file)
     path = os.path.join(folder, "JPEGImages", f"{name}.jpg")
     named = os.path.basename(root.findtext("filename", "").strip())
     if named and not os.path.isfile(path) and os.path.isfile(os.path.join(folder, "JPEGImages", named)):
         path = os.path.join(folder, "JPEGImages", named)
-    rows, objects = [], root.findall("object")
+    rows, problems, objects = [], [], root.findall("object")
     height, width = _size(root, path) if objects else (0, 0)
-    for element in objects:
+    for i, element in enumerate(objects, 1):
         row, reason = _checked(element, height, width)
         if reason:
-            counts[reason] += 1
+            what = f"{reason}, {_shown(element, height, width)}; expected {_EXPECTED[reason]}"
+            problems.append((reason, f"{file}: object {i}", what))
         if row:
             rows.append(row)
-    return _Image(path, rows)
+    return _Image(path, rows, problems)
+
+
+def _shown(element, height, width):
+    """Returns the corners of an object as its file has them."""
+    corners = [f"{key} {one_line(element.findtext(f'bndbox/{key}', 'missing'), 20)}" for key in _CORNERS]
+    return f"{', '.join(corners)} in {width:.0f} x {height:.0f} pixels"
 
 
 def _read(file):
@@ -193,7 +211,7 @@ def _checked(element, height, width):
     name = " ".join(element.findtext("name", "").split())
     if not name:
         return None, _NO_NAME
-    x1, y1, x2, y2 = _numbers(element.find("bndbox"), ("xmin", "ymin", "xmax", "ymax"))
+    x1, y1, x2, y2 = _numbers(element.find("bndbox"), _CORNERS)
     box, reason = clipped_box((y1 - 1, x1 - 1, y2, x2), height, width)
     if box is None:
         return None, reason

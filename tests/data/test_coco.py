@@ -78,9 +78,12 @@ def test_boxes_classes_crowds_and_areas(tmp_path):
     ],
 )
 def test_unusable_annotation_is_left_out_and_counted(tmp_path, bad, reason):
-    write(tmp_path, [annotation(1, [1, 1, 8, 8]), bad])
+    path = write(tmp_path, [annotation(1, [1, 1, 8, 8]), bad])
     images, read = whole(tmp_path)
     assert images.passed_over == {reason: 1}
+    (finding,) = images.findings
+    assert str(finding).startswith(f"train: {path}: annotation {bad['id']}: {reason}, ")
+    assert "\n" not in str(finding)
     assert read[0][1]["boxes"].numpy().tolist() == [[1, 1, 9, 9]]
     assert f"{reason}: 1" in images.overview()["ignored"]
 
@@ -91,6 +94,28 @@ def test_box_that_sticks_out_is_clipped(tmp_path):
     images, read = whole(tmp_path)
     np.testing.assert_allclose(read[0][1]["boxes"], [[15, 0, 20, 7], [0, 30, 5, 40]])
     assert images.passed_over == {"box clipped to its image": 1}
+
+
+def test_findings_have_value_and_what_is_allowed(tmp_path):
+    bad = [
+        annotation(1, [50, 2, 30, 10]),
+        annotation(1, [1, 1, 8, 8]),
+        annotation(2, [1, 1, 8, 8], category=2),
+        annotation(3, [1, 1, 8, 8], image=99),
+    ]
+    write(tmp_path, [])
+    write(tmp_path, bad, "val2017")
+    images = load(tmp_path)
+    assert {(finding.split, finding.kind) for finding in images.findings} == {
+        ("validation", k) for k in images.passed_over
+    }
+    assert [finding.what for finding in images.findings] == [
+        "box outside of its image, bbox [50, 2, 30, 10] in 40 x 20 pixels; expected a part inside of the image",
+        "annotation id given twice, id 1; expected one",
+        "annotation of an unknown category, category_id 2; expected an id in categories",
+        "annotation of an unknown image, image_id 99; expected an id in images",
+    ]
+    assert images.overview()["the first is"] == str(images.findings[0])
 
 
 def test_layouts_and_splits(tmp_path):

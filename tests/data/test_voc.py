@@ -93,10 +93,12 @@ def test_labels_are_the_sorted_names_of_other_classes(tmp_path):
     ],
 )
 def test_unusable_object_is_left_out_and_counted(tmp_path, bad, reason):
-    write(tmp_path, thing((2, 2, 9, 9)) + bad)
+    path = write(tmp_path, thing((2, 2, 9, 9)) + bad)
     lists(tmp_path, train="a")
     images, (_, found) = read_first(tmp_path)
     assert images.passed_over == {reason: 1}
+    (finding,) = images.findings
+    assert str(finding).startswith(f"train: {path}: object 2: {reason}, xmin ")
     assert found["boxes"].numpy().tolist() == [[1, 1, 9, 9]]
     assert f"{reason}: 1" in images.overview()["ignored"]
 
@@ -108,6 +110,8 @@ def test_box_from_pixel_0_or_over_the_edge_is_clipped_and_counted(tmp_path):
     assert found["boxes"].numpy().tolist() == [[0, 0, 9, 9], [4, 30, 20, 40]]
     assert found["areas"].numpy().tolist() == [81, 160]
     assert images.passed_over == {"box clipped to its image": 2}
+    what = "box clipped to its image, xmin 0, ymin 1, xmax 9, ymax 9 in 40 x 20 pixels"
+    assert images.findings[0].what == f"{what}; expected all of it inside of the image"
 
 
 @pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>"])
