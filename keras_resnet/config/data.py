@@ -17,6 +17,7 @@ IMAGE_SETS = (
     "tfds:NAME",
     "folder:PATH",
     "coco:PATH",
+    "voc:PATH",
     "tfrecord:PATH",
 )
 
@@ -44,8 +45,8 @@ class Data(Group):
         "digits",
         description="The data set. digits: scikit-learn's digits, without download. scene_digits: these digits painted "
         "on photographs, in color. scenes: several of them in an image, with boxes. synthetic: generated images. "
-        "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. coco:PATH: images and boxes "
-        "in COCO's layout. tfrecord:PATH: files in the ImageNet layout.",
+        "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. coco:PATH and voc:PATH: "
+        "images and boxes in the layout of COCO and of Pascal VOC. tfrecord:PATH: files in the ImageNet layout.",
     )
     directory: str | None = Field(
         None, description="tfds: the folder of prepared data sets. null: ~/tensorflow_datasets."

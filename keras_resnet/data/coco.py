@@ -8,8 +8,8 @@ anything after it, such as train2017:
 | `annotations/instances_NAME.json` or `annotations/NAME.json` | `NAME/`, `images/NAME/`, `images/`, the folder itself |
 | `NAME/_annotations.coco.json` (Roboflow) | `NAME/` |
 
-Classes are the categories in the order of their ids, which may have gaps. An annotation that cannot be used is left
-out and counted: see `_REASONS`.
+Two annotation files for one split are refused. Classes are the categories in the order of their ids, which may have
+gaps. An annotation that cannot be used is left out and is a finding.
 """
 
 import json
@@ -18,23 +18,23 @@ import re
 from collections import Counter
 from typing import Any
 
-import tensorflow as tf
-
 from keras_resnet.config import Data
-from keras_resnet.data.image_set import ImageSet, complete
-from keras_resnet.data.objects import Objects, split_of_objects
-from keras_resnet.errors import ConfigError, DataError
+from keras_resnet.data.image_set import Finding, ImageSet, complete
+from keras_resnet.data.objects import EXPECTED, NO_BOX, Objects, area_of, clipped_box, split_of_files
+from keras_resnet.errors import ConfigError, DataError, one_line
 
 _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 _FILE = re.compile(r"(?:instances_)?((train|validation|valid|val|test)\w*)\.json")
-_REASONS = {
-    "id": "annotation id given twice",
-    "image": "annotation of an unknown image",
-    "category": "annotation of an unknown category",
-    "box": "bbox is not four finite numbers",
-    "size": "box without area",
-    "outside": "box outside of its image",
-    "clipped": "box clipped to its image",  # kept
+_TWICE, _NO_IMAGE = "annotation id given twice", "annotation of an unknown image"
+_NO_CATEGORY = "annotation of an unknown category"
+_KEY = {_TWICE: "id", _NO_IMAGE: "image_id", _NO_CATEGORY: "category_id"}  # other findings: bbox
+_EXPECTED = EXPECTED | {_TWICE: "one", _NO_IMAGE: "an id in images", _NO_CATEGORY: "an id in categories"}
+_ROUNDING = 1.0  # pixels by which a box may exceed its image without being counted
+_ID = (int, str)
+_FIELDS: dict[str, dict[str, Any]] = {
+    "images": {"id": _ID, "file_name": str, "height": (int, float), "width": (int, float)},
+    "annotations": {"id": _ID, "image_id": _ID, "category_id": _ID, "bbox": object},
+    "categories": {"id": int, "name": str},
 }
 
 
@@ -42,7 +42,7 @@ def load_coco(data: Data) -> ImageSet:
     """Returns the data set of the folder in `data.name`.
 
     Raises:
-        ConfigError: there is no folder or no annotation file of a training split.
+        ConfigError: the folder, or the annotations of its training images, do not exist; a split has two files.
         DataError: a file is not COCO's JSON, the files' categories differ, or an image is missing.
     """
     folder = data.name.partition(":")[2]
@@ -55,7 +55,7 @@ def load_coco(data: Data) -> ImageSet:
             "annotations/instances_train*.json, annotations/train.json or train/_annotations.coco.json"
         )
     categories: dict[int, str] | None = None
-    first, counts, splits = "", Counter[str](), {}
+    first, findings, splits = "", [], {}
     for split, (path, folders) in files.items():
         content = _read(path)
         found = {each["id"]: each["name"] for each in content["categories"]}
@@ -63,26 +63,40 @@ def load_coco(data: Data) -> ImageSet:
             raise DataError(f"{path}: {_difference(found, categories)} {first}")
         if categories is None:
             categories, first = dict(sorted(found.items())), path
-        splits[split] = _split(path, content, folders, {number: i for i, number in enumerate(categories)}, counts)
+        class_of = {number: i for i, number in enumerate(categories)}
+        objects, problems = _objects(content, class_of)
+        splits[split] = _split(path, content["images"], folders, objects)
+        findings += [Finding(reason, split, f"{path}: {source}", what) for reason, source, what in problems]
     assert categories is not None
     splits = complete(splits, data.validation_fraction, data.test_fraction)
-    return ImageSet(data.name, tuple(categories.values()), (None, None, 3), splits, dict(counts), target="boxes")
+    counts = Counter(finding.kind for finding in findings)
+    return ImageSet(
+        data.name, tuple(categories.values()), (None, None, 3), splits, counts, target="boxes", findings=tuple(findings)
+    )
 
 
 def _annotation_files(folder):
     """Returns {split: (annotation file, folders that may hold its images)}, the training split first."""
     found: dict[str, tuple] = {}
+
+    def add(split, path, images):
+        if split in found:
+            raise ConfigError(
+                f"{path}: has annotations of the {split} split, as has {found[split][0]}; keep one of them"
+            )
+        found[split] = path, images
+
     annotations = os.path.join(folder, "annotations")
     for name in sorted(os.listdir(annotations)) if os.path.isdir(annotations) else []:
         match = _FILE.fullmatch(name)
         if match:
             images = [os.path.join(folder, match[1]), os.path.join(folder, "images", match[1])]
             images += [os.path.join(folder, "images"), folder]
-            found.setdefault(_SPLITS[match[2]], (os.path.join(annotations, name), images))
+            add(_SPLITS[match[2]], os.path.join(annotations, name), images)
     for name, split in _SPLITS.items():
         path = os.path.join(folder, name, "_annotations.coco.json")
         if os.path.isfile(path):
-            found.setdefault(split, (path, [os.path.join(folder, name)]))
+            add(split, path, [os.path.join(folder, name)])
     return {split: found[split] for split in ("train", "validation", "test") if split in found}
 
 
@@ -95,22 +109,24 @@ def _read(path) -> dict[str, Any]:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not JSON ({error})") from None
-    for key, needed in (
-        ("images", ("id", "file_name", "height", "width")),
-        ("annotations", ("id", "image_id", "category_id", "bbox")),
-        ("categories", ("id", "name")),
-    ):
+    for key, fields in _FIELDS.items():
         rows = content.get(key) if isinstance(content, dict) else None
         if not isinstance(rows, list):
             raise DataError(f"{path}: is not in COCO's format: it has no list {key}")
         for i, row in enumerate(rows):
-            missing = [name for name in needed if not isinstance(row, dict) or name not in row]
-            if missing:
-                raise DataError(f"{path}: {key}[{i}] has no {missing[0]}")
+            for name, kind in fields.items():
+                if not isinstance(row, dict) or name not in row:
+                    raise DataError(f"{path}: {key}[{i}] has no {name}")
+                if not isinstance(row[name], kind):
+                    raise DataError(f"{path}: {key}[{i}] has the {name} {one_line(repr(row[name]), 40)}")
     if not content["images"]:
         raise DataError(f"{path}: has no images")
     if not content["categories"]:
         raise DataError(f"{path}: has no categories")
+    for key in ("images", "categories"):
+        number, count = Counter(each["id"] for each in content[key]).most_common(1)[0]
+        if count > 1:
+            raise DataError(f"{path}: {count:,} of its {key} have the id {one_line(number, 60)}")
     return content
 
 
@@ -120,59 +136,55 @@ def _difference(found, expected):
     return f"category {number} is {here}, and {there} in"
 
 
-def _split(path, content, folders, class_of, counts):
+def _objects(content, class_of):
+    """Returns (the objects of each image, [(reason, annotation, description)])."""
     images = {each["id"]: each for each in content["images"]}
-    places = _image_files(path, list(images.values()), folders)
-    objects: dict[Any, list] = {number: [] for number in images}
+    found: dict[Any, list] = {number: [] for number in images}
+    problems: list[tuple[str, str, str]] = []
     seen: set = set()
     for annotation in content["annotations"]:
-        reason, row = _checked(annotation, images, class_of, seen)
+        row, reason = _checked(annotation, images, class_of, seen)
         seen.add(annotation["id"])
         if reason:
-            counts[_REASONS[reason]] += 1
+            key = _KEY.get(reason, "bbox")
+            value = f"{key} {one_line(repr(annotation[key]), 60)}"
+            if key == "bbox":
+                image = images[annotation["image_id"]]
+                value += f" in {image['width']} x {image['height']} pixels"
+            source, what = (
+                f"annotation {one_line(annotation['id'], 60)}",
+                f"{reason}, {value}; expected {_EXPECTED[reason]}",
+            )
+            problems.append((reason, source, what))
         if row:
-            objects[annotation["image_id"]].append(row)
-    paths = tf.constant(places)
-    return split_of_objects(
-        [Objects(*zip(*rows, strict=True)) if rows else Objects((), (), (), ()) for rows in objects.values()],
-        lambda index: tf.io.read_file(tf.gather(paths, index)),
-        lambda index: places[index],
-    )
+            found[annotation["image_id"]].append(row)
+    none = Objects((), (), (), ())
+    return [Objects(*zip(*rows, strict=True)) if rows else none for rows in found.values()], problems
+
+
+def _split(path, images, folders, objects):
+    first = images[0]["file_name"]
+    folder = next((each for each in folders if os.path.isfile(os.path.join(each, first))), folders[0])
+    return split_of_files(path, [os.path.join(folder, each["file_name"]) for each in images], objects)
 
 
 def _checked(annotation, images, class_of, seen):
-    """Returns (name of a reason or None, (box, class, ignored, area) or None)."""
+    """Returns ((box, class, ignored, area) or None, a reason to count the annotation or None)."""
     if annotation["id"] in seen:
-        return "id", None
+        return None, _TWICE
     if annotation["image_id"] not in images:
-        return "image", None
+        return None, _NO_IMAGE
     if annotation["category_id"] not in class_of:
-        return "category", None
+        return None, _NO_CATEGORY
     try:
         x, y, width, height = map(float, annotation["bbox"])
-    except (TypeError, ValueError):
-        return "box", None
-    if not all(abs(value) < 1e9 for value in (x, y, width, height)):  # also false for NaN
-        return "box", None
-    if width <= 0 or height <= 0:
-        return "size", None
+    except (TypeError, ValueError, OverflowError):
+        return None, NO_BOX
     image = images[annotation["image_id"]]
-    box = (max(y, 0.0), max(x, 0.0), min(y + height, image["height"]), min(x + width, image["width"]))
-    if box[2] <= box[0] or box[3] <= box[1]:
-        return "outside", None
-    # Corners that are rounded in the file may exceed the image by a fraction of a pixel.
-    clipped = max(-y, -x, y + height - image["height"], x + width - image["width"]) > 1
-    area = annotation.get("area") or (box[2] - box[0]) * (box[3] - box[1])
-    row = (box, class_of[annotation["category_id"]], bool(annotation.get("iscrowd", 0)), area)
-    return "clipped" if clipped else None, row
-
-
-def _image_files(path, images, folders):
-    """Returns the path of every image."""
-    first = images[0]["file_name"]
-    folder = next((each for each in folders if os.path.isfile(os.path.join(each, first))), folders[0])
-    places = [os.path.join(folder, each["file_name"]) for each in images]
-    missing = [place for place in places if not os.path.isfile(place)]
-    if missing:
-        raise DataError(f"{path}: {len(missing):,} of {len(places):,} images are missing, {missing[0]} for one")
-    return places
+    box, reason = clipped_box((y, x, y + height, x + width), image["height"], image["width"], _ROUNDING)
+    if box is None:
+        return None, reason
+    area = annotation.get("area")
+    if not isinstance(area, int | float) or not 0 < area < 1e18:
+        area = area_of(box)
+    return (box, class_of[annotation["category_id"]], annotation.get("iscrowd") == 1, area), reason

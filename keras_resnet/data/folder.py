@@ -18,21 +18,8 @@ from keras_resnet.data.folder_tree import (
     read_folder,
     shown,
 )
-from keras_resnet.data.image_set import ImageSet, Split, complete, passed_over_text
+from keras_resnet.data.image_set import Finding, ImageSet, Split, complete, passed_over_text
 from keras_resnet.errors import DataError, suggest
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A problem: its kind, its split, its location (`source`) and its description (`what`)."""
-
-    kind: str
-    split: str
-    source: str
-    what: str
-
-    def __str__(self):
-        return f"{self.split}: {self.source}: {self.what}"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ _LOADERS = {
     "tfds": "keras_resnet.data.tfds:load_tfds",
     "folder": "keras_resnet.data.folder:load_folder",
     "coco": "keras_resnet.data.coco:load_coco",
+    "voc": "keras_resnet.data.voc:load_voc",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
 Target = Literal["label", "boxes"]
@@ -80,6 +81,19 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A problem: its kind, its split, its location (`source`) and its description (`what`)."""
+
+    kind: str
+    split: str
+    source: str
+    what: str
+
+    def __str__(self):
+        return f"{self.split}: {self.source}: {self.what}"
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """Labeled images with fixed splits.
 
@@ -88,8 +102,9 @@ class ImageSet:
         labels: the class names.
         image_shape: (H, W, C) of every image; H and W are None if they differ.
         splits: "train", "validation" and, unless the set has no labels for it, "test".
-        passed_over: {reason: number of files} of the skipped files in the set's folder.
+        passed_over: {reason: number} of the skipped files and objects in the set's folder.
         target: what `Split.read` returns beside the image.
+        findings: the objects that were left out or clipped, each counted in `passed_over` too.
     """
 
     name: str
@@ -98,6 +113,7 @@ class ImageSet:
     splits: dict[str, Split]
     passed_over: Mapping[str, int] = field(default_factory=dict)
     target: Target = "label"
+    findings: tuple[Finding, ...] = ()
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.
@@ -118,7 +134,8 @@ class ImageSet:
         shown = [name if counts is None else f"{name} {counts[i]:,}" for i, name in enumerate(self.labels[:_SHOWN])]
         more = len(self.labels) - len(shown)
         rows = {"classes": ", ".join(shown) + (f" and {more:,} more" if more else "")}
-        return rows | ({"ignored": passed_over_text(self.passed_over)} if self.passed_over else {})
+        rows |= {"ignored": passed_over_text(self.passed_over)} if self.passed_over else {}
+        return rows | ({"the first is": str(self.findings[0])} if self.findings else {})
 
 
 def passed_over_text(passed_over: Mapping[str, int]) -> str:

@@ -1,5 +1,6 @@
 """Makes splits of images with objects: {"boxes": (R, 4), "classes": (R,), "ignored": (R,), "areas": (R,)} of each."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,17 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_resnet.data.image_set import Split
+from keras_resnet.errors import DataError
 
+NO_BOX, NO_AREA, OUTSIDE = "box is not four finite numbers", "box without area", "box outside of its image"
+CLIPPED = "box clipped to its image"  # kept
+EXPECTED = {
+    NO_BOX: "four finite numbers",
+    NO_AREA: "a width and a height above 0",
+    OUTSIDE: "a part inside of the image",
+    CLIPPED: "all of it inside of the image",
+}
+Box = tuple[float, float, float, float]
 _DTYPES = {"boxes": np.float32, "classes": np.int32, "ignored": np.bool_, "areas": np.float32}
 
 
@@ -50,6 +61,54 @@ def split_of_objects(objects: Sequence[Objects], image: Callable, source: Callab
         return image(index), {name: value[first:end] for name, value in values.items()}
 
     return Split(len(objects), read, source)
+
+
+def split_of_files(listed_in: str, paths: Sequence[str], objects: Sequence[Objects]) -> Split:
+    """Returns a split whose images are files.
+
+    Args:
+        listed_in: the file that lists the images, for messages.
+        paths: of each image.
+        objects: of each image.
+
+    Raises:
+        DataError: a file is missing.
+    """
+    require_files(listed_in, "images", paths)
+    with tf.device("CPU:0"):
+        all_paths = tf.constant(paths)
+    return split_of_objects(
+        objects, lambda index: tf.io.read_file(tf.gather(all_paths, index)), lambda index: paths[index]
+    )
+
+
+def require_files(listed_in: str, what: str, paths: Sequence[str]) -> None:
+    """Raises `DataError` if a file is missing; `what` says in the plural what the files are."""
+    missing = [path for path in paths if not os.path.isfile(path)]
+    if missing:
+        raise DataError(f"{listed_in}: {len(missing):,} of {len(paths):,} {what} are missing, {missing[0]} for one")
+
+
+def clipped_box(box: Box, height: float, width: float, tolerance: float = 0) -> tuple[Box | None, str | None]:
+    """Clips a box, y1 x1 y2 x2 in pixels, to its image.
+
+    Returns:
+        The box, None if it cannot be used; and a reason to count it, None if it sticks out by `tolerance` at most.
+    """
+    if not all(abs(value) < 1e9 for value in box):  # also false for NaN
+        return None, NO_BOX
+    y1, x1, y2, x2 = box
+    if y2 <= y1 or x2 <= x1:
+        return None, NO_AREA
+    inside = (max(y1, 0.0), max(x1, 0.0), min(y2, height), min(x2, width))
+    if inside[2] <= inside[0] or inside[3] <= inside[1]:
+        return None, OUTSIDE
+    return inside, CLIPPED if max(-y1, -x1, y2 - height, x2 - width) > tolerance else None
+
+
+def area_of(box: Box) -> float:
+    """Returns the area of y1 x1 y2 x2."""
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _joined(parts, dtype, of_boxes):

@@ -13,9 +13,9 @@ from PIL import Image
 from keras_resnet.config import Data
 from keras_resnet.data import tfrecord
 from keras_resnet.data.decode import decode
-from keras_resnet.data.folder import Finding, scan_folder, set_of_scan
+from keras_resnet.data.folder import scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
-from keras_resnet.data.image_set import ImageSet, Split, distinct_splits, load_image_set, map_in_threads
+from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits, load_image_set, map_in_threads
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.tfrecord import index_records
 from keras_resnet.errors import DataError

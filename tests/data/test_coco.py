@@ -71,14 +71,19 @@ def test_boxes_classes_crowds_and_areas(tmp_path):
         (annotation(2, [5, 2, -30, 10]), "box without area"),
         (annotation(2, [5, 2, 30, 0]), "box without area"),
         (annotation(2, [50, 2, 30, 10]), "box outside of its image"),
-        (annotation(2, [5, 2, 30]), "bbox is not four finite numbers"),
-        (annotation(2, [5, 2, float("nan"), 10]), "bbox is not four finite numbers"),
+        (annotation(2, [5, 2, 30]), "box is not four finite numbers"),
+        (annotation(2, [5, 2, 10**400, 10]), "box is not four finite numbers"),
+        (annotation(2, None), "box is not four finite numbers"),
+        (annotation(2, [5, 2, float("nan"), 10]), "box is not four finite numbers"),
     ],
 )
 def test_unusable_annotation_is_left_out_and_counted(tmp_path, bad, reason):
-    write(tmp_path, [annotation(1, [1, 1, 8, 8]), bad])
+    path = write(tmp_path, [annotation(1, [1, 1, 8, 8]), bad])
     images, read = whole(tmp_path)
     assert images.passed_over == {reason: 1}
+    (finding,) = images.findings
+    assert str(finding).startswith(f"train: {path}: annotation {bad['id']}: {reason}, ")
+    assert "\n" not in str(finding)
     assert read[0][1]["boxes"].numpy().tolist() == [[1, 1, 9, 9]]
     assert f"{reason}: 1" in images.overview()["ignored"]
 
@@ -89,6 +94,28 @@ def test_box_that_sticks_out_is_clipped(tmp_path):
     images, read = whole(tmp_path)
     np.testing.assert_allclose(read[0][1]["boxes"], [[15, 0, 20, 7], [0, 30, 5, 40]])
     assert images.passed_over == {"box clipped to its image": 1}
+
+
+def test_findings_have_value_and_what_is_allowed(tmp_path):
+    bad = [
+        annotation(1, [50, 2, 30, 10]),
+        annotation(1, [1, 1, 8, 8]),
+        annotation(2, [1, 1, 8, 8], category=2),
+        annotation(3, [1, 1, 8, 8], image=99),
+    ]
+    write(tmp_path, [])
+    write(tmp_path, bad, "val2017")
+    images = load(tmp_path)
+    assert {(finding.split, finding.kind) for finding in images.findings} == {
+        ("validation", k) for k in images.passed_over
+    }
+    assert [finding.what for finding in images.findings] == [
+        "box outside of its image, bbox [50, 2, 30, 10] in 40 x 20 pixels; expected a part inside of the image",
+        "annotation id given twice, id 1; expected one",
+        "annotation of an unknown category, category_id 2; expected an id in categories",
+        "annotation of an unknown image, image_id 99; expected an id in images",
+    ]
+    assert images.overview()["the first is"] == str(images.findings[0])
 
 
 def test_layouts_and_splits(tmp_path):
@@ -113,6 +140,8 @@ def test_layouts_and_splits(tmp_path):
         ('{"images": [], "annotations": []}', "is not in COCO's format: it has no list categories"),
         ('{"images": [{"id": 1}], "annotations": [], "categories": []}', r"images\[0\] has no file_name"),
         ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}', "has no images"),
+        ('{"images": [{"id": [1], "file_name": "a"}]}', r"images\[0\] has the id \[1\]"),
+        ('{"images": [{"id": 1, "file_name": "a", "height": null}]}', r"images\[0\] has the height None"),
     ],
 )
 def test_damaged_file_is_one_line(tmp_path, content, message):
@@ -121,6 +150,29 @@ def test_damaged_file_is_one_line(tmp_path, content, message):
     with pytest.raises(DataError, match=f"instances_train2017.json: {message}") as error:
         load(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_area_that_is_no_number_is_that_of_the_box(tmp_path):
+    areas = [None, "9", -1, float("nan"), 10**400, 9]
+    write(tmp_path, [annotation(i, [1, 1, 8, 5], area=area) for i, area in enumerate(areas)])
+    assert whole(tmp_path)[1][0][1]["areas"].numpy().tolist() == [40] * 5 + [9]
+
+
+@pytest.mark.parametrize("key", ["images", "categories"])
+def test_id_of_two_images_or_categories_is_refused(tmp_path, key):
+    path = write(tmp_path, [])
+    content = json.loads(path.read_text())
+    content[key][1]["id"] = content[key][0]["id"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"2 of its {key} have the id {content[key][0]['id']}"):
+        load(tmp_path)
+
+
+def test_two_annotation_files_for_a_split_are_refused(tmp_path):
+    write(tmp_path, [], "train2014")
+    write(tmp_path, [], "train2017")
+    with pytest.raises(ConfigError, match=r"train2017\.json: has annotations of the train split, as has .*train2014"):
+        load(tmp_path)
 
 
 def test_missing_images_and_folders_are_named(tmp_path):
