@@ -66,8 +66,9 @@ def main(options, arguments):
     kinds = set()
     for name in arguments:
         kinds.add(check_model(name, options.weights, options.checkpoint, random_weights=True))
-        if RunFolder(name).is_run() and RunFolder(name).read_config().task != DEFAULT_TASK:
-            raise ConfigError(f"{name}: is a detector; this command times classifiers")
+        task = RunFolder(name).read_config().task if RunFolder(name).is_run() else DEFAULT_TASK
+        if task != DEFAULT_TASK:
+            raise ConfigError(f"{name}: is of the task {task}; this command times classifiers")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     threads = options.threads or os.cpu_count() or 1
     formats = [format_of(kind) for kind in kinds]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_resnet.analysis.complexity import complexity, count_parameters
 from keras_resnet.config.detection import DetectionConfig
+from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
@@ -20,7 +21,7 @@ from keras_resnet.detection.losses import detection_losses
 from keras_resnet.detection.transforms import augmented, letterbox, padded
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
-from keras_resnet.weights.loading import load_pretrained, set_pretrained
+from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 
 class Detection(ImageTask):
@@ -41,7 +42,7 @@ class Detection(ImageTask):
         keras.config.set_image_data_format("channels_last")
         self.config, self.metrics = config, metrics.METRICS
         self.images = load_image_set(config.data, "boxes")
-        self.description = description or _new_description(config, self.images)
+        self._given = description
         self.labels = self.description.labels
         difference = different_classes(self.images.labels, self.labels)
         if difference:
@@ -49,7 +50,19 @@ class Detection(ImageTask):
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
         self.image_shape = self.description.preprocessing.image_shape
-        self._side, self._mean = self.image_shape[0], self.description.preprocessing.mean
+
+    @property
+    def description(self) -> Description:
+        """Returns the detector; `config` may have its mean, std and options from the weights after the task is made."""
+        return self._given or _new_description(self.config, self.images)
+
+    @property
+    def _side(self):
+        return self.image_shape[0]
+
+    @property
+    def _mean(self):
+        return self.description.preprocessing.mean
 
     def build_model(self):
         """Builds the detector: images (N, H, W, 3) in [0, 255] -> detections."""
@@ -78,6 +91,8 @@ class Detection(ImageTask):
             return None
         try:
             pretrained = load_pretrained(settings.weights, SPECS[settings.name])
+            given = {name: getattr(settings, name) for name in WEIGHT_OPTIONS}
+            check_network(pretrained, settings.spec, given, settings.weights)
             without_head = {
                 path: value
                 for path, value in pretrained.arrays.items()
@@ -92,7 +107,15 @@ class Detection(ImageTask):
         """Returns the image, its objects {"boxes", "classes", "areas", "ignored", "valid"} padded, and its seed."""
         data = self.config.data
         image = decode(image, self.image_shape[2])
-        image, objects = augmented(image, objects, self._side, self._mean, data.scale_range, data.horizontal_flip, seed)
+        image, objects = augmented(
+            image,
+            objects,
+            self.image_shape[0],
+            self.description.preprocessing.mean,
+            data.scale_range,
+            data.horizontal_flip,
+            seed,
+        )
         return image, padded(objects, data.max_objects), seed
 
     def _prepare(self, image, objects):

@@ -9,7 +9,7 @@ _LEAST = 1.0  # side of a box in pixels below which its object is left out after
 
 
 def letterbox(image, side: int, mean, scale=1.0, offset=None):
-    """image (H, W, C) -> (image (side, side, C) float32, pixels of the result per pixel of `image`).
+    """image (H, W, C) -> (image (side, side, C) float32, its pixels per pixel of `image`, first row and column kept).
 
     The longer side becomes `side * scale` pixels. What the image does not fill has the mean color, which is zero after
     normalization; what it overfills is cut off.

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, tiny_task
 
+from keras_resnet.builder import build
 from keras_resnet.commands import entry
 from keras_resnet.config import load_config
 from keras_resnet.config.detection import DetectionConfig
@@ -19,9 +20,11 @@ from keras_resnet.detection.detector import Detector
 from keras_resnet.errors import ConfigError
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.sgd import SGD
+from keras_resnet.specs import SPECS
 from keras_resnet.task import load_task
 from keras_resnet.training.fit import fit
 from keras_resnet.training.optimizer import prepare
+from keras_resnet.training.start import with_weights_filled_in
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import load_weights, named_variables, save_weights, to_tensors
 
@@ -226,6 +229,25 @@ def test_wrong_configuration_is_one_line(assignments, message):
     with pytest.raises(ConfigError, match=message.replace("[", r"\[")) as error:
         load_task(load_config(RECIPE, assignments))
     assert "\n" not in str(error.value)
+
+
+def test_trunk_starts_from_weights_with_their_normalization_and_options(tmp_path):
+    """The weights' mean fills in the configuration after the task is made; options that contradict them are refused."""
+    trunk = build(SPECS["scene_resnet14"], classes=10, input_shape=(32, 32, 3), mean=(10.0, 20.0, 30.0))
+    path = str(tmp_path / "trunk.safetensors")
+    save_weights(trunk, path, trunk.description.to_metadata())
+    task = load_task(load_config(RECIPE, [f"model.weights={path}"]))
+    task.config = with_weights_filled_in(task.config, RunFolder(str(tmp_path / "none")))
+    assert task.description.preprocessing.mean == (10.0, 20.0, 30.0)
+    model = task.build_model()
+    assert "for the trunk" in task.start_from(model)
+    for name in ("stem_conv/kernel", "stage3_block2_conv2/kernel"):
+        one, two = (named_variables(each)[name].numpy() for each in (model, trunk))
+        np.testing.assert_array_equal(one, two)
+    other = load_task(load_config(RECIPE, [f"model.weights={path}", "model.padding=same"]))
+    model = other.build_model()
+    with pytest.raises(ConfigError, match=r"^model\.weights: .*padding"):
+        other.start_from(model)
 
 
 def test_anchors_must_fit_the_levels():
