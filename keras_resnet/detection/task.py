@@ -13,12 +13,13 @@ from keras_resnet.data import pipeline
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
+from keras_resnet.data.transforms import letterbox
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.detection import metrics
 from keras_resnet.detection.coco_metrics import CocoCollector
 from keras_resnet.detection.detector import build_detector, with_options
 from keras_resnet.detection.losses import detection_losses
-from keras_resnet.detection.transforms import augmented, letterbox, padded
+from keras_resnet.detection.transforms import augmented, padded
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
