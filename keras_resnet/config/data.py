@@ -20,6 +20,7 @@ IMAGE_SETS = (
     "voc:PATH",
     "tfrecord:PATH",
 )
+BOX_SETS = ("scenes", "coco", "voc")  # kinds whose images all have boxes; tfds has sets with labels and with boxes
 
 
 def _image_set(value):

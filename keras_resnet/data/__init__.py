@@ -11,5 +11,6 @@
 | `decode`, `image_header` | pixels inside a TensorFlow graph, and the checks before decoding |
 | `header` | format and size of an image, without TensorFlow |
 | `transforms`, `augmentation`, `randaugment` | test and training preprocessing, mixup and CutMix |
-| `verify`, `prepare`, `photographs` | checks of a whole set, conversion to TFRecord files, two real photographs |
+| `verify`, `verify_targets`, `verify_scan` | checks of a whole set: images, labels or boxes, splits |
+| `prepare`, `photographs` | conversion to TFRecord files, two real photographs |
 """

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_resnet.data.image_set import Split
+from keras_resnet.data.image_set import Finding, Split
 from keras_resnet.errors import DataError
 
 NO_BOX, NO_AREA, OUTSIDE = "box is not four finite numbers", "box without area", "box outside of its image"
@@ -40,13 +40,19 @@ class Objects:
     areas: ArrayLike
 
 
-def split_of_objects(objects: Sequence[Objects], image: Callable, source: Callable[[int], str]) -> Split:
+def split_of_objects(
+    objects: Sequence[Objects],
+    image: Callable,
+    source: Callable[[int], str],
+    stated_sizes: np.ndarray | None = None,
+) -> Split:
     """Returns a split.
 
     Args:
         objects: of each image.
         image: index () int64 -> pixels or the bytes of a file, inside a graph.
         source: index -> the location of the image, for messages.
+        stated_sizes: as in `Split`.
     """
     ends = np.cumsum([np.size(each.classes) for each in objects], dtype=np.int64)
     with tf.device("CPU:0"):
@@ -60,26 +66,31 @@ def split_of_objects(objects: Sequence[Objects], image: Callable, source: Callab
         first, end = rows[index], rows[index + 1]
         return image(index), {name: value[first:end] for name, value in values.items()}
 
-    return Split(len(objects), read, source)
+    return Split(len(objects), read, source, stated_sizes=stated_sizes)
 
 
-def split_of_files(listed_in: str, paths: Sequence[str], objects: Sequence[Objects]) -> Split:
+def split_of_files(paths: Sequence[str], objects: Sequence[Objects], stated_sizes: np.ndarray | None = None) -> Split:
     """Returns a split whose images are files.
 
     Args:
-        listed_in: the file that lists the images, for messages.
         paths: of each image.
         objects: of each image.
-
-    Raises:
-        DataError: a file is missing.
+        stated_sizes: as in `Split`.
     """
-    require_files(listed_in, "images", paths)
     with tf.device("CPU:0"):
         all_paths = tf.constant(paths)
     return split_of_objects(
-        objects, lambda index: tf.io.read_file(tf.gather(all_paths, index)), lambda index: paths[index]
+        objects,
+        lambda index: tf.io.read_file(tf.gather(all_paths, index)),
+        lambda index: paths[index],
+        stated_sizes,
     )
+
+
+def missing_images(listed_in: str, split: str, paths: Sequence[str]) -> list[Finding]:
+    """Returns a finding for each file of a split that does not exist; `listed_in` is the file that lists them."""
+    what = f"no such file; {listed_in} lists it"
+    return [Finding("missing image", split, path, what) for path in paths if not os.path.isfile(path)]
 
 
 def require_files(listed_in: str, what: str, paths: Sequence[str]) -> None:
