@@ -25,7 +25,7 @@ def objects(*classes, ignored=()):
 def images(tmp_path, monkeypatch):
     """Returns a function that verifies splits {name: {color of a gray image of 20 x 40 pixels: its objects}}."""
 
-    def checked(data=None, sizes=None, problems=(), passed_over=(), **splits):
+    def checked(data=None, sizes=None, problems=(), passed_over=(), unusable=None, **splits):
         made = {}
         for name, contents in splits.items():
             paths = []
@@ -33,7 +33,8 @@ def images(tmp_path, monkeypatch):
                 paths.append(str(tmp_path / f"{name}{i}.png"))
                 if color is not None:
                     Image.fromarray(np.full((20, 40, 3), color, np.uint8)).save(paths[-1])
-            made[name] = split_of_files(paths, [each for _, each in contents], sizes and np.array(sizes[name]))
+            split = split_of_files(paths, [each for _, each in contents], sizes and np.array(sizes[name]))
+            made[name] = replace(split, unusable=unusable)
         found = [Finding("a kind", "train", "somewhere", "is wrong")]
         given = ImageSet(
             "x", ("a", "b"), (None, None, 3), made, dict(passed_over), "boxes", tuple(found), tuple(problems)
@@ -87,6 +88,14 @@ def test_verify_boxes_wrong_size_and_too_many_objects(images):
     assert "is 20 x 40 pixels (height x width), but its annotation states 40 x 20" in str(report.findings)
     assert found(images(train=[(1, objects(*[0, 1] * 50))])) == []
     assert [each[0] for each in found(images(train=[(1, objects(*[0, 1] * 50, 1))]))] == ["too many objects"]
+
+
+def test_verify_boxes_unusable_objects_are_findings(images):
+    """For sets whose objects are checked when an image is read."""
+    report = images(
+        train=[(1, objects(0, 1)), (2, objects(0))], unusable=lambda index: [("bad", f"row {index}", "is")] * index
+    )
+    assert found(report) == [("bad", "train", "row 1", "is")]
 
 
 def test_subset_keeps_stated_sizes_and_unusable_objects_of_its_images():
