@@ -23,7 +23,16 @@ import numpy as np
 from keras_resnet.config import Data
 from keras_resnet.data.folder_tree import name_problem
 from keras_resnet.data.image_set import Finding, ImageSet, complete
-from keras_resnet.data.objects import EXPECTED, NO_BOX, Objects, area_of, clipped_box, missing_images, split_of_files
+from keras_resnet.data.objects import (
+    EXPECTED,
+    NO_BOX,
+    ROUNDING,
+    Objects,
+    area_of,
+    clipped_box,
+    missing_images,
+    split_of_files,
+)
 from keras_resnet.errors import ConfigError, DataError, one_line
 
 _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
@@ -32,7 +41,6 @@ _TWICE, _NO_IMAGE = "annotation id given twice", "annotation of an unknown image
 _NO_CATEGORY = "annotation of an unknown category"
 _KEY = {_TWICE: "id", _NO_IMAGE: "image_id", _NO_CATEGORY: "category_id"}  # other findings: bbox
 _EXPECTED = EXPECTED | {_TWICE: "one", _NO_IMAGE: "an id in images", _NO_CATEGORY: "an id in categories"}
-_ROUNDING = 1.0  # pixels by which a box may exceed its image without being counted
 _ID = (int, str)
 _FIELDS: dict[str, dict[str, Any]] = {
     "images": {"id": _ID, "file_name": str, "height": (int, float), "width": (int, float)},
@@ -199,7 +207,7 @@ def _checked(annotation, images, class_of, seen):
     except (TypeError, ValueError, OverflowError):
         return None, NO_BOX
     image = images[annotation["image_id"]]
-    box, reason = clipped_box((y, x, y + height, x + width), image["height"], image["width"], _ROUNDING)
+    box, reason = clipped_box((y, x, y + height, x + width), image["height"], image["width"], ROUNDING)
     if box is None:
         return None, reason
     area = annotation.get("area")

@@ -37,14 +37,19 @@ def decode(image, channels: int):
     return _decode(image, channels)
 
 
-def image_size(image):
-    """The bytes () of a JPEG or PNG -> height and width (2,) int32 of the decoded image."""
+def image_size(image, stated=(0, 0)):
+    """The bytes () of an image -> height and width (2,) int32 of the decoded image; other formats are of `stated` size.
 
-    def png():
-        _assert(_is_png(image), lambda: "is neither a JPEG nor a PNG, as images with boxes of this data set must be")
-        return _png_size(image)
+    Reading the headers of the other formats in every graph would take a second. Fails if they have no stated size.
+    """
 
-    return tf.cond(tf.io.is_jpeg(image), lambda: tf.image.extract_jpeg_shape(image)[:2], png)
+    def other():
+        size = tf.cond(_is_png(image), lambda: _png_size(image), lambda: tf.stack(stated))
+        known = tf.reduce_all(size > 0)
+        _assert(known, lambda: "is neither a JPEG nor a PNG, and its record has no image/height and image/width")
+        return size
+
+    return tf.cond(tf.io.is_jpeg(image), lambda: tf.image.extract_jpeg_shape(image)[:2], other)
 
 
 def _is_png(image):

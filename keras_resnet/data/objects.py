@@ -13,6 +13,7 @@ from keras_resnet.errors import DataError
 
 NO_BOX, NO_AREA, OUTSIDE = "box is not four finite numbers", "box without area", "box outside of its image"
 CLIPPED = "box clipped to its image"  # kept
+ROUNDING = 1.0  # pixels by which a box may exceed its image without being counted
 EXPECTED = {
     NO_BOX: "four finite numbers",
     NO_AREA: "a width and a height above 0",
@@ -115,6 +116,38 @@ def clipped_box(box: Box, height: float, width: float, tolerance: float = 0) -> 
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
         return None, OUTSIDE
     return inside, CLIPPED if max(-y1, -x1, y2 - height, x2 - width) > tolerance else None
+
+
+def objects_in_pixels(boxes, size, classes, ignored, areas=None) -> dict:
+    """Returns the objects of an image inside a graph, clipped to it, without those that have no area in it.
+
+    Args:
+        boxes: (R, 4), y1 x1 y2 x2 in pixels.
+        size: (2,) float32, height and width of the image.
+        classes: (R,).
+        ignored: (R,) bool.
+        areas: (R,) square pixels; 0, or None for all objects: that of the box.
+    """
+    boxes = tf.clip_by_value(boxes, 0.0, tf.tile(size, [2]))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    of_boxes = sides[:, 0] * sides[:, 1]
+    areas = of_boxes if areas is None else tf.where(areas > 0, tf.cast(areas, tf.float32), of_boxes)
+    found = {"boxes": boxes, "classes": tf.cast(classes, tf.int32), "ignored": ignored, "areas": areas}
+    usable = tf.reduce_all(sides > 0, axis=-1)
+    return {name: tf.boolean_mask(value, usable) for name, value in found.items()}
+
+
+def unusable_boxes(boxes, size, source: str) -> list[tuple[str, str, str]]:
+    """boxes (R, 4) in pixels, size (2,) of their image -> `Split.unusable` of an image at `source`."""
+    height, width = np.asarray(size).tolist()
+    problems = []
+    for i, box in enumerate(np.asarray(boxes).tolist()):
+        _, reason = clipped_box(tuple(box), height, width, ROUNDING)
+        if reason:
+            shown = ", ".join(f"{value:g}" for value in box)
+            what = f"{reason}, y1 x1 y2 x2 {shown} in {width:.0f} x {height:.0f} pixels; expected {EXPECTED[reason]}"
+            problems.append((reason, f"{source}, object {i}", what))
+    return problems
 
 
 def area_of(box: Box) -> float:

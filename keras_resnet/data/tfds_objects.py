@@ -16,14 +16,13 @@ import tensorflow as tf
 from keras_resnet.config import Data
 from keras_resnet.data.decode import image_size
 from keras_resnet.data.image_set import ImageSet, Split, complete
-from keras_resnet.data.objects import EXPECTED, clipped_box
+from keras_resnet.data.objects import objects_in_pixels, unusable_boxes
 from keras_resnet.data.tfrecord import Records, reader
 
 _IGNORED = ("is_crowd", "is_difficult")
 _KEYS = ("bbox", "label", "area", *_IGNORED)
 _FIRST_PIXEL = {"voc": 1.0}  # sets whose boxes count pixels from 1 and include the last one
 _TRIED = 10  # images of a split without an object from which the split has no annotations
-_ROUNDING = 1.0  # pixels by which a box may exceed its image without being counted
 
 
 def has_objects(features) -> bool:
@@ -68,35 +67,13 @@ def _split(builder, records) -> Split:
 
     def read(index):
         image, size, objects, boxes = parsed(index)
-        boxes = tf.clip_by_value(boxes, 0.0, tf.tile(size, [2]))
-        sides = boxes[:, 2:] - boxes[:, :2]
-        areas = sides[:, 0] * sides[:, 1]
-        if "area" in objects:
-            stated = tf.cast(objects["area"], tf.float32)
-            areas = tf.where(stated > 0, stated, areas)
         flags = [objects[key] for key in _IGNORED if key in objects]
-        found = {
-            "boxes": boxes,
-            "classes": tf.cast(objects["label"], tf.int32),
-            "ignored": tf.reduce_any(tf.stack(flags), 0) if flags else tf.zeros_like(areas, tf.bool),
-            "areas": areas,
-        }
-        usable = tf.reduce_all(sides > 0, axis=-1)
-        return image, {name: tf.boolean_mask(value, usable) for name, value in found.items()}
+        ignored = tf.reduce_any(tf.stack(flags), 0) if flags else tf.zeros_like(objects["label"], tf.bool)
+        return image, objects_in_pixels(boxes, size, objects["label"], ignored, objects.get("area"))
 
     def unusable(index):
         _, size, _, boxes = parsed(tf.constant(index, tf.int64))
-        height, width = size.numpy().tolist()
-        problems = []
-        for i, box in enumerate(boxes.numpy().tolist()):
-            _, reason = clipped_box(tuple(box), height, width, _ROUNDING)
-            if reason:
-                shown = ", ".join(f"{value:g}" for value in box)
-                what = (
-                    f"{reason}, y1 x1 y2 x2 {shown} in {width:.0f} x {height:.0f} pixels; expected {EXPECTED[reason]}"
-                )
-                problems.append((reason, f"{records.source(index)}, object {i}", what))
-        return problems
+        return unusable_boxes(boxes, size, records.source(index))
 
     return Split(len(records), read, records.source, unusable=unusable)
 

@@ -133,16 +133,16 @@ def _open_tfrecord(data):
     """Loads TFRecord files like `load_tfrecord`, but skips broken files and returns them as findings."""
     root, findings = data.name.partition(":")[2], []
     files = tfrecord.files_of_splits(root)
-    labels, splits = tfrecord.read_labels(root, data), {}
+    labels, records = tfrecord.read_labels(root, data), {}
     for name, paths in files.items():
         faults = dict(zip(paths, map_in_threads(_fault_of_records, paths), strict=True))
         findings += [Finding(fault[0], name, path, fault[1]) for path, fault in faults.items() if fault]
         whole = [path for path, fault in faults.items() if not fault]
         if whole:
-            splits[name] = tfrecord.split_of_records(index_records(whole), len(labels))
+            records[name] = index_records(whole)
     if not findings:
         return tfrecord.load_tfrecord(data), []
-    return ImageSet(data.name, labels, (None, None, 3), splits), findings
+    return tfrecord.set_of_records(data, labels, records), findings
 
 
 def _fault_of_records(path):
