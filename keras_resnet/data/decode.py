@@ -37,6 +37,31 @@ def decode(image, channels: int):
     return _decode(image, channels)
 
 
+def image_size(image, stated=(0, 0)):
+    """The bytes () of an image -> height and width (2,) int32 of the decoded image; other formats are of `stated` size.
+
+    Reading the headers of the other formats in every graph would take a second. Fails if they have no stated size.
+    """
+
+    def other():
+        size = tf.cond(_is_png(image), lambda: _png_size(image), lambda: tf.stack(stated))
+        known = tf.reduce_all(size > 0)
+        _assert(known, lambda: "is neither a JPEG nor a PNG, and its record has no image/height and image/width")
+        return size
+
+    return tf.cond(tf.io.is_jpeg(image), lambda: tf.image.extract_jpeg_shape(image)[:2], other)
+
+
+def _is_png(image):
+    return tf.strings.substr(image, 0, len(SIGNATURES["PNG"])) == SIGNATURES["PNG"]
+
+
+def _png_size(image):
+    """Returns height and width (2,) int32 of a PNG's header, 0 if it is cut off."""
+    head = tf.strings.substr(image, 0, 24) + b"\0" * 24
+    return tf.io.decode_raw(tf.strings.substr(head, 16, 8), tf.int32, little_endian=False)[::-1]
+
+
 @functools.cache
 def _compiled(channels):
     return tf.function(
@@ -59,14 +84,11 @@ def _decode(image, channels):
 @_separate
 def _decode_other(image, channels):
     def png():
-        head = tf.strings.substr(image, 0, 24) + b"\0" * 24
-        size = tf.io.decode_raw(tf.strings.substr(head, 16, 8), tf.int32, little_endian=False)
-        width, height = tf.unstack(size, num=2)
+        height, width = tf.unstack(_png_size(image), num=2)
         _check_size(height, width)
         return _decoded_png(image, channels)
 
-    is_png = tf.strings.substr(image, 0, len(SIGNATURES["PNG"])) == SIGNATURES["PNG"]
-    return tf.cond(is_png, png, functools.partial(_decode_rare, image, channels))
+    return tf.cond(_is_png(image), png, functools.partial(_decode_rare, image, channels))
 
 
 @_separate
