@@ -16,6 +16,7 @@ import json
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from keras_resnet.config import Data
@@ -71,7 +72,14 @@ def load_coco(data: Data) -> ImageSet:
     splits = complete(splits, data.validation_fraction, data.test_fraction)
     counts = Counter(finding.kind for finding in findings)
     return ImageSet(
-        data.name, tuple(categories.values()), (None, None, 3), splits, counts, target="boxes", findings=tuple(findings)
+        data.name,
+        tuple(categories.values()),
+        (None, None, 3),
+        splits,
+        counts,
+        target="boxes",
+        findings=tuple(findings),
+        category_ids=tuple(categories),
     )
 
 
@@ -165,7 +173,8 @@ def _objects(content, class_of):
 def _split(path, images, folders, objects):
     first = images[0]["file_name"]
     folder = next((each for each in folders if os.path.isfile(os.path.join(each, first))), folders[0])
-    return split_of_files(path, [os.path.join(folder, each["file_name"]) for each in images], objects)
+    split = split_of_files(path, [os.path.join(folder, each["file_name"]) for each in images], objects)
+    return replace(split, ids=tuple(each["id"] for each in images))
 
 
 def _checked(annotation, images, class_of, seen):

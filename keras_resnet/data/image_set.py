@@ -41,6 +41,8 @@ class Split:
         source: index -> the location of the image, for messages.
         labels: (size,) int32 if they are known without reading the images.
         held_out: whether the images were taken from the training images because the set lacks this split.
+        ids: (size,) the images' ids in the file that lists them, if it has any.
+        max_objects: no image has more objects; None if that is unknown.
     """
 
     size: int
@@ -48,6 +50,8 @@ class Split:
     source: Callable[[int], str]
     labels: np.ndarray | None = None
     held_out: bool = False
+    ids: tuple[int | str, ...] | None = None
+    max_objects: int | None = None
 
     def subset(self, indices: np.ndarray) -> "Split":
         """Returns a split of the images at `indices`, in that order."""
@@ -59,6 +63,7 @@ class Split:
             read=lambda index: self.read(tf.gather(chosen, index)),
             source=lambda index: self.source(int(indices[index])),
             labels=None if self.labels is None else self.labels[indices],
+            ids=None if self.ids is None else tuple(self.ids[index] for index in indices),
         )
 
     def with_labels_below(self, classes: int, first: int = 0) -> "Split":
@@ -105,6 +110,7 @@ class ImageSet:
         passed_over: {reason: number} of the skipped files and objects in the set's folder.
         target: what `Split.read` returns beside the image.
         findings: the objects that were left out or clipped, each counted in `passed_over` too.
+        category_ids: the classes' ids in the file that lists them, if it has any.
     """
 
     name: str
@@ -114,6 +120,7 @@ class ImageSet:
     passed_over: Mapping[str, int] = field(default_factory=dict)
     target: Target = "label"
     findings: tuple[Finding, ...] = ()
+    category_ids: tuple[int, ...] | None = None
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.

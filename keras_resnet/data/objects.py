@@ -60,7 +60,7 @@ def split_of_objects(objects: Sequence[Objects], image: Callable, source: Callab
         first, end = rows[index], rows[index + 1]
         return image(index), {name: value[first:end] for name, value in values.items()}
 
-    return Split(len(objects), read, source)
+    return Split(len(objects), read, source, max_objects=max(np.size(each.classes) for each in objects))
 
 
 def split_of_files(listed_in: str, paths: Sequence[str], objects: Sequence[Objects]) -> Split:

@@ -164,8 +164,11 @@ class Detector(keras.Model):
             tf.reshape(deltas, [-1, count, len(self.description.labels), 4]),
         )
 
-    def detect(self, images) -> Detections:
-        """images (N, H, W, 3) in [0, 255] -> detections in pixels of these images."""
+    def detect(self, images, count: int | None = None) -> Detections:
+        """images (N, H, W, 3) in [0, 255] -> at most `count` detections each, in pixels of these images.
+
+        The default of `count` is the option `detections`.
+        """
         options = self.options
         features = self.pyramid(images)
         proposed = self.propose(features)
@@ -176,7 +179,8 @@ class Detector(keras.Model):
         scores = tf.nn.softmax(logits)[..., 1:] * tf.cast(real, tf.float32)[..., None]
         classes = tf.zeros_like(scores, tf.int32) + tf.range(scores.shape[-1])
         boxes, scores, classes = (_flat(each, rank) for each, rank in ((boxes, 1), (scores, 0), (classes, 0)))
-        kept = class_nms(boxes, scores, classes, options.detections, options.nms_iou, options.score_threshold)
+        limits = count or options.detections, options.nms_iou, options.score_threshold
+        kept = class_nms(boxes, scores, classes, *limits)
         return Detections(take(kept, boxes), take(kept, scores), take(kept, classes), kept.counts)
 
     def call(self, images, training=False):
