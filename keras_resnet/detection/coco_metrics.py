@@ -10,7 +10,7 @@ import numpy as np
 from keras_resnet.detection.collector import ClassResult, ImageResult, Measured, counts
 from keras_resnet.errors import ConfigError
 
-LEAST_DETECTIONS = 100  # COCO's number of detections per image; more count where a detector answers more
+LEAST_DETECTIONS = 100  # of a class and image that count in COCO's metrics; more where a detector answers more
 
 
 class CocoMetrics:
@@ -19,7 +19,7 @@ class CocoMetrics:
     Args:
         classes: number of classes.
         detections: greatest number of detections per image. If it is more than 100, average precision counts them all,
-            and "ar_max" is the average recall of them all.
+            even of one class, and "ar_max" is the average recall of them all.
 
     Raises:
         ConfigError: pycocotools is not installed.

@@ -19,11 +19,19 @@ def test_match_takes_the_highest_score_first_irrespective_of_class():
     """The wrong class takes A and leaves the right one false; the score of B is too low; C is found; D is missed."""
     true = [(A, 0), (B, 0), (C, 1), (D, 1), (CROWD, 0, True)]
     inside = (210, 210, 220, 220)
-    found = [(HALF_A, 1, 0.9), (NEAR_A, 0, 0.8), (C, 1, 0.7), (inside, 1, 0.6), (FAR, 0, 0.5), (B, 0, 0.49)]
+    found = [
+        (HALF_A, 1, 0.9),
+        (NEAR_A, 0, 0.8),
+        (C, 1, 0.7),
+        (inside, 1, 0.6),
+        (CROWD, 0, 0.6),
+        (FAR, 0, 0.5),
+        (B, 0, 0.49),
+    ]
     (found,) = matches(step(true, found))
-    assert found.objects.tolist() == [0, FALSE, 2, LEFT_OUT, FALSE]
+    assert found.objects.tolist() == [0, FALSE, 2, LEFT_OUT, LEFT_OUT, FALSE]
     assert found.missed.tolist() == [False, True, False, True, False]
-    assert found.right.tolist() == [False, False, True, False, False]
+    assert found.right.tolist() == [False, False, True, False, False, False]
     assert found.counts() == {"objects": 4, "missed": 2, "false": 2, "wrong class": 1}
     assert confusion([found], 2).tolist() == [[0, 1, 1], [0, 1, 1], [2, 0, 0]]
 
