@@ -13,7 +13,7 @@ class TaskRow:
         build: description -> the model, without weights; loading a run calls it, which needs no data set.
         metrics: its table of metrics, {name: `keras_resnet.task.Metric`}, in a module that imports no TensorFlow.
         evaluation: what `keras-resnet evaluate` does; the default evaluates one network.
-        protocols: names that its --protocol accepts.
+        protocols: names that its --protocol accepts, the default first.
         predictor: the `Predictor` of its models in memory, made from (model, labels, preprocessing, source); None for a
             task whose models do not predict.
         export: the form of its models that `export_model` takes, made from (description, settings, images); None for a
@@ -49,6 +49,8 @@ TASKS = {
         config="keras_resnet.config.detection:DetectionConfig",
         metrics="keras_resnet.detection.metrics:METRICS",
         build="keras_resnet.detection.detector:build_detector",
+        evaluation="keras_resnet.detection.evaluation:Evaluation",
+        protocols=("coco", "voc07", "voc12"),
         predictor="keras_resnet.detection.predictor:DetectionPredictor",
         export="keras_resnet.detection.signatures:DetectorExport",
         pipeline_tag="object-detection",

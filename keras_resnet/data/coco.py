@@ -16,6 +16,7 @@ import json
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,8 @@ def load_coco(data: Data) -> ImageSet:
         paths = _paths(content["images"], folders)
         missing += missing_images(path, split, paths)
         sizes = [[min(each[key], 1e9) for key in ("height", "width")] for each in content["images"]]
-        splits[split] = split_of_files(paths, objects, np.array(sizes, np.float64))
+        ids = tuple(each["id"] for each in content["images"])
+        splits[split] = replace(split_of_files(paths, objects, np.array(sizes, np.float64)), ids=ids)
         findings += [Finding(reason, split, f"{path}: {source}", what) for reason, source, what in problems]
     assert categories is not None
     splits = complete(splits, data.validation_fraction, data.test_fraction)
@@ -95,6 +97,7 @@ def load_coco(data: Data) -> ImageSet:
         target="boxes",
         findings=tuple(findings),
         problems=tuple(missing),
+        category_ids=tuple(categories),
     )
 
 

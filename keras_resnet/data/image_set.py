@@ -44,6 +44,8 @@ class Split:
         unusable: index -> (kind, location, description) of each stored object that `read` leaves out. None: loading
             the set checked its objects.
         held_out: whether the images were taken from the training images because the set lacks this split.
+        ids: (size,) the images' ids in the file that lists them, if it has any.
+        max_objects: no image has more objects; None if that is unknown.
     """
 
     size: int
@@ -53,6 +55,8 @@ class Split:
     stated_sizes: np.ndarray | None = None
     unusable: Callable[[int], list[tuple[str, str, str]]] | None = None
     held_out: bool = False
+    ids: tuple[int | str, ...] | None = None
+    max_objects: int | None = None
 
     def subset(self, indices: np.ndarray) -> "Split":
         """Returns a split of the images at `indices`, in that order."""
@@ -67,6 +71,7 @@ class Split:
             labels=None if self.labels is None else self.labels[indices],
             stated_sizes=None if self.stated_sizes is None else self.stated_sizes[indices],
             unusable=None if unusable is None else lambda index: unusable(int(indices[index])),
+            ids=None if self.ids is None else tuple(self.ids[index] for index in indices),
         )
 
     def with_labels_below(self, classes: int, first: int = 0) -> "Split":
@@ -114,6 +119,7 @@ class ImageSet:
         target: what `Split.read` returns beside the image.
         findings: the objects that were left out or clipped, each counted in `passed_over` too.
         problems: what prevents a run, such as missing images; `load_image_set` refuses the set, `verify` lists them.
+        category_ids: the classes' ids in the file that lists them, if it has any.
     """
 
     name: str
@@ -124,6 +130,7 @@ class ImageSet:
     target: Target = "label"
     findings: tuple[Finding, ...] = ()
     problems: tuple[Finding, ...] = ()
+    category_ids: tuple[int, ...] | None = None
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.

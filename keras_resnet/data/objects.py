@@ -67,7 +67,8 @@ def split_of_objects(
         first, end = rows[index], rows[index + 1]
         return image(index), {name: value[first:end] for name, value in values.items()}
 
-    return Split(len(objects), read, source, stated_sizes=stated_sizes)
+    most = max(np.size(each.classes) for each in objects)
+    return Split(len(objects), read, source, stated_sizes=stated_sizes, max_objects=most)
 
 
 def split_of_files(paths: Sequence[str], objects: Sequence[Objects], stated_sizes: np.ndarray | None = None) -> Split:

@@ -164,11 +164,12 @@ class Detector(keras.Model):
             tf.reshape(deltas, [-1, count, len(self.description.labels), 4]),
         )
 
-    def detect(self, images, trunk: keras.Model | None = None) -> Detections:
+    def detect(self, images, count: int | None = None, trunk: keras.Model | None = None) -> Detections:
         """images (N, H, W, 3) in [0, 255] -> detections in pixels of these images.
 
         Args:
             images: of the detector's size.
+            count: greatest number of detections of an image. None: the option `detections`.
             trunk: computes the same as the detector's trunk in another way, such as with folded normalization.
         """
         options = self.options
@@ -181,7 +182,8 @@ class Detector(keras.Model):
         scores = tf.nn.softmax(logits)[..., 1:] * tf.cast(real, tf.float32)[..., None]
         classes = tf.zeros_like(scores, tf.int32) + tf.range(scores.shape[-1])
         boxes, scores, classes = (_flat(each, rank) for each, rank in ((boxes, 1), (scores, 0), (classes, 0)))
-        kept = class_nms(boxes, scores, classes, options.detections, options.nms_iou, options.score_threshold)
+        limits = count or options.detections, options.nms_iou, options.score_threshold
+        kept = class_nms(boxes, scores, classes, *limits)
         return Detections(take(kept, boxes), take(kept, scores), take(kept, classes), kept.counts)
 
     def call(self, images, training=False):

@@ -206,9 +206,9 @@ def test_detection_reads_batches_of_several_sizes(tmp_path):
             "eval": {"batch_size": 3},
         }
     )
-    (images, objects, ratios), _ = next(iter(load_task(config).eval_dataset("train", Shard(0, 1, 3))))
+    (images, objects, geometry), _ = next(iter(load_task(config).eval_dataset("train", Shard(0, 1, 3))))
     assert images.shape == (3, 64, 64, 3)
-    np.testing.assert_allclose(ratios, [1.6] * 3)
+    np.testing.assert_allclose(geometry, [[1.6, 20, 40], [1.6, 20, 40], [1.6, 20, 40]])
     assert objects["boxes"][0, 0].numpy().tolist() == [2, 5, 12, 35]
     assert objects["valid"].numpy().sum(1).tolist() == [1, 0, 0]
     config = config.model_copy(update={"data": config.data.model_copy(update={"image_size": None})})

@@ -220,7 +220,7 @@ def test_detection_reads_a_batch(tmp_path):
             "eval": {"batch_size": 1},
         }
     )
-    (images, objects, ratios), _ = next(iter(load_task(config).eval_dataset("train", Shard(0, 1, 1))))
+    (images, objects, geometry), _ = next(iter(load_task(config).eval_dataset("train", Shard(0, 1, 1))))
     assert images.shape == (1, 64, 64, 3)
-    np.testing.assert_allclose(ratios, [1.6])
+    np.testing.assert_allclose(geometry, [[1.6, 20, 40]])
     assert objects["boxes"][0, 0].numpy().tolist() == [2, 5, 12, 35]

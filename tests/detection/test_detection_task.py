@@ -16,7 +16,7 @@ from keras_resnet.config.detection import DetectionConfig
 from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import Shard, training_batches
 from keras_resnet.description import Description
-from keras_resnet.detection.detector import Detector
+from keras_resnet.detection.detector import Detections, Detector
 from keras_resnet.errors import ConfigError
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.sgd import SGD
@@ -67,7 +67,7 @@ def model_of(task):
 
 def test_batches_have_boxes_of_the_painted_scenes(task):
     """Evaluation boxes are those of the scenes, in their order; the image is the scene itself at 128 pixels."""
-    (images, objects, ratios), weights = next(iter(task.eval_dataset("validation", Shard(0, 1, 4))))
+    (images, objects, geometry), weights = next(iter(task.eval_dataset("validation", Shard(0, 1, 4))))
     for i in range(4):
         scene = scenes.paint_scene("validation", i)
         count = len(scene.labels)
@@ -76,8 +76,31 @@ def test_batches_have_boxes_of_the_painted_scenes(task):
         np.testing.assert_array_equal(objects["classes"][i, :count], scene.labels)
         np.testing.assert_array_equal(objects["ignored"][i, :count], scene.ignored)
         assert objects["valid"][i].numpy().sum() == count
-    assert ratios.numpy().tolist() == [1.0] * 4
+    assert geometry.numpy().tolist() == [[1.0, 128.0, 128.0]] * 4
     assert weights.numpy().tolist() == [1.0] * 4
+
+
+def test_evaluation_has_all_objects_and_training_the_first(task):
+    """`data.max_objects` is for training: an evaluation that left objects out would be wrong."""
+    few = load_task(load_config(RECIPE, [*TINY, "data.max_objects=1"]))
+    (_, objects, _), _ = next(iter(few.eval_dataset("validation", Shard(0, 1, 4))))
+    counts = [len(scenes.paint_scene("validation", i).labels) for i in range(4)]
+    assert max(counts) > 1
+    assert objects["valid"].numpy().sum(1).tolist() == counts
+    assert few.train_dataset(0, Shard(0, 1, 4)).element_spec[0][1]["valid"].shape == (4, 1)
+
+
+def test_detections_end_at_the_border_of_the_image(task):
+    """An image of 20 x 40 pixels fills half of the input; boxes reach into the rest."""
+
+    class Anything:
+        def detect(self, images, count):
+            boxes = tf.constant([[[8.0, 16.0, 64.0, 60.0], [-2.0, 0.0, 16.0, 80.0]]])
+            return Detections(boxes, tf.ones((1, 2)), tf.zeros((1, 2), tf.int32), tf.constant([2]))
+
+    batch = ((tf.zeros((1, 64, 64, 3)), {}, tf.constant([[1.6, 20.0, 40.0]])), tf.ones((1,)))
+    boxes = task.evaluate(Anything(), batch)["boxes"]
+    np.testing.assert_allclose(boxes, [[[5, 10, 20, 37.5], [0, 0, 10, 40]]], rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -161,9 +184,18 @@ def test_run_has_losses_and_average_precision(trained):
 
 @pytest.mark.slow
 def test_evaluate_and_predict_use_the_run(trained, tmp_path, capsys):
-    entry.call("evaluate", [trained.path, "--split=test"])
+    entry.call("evaluate", [trained.path, "--split=test", f"--report={tmp_path / 'report'}"])
     printed = capsys.readouterr().out
     assert "AP50" in printed
+    measured = json.loads((tmp_path / "report" / "evaluation.json").read_text())
+    assert (measured["protocol"], len(measured["classes"])) == ("coco", 10)
+    assert (tmp_path / "report" / "precision_recall.png").stat().st_size > 1000
+    entry.call("evaluate", [trained.path, "--split=test", "--protocol=voc12"])
+    printed = capsys.readouterr().out
+    assert "on scenes, test, voc12" in printed
+    assert "VOC12 AP" in printed
+    with pytest.raises(ConfigError, match='--protocol: unknown protocol "ten_crop"; expected one of "coco"'):
+        entry.call("evaluate", [trained.path, "--protocol=ten_crop"])
     images = []
     for i, shape in enumerate([(128, 128), (60, 200)]):
         path = tmp_path / f"{i}.png"
