@@ -45,7 +45,10 @@ BOX, FAR = (10, 20, 50, 50), (100, 100, 140, 150)
 
 
 def test_perfect_detections_of_the_first_class_and_annotation_count():
-    """Label 0 and the first annotation are found: pycocotools takes annotation id 0 for no match."""
+    """Label 0 (torchvision issue 1952) and the first annotation are found.
+
+    pycocotools takes annotation id 0 for no match (torchvision issue 1530, cocoapi issue 507).
+    """
     found = metrics(step([(BOX, 0)], [(BOX, 0, 0.9)]))
     assert [found[name] for name in ("ap", "ap50", "ar100")] == pytest.approx([1, 1, 1], abs=1e-12)
 
@@ -56,6 +59,7 @@ def test_metrics_of_absent_sizes_and_of_no_objects_are_left_out():
 
 
 def test_detections_of_a_crowd_are_neither_right_nor_wrong():
+    """Three in the crowd, with scores above the right one, would give an AP of .25 (tensorpack issue 984)."""
     crowd = (0, 0, 60, 60)
     inside = [((i, i, i + 12, i + 12), 0, 0.9) for i in (1, 20, 40)]
     found = metrics(step([(crowd, 0, True), (FAR, 0)], [*inside, (FAR, 0, 0.5)]))
