@@ -158,7 +158,7 @@ def test_targets_of_anchors_equal_tf_models_official():
     """Labels exactly and deltas to 1e-5, over three levels; its labeler samples all anchors of 96 x 128 pixels."""
     official = pytest.importorskip("official.vision.ops.anchor")
     anchors = official.Anchor(2, 4, 1, [2.0, 1.0, 0.5], 4.0, (96, 128)).multilevel_boxes
-    objects = np.float32([[12.3, 10.1, 40.2, 44.4], [30.5, 60.2, 90.7, 120.1], [5.6, 100.3, 21.1, 116.8]])
+    objects = np.float32([[12.3, 10.1, 40.2, 44.4], [30.5, 60.2, 90.7, 120.1], [2.3, 70.1, 10.2, 95.1]])
     labeler = official.RpnAnchorLabeler(0.7, 0.3, 10**5, 0.5)
     labels, targets = labeler.label_anchors(anchors, tf.constant(objects), tf.ones((3, 1)))
     labels = np.concatenate([np.ravel(each) for each in labels.values()])

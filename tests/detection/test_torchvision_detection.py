@@ -18,7 +18,7 @@ from keras_resnet.detection.detector import Detector, Proposed
 from keras_resnet.detection.heads import feature_pyramid
 from keras_resnet.detection.losses import proposal_losses, roi_losses, sampled_rois
 
-OBJECTS = yxyx(np.float32([[10, 12, 44, 40], [60, 30, 120, 90], [100, 5, 116, 21]]))
+OBJECTS = yxyx(np.float32([[10, 12, 44, 40], [60, 30, 120, 90], [70, 2, 98, 10]]))
 CLASSES = np.array([2, 0, 3])  # torchvision's labels 3, 1 and 4, whose 0 is the background
 SEED = tf.constant([[0, 7]])
 SHARES = [24 * 32 * 3, 12 * 16 * 3, 6 * 8 * 3]  # anchors of each level

@@ -25,7 +25,7 @@ from torchvision.ops.poolers import LevelMapper
 
 HEIGHT, WIDTH, CLASSES, ALL = 96, 128, 5, 10**6
 STRIDES, SIZES, RATIOS = (4, 8, 16), (16, 32, 64), (0.5, 1.0, 2.0)
-OBJECTS = torch.tensor([[10.0, 12.0, 44.0, 40.0], [60.0, 30.0, 120.0, 90.0], [100.0, 5.0, 116.0, 21.0]])
+OBJECTS = torch.tensor([[10.0, 12.0, 44.0, 40.0], [60.0, 30.0, 120.0, 90.0], [70.0, 2.0, 98.0, 10.0]])
 LABELS = torch.tensor([3, 1, 4])
 # Inside, in one cell, the whole image, thin, beyond the upper left and the lower right border, far outside, no area.
 BOXES = torch.tensor(
