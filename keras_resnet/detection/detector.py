@@ -109,9 +109,9 @@ class Detector(keras.Model):
         """Creates a detector from `get_config`, without its weights."""
         return cls(Description.from_json(config["description"]))
 
-    def pyramid(self, images, training=False) -> dict[int, Any]:
-        """images (N, H, W, 3) -> {level: features (N, h, w, channels)}."""
-        stages = self.trunk(images, training=training)
+    def pyramid(self, images, training=False, trunk: keras.Model | None = None) -> dict[int, Any]:
+        """images (N, H, W, 3) -> {level: features (N, h, w, channels)}; by the detector's trunk or an equal one."""
+        stages = (trunk or self.trunk)(images, training=training)
         inputs = {f"level{level}": stages[stage] for level, stage in self._stages().items()}
         return self.fpn(inputs, training=training)
 
@@ -164,13 +164,16 @@ class Detector(keras.Model):
             tf.reshape(deltas, [-1, count, len(self.description.labels), 4]),
         )
 
-    def detect(self, images, count: int | None = None) -> Detections:
-        """images (N, H, W, 3) in [0, 255] -> at most `count` detections each, in pixels of these images.
+    def detect(self, images, trunk: keras.Model | None = None, count: int | None = None) -> Detections:
+        """images (N, H, W, 3) in [0, 255] -> detections in pixels of these images.
 
-        The default of `count` is the option `detections`.
+        Args:
+            images: of the detector's size.
+            trunk: computes the same as the detector's trunk in another way, such as with folded normalization.
+            count: greatest number of detections per image; default the option `detections`.
         """
         options = self.options
-        features = self.pyramid(images)
+        features = self.pyramid(images, trunk=trunk)
         proposed = self.propose(features)
         logits, deltas = self.classify(features, proposed.boxes)
         boxes = coding.decode(deltas, proposed.boxes[:, :, None], BOX_WEIGHTS)

@@ -13,13 +13,14 @@ from keras_resnet.data import pipeline
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
+from keras_resnet.data.transforms import letterbox
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.detection import metrics
 from keras_resnet.detection.coco_metrics import CocoMetrics
 from keras_resnet.detection.collector import Collector
 from keras_resnet.detection.detector import build_detector, with_options
 from keras_resnet.detection.losses import detection_losses
-from keras_resnet.detection.transforms import augmented, letterbox, padded
+from keras_resnet.detection.transforms import augmented, padded
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
@@ -165,7 +166,7 @@ class Detection(ImageTask):
     def evaluate(self, model, batch):
         """model, batch -> the number of images, and detections and objects in pixels of the original images."""
         (images, objects, geometry), weights = batch
-        found = model.detect(images, self.max_detections)
+        found = model.detect(images, count=self.max_detections)
         true = {f"true_{name}": value for name, value in objects.items()}
         sizes = tf.tile(geometry[:, 1:], [1, 2])[:, None]
         found = found._replace(boxes=tf.clip_by_value(found.boxes / geometry[:, :1, None], 0.0, sizes))

@@ -217,11 +217,42 @@ def test_evaluate_and_predict_use_the_run(trained, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("image,rank,class,label,score,x,y,width,height,error")
 
 
+@pytest.mark.slow
+def test_every_exported_format_finds_what_the_run_finds(trained, tmp_path, capsys):
+    """NMS and RoIAlign are inside, with LiteRT's builtin and ONNX's standard operators."""
+    output = tmp_path / "out"
+    flags = ["--formats=saved_model,litert,onnx", "--precision=float32,float16"]
+    entry.call("export", [f"--workdir={trained.path}", f"--output={output}", *flags])
+    report = json.loads((output / "1" / "export_report.json").read_text())
+    found = {(each["format"], each["precision"]): each for each in report["artifacts"]}
+    operators = found["litert", "float32"]["operators"]
+    assert operators["NON_MAX_SUPPRESSION_V4"] == 2  # of the proposals and of the objects
+    assert not {name for name in operators if name.startswith(("Flex", "CUSTOM"))}
+    assert found["onnx", "float32"]["operators"]["NonMaxSuppression"] == 2
+    assert report["warmup"]["requests"] == 3 * 4
+    capsys.readouterr()
+    path = str(tmp_path / "wide.png")
+    pixels = np.random.RandomState(3).randint(0, 255, (60, 200, 3), np.uint8)
+    tf.io.write_file(path, tf.io.encode_png(pixels))
+    answers = []
+    for model in (
+        trained.path,
+        output,
+        *(each["path"] for each in report["artifacts"] if each["precision"] == "float32"),
+    ):
+        entry.call("predict", [str(model), path, "--format=json", "--min_score=0"])
+        answers.append(json.loads(capsys.readouterr().out)[0]["predictions"])
+    assert answers[0]
+    for others in answers[1:]:
+        assert [each["label"] for each in others] == [each["label"] for each in answers[0]]
+        for one, other in zip(answers[0], others, strict=True):
+            assert other["score"] == pytest.approx(one["score"], abs=1e-4)
+            assert other["bbox"] == pytest.approx(one["bbox"], abs=0.02)
+
+
 def test_commands_refuse_what_detectors_do_not_do(small_task, tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(small_task.config, small_task.description)
-    with pytest.raises(ConfigError, match="models of the task detection cannot be exported"):
-        entry.call("export", [f"--workdir={folder.path}", "--output=out"])
     with pytest.raises(ConfigError, match="this command times classifiers"):
         entry.call("benchmark", [folder.path])
 
