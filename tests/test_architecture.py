@@ -128,6 +128,7 @@ ALLOWED = {
         "description",
         "errors",
         "export/graph",
+        "files",
         "reports",
         "specs",
         "task",

@@ -96,8 +96,8 @@ def load_coco(data: Data) -> ImageSet:
         counts,
         target="boxes",
         findings=tuple(findings),
-        category_ids=tuple(categories),
         problems=tuple(missing),
+        category_ids=tuple(categories),
     )
 
 

@@ -69,9 +69,9 @@ class Split:
             read=lambda index: self.read(tf.gather(chosen, index)),
             source=lambda index: self.source(int(indices[index])),
             labels=None if self.labels is None else self.labels[indices],
-            ids=None if self.ids is None else tuple(self.ids[index] for index in indices),
             stated_sizes=None if self.stated_sizes is None else self.stated_sizes[indices],
             unusable=None if unusable is None else lambda index: unusable(int(indices[index])),
+            ids=None if self.ids is None else tuple(self.ids[index] for index in indices),
         )
 
     def with_labels_below(self, classes: int, first: int = 0) -> "Split":
@@ -118,8 +118,8 @@ class ImageSet:
         passed_over: {reason: number} of the skipped files and objects in the set's folder.
         target: what `Split.read` returns beside the image.
         findings: the objects that were left out or clipped, each counted in `passed_over` too.
-        category_ids: the classes' ids in the file that lists them, if it has any.
         problems: what prevents a run, such as missing images; `load_image_set` refuses the set, `verify` lists them.
+        category_ids: the classes' ids in the file that lists them, if it has any.
     """
 
     name: str
@@ -129,8 +129,8 @@ class ImageSet:
     passed_over: Mapping[str, int] = field(default_factory=dict)
     target: Target = "label"
     findings: tuple[Finding, ...] = ()
-    category_ids: tuple[int, ...] | None = None
     problems: tuple[Finding, ...] = ()
+    category_ids: tuple[int, ...] | None = None
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.

@@ -164,13 +164,13 @@ class Detector(keras.Model):
             tf.reshape(deltas, [-1, count, len(self.description.labels), 4]),
         )
 
-    def detect(self, images, trunk: keras.Model | None = None, count: int | None = None) -> Detections:
+    def detect(self, images, count: int | None = None, trunk: keras.Model | None = None) -> Detections:
         """images (N, H, W, 3) in [0, 255] -> detections in pixels of these images.
 
         Args:
             images: of the detector's size.
+            count: greatest number of detections of an image. None: the option `detections`.
             trunk: computes the same as the detector's trunk in another way, such as with folded normalization.
-            count: greatest number of detections per image; default the option `detections`.
         """
         options = self.options
         features = self.pyramid(images, trunk=trunk)

@@ -97,7 +97,7 @@ class DetectorExport:
         trunk = change(model.trunk)
 
         def network(images):
-            found = model.detect(images, trunk)._asdict()
+            found = model.detect(images, trunk=trunk)._asdict()
             return {"num_detections": found.pop("counts"), **found}
 
         return network

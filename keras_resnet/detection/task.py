@@ -166,7 +166,7 @@ class Detection(ImageTask):
     def evaluate(self, model, batch):
         """model, batch -> the number of images, and detections and objects in pixels of the original images."""
         (images, objects, geometry), weights = batch
-        found = model.detect(images, count=self.max_detections)
+        found = model.detect(images, self.max_detections)
         true = {f"true_{name}": value for name, value in objects.items()}
         sizes = tf.tile(geometry[:, 1:], [1, 2])[:, None]
         found = found._replace(boxes=tf.clip_by_value(found.boxes / geometry[:, :1, None], 0.0, sizes))

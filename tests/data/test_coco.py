@@ -45,7 +45,10 @@ def whole(folder, split="train"):
 
 
 def test_boxes_classes_crowds_and_areas(tmp_path):
-    """Ids 1, 3 and 90 are classes 0, 1 and 2; x is first in the file, y here; id 0 and no iscrowd are fine."""
+    """Ids 1, 3 and 90 are classes 0, 1 and 2 (torchvision issue 1141, TensorFlow models issue 1719).
+
+    x is first in the file, y here; id 0 and no iscrowd are fine.
+    """
     write(
         tmp_path,
         [annotation(0, [5, 2, 30, 10]), annotation(4, [0, 0, 40, 20], category=90, iscrowd=1, area=900)],
@@ -71,6 +74,7 @@ def test_boxes_classes_crowds_and_areas(tmp_path):
         (annotation(2, [5, 2, 30, 10], category=2), "annotation of an unknown category"),
         (annotation(2, [5, 2, -30, 10]), "box without area"),
         (annotation(2, [5, 2, 30, 0]), "box without area"),
+        (annotation(2, [10, 10, 0, 10]), "box without area"),  # torchvision issue 2240
         (annotation(2, [50, 2, 30, 10]), "box outside of its image"),
         (annotation(2, [5, 2, 30]), "box is not four finite numbers"),
         (annotation(2, [5, 2, 10**400, 10]), "box is not four finite numbers"),

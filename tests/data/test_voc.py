@@ -54,7 +54,7 @@ def sizes(images):
 
 
 def test_boxes_classes_difficult_and_areas(tmp_path):
-    """Pixels 1 to 10 are [0, 10]; x is first in the file, y here."""
+    """Pixels 1 to 10 are [0, 10] (mxnet issue 3904); x is first in the file, y here."""
     objects = [thing((1, 3, 10, 20)), thing((31, 1, 40, 5), "person", 1), thing((7.5, 8, 7.5, 8), "cat", 0)]
     write(tmp_path, "".join(objects))
     lists(tmp_path, train="a")
@@ -105,6 +105,7 @@ def test_unusable_object_is_left_out_and_counted(tmp_path, bad, reason):
 
 
 def test_box_from_pixel_0_or_over_the_edge_is_clipped_and_counted(tmp_path):
+    """An xmin of 0 does not wrap around (mxnet issue 3904, py-faster-rcnn issue 34)."""
     write(tmp_path, thing((0, 1, 9, 9)) + thing((31, 5, 41, 20)))
     lists(tmp_path, train="a")
     images, (_, found) = read_first(tmp_path)
