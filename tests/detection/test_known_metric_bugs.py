@@ -131,7 +131,7 @@ def test_memory_of_evaluations_is_flat():
     assert sum(value.nbytes for value in arrays) == 200 * (100 * 24 + 5 * 25)
 
     def evaluated():
-        collected(CocoMetrics(5), *[step([(BOX, 0)], [(BOX, i % 5, 0.9) for i in range(20)])] * 5).metrics()
+        collected(CocoMetrics(5), *[step([(BOX, 0)], [(BOX, i % 5, 0.9) for i in range(20)])] * 2).metrics()
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
