@@ -11,8 +11,8 @@ the background. Weights are random: no score is above the threshold, so that the
 either side. XLA is used where a run uses it by default: on one GPU, on no CPU.
 
 `input`: images per second that one core prepares at SIDE pixels, 800 where it is not given, from JPEGs of 640x480
-pixels with 8 boxes, in COCO's format; processor time, beside Pillow on the same files (open, convert, resize, flip, into
-a batch of float32) and `tf.io.decode_jpeg` alone. Order, boxes and their padding are ours alone.
+pixels with 8 boxes, in COCO's format; processor time, beside Pillow on the same files (open, convert, resize, flip,
+into a batch of float32) and `tf.io.decode_jpeg` alone. Order, boxes and their padding are ours alone.
 
 In turn, ratios repeat by repeat. Files are pieces of scikit-learn's two photographs at quality 90.
 """

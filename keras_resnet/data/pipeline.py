@@ -227,9 +227,9 @@ def over_replicas(strategy: tf.distribute.Strategy, value):
     local = strategy.experimental_local_results(value)[0]
     if local.shape.rank == 0:
         return strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
-    if local.dtype == tf.bool:  # strategies gather numbers only
-        numbers = strategy.run(lambda part: tf.cast(part, tf.int32), args=(value,))
-        return tf.cast(strategy.gather(numbers, axis=0), tf.bool)
+    if local.dtype == tf.bool:  # which no collective of TensorFlow takes
+        value = strategy.run(lambda of_replica: tf.cast(of_replica, tf.int32), args=(value,))
+        return tf.cast(strategy.gather(value, axis=0), tf.bool)
     return strategy.gather(value, axis=0)
 
 

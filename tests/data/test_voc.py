@@ -67,6 +67,7 @@ def test_boxes_classes_difficult_and_areas(tmp_path):
     assert found["areas"].numpy().tolist() == [180, 50, 1]
     assert images.passed_over == {}
     assert images.image_shape == (None, None, 3)
+    assert images.split("train").stated_sizes.tolist() == [[HEIGHT, WIDTH]]
 
 
 def test_labels_are_the_sorted_names_of_other_classes(tmp_path):
@@ -177,7 +178,7 @@ def test_faults_of_lists_and_files_are_one_line(tmp_path):
     write(tmp_path, name="b")
     write(tmp_path, name="c")
     (tmp_path / "JPEGImages/c.jpg").unlink()
-    message(DataError, r"val\.txt: 1 of 2 images are missing, .*c\.jpg for one")
+    message(DataError, r": validation: .*/c\.jpg: no such file; .*/val\.txt lists it$")
     (tmp_path / "ImageSets/Main/val.txt").write_bytes(b"\xff\xfe")
     message(DataError, r"val\.txt: cannot be read")
 
@@ -220,7 +221,7 @@ def test_detection_reads_a_batch(tmp_path):
             "eval": {"batch_size": 1},
         }
     )
-    (images, objects, ratios), _ = next(iter(load_task(config).eval_dataset("train", Shard(0, 1, 1))))
+    (images, objects, geometry), _ = next(iter(load_task(config).eval_dataset("train", Shard(0, 1, 1))))
     assert images.shape == (1, 64, 64, 3)
-    np.testing.assert_allclose(ratios, [1.6])
+    np.testing.assert_allclose(geometry, [[1.6, 20, 40]])
     assert objects["boxes"][0, 0].numpy().tolist() == [2, 5, 12, 35]

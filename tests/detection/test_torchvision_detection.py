@@ -122,7 +122,7 @@ def test_detections_equal_torchvision():
     part = SimpleNamespace(
         options=Options(detections=40),
         image_size=(HEIGHT, WIDTH),
-        pyramid=lambda images: None,
+        pyramid=lambda images, trunk: None,
         propose=lambda features: Proposed(None, None, None, boxes, tf.constant([boxes.shape[1]])),
         classify=lambda features, boxes: (
             tf.constant(golden["logits"][None]),
