@@ -11,7 +11,6 @@ from PIL import Image
 from keras_resnet.config import load_config
 from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import training_batches
-from keras_resnet.training.metrics import Evaluator
 from keras_resnet.training.optimizer import build_model_and_optimizer
 from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.native import named_variables, to_tensors
@@ -102,21 +101,6 @@ def test_step_in_mixed_precision(plain, strategies, precision):
     features = model.pyramid(tf.zeros((1, 64, 64, 3)))
     assert features[3].dtype == precision.removeprefix("mixed_")
     assert model.propose(features).boxes.dtype == model.detect(tf.zeros((1, 64, 64, 3))).boxes.dtype == tf.float32
-
-
-def test_evaluation_on_two_replicas_counts_every_image_once(strategies):
-    """5 images in steps of 4 (rf-detr issue 1507, Detectron2 issue 1838)."""
-    more = ("eval.batch_size=4", "detector.score_threshold=0")
-    task = tiny_task(load_config(str(ROOT / "configs/detection/scenes.yaml"), [*SETTINGS, *more]))
-    counts, found = [], []
-    for strategy in strategies.values():
-        model, _ = build_model_and_optimizer(task, strategy)
-        collector = task.collector("test")
-        found.append(Evaluator(task, model, strategy)("test", collector))
-        counts.append((len(collector.images), sum(len(image.true_boxes) for image in collector.images)))
-    assert counts == [(5, sum(len(scenes.paint_scene("test", i).labels) for i in range(5)))] * 2
-    assert found[0]["ar100"] > 0
-    assert found[0] == pytest.approx(found[1], abs=1e-6)
 
 
 def write_coco(folder, split, count):
