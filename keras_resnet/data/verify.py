@@ -21,8 +21,7 @@ from keras_resnet.data.tfrecord import index_records
 from keras_resnet.errors import DataError
 
 TRANSPARENT = "transparency, which is dropped: the color behind it counts"
-ROTATED = "an EXIF orientation, which is not applied"
-_ORIENTATION = 0x112  # EXIF 2.3, table 4
+ROTATED = "an EXIF orientation, which is applied"
 
 _KINDS = {
     "damaged": "damaged",
@@ -37,11 +36,12 @@ _NO_LABEL = np.iinfo(np.int64).min
 
 
 def oddity(content: bytes) -> str:
-    """Returns `TRANSPARENT` or `ROTATED` for the bytes of a readable image, "" if it is read as viewers show it."""
+    """Returns `TRANSPARENT` or `ROTATED` for the bytes of a readable image, "" for most."""
+    header = read_header(content)
+    if header and header.format == "JPEG":
+        return ROTATED if header.orientation > 1 else ""
     # Pillow may refuse what TensorFlow reads, with any exception.
-    with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
-        if image.format == "JPEG":
-            return ROTATED if image.getexif().get(_ORIENTATION, 1) != 1 else ""
+    with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=("PNG", "WEBP")) as image:
         if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
             return TRANSPARENT
     return ""
