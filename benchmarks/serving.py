@@ -30,8 +30,9 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from keras_resnet import from_weights
-from keras_resnet.classification.signatures import ClassifierExport, Photographs
+from keras_resnet.classification.signatures import ClassifierExport
 from keras_resnet.config import Export
+from keras_resnet.data.example_images import Photographs
 from keras_resnet.data.photographs import cut_squares
 from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
 from keras_resnet.export.litert import write_litert
@@ -108,16 +109,17 @@ def _first(path):
 
 def sides(folder, what, model):
     parts = answers(model)
-    frozen = frozen_network(parts)
+    network = what.signatures(frozen_network(folded_network(parts), SHAPE), False)["network"]
+    frozen, (spec,) = network
     for precision in ("float32", "bfloat16"):
         signatures = what.signatures(folded_network(parts, precision), False)
         write_saved_model(signatures, f"{folder}/{precision}", what.description)
     write_saved_model(what.signatures(plain_network(parts), False), f"{folder}/none", what.description)
-    write_single(frozen, SHAPE, f"{folder}/single")
+    write_single(frozen, spec, f"{folder}/single")
     calibration = squares_of_photographs(100, seed=1)
     for precision in ("float32", "int8"):
         write_litert(f"{folder}/single", f"{folder}/{precision}.tflite", what.description, precision, calibration)
-    write_onnx(frozen, f"{folder}/model.onnx", what.description)
+    write_onnx(frozen, spec, f"{folder}/model.onnx", what.description)
     found = {
         "keras.applications, model.export": keras_applications(folder),
         "SavedModel, --optimize=none": of_saved_model(f"{folder}/none"),

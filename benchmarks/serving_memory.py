@@ -27,7 +27,11 @@ SETTINGS = {
     "the kit's": SERVING,
     "oneDNN off": dict.fromkeys(SERVING, "0"),
 }
-NETWORKS = {"variables": folded_network, "constants": frozen_network, "--optimize=none": plain_network}
+NETWORKS = {
+    "variables": folded_network,
+    "constants": lambda parts: frozen_network(folded_network(parts), parts.inputs[0].shape[1:]),
+    "--optimize=none": plain_network,
+}
 
 
 def main(*names):

@@ -13,10 +13,11 @@ class TaskRow:
         build: description -> the model, without weights; loading a run calls it, which needs no data set.
         metrics: its table of metrics, {name: `keras_resnet.task.Metric`}, in a module that imports no TensorFlow.
         evaluation: what `keras-resnet evaluate` does; the default evaluates one network.
-        protocols: names that its --protocol accepts.
+        protocols: names that its --protocol accepts, the default first.
         predictor: the `Predictor` of its models in memory, made from (model, labels, preprocessing, source); None for a
             task whose models do not predict.
-        exported: whether its models can be exported.
+        export: the form of its models that `export_model` takes, made from (description, settings, images); None for a
+            task whose models cannot be exported.
         pipeline_tag: the Hugging Face Hub's name for the task, in model cards.
     """
 
@@ -27,7 +28,7 @@ class TaskRow:
     evaluation: str = "keras_resnet.training.evaluation:Evaluation"
     protocols: tuple[str, ...] = ("single",)
     predictor: str | None = None
-    exported: bool = False
+    export: str | None = None
     pipeline_tag: str = "other"
 
 
@@ -40,7 +41,7 @@ TASKS = {
         evaluation="keras_resnet.classification.evaluation:Evaluation",
         protocols=("single", "ten_crop", "multi_scale"),
         predictor="keras_resnet.inference.keras_model:KerasPredictor",
-        exported=True,
+        export="keras_resnet.classification.signatures:ClassifierExport",
         pipeline_tag="image-classification",
     ),
     "detection": TaskRow(
@@ -48,7 +49,10 @@ TASKS = {
         config="keras_resnet.config.detection:DetectionConfig",
         metrics="keras_resnet.detection.metrics:METRICS",
         build="keras_resnet.detection.detector:build_detector",
+        evaluation="keras_resnet.detection.evaluation:Evaluation",
+        protocols=("coco", "voc07", "voc12"),
         predictor="keras_resnet.detection.predictor:DetectionPredictor",
+        export="keras_resnet.detection.signatures:DetectorExport",
         pipeline_tag="object-detection",
     ),
 }

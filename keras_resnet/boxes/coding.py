@@ -46,13 +46,17 @@ def decode(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
 def clip(boxes, image_size):
     """boxes (..., 4) -> (..., 4) float32 inside the image.
 
+    A coordinate that is not a number becomes 0. Heads return such coordinates when a run diverges, or when float16
+    overflows, and RoIAlign would look for cells there.
+
     Args:
         boxes: any boxes.
         image_size: height and width, shape (2,), or one size per image that broadcasts against the boxes:
             (N, 1, 2) for boxes (N, R, 4).
     """
     size = tf.cast(image_size, tf.float32)
-    return tf.clip_by_value(tf.cast(boxes, tf.float32), 0.0, tf.concat([size, size], axis=-1))
+    clipped = tf.clip_by_value(tf.cast(boxes, tf.float32), 0.0, tf.concat([size, size], axis=-1))
+    return tf.where(clipped >= 0, clipped, 0.0)
 
 
 def inside_image(boxes, image_size, margin=0.0):

@@ -37,6 +37,8 @@ def nms(boxes, scores, count, iou_threshold, score_threshold=None) -> Kept:
         )
 
     images = tf.cast(boxes, tf.float32), tf.cast(scores, tf.float32)
+    if images[0].shape[0] == 1:  # without a loop, for LiteRT and ONNX
+        return Kept(*(each[None] for each in keep([each[0] for each in images])))
     signature = Kept(tf.TensorSpec([count], tf.int32), tf.TensorSpec([], tf.int32))
     return tf.map_fn(keep, images, fn_output_signature=signature)
 

@@ -1,4 +1,4 @@
-"""Measures the error on a split of a data set with one of the papers' protocols; every image counts once.
+"""Measures the metrics of a split of a data set with one of the papers' protocols; every image counts once.
 
     keras-resnet evaluate runs/latest --split=test
     keras-resnet evaluate runs/a runs/b --protocol=multi_scale --report=report
@@ -8,7 +8,8 @@
 Each argument is a run's folder, or weights: a file or a published name. Weights that are not from a run need
 --set=data.name=... for the data set. If there are several arguments, their scores are averaged (an ensemble).
 Protocols: single, the central crop; ten_crop, the corners, the center and their mirror images; multi_scale, the whole
-image at several sizes and mirrored, fully convolutional.
+image at several sizes and mirrored, fully convolutional. For detectors: coco, COCO's metrics; voc07 and voc12, Pascal
+VOC's average precision.
 """
 
 import os
@@ -30,7 +31,7 @@ def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_string("split", "validation", "train, validation or test.", flag_values=options)
     flags.DEFINE_string("checkpoint", "best", "best (by validation), last, or a step.", flag_values=options)
-    flags.DEFINE_string("protocol", "single", f"{', '.join(_protocols())}.", flag_values=options)
+    flags.DEFINE_string("protocol", None, f"{', '.join(_protocols())}; default the task's first.", flag_values=options)
     flags.DEFINE_list(
         "scales",
         [],
@@ -43,7 +44,7 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "report",
         None,
-        "Folder for tables and plots: errors by class, confusion matrix, worst errors.",
+        "Folder for tables and plots: results by class, confusion matrix, worst errors.",
         flag_values=options,
     )
     flags.DEFINE_string("strategy", "one_device", "one_device or mirrored.", flag_values=options)
@@ -58,7 +59,8 @@ def main(options, arguments):
     require_tensorflow_backend()
     if not arguments:
         raise ConfigError("expected the folder of a run, for example: keras-resnet evaluate runs/latest")
-    one_of("--protocol", options.protocol, _protocols())
+    if options.protocol is not None:
+        one_of("--protocol", options.protocol, _protocols())
     one_of("--strategy", options.strategy, STRATEGIES[:2])
     scales = _scales(options.scales, options.protocol)
 
@@ -88,13 +90,14 @@ def main(options, arguments):
         one_of("--split", options.split, task.sizes)
         if evaluation is None:
             row = TASKS[config.task]
-            one_of("--protocol", options.protocol, row.protocols)
-            evaluation = pkgutil.resolve_name(row.evaluation)(strategy, options.split, options.protocol, scales, track)
+            protocol = row.protocols[0] if options.protocol is None else options.protocol
+            one_of("--protocol", protocol, row.protocols)
+            evaluation = pkgutil.resolve_name(row.evaluation)(strategy, options.split, protocol, scales, track)
         evaluation.add(task, run.model, path)
         names.append(f"{run.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
     _print(names, config.data.name, evaluation.lines(), options.split, options.protocol)
     if options.report:
-        about = {"networks": names, "data": config.data.name, "split": options.split, "protocol": options.protocol}
+        about = {"networks": names, "data": config.data.name, "split": options.split, "protocol": protocol}
         try:
             paths = evaluation.write_report(options.report, about | evaluation.measured())
         except OSError as error:
@@ -120,14 +123,15 @@ def _protocols():
 
 def _scales(scales, protocol):
     if scales and protocol != "multi_scale":
-        raise ConfigError(f"--scales: requires --protocol=multi_scale, got --protocol={protocol}")
+        given = "none" if protocol is None else f"--protocol={protocol}"
+        raise ConfigError(f"--scales: requires --protocol=multi_scale, got {given}")
     if not all(scale.isdecimal() and int(scale) >= 8 for scale in scales):
         raise ConfigError(f"--scales={','.join(scales)}: expected whole numbers >= 8, such as 224,256,384")
     return tuple(map(int, scales))
 
 
 def _print(names, data, lines, split, protocol):
-    how = f", {protocol}" if protocol != "single" else ""
+    how = f", {protocol}" if protocol else ""
     for name in names:
         print(name)
     print(f"on {data}, {split}{how}" + (", scores averaged" if len(names) > 1 else ""))

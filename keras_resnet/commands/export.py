@@ -9,6 +9,7 @@ OUTPUT/<format>/<version>*, and checks that all agree with the network. docs/ser
 """
 
 import os
+import pkgutil
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -165,12 +166,13 @@ def _check(source, output):
 
 
 def _of_run(source) -> tuple[Any, Any, dict]:
-    from keras_resnet.classification.signatures import ClassifierExport, FolderImages
     from keras_resnet.commands.runs import load_run
     from keras_resnet.config import changed
+    from keras_resnet.data.example_images import FolderImages
 
     task = RunFolder(source.workdir).read_config().task
-    if not TASKS[task].exported:
+    exportable = TASKS[task].export
+    if not exportable:
         raise ConfigError(f"--workdir={source.workdir}: models of the task {task} cannot be exported")
     run = load_run(source.workdir, source.checkpoint)
     config = changed(run.config, source.settings)
@@ -187,12 +189,13 @@ def _of_run(source) -> tuple[Any, Any, dict]:
         images: Any = FolderImages(source.images, run.description.preprocessing)
     else:
         images = _images_of_run(source.workdir, config, run.description)
-    return ClassifierExport(run.description, config.export, images), run.model, provenance
+    what = pkgutil.resolve_name(exportable)(run.description, config.export, images)
+    return what, run.model, provenance
 
 
 def _images_of_run(workdir, config, description):
     """Returns the run's data set; without it, prints a line and returns the run's kept images or photographs."""
-    from keras_resnet.classification.signatures import Photographs
+    from keras_resnet.data.example_images import Photographs
     from keras_resnet.errors import UserError
     from keras_resnet.runs.folder import RunFolder
     from keras_resnet.runs.kept_images import KeptImages
@@ -215,7 +218,8 @@ def _images_of_run(workdir, config, description):
 
 def _of_weights(source) -> tuple[Any, Any, dict]:
     from keras_resnet.applications import assemble
-    from keras_resnet.classification.signatures import ClassifierExport, FolderImages, Photographs
+    from keras_resnet.classification.signatures import ClassifierExport
+    from keras_resnet.data.example_images import FolderImages, Photographs
     from keras_resnet.weights.loading import load_pretrained
 
     settings = _settings(source.settings)

@@ -96,7 +96,7 @@ def main(options, arguments):
         table = options.format == "table"
         _draw(options.plot, predictor, kept, bool(options.explain), sys.stdout if table else sys.stderr)
     if failed:
-        raise DataError(f"{failed:,} of {len(paths):,} images could not be classified; see their lines")
+        raise DataError(f"{failed:,} of {len(paths):,} images have no prediction; see their lines")
     return 0
 
 

@@ -1,9 +1,11 @@
 """Converts a folder of images, with one folder per class, to TFRecord files in the ImageNet layout.
 
     keras-resnet prepare-data photos records --max_side=512
+    keras-resnet prepare-data coco:PATH records
 
 Train on them with --set data.name=tfrecord:records. The folder may contain train, val and test; otherwise the same
-images are held out as for data.name=folder:photos.
+images are held out as for data.name=folder:photos. The images of coco:PATH and voc:PATH keep their boxes, in
+tf-models-official's layout.
 """
 
 import os
@@ -15,8 +17,9 @@ from absl import flags
 from rich.console import Console
 
 from keras_resnet.commands.entry import require_tensorflow_backend
-from keras_resnet.config import validate
+from keras_resnet.config import BOX_SETS, validate
 from keras_resnet.errors import ConfigError
+from keras_resnet.tasks import DEFAULT_TASK
 from keras_resnet.yaml_files import Located
 
 
@@ -86,15 +89,18 @@ def main(options, arguments):
     # Without these settings, training would hold out images for splits that this command left empty.
     missing = [] if "validation" in prepared.images else [n for n in ("validation", "test") if n not in prepared.images]
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
-    print("\nNext: keras-resnet train " + " ".join(f"--set {shlex.quote(each)}" for each in sets))
+    config = "" if data.name.startswith("folder:") else "--config=detection/coco_faster_rcnn_r50_fpn "
+    print(f"\nNext: keras-resnet train {config}" + " ".join(f"--set {shlex.quote(each)}" for each in sets))
 
 
 def _data(root, validation_fraction, test_fraction, on_unreadable_image):
+    with_boxes = root.partition(":")[0] in BOX_SETS and ":" in root
     values = {
-        "name": f"folder:{root}",
+        "name": root if with_boxes else f"folder:{root}",
         "validation_fraction": validation_fraction,
         "test_fraction": test_fraction,
         "on_unreadable_image": on_unreadable_image,
     }
     marks = {("data", name): f"--{name}" for name in values} | {("data", "name"): root}
-    return validate(Located({"data": values, "train": {"steps": 1}}, marks)).data
+    task = "detection" if with_boxes else DEFAULT_TASK
+    return validate(Located({"task": task, "data": values, "train": {"steps": 1}}, marks)).data

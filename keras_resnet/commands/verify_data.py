@@ -2,7 +2,9 @@
 
     keras-resnet verify-data folder:photos --set data.validation_fraction=0.2 --csv=findings.csv
 
-The data set is folder:PATH, tfrecord:PATH, tfds:NAME or digits. The exit code is 3 if there are findings, otherwise 0.
+The data set is folder:PATH, tfrecord:PATH, tfds:NAME or digits; with boxes coco:PATH, voc:PATH, scenes, tfrecord:PATH
+or tfds:NAME. The settings of coco, voc and scenes are those of the task detection, such as --set data.max_objects=300;
+for tfrecord and tfds with boxes, add --set task=detection. The exit code is 3 if there are findings, otherwise 0.
 """
 
 import dataclasses
@@ -15,18 +17,20 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_resnet.commands.entry import require_tensorflow_backend, write_csv
-from keras_resnet.config import validate
+from keras_resnet.config import BOX_SETS, validate
 from keras_resnet.data.header import MAX_PIXELS
 from keras_resnet.errors import ConfigError
+from keras_resnet.tasks import DEFAULT_TASK
 from keras_resnet.yaml_files import Located, merge, read_yaml_value
 
 SHOWN = 50  # findings on the screen; the CSV file has all
+_WIDTH = 160  # characters of a table, which the terminal may wrap; the default would cut it off
 
 
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_multi_string(
-        "set", [], "data.key=value, as for training; may be given several times.", flag_values=options
+        "set", [], "data.key=value or task=NAME, as for training; may be given several times.", flag_values=options
     )
     flags.DEFINE_integer(
         "max_pixels",
@@ -62,7 +66,7 @@ def main(options, arguments):
         write_csv(options.csv, rows, ("kind", "split", "source", "what"), line_end="\r\n")
     if report.findings:
         _print_findings(console, report.findings, options.csv)
-    _print_splits(console, report.splits)
+    _print_splits(report.splits)
     if report.passed_over:
         print(f"ignored: {passed_over_text(report.passed_over)}")
     for note, sources in report.notes.items():
@@ -70,24 +74,30 @@ def main(options, arguments):
     images = sum(split.images for split in report.splits.values())
     found = f"{len(report.findings):,} findings" if report.findings else "nothing found"
     counts = f"{images:,} images in {len(report.splits)} splits, {len(report.labels):,} classes"
+    objects = [split.objects for split in report.splits.values() if split.objects is not None]
+    counts += f", {sum(objects):,} objects" if objects else ""
     print(f"{counts}, {time.monotonic() - began:.0f} seconds: {found}")
     return 3 if report.findings else 0
 
 
 def data_settings(name, assignments):
-    """Returns the `Data` group of a configuration with this data set and "data.key=value" on top.
+    """Returns the `Data` group of a configuration with this data set and assignments on top.
 
     Raises:
         ConfigError: the data set's name or an assignment is not valid.
     """
-    located = Located({"data": {"name": name}, "train": {"steps": 1}}, {(): name})
+    task = "detection" if name.partition(":")[0] in BOX_SETS else DEFAULT_TASK
+    located = Located({"task": task, "data": {"name": name}, "train": {"steps": 1}}, {(): name})
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         group, _, key = path.partition(".")
-        if group != "data" or not key or not equals:
-            raise ConfigError(f"--set={assignment!r}: expected data.key=value, for example data.test_fraction=0.2")
-        value = {"data": {key: read_yaml_value(text, f"--set={assignment!r}")}}
-        located = merge(located, Located(value, {("data", key): "--set"}))
+        if not equals or (path != "task" and (group != "data" or not key)):
+            raise ConfigError(
+                f"--set={assignment!r}: expected data.key=value or task=NAME, for example data.test_fraction=0.2"
+            )
+        value = read_yaml_value(text, f"--set={assignment!r}")
+        value = {"data": {key: value}} if key else {"task": value}
+        located = merge(located, Located(value, {("data", key) if key else ("task",): "--set"}))
     return validate(located).data
 
 
@@ -105,12 +115,15 @@ def _print_findings(console, findings, path):
     print()
 
 
-def _print_splits(console, splits):
-    table = _table("split", "images", "classes", "smallest", "median", "largest (height x width)")
+def _print_splits(splits):
+    boxes = any(split.objects is not None for split in splits.values())
+    headings = ("objects", "ignored") if boxes else ()
+    table = _table("split", "images", "classes", *headings, "smallest", "median", "largest (height x width)")
     for name, split in splits.items():
+        counts = (split.images, split.classes) + ((split.objects or 0, split.ignored) if boxes else ())
         sizes = [f"{height} x {width}" for height, width in split.sizes]
-        table.add_row(name, f"{split.images:,}", f"{split.classes:,}", *sizes)
-    console.print(table)
+        table.add_row(name, *(f"{count:,}" for count in counts), *sizes)
+    Console(highlight=False, width=_WIDTH).print(table)
 
 
 def _table(*headings):

@@ -3,7 +3,7 @@
 It does not import TensorFlow, so mistakes are reported at once.
 """
 
-from keras_resnet.config.data import Data
+from keras_resnet.config.data import BOX_SETS, Data
 from keras_resnet.config.groups import Config, Eval, Export, check_strategy, first_difference, resolve
 from keras_resnet.config.loading import (
     changed,
@@ -17,6 +17,7 @@ from keras_resnet.config.model import Model
 from keras_resnet.config.train import Recovery, Train
 
 __all__ = [
+    "BOX_SETS",
     "Config",
     "Data",
     "Eval",

@@ -20,6 +20,7 @@ IMAGE_SETS = (
     "voc:PATH",
     "tfrecord:PATH",
 )
+BOX_SETS = ("scenes", "coco", "voc")  # kinds whose images all have boxes; tfds has sets with labels and with boxes
 
 
 def _image_set(value):
@@ -46,7 +47,8 @@ class Data(Group):
         description="The data set. digits: scikit-learn's digits, without download. scene_digits: these digits painted "
         "on photographs, in color. scenes: several of them in an image, with boxes. synthetic: generated images. "
         "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. coco:PATH and voc:PATH: "
-        "images and boxes in the layout of COCO and of Pascal VOC. tfrecord:PATH: files in the ImageNet layout.",
+        "images and boxes in the layout of COCO and of Pascal VOC. tfrecord:PATH: files in the ImageNet "
+        "layout, or with boxes in that of tf-models-official.",
     )
     directory: str | None = Field(
         None, description="tfds: the folder of prepared data sets. null: ~/tensorflow_datasets."

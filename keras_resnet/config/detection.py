@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from keras_resnet.config.data import Data
 from keras_resnet.config.fields import Group, problem
-from keras_resnet.config.groups import Config
+from keras_resnet.config.groups import Config, Eval
 
 _Size = Annotated[float, Field(gt=0, le=4096)]
 # What has no meaning for boxes, or is not offered for them.
@@ -103,12 +103,24 @@ class DetectionData(Data):
         return self
 
 
+class DetectionEval(Eval):
+    """The evaluation of a detector."""
+
+    max_detections: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Detections per image that an evaluation asks for and counts. null: detector.detections.",
+    )
+
+
 class DetectionConfig(Config):
     """The configuration of a run of object detection."""
 
     task: Literal["detection"] = "detection"  # type: ignore[assignment]
     data: DetectionData = DetectionData()
     detector: Detector = Detector()
+    eval: DetectionEval = DetectionEval()
 
     @model_validator(mode="after")
     def _possible(self):

@@ -4,12 +4,13 @@
 |---|---|
 | `image_set` | `load_image_set`, the table of sources, splits |
 | `embedded`, `scenes`, `folder`, `tfds`, `tfrecord` | sources with labels; `folder_tree` finds splits and classes |
-| `scenes`, `coco`, `voc` | sources with boxes; `objects` makes their splits |
+| `scenes`, `coco`, `voc`, `tfds_objects`, `tfrecord` | sources with boxes; `objects` makes splits of listed ones |
 | `image_task` | what tasks over images share |
 | `pipeline` | the order of samples, batches for a strategy, the image behind an error |
 | `tf_data_service` | batches that other machines prepare |
 | `decode`, `image_header` | pixels inside a TensorFlow graph, and the checks before decoding |
 | `header` | format and size of an image, without TensorFlow |
 | `transforms`, `augmentation`, `randaugment` | test and training preprocessing, mixup and CutMix |
-| `verify`, `prepare`, `photographs` | checks of a whole set, conversion to TFRecord files, two real photographs |
+| `verify`, `verify_targets`, `verify_scan` | checks of a whole set: images, labels or boxes, splits |
+| `prepare`, `photographs` | conversion to TFRecord files, two real photographs |
 """

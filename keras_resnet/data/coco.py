@@ -16,11 +16,24 @@ import json
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from keras_resnet.config import Data
+from keras_resnet.data.folder_tree import name_problem
 from keras_resnet.data.image_set import Finding, ImageSet, complete
-from keras_resnet.data.objects import EXPECTED, NO_BOX, Objects, area_of, clipped_box, split_of_files
+from keras_resnet.data.objects import (
+    EXPECTED,
+    NO_BOX,
+    ROUNDING,
+    Objects,
+    area_of,
+    clipped_box,
+    missing_images,
+    split_of_files,
+)
 from keras_resnet.errors import ConfigError, DataError, one_line
 
 _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
@@ -29,7 +42,6 @@ _TWICE, _NO_IMAGE = "annotation id given twice", "annotation of an unknown image
 _NO_CATEGORY = "annotation of an unknown category"
 _KEY = {_TWICE: "id", _NO_IMAGE: "image_id", _NO_CATEGORY: "category_id"}  # other findings: bbox
 _EXPECTED = EXPECTED | {_TWICE: "one", _NO_IMAGE: "an id in images", _NO_CATEGORY: "an id in categories"}
-_ROUNDING = 1.0  # pixels by which a box may exceed its image without being counted
 _ID = (int, str)
 _FIELDS: dict[str, dict[str, Any]] = {
     "images": {"id": _ID, "file_name": str, "height": (int, float), "width": (int, float)},
@@ -39,11 +51,11 @@ _FIELDS: dict[str, dict[str, Any]] = {
 
 
 def load_coco(data: Data) -> ImageSet:
-    """Returns the data set of the folder in `data.name`.
+    """Returns the data set of the folder in `data.name`; missing images are its `problems`.
 
     Raises:
         ConfigError: the folder, or the annotations of its training images, do not exist; a split has two files.
-        DataError: a file is not COCO's JSON, the files' categories differ, or an image is missing.
+        DataError: a file is not COCO's JSON, or the files' categories differ.
     """
     folder = data.name.partition(":")[2]
     if not os.path.isdir(folder):
@@ -55,7 +67,9 @@ def load_coco(data: Data) -> ImageSet:
             "annotations/instances_train*.json, annotations/train.json or train/_annotations.coco.json"
         )
     categories: dict[int, str] | None = None
-    first, findings, splits = "", [], {}
+    first, splits = "", {}
+    findings: list[Finding] = []
+    missing: list[Finding] = []
     for split, (path, folders) in files.items():
         content = _read(path)
         found = {each["id"]: each["name"] for each in content["categories"]}
@@ -65,13 +79,25 @@ def load_coco(data: Data) -> ImageSet:
             categories, first = dict(sorted(found.items())), path
         class_of = {number: i for i, number in enumerate(categories)}
         objects, problems = _objects(content, class_of)
-        splits[split] = _split(path, content["images"], folders, objects)
+        paths = _paths(content["images"], folders)
+        missing += missing_images(path, split, paths)
+        sizes = [[min(each[key], 1e9) for key in ("height", "width")] for each in content["images"]]
+        ids = tuple(each["id"] for each in content["images"])
+        splits[split] = replace(split_of_files(paths, objects, np.array(sizes, np.float64)), ids=ids)
         findings += [Finding(reason, split, f"{path}: {source}", what) for reason, source, what in problems]
     assert categories is not None
     splits = complete(splits, data.validation_fraction, data.test_fraction)
     counts = Counter(finding.kind for finding in findings)
     return ImageSet(
-        data.name, tuple(categories.values()), (None, None, 3), splits, counts, target="boxes", findings=tuple(findings)
+        data.name,
+        tuple(categories.values()),
+        (None, None, 3),
+        splits,
+        counts,
+        target="boxes",
+        findings=tuple(findings),
+        problems=tuple(missing),
+        category_ids=tuple(categories),
     )
 
 
@@ -119,6 +145,8 @@ def _read(path) -> dict[str, Any]:
                     raise DataError(f"{path}: {key}[{i}] has no {name}")
                 if not isinstance(row[name], kind):
                     raise DataError(f"{path}: {key}[{i}] has the {name} {one_line(repr(row[name]), 40)}")
+            if key == "images" and (problem := name_problem(row["file_name"])):
+                raise DataError(f"{path}: images[{i}] has the file_name {row['file_name']!a}: {problem}")
     if not content["images"]:
         raise DataError(f"{path}: has no images")
     if not content["categories"]:
@@ -162,10 +190,11 @@ def _objects(content, class_of):
     return [Objects(*zip(*rows, strict=True)) if rows else none for rows in found.values()], problems
 
 
-def _split(path, images, folders, objects):
+def _paths(images, folders):
+    """Returns the path of each image, in the first folder that has the first one."""
     first = images[0]["file_name"]
     folder = next((each for each in folders if os.path.isfile(os.path.join(each, first))), folders[0])
-    return split_of_files(path, [os.path.join(folder, each["file_name"]) for each in images], objects)
+    return [os.path.join(folder, each["file_name"]) for each in images]
 
 
 def _checked(annotation, images, class_of, seen):
@@ -181,7 +210,7 @@ def _checked(annotation, images, class_of, seen):
     except (TypeError, ValueError, OverflowError):
         return None, NO_BOX
     image = images[annotation["image_id"]]
-    box, reason = clipped_box((y, x, y + height, x + width), image["height"], image["width"], _ROUNDING)
+    box, reason = clipped_box((y, x, y + height, x + width), image["height"], image["width"], ROUNDING)
     if box is None:
         return None, reason
     area = annotation.get("area")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, SIGNATURES
-from keras_resnet.data.image_header import ASPECT, DECODE, OK, PIXELS, checked, reasons
+from keras_resnet.data.image_header import ASPECT, OK, PIXELS, checked, reasons
 from keras_resnet.data.orientation import exif_orientation, may_have_exif, stored_box, turned, upright, upright_size
 
 _MAX_BYTES = 2**31 - 1
@@ -39,6 +39,37 @@ def decode(image, channels: int):
     return _decode(image, channels)
 
 
+def image_size(image, stated=(0, 0)):
+    """The bytes () of an image -> height and width (2,) int32 of the upright image.
+
+    Formats other than JPEG and PNG are of `stated` size.
+
+    Reading the headers of the other formats in every graph would take a second. Fails if they have no stated size.
+    """
+
+    def other():
+        size = tf.cond(_is_png(image), lambda: _png_size(image), lambda: tf.stack(stated))
+        known = tf.reduce_all(size > 0)
+        _assert(known, lambda: "is neither a JPEG nor a PNG, and its record has no image/height and image/width")
+        return size
+
+    def jpeg():
+        height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(image))
+        return tf.stack(upright_size(height, width, _orientation(image)))
+
+    return tf.cond(tf.io.is_jpeg(image), jpeg, other)
+
+
+def _is_png(image):
+    return tf.strings.substr(image, 0, len(SIGNATURES["PNG"])) == SIGNATURES["PNG"]
+
+
+def _png_size(image):
+    """Returns height and width (2,) int32 of a PNG's header, 0 if it is cut off."""
+    head = tf.strings.substr(image, 0, 24) + b"\0" * 24
+    return tf.io.decode_raw(tf.strings.substr(head, 16, 8), tf.int32, little_endian=False)[::-1]
+
+
 @functools.cache
 def _compiled(channels):
     return tf.function(
@@ -61,14 +92,11 @@ def _decode(image, channels):
 @_separate
 def _decode_other(image, channels):
     def png():
-        head = tf.strings.substr(image, 0, 24) + b"\0" * 24
-        size = tf.io.decode_raw(tf.strings.substr(head, 16, 8), tf.int32, little_endian=False)
-        width, height = tf.unstack(size, num=2)
+        height, width = tf.unstack(_png_size(image), num=2)
         _check_size(height, width)
         return _decoded_png(image, channels)
 
-    is_png = tf.strings.substr(image, 0, len(SIGNATURES["PNG"])) == SIGNATURES["PNG"]
-    return tf.cond(is_png, png, functools.partial(_decode_rare, image, channels))
+    return tf.cond(_is_png(image), png, functools.partial(_decode_rare, image, channels))
 
 
 @_separate
@@ -112,6 +140,10 @@ def _decoded(content, channels):
 def _decoded_jpeg(content, channels):
     pixels = tf.io.decode_jpeg(content, channels=channels, dct_method=_EXACT)
     return tf.cond(may_have_exif(content), lambda: _upright(pixels, content), lambda: pixels)
+
+
+def _orientation(jpeg):
+    return tf.cond(may_have_exif(jpeg), lambda: _exif_orientation(jpeg), lambda: 1)
 
 
 _upright, _exif_orientation, _turned = map(_separate, (upright, exif_orientation, turned))
@@ -186,15 +218,14 @@ def decode_crop(image, choose_box: Callable, channels: int, least: int):
     if image.dtype != tf.string:
         return crop_pixels(image)
 
-
     def crop_jpeg():
         height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(image))
         _check_size(height, width)
-        orientation = tf.cond(may_have_exif(image), lambda: _exif_orientation(image), lambda: 1)
-        size = upright_size(height, width, orientation)
-        box = choose_box(*size)
+        orientation = _orientation(image)
+        height, width = upright_size(height, width, orientation)
+        box = choose_box(height, width)
         halvings = tf.reduce_sum(tf.cast(tf.reduce_min(box[2:]) >= least * tf.constant(_RATIOS[1:]), tf.int32))
-        box = stored_box(box, *size, orientation)
+        box = stored_box(box, height, width, orientation)
         part = tf.switch_case(halvings, [functools.partial(_crop_jpeg, image, box, channels, r) for r in _RATIOS])
         return tf.cond(orientation > 1, lambda: _turned(part, orientation), lambda: part)
 
@@ -204,33 +235,3 @@ def decode_crop(image, choose_box: Callable, channels: int, least: int):
 
 def _crop_jpeg(image, box, channels, ratio):
     return tf.image.decode_and_crop_jpeg(image, box // ratio, channels=channels, ratio=ratio, dct_method=_EXACT)
-
-
-def decode_all(contents, prepare: Callable, shape: tuple[int, int, int], max_bytes: int, max_pixels: int):
-    """contents (N,) strings -> images (N, *shape) float32, zeros for bad images, and codes (N,) int32.
-
-    TensorFlow's decoders raise errors, and only tf.data can continue after an error. Therefore rows are decoded as
-    elements of a data set, in parallel, and the successful ones are scattered back to their places.
-
-    Args:
-        contents: bytes of image files.
-        prepare: pixels (H, W, C) uint8 -> (*shape) float32.
-        shape: (H, W, C) of what `prepare` returns.
-        max_bytes, max_pixels: an image that has more is not decoded.
-    """
-    count = tf.size(contents)
-    zeros = tf.zeros(shape)
-
-    def row(index, content):
-        code, kind, content, _ = checked(content, max_bytes, max_pixels)
-        image = tf.cond(code == OK, lambda: prepare(pixels_of(content, kind, shape[2])), lambda: zeros)
-        return index, code, image
-
-    rows = tf.data.Dataset.from_tensor_slices((tf.range(count), contents))
-    rows = rows.map(row, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).ignore_errors()
-    rows = rows.concatenate(tf.data.Dataset.from_tensors((count, OK, zeros)))  # so that there is at least one
-    places, codes, images = rows.batch(tf.cast(count, tf.int64) + 1).get_single_element()
-    places = places[:, None]
-    images = tf.scatter_nd(places, images, tf.stack([count + 1, *shape]))[:count]
-    codes = tf.tensor_scatter_nd_update(tf.fill([count + 1], DECODE), places, codes)[:count]
-    return tf.ensure_shape(images, (None, *shape)), codes

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.config import Data
-from keras_resnet.errors import ConfigError, suggest
+from keras_resnet.errors import ConfigError, DataError, suggest
 
 _LOADERS = {
     "digits": "keras_resnet.data.embedded:load_digits",
@@ -40,25 +40,38 @@ class Split:
             `keras_resnet.detection.transforms`.
         source: index -> the location of the image, for messages.
         labels: (size,) int32 if they are known without reading the images.
+        stated_sizes: (size, 2), height and width of each image as its annotation states them, 0 if it states none.
+        unusable: index -> (kind, location, description) of each stored object that `read` leaves out. None: loading
+            the set checked its objects.
         held_out: whether the images were taken from the training images because the set lacks this split.
+        ids: (size,) the images' ids in the file that lists them, if it has any.
+        max_objects: no image has more objects; None if that is unknown.
     """
 
     size: int
     read: Callable
     source: Callable[[int], str]
     labels: np.ndarray | None = None
+    stated_sizes: np.ndarray | None = None
+    unusable: Callable[[int], list[tuple[str, str, str]]] | None = None
     held_out: bool = False
+    ids: tuple[int | str, ...] | None = None
+    max_objects: int | None = None
 
     def subset(self, indices: np.ndarray) -> "Split":
         """Returns a split of the images at `indices`, in that order."""
         with tf.device("CPU:0"):
             chosen = tf.constant(indices, tf.int64)
+        unusable = self.unusable
         return replace(
             self,
             size=len(indices),
             read=lambda index: self.read(tf.gather(chosen, index)),
             source=lambda index: self.source(int(indices[index])),
             labels=None if self.labels is None else self.labels[indices],
+            stated_sizes=None if self.stated_sizes is None else self.stated_sizes[indices],
+            unusable=None if unusable is None else lambda index: unusable(int(indices[index])),
+            ids=None if self.ids is None else tuple(self.ids[index] for index in indices),
         )
 
     def with_labels_below(self, classes: int, first: int = 0) -> "Split":
@@ -105,6 +118,8 @@ class ImageSet:
         passed_over: {reason: number} of the skipped files and objects in the set's folder.
         target: what `Split.read` returns beside the image.
         findings: the objects that were left out or clipped, each counted in `passed_over` too.
+        problems: what prevents a run, such as missing images; `load_image_set` refuses the set, `verify` lists them.
+        category_ids: the classes' ids in the file that lists them, if it has any.
     """
 
     name: str
@@ -114,6 +129,8 @@ class ImageSet:
     passed_over: Mapping[str, int] = field(default_factory=dict)
     target: Target = "label"
     findings: tuple[Finding, ...] = ()
+    problems: tuple[Finding, ...] = ()
+    category_ids: tuple[int, ...] | None = None
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.
@@ -145,6 +162,17 @@ def passed_over_text(passed_over: Mapping[str, int]) -> str:
     return "; ".join(f"{reason}: {count:,}" if count else reason for reason, count in ordered[:_SHOWN]) + more
 
 
+def open_image_set(data: Data) -> ImageSet:
+    """Returns the set of images that a configuration names, also if it has `problems`.
+
+    Raises:
+        ConfigError: the set does not exist, or cannot be used as configured.
+        DataError: the data is not a set of images.
+    """
+    images: ImageSet = pkgutil.resolve_name(_LOADERS[data.name.partition(":")[0]])(data)
+    return images
+
+
 def load_image_set(data: Data, target: Target | None = "label") -> ImageSet:
     """Loads the set of images that a configuration names.
 
@@ -154,12 +182,16 @@ def load_image_set(data: Data, target: Target | None = "label") -> ImageSet:
 
     Raises:
         ConfigError: the set does not exist, cannot be used as configured, or has other targets.
-        DataError: the data is not a set of images.
+        DataError: the data is not a set of images, or has problems.
     """
-    images = pkgutil.resolve_name(_LOADERS[data.name.partition(":")[0]])(data)
+    images = open_image_set(data)
     if target and images.target != target:
         has, needs = ({"label": "a class for each image", "boxes": "boxes"}[each] for each in (images.target, target))
         raise ConfigError(f"data.name: {data.name} has {has}, and this needs {needs}")
+    if images.problems:
+        more = len(images.problems) - 1
+        rest = f" (verify-data lists {more:,} more)" if more else ""
+        raise DataError(f"data.name: {data.name}: {images.problems[0]}{rest}")
     return images
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_resnet.data.image_set import Split
+from keras_resnet.data.image_set import Finding, Split
 from keras_resnet.errors import DataError
 
 NO_BOX, NO_AREA, OUTSIDE = "box is not four finite numbers", "box without area", "box outside of its image"
 CLIPPED = "box clipped to its image"  # kept
+ROUNDING = 1.0  # pixels by which a box may exceed its image without being counted
 EXPECTED = {
     NO_BOX: "four finite numbers",
     NO_AREA: "a width and a height above 0",
@@ -40,13 +41,19 @@ class Objects:
     areas: ArrayLike
 
 
-def split_of_objects(objects: Sequence[Objects], image: Callable, source: Callable[[int], str]) -> Split:
+def split_of_objects(
+    objects: Sequence[Objects],
+    image: Callable,
+    source: Callable[[int], str],
+    stated_sizes: np.ndarray | None = None,
+) -> Split:
     """Returns a split.
 
     Args:
         objects: of each image.
         image: index () int64 -> pixels or the bytes of a file, inside a graph.
         source: index -> the location of the image, for messages.
+        stated_sizes: as in `Split`.
     """
     ends = np.cumsum([np.size(each.classes) for each in objects], dtype=np.int64)
     with tf.device("CPU:0"):
@@ -60,26 +67,32 @@ def split_of_objects(objects: Sequence[Objects], image: Callable, source: Callab
         first, end = rows[index], rows[index + 1]
         return image(index), {name: value[first:end] for name, value in values.items()}
 
-    return Split(len(objects), read, source)
+    most = max(np.size(each.classes) for each in objects)
+    return Split(len(objects), read, source, stated_sizes=stated_sizes, max_objects=most)
 
 
-def split_of_files(listed_in: str, paths: Sequence[str], objects: Sequence[Objects]) -> Split:
+def split_of_files(paths: Sequence[str], objects: Sequence[Objects], stated_sizes: np.ndarray | None = None) -> Split:
     """Returns a split whose images are files.
 
     Args:
-        listed_in: the file that lists the images, for messages.
         paths: of each image.
         objects: of each image.
-
-    Raises:
-        DataError: a file is missing.
+        stated_sizes: as in `Split`.
     """
-    require_files(listed_in, "images", paths)
     with tf.device("CPU:0"):
         all_paths = tf.constant(paths)
     return split_of_objects(
-        objects, lambda index: tf.io.read_file(tf.gather(all_paths, index)), lambda index: paths[index]
+        objects,
+        lambda index: tf.io.read_file(tf.gather(all_paths, index)),
+        lambda index: paths[index],
+        stated_sizes,
     )
+
+
+def missing_images(listed_in: str, split: str, paths: Sequence[str]) -> list[Finding]:
+    """Returns a finding for each file of a split that does not exist; `listed_in` is the file that lists them."""
+    what = f"no such file; {listed_in} lists it"
+    return [Finding("missing image", split, path, what) for path in paths if not os.path.isfile(path)]
 
 
 def require_files(listed_in: str, what: str, paths: Sequence[str]) -> None:
@@ -104,6 +117,38 @@ def clipped_box(box: Box, height: float, width: float, tolerance: float = 0) -> 
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
         return None, OUTSIDE
     return inside, CLIPPED if max(-y1, -x1, y2 - height, x2 - width) > tolerance else None
+
+
+def objects_in_pixels(boxes, size, classes, ignored, areas=None) -> dict:
+    """Returns the objects of an image inside a graph, clipped to it, without those that have no area in it.
+
+    Args:
+        boxes: (R, 4), y1 x1 y2 x2 in pixels.
+        size: (2,) float32, height and width of the image.
+        classes: (R,).
+        ignored: (R,) bool.
+        areas: (R,) square pixels; 0, or None for all objects: that of the box.
+    """
+    boxes = tf.clip_by_value(boxes, 0.0, tf.tile(size, [2]))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    of_boxes = sides[:, 0] * sides[:, 1]
+    areas = of_boxes if areas is None else tf.where(areas > 0, tf.cast(areas, tf.float32), of_boxes)
+    found = {"boxes": boxes, "classes": tf.cast(classes, tf.int32), "ignored": ignored, "areas": areas}
+    usable = tf.reduce_all(sides > 0, axis=-1)
+    return {name: tf.boolean_mask(value, usable) for name, value in found.items()}
+
+
+def unusable_boxes(boxes, size, source: str) -> list[tuple[str, str, str]]:
+    """boxes (R, 4) in pixels, size (2,) of their image -> `Split.unusable` of an image at `source`."""
+    height, width = np.asarray(size).tolist()
+    problems = []
+    for i, box in enumerate(np.asarray(boxes).tolist()):
+        _, reason = clipped_box(tuple(box), height, width, ROUNDING)
+        if reason:
+            shown = ", ".join(f"{value:g}" for value in box)
+            what = f"{reason}, y1 x1 y2 x2 {shown} in {width:.0f} x {height:.0f} pixels; expected {EXPECTED[reason]}"
+            problems.append((reason, f"{source}, object {i}", what))
+    return problems
 
 
 def area_of(box: Box) -> float:

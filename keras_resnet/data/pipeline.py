@@ -224,8 +224,12 @@ def over_replicas(strategy: tf.distribute.Strategy, value):
 
     Numbers () are summed. Tensors (N, ...) are concatenated in the order of the images of `eval_batches`.
     """
-    if strategy.experimental_local_results(value)[0].shape.rank == 0:
+    local = strategy.experimental_local_results(value)[0]
+    if local.shape.rank == 0:
         return strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+    if local.dtype == tf.bool:  # which no collective of TensorFlow takes
+        value = strategy.run(lambda of_replica: tf.cast(of_replica, tf.int32), args=(value,))
+        return tf.cast(strategy.gather(value, axis=0), tf.bool)
     return strategy.gather(value, axis=0)
 
 

@@ -1,6 +1,7 @@
-"""Converts a folder of images to TFRecord files in the ImageNet layout, which `data.name: tfrecord:PATH` reads.
+"""Converts a folder of images to TFRecord files, which `data.name: tfrecord:PATH` reads.
 
-Splits, labels and held-out images are the same as for `data.name: folder:PATH`.
+Splits, classes and held-out images are those of the folder: `folder:PATH`, whose records have the ImageNet layout, or
+`coco:PATH` and `voc:PATH`, whose records have tf-models-official's layout for detection.
 """
 
 import io
@@ -14,12 +15,11 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_resnet.config import Data
-from keras_resnet.data.decode import decode
-from keras_resnet.data.folder import load_folder
+from keras_resnet.data.decode import decode, image_size
 from keras_resnet.data.header import MAX_PIXELS, Header, read_header
-from keras_resnet.data.image_set import Split, distinct_splits, map_in_threads
+from keras_resnet.data.image_set import Split, distinct_splits, load_image_set, map_in_threads
 from keras_resnet.data.pipeline import reason
-from keras_resnet.data.tfrecord import LABELS
+from keras_resnet.data.tfrecord import AREA, CORNERS, IS_CROWD, LABEL, LABELS, OBJECT_LABEL
 from keras_resnet.errors import ConfigError, DataError, DiskError
 
 
@@ -49,7 +49,7 @@ def prepare(
     """Writes `output`, completely or not at all.
 
     Args:
-        data: a folder of images, its held-out fractions, and how to handle unreadable images.
+        data: a folder of images, with boxes or without, its held-out fractions, and how to handle unreadable images.
         output: a folder that is empty or does not exist.
         max_side: greatest height or width in pixels; larger images are downscaled. None keeps all unchanged.
         quality: JPEG quality of converted images, 1 to 100.
@@ -64,7 +64,7 @@ def prepare(
     """
     root, output = data.name.partition(":")[2], os.path.realpath(output)
     _check_output(root, output)
-    images = load_folder(data)
+    images = load_image_set(data, None)
     splits = distinct_splits(images.splits)
     orders = {name: np.arange(split.size) for name, split in splits.items()}
     orders["train"] = np.random.RandomState(0).permutation(splits["train"].size)
@@ -113,9 +113,13 @@ def _record(split: Split, index: int, labels, root: str, max_side: int | None, q
     source = split.source(index)
     try:
         with tf.device("CPU:0"):
-            image, label = split.read(tf.constant(index, tf.int64))
-            content, label = image.numpy(), int(label)
+            image, target = split.read(tf.constant(index, tf.int64))
+            content = image.numpy()
             encoded, header = convert(content, max_side, quality)
+            if isinstance(target, dict):
+                more = _object_features(target, content, header, labels)
+            else:
+                more = {LABEL: int(target) + 1, "image/class/text": labels[int(target)].encode()}
     except tf.errors.OpError as error:
         return _Record(source, problem=reason(error))
     except ValueError as error:
@@ -123,20 +127,38 @@ def _record(split: Split, index: int, labels, root: str, max_side: int | None, q
     features = {
         "image/encoded": encoded,
         "image/format": header.format.encode(),
-        "image/class/label": label + 1,
-        "image/class/text": labels[label].encode(),
         "image/filename": os.path.relpath(source, root).encode(),
         "image/height": header.height,
         "image/width": header.width,
+        **more,
     }
     example = tf.train.Example(features=tf.train.Features(feature={k: _feature(v) for k, v in features.items()}))
     return _Record(source, example.SerializeToString(), size=len(content))
 
 
+def _object_features(objects, content, header, labels):
+    """Returns the features of objects; areas are those in the stored image, of the size in `header`."""
+    original = read_header(content)
+    size = image_size(tf.constant(content), (original.height, original.width) if original else (0, 0)).numpy()
+    boxes = objects["boxes"].numpy() / np.tile(size, 2).astype(np.float32)
+    classes = objects["classes"].numpy()
+    scale = header.height * header.width / float(size.prod())
+    return dict(zip(CORNERS, boxes.T, strict=True)) | {
+        OBJECT_LABEL: classes + 1,
+        "image/object/class/text": [labels[label].encode() for label in classes],
+        IS_CROWD: objects["ignored"].numpy().astype(np.int64),
+        AREA: objects["areas"].numpy() * scale,
+    }
+
+
 def _feature(value):
-    if isinstance(value, int):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    """Returns the feature of a number, of bytes, of an array (R,), or of a list of bytes."""
+    values = value if isinstance(value, list | np.ndarray) else [value]
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    if isinstance(value, int | np.ndarray):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
 
 def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, Header]:

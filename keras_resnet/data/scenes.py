@@ -13,7 +13,7 @@ the left 70 % of the photographs and the training split of `digits`, other image
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -177,7 +177,10 @@ def _paint_digits(name, size):
 
 def load_scenes(data: Data) -> ImageSet:
     """Returns scenes with the boxes of their digits."""
-    splits = {name: _when_read("scenes", name, size, _paint_scenes) for name, size in SCENES.items()}
+    splits = {
+        name: replace(_when_read("scenes", name, size, _paint_scenes), max_objects=MAX_DIGITS)
+        for name, size in SCENES.items()
+    }
     return ImageSet("scenes", LABELS, (SIDE, SIDE, 3), splits, target="boxes")
 
 

@@ -1,6 +1,7 @@
-"""Loads classification sets of TensorFlow Datasets by name: `tfds:cifar10`, `tfds:imagenet2012`.
+"""Loads data sets of TensorFlow Datasets by name: `tfds:cifar10`, `tfds:imagenet2012`, `tfds:coco/2017`.
 
 Images of one size are loaded into memory; others are read record by record and decoded when they are cropped.
+`tfds_objects` reads the sets with boxes.
 """
 
 import os
@@ -9,9 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.config import Data
+from keras_resnet.config.detection import DetectionData
 from keras_resnet.data.image_set import ImageSet, Split, complete, split_of_arrays
 from keras_resnet.data.pipeline import reason
-from keras_resnet.data.tfrecord import index_records, reader
+from keras_resnet.data.tfds_objects import has_objects, load_objects
+from keras_resnet.data.tfrecord import Records, index_records, reader
 from keras_resnet.errors import ConfigError, DataError, needs, suggest
 
 IN_MEMORY = 2 * 10**9  # bytes of pixels up to which a split is decoded into memory
@@ -21,13 +24,24 @@ _SPLITS = ("train", "validation", "test")
 def load_tfds(data: Data) -> ImageSet:
     """Returns the set's own splits, and held-out splits if it lacks them.
 
+    A set with labels and boxes gives boxes to the task detection, and labels to other tasks.
+
     Raises:
-        ConfigError: TensorFlow Datasets has no such set, or it is not a set of labeled images.
+        ConfigError: TensorFlow Datasets has no such set, or it has neither labeled images nor objects with boxes.
         DataError: the set is missing and cannot be prepared.
     """
     name = data.name.partition(":")[2]
     builder = _prepared(name, data)
-    image_key, label_key = _keys(builder.info, data.name)
+    keys = _keys(builder.info)
+    if has_objects(builder.info.features) and (isinstance(data, DetectionData) or not keys):
+        records = {split: _records(builder, split) for split in _SPLITS if split in builder.info.splits}
+        _require_train(records, builder, data)
+        return load_objects(builder, data, records)
+    if not keys:
+        raise ConfigError(
+            f"data.name: {data.name}: has neither one label for each image nor objects with bbox and label"
+        )
+    image_key, label_key = keys
     image, label = builder.info.features[image_key], builder.info.features[label_key]
     height, width, channels = image.shape
     in_memory = None not in (height, width)
@@ -37,8 +51,7 @@ def load_tfds(data: Data) -> ImageSet:
             pixels = builder.info.splits[split].num_examples * (height or 0) * (width or 0) * channels
             load = _load_arrays if in_memory and pixels <= IN_MEMORY else _read_records
             splits[split] = load(builder, split, image_key, label_key)
-    if "train" not in splits:
-        raise ConfigError(f"data.name: {data.name}: has no split named train, only {', '.join(builder.info.splits)}")
+    _require_train(splits, builder, data)
     splits = {split: each for split, each in splits.items() if split == "train" or _is_labeled(each)}
     splits = {split: each.with_labels_below(label.num_classes) for split, each in splits.items()}
     splits = complete(splits, data.validation_fraction, data.test_fraction)
@@ -78,15 +91,18 @@ def _nearest(name, known):
     return hint if hint.startswith("did you mean") else "https://www.tensorflow.org/datasets/catalog lists all"
 
 
-def _keys(info, name):
-    """Returns (image key, label key) of a set of labeled images."""
+def _require_train(splits, builder, data):
+    if "train" not in splits:
+        raise ConfigError(f"data.name: {data.name}: has no split named train, only {', '.join(builder.info.splits)}")
+
+
+def _keys(info):
+    """Returns (image key, label key) of a set of labeled images; None for other sets."""
     from tensorflow_datasets.core import features
 
     keys = info.supervised_keys
     kinds = [type(info.features[key]) if isinstance(key, str) else None for key in keys or ()]
-    if kinds != [features.Image, features.ClassLabel]:
-        raise ConfigError(f"data.name: {name}: is not a set of images with one label each")
-    return keys
+    return keys if kinds == [features.Image, features.ClassLabel] else None
 
 
 def _load_arrays(builder, split, image_key, label_key):
@@ -99,13 +115,19 @@ def _load_arrays(builder, split, image_key, label_key):
     return split_of_arrays(images, labels, f"{builder.name} {split}")
 
 
-def _read_records(builder, split, image_key, label_key):
+def _records(builder, split) -> Records:
     import tensorflow_datasets as tfds
 
     kind = builder.info.file_format
     if kind not in (None, tfds.core.file_adapters.FileFormat.TFRECORD):
         raise DataError(f"{builder.data_dir}: is prepared as {kind.value}; prepare it as tfrecord in another directory")
-    records = index_records([str(path) for path in builder.info.splits[split].filepaths])
+    return index_records([str(path) for path in builder.info.splits[split].filepaths])
+
+
+def _read_records(builder, split, image_key, label_key):
+    import tensorflow_datasets as tfds
+
+    records = _records(builder, split)
     record = reader(records)
     encoded = {image_key: tfds.decode.SkipDecoding()}
 

@@ -1,26 +1,44 @@
-"""Loads a folder of TFRecord files in the ImageNet layout, with random access to records inside a TensorFlow graph."""
+"""Loads a folder of TFRecord files, with random access to records inside a TensorFlow graph.
+
+Records of the ImageNet layout have a label. Records of tf-models-official's layout for detection have objects: boxes as
+shares of the image's height and width, labels that count from 1, crowds and areas.
+"""
 
 import os
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from keras_resnet.config import Data
+from keras_resnet.config.detection import DetectionData
+from keras_resnet.data.decode import image_size
 from keras_resnet.data.image_set import ImageSet, Split, complete
+from keras_resnet.data.objects import objects_in_pixels, unusable_boxes
 from keras_resnet.errors import ConfigError, DataError
 
 _HEADER, _FOOTER = 12, 4  # length and its checksum; the checksum of the data
 _BUFFER = 1 << 18  # bytes per read: enough for most records
 
 LABELS = "labels.txt"
+LABEL = "image/class/label"
 FEATURES = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
-    "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+    LABEL: tf.io.FixedLenFeature([], tf.int64),
 }
+CORNERS = tuple(f"image/object/bbox/{name}" for name in ("ymin", "xmin", "ymax", "xmax"))
+OBJECT_LABEL, IS_CROWD, AREA = "image/object/class/label", "image/object/is_crowd", "image/object/area"
+SIZE = ("image/height", "image/width")
+OBJECT_FEATURES = (
+    {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+    | {name: tf.io.FixedLenFeature([], tf.int64, 0) for name in SIZE}
+    | {name: tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True) for name in (*CORNERS, AREA)}
+    | {name: tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True) for name in (OBJECT_LABEL, IS_CROWD)}
+)
 
 
 @dataclass(frozen=True)
@@ -100,12 +118,33 @@ def load_tfrecord(data: Data) -> ImageSet:
     folder = data.name.partition(":")[2]
     files = files_of_splits(folder)
     labels = read_labels(folder, data)
-    splits = {name: split_of_records(index_records(paths), len(labels)) for name, paths in files.items() if paths}
-    for name, split in splits.items():
-        if not split.size:
+    records = {name: index_records(paths) for name, paths in files.items() if paths}
+    for name, each in records.items():
+        if not len(each):
             raise DataError(f"data.name: {data.name}: the {name} files hold no records")
-    splits = complete(splits, data.validation_fraction, data.test_fraction)
-    return ImageSet(data.name, labels, (None, None, 3), splits)
+    images = set_of_records(data, labels, records)
+    return replace(images, splits=complete(images.splits, data.validation_fraction, data.test_fraction))
+
+
+def set_of_records(data: Data, labels: tuple[str, ...], records: dict[str, Records]) -> ImageSet:
+    """Returns the records of each split as they are, with the target that the first record has.
+
+    Of records with a label and objects, such as ImageNet's can be, the task detection has the objects.
+    """
+    boxes = any(_has_objects(each, isinstance(data, DetectionData)) for each in list(records.values())[:1])
+    split_of = _split_of_objects if boxes else _split_of_labels
+    splits = {name: split_of(each, len(labels)) for name, each in records.items()}
+    return ImageSet(data.name, labels, (None, None, 3), splits, target="boxes" if boxes else "label")
+
+
+def _has_objects(records, preferred):
+    """Returns whether the first record is one of objects; `preferred` is whether objects are preferred to a label."""
+    try:
+        first = tf.train.Example.FromString(reader(records)(tf.constant(0, tf.int64)).numpy()).features.feature
+    except (tf.errors.OpError, DecodeError):  # `read` names it
+        return False
+    objects, label = OBJECT_LABEL in first, LABEL in first
+    return (objects or not label) if preferred else (objects and not label)
 
 
 def files_of_splits(folder: str) -> dict[str, list[str]]:
@@ -123,15 +162,48 @@ def files_of_splits(folder: str) -> dict[str, list[str]]:
     return files
 
 
-def split_of_records(records: Records, classes: int) -> Split:
+def _split_of_labels(records, classes) -> Split:
     """Converts records of the ImageNet layout to a split."""
     record = reader(records)
 
     def read(index):
         features = tf.io.parse_single_example(record(index), FEATURES)
-        return features["image/encoded"], tf.cast(features["image/class/label"], tf.int32) - 1
+        return features["image/encoded"], tf.cast(features[LABEL], tf.int32) - 1
 
     return Split(len(records), read, records.source).with_labels_below(classes, first=1)
+
+
+def _split_of_objects(records, classes) -> Split:
+    """Converts records of the layout for detection to a split."""
+    record = reader(records)
+
+    def parsed(index):
+        """Returns the features of a record, the size of its image (2,) float32, and the boxes in pixels."""
+        features = tf.io.parse_single_example(record(index), OBJECT_FEATURES)
+        stated = [tf.cast(features[name], tf.int32) for name in SIZE]
+        size = tf.cast(image_size(features["image/encoded"], stated), tf.float32)
+        return features, size, tf.stack([features[name] for name in CORNERS], axis=-1) * tf.tile(size, [2])
+
+    def read(index):
+        features, size, boxes = parsed(index)
+        labels, count = features[OBJECT_LABEL], tf.shape(boxes)[0]
+        wrong = tf.boolean_mask(labels, (labels < 1) | (labels > classes))
+        first = tf.strings.as_string(tf.concat([wrong, [0]], 0)[0])
+        what = tf.strings.join(["its label is ", first, f"; expected 1 to {classes}"])
+        tf.debugging.Assert(tf.size(wrong) == 0, [what])
+        crowd, areas = (_or_zeros(features[name], count) for name in (IS_CROWD, AREA))
+        return features["image/encoded"], objects_in_pixels(boxes, size, labels - 1, crowd > 0, areas)
+
+    def unusable(index):
+        _, size, boxes = parsed(tf.constant(index, tf.int64))
+        return unusable_boxes(boxes, size, records.source(index))
+
+    return Split(len(records), read, records.source, unusable=unusable)
+
+
+def _or_zeros(values, count):
+    """Returns zeros (count,) for a feature that the record lacks."""
+    return tf.cond(tf.size(values) > 0, lambda: values, lambda: tf.zeros([count], values.dtype))
 
 
 def read_labels(folder: str, data: Data) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_resnet.data.decode import decode_crop
+from keras_resnet.data.decode import MAX_ASPECT, decode_crop
 from keras_resnet.description import Preprocessing
 
 # Principal components of ImageNet's colors (Krizhevsky et al. 2012, 4.1), RGB in [0, 1]; values of fb.resnet.torch.
@@ -11,8 +11,64 @@ _COLOR_COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0
 
 
 def prepare(image, preprocessing: Preprocessing):
-    """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized and center-cropped as in evaluation."""
+    """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized, and cropped or padded, as in evaluation."""
+    if preprocessing.resize == "letterbox":
+        return letterbox(image, preprocessing.image_shape[0], preprocessing.mean)[0]
     return for_test(image, preprocessing.image_shape[0], preprocessing.crop_pct, preprocessing.interpolation)
+
+
+def prepare_batch(images, preprocessing: Preprocessing):
+    """images (N, H, W, C) -> (N, *image_shape) float32; images that already have this shape are only cast."""
+    size, _, channels = preprocessing.image_shape
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+
+    def resized():
+        longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
+        message = f"images: expected sides above 0, one at most {MAX_ASPECT} times the other"
+        fits = tf.debugging.Assert((shorter > 0) & (longer <= MAX_ASPECT * shorter), [message])
+        with tf.control_dependencies([fits]):
+            if preprocessing.resize == "letterbox":
+                return prepare(tf.identity(images), preprocessing)
+            stacked = tf.transpose(tf.cast(images, tf.float32), (1, 2, 0, 3))  # all have the same size
+        prepared = prepare(tf.reshape(stacked, (height, width, -1)), preprocessing)
+        return tf.transpose(tf.reshape(prepared, (size, size, -1, channels)), (2, 0, 1, 3))
+
+    fits = (height == size) & (width == size)
+    prepared = tf.cond(fits, lambda: tf.cast(images, tf.float32), resized)
+    return tf.ensure_shape(prepared, (None, *preprocessing.image_shape))
+
+
+def letterbox(image, side: int, mean, scale=1.0, offset=None):
+    """image (..., H, W, C) -> (image (..., side, side, C) float32, its pixels per pixel of `image`, first row and \
+column kept).
+
+    The longer side becomes `side * scale` pixels. What the image does not fill has the mean color, which is zero after
+    normalization; what it overfills is cut off.
+
+    Args:
+        image: pixels in [0, 255], of one image or of several of one size.
+        side: height and width of the result.
+        mean: a color, a number per channel.
+        scale: 1 fills the longer side exactly.
+        offset: (2,) in [0, 1]: the share of the cut-off rows and columns that is above and to the left. None: 0.
+    """
+    ratio = letterbox_ratio(tf.shape(image)[-3:-1], side * scale)
+    resized = tf.maximum(tf.cast(tf.round(tf.cast(tf.shape(image)[-3:-1], tf.float32) * ratio), tf.int32), 1)
+    pixels = tf.image.resize(tf.cast(image, tf.float32), resized, antialias=True)
+    start = tf.zeros((2,), tf.int32)
+    if offset is not None:
+        over = tf.maximum(resized - side, 0)
+        start = tf.cast(tf.cast(over, tf.float32) * offset, tf.int32)
+    pixels = pixels[..., start[0] : start[0] + side, start[1] : start[1] + side, :] - mean
+    missing = side - tf.shape(pixels)[-3:-1]
+    batch = [[0, 0]] * (len(image.shape) - 3)
+    pixels = tf.pad(pixels, [*batch, [0, missing[0]], [0, missing[1]], [0, 0]]) + mean
+    return tf.ensure_shape(pixels, (*image.shape[:-3], side, side, len(mean))), ratio, start
+
+
+def letterbox_ratio(size, side):
+    """size (2,), height and width of an image -> pixels of the letterboxed image per pixel of the image, float32 ()."""
+    return side / tf.reduce_max(tf.cast(size, tf.float32))
 
 
 def resized_side(preprocessing: Preprocessing) -> int:

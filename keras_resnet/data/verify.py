@@ -15,9 +15,11 @@ from keras_resnet.data import tfrecord
 from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
-from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits, load_image_set, map_in_threads
+from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits, map_in_threads, open_image_set
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.tfrecord import index_records
+from keras_resnet.data.verify_scan import Look, Scan, SplitReport, copies
+from keras_resnet.data.verify_targets import INSPECTORS, Inspected, Inspector
 from keras_resnet.errors import DataError
 
 TRANSPARENT = "transparency, which is dropped: the color behind it counts"
@@ -32,7 +34,6 @@ _KINDS = {
     "near black": "too dark",
     "its label is": "wrong label",
 }
-_NO_LABEL = np.iinfo(np.int64).min
 
 
 def oddity(content: bytes) -> str:
@@ -48,17 +49,16 @@ def oddity(content: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class SplitReport:
-    """Images of a split, classes that have images, and (height, width) of the smallest, median and largest by area."""
-
-    images: int
-    classes: int
-    sizes: list[tuple[int, int]]
-
-
-@dataclass(frozen=True)
 class Report:
-    """The result of `verify`; `passed_over` as in `ImageSet`; `notes` is {oddity: images}, which are no findings."""
+    """The result of `verify`.
+
+    Attributes:
+        labels: the class names.
+        splits: the contents of each split.
+        findings: all problems.
+        passed_over: as in `ImageSet`, without the objects that `findings` names.
+        notes: {what is no finding: locations of the images}.
+    """
 
     labels: tuple[str, ...]
     splits: dict[str, SplitReport]
@@ -79,34 +79,36 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
         ConfigError, DataError: the set does not exist.
     """
     images, findings = _open(data)
+    named = {finding.source for finding in findings}
     splits = distinct_splits(images.splits)
-    scans = {name: _Scan(split) for name, split in splits.items()}
+    scans = {name: Scan(split, len(images.labels)) for name, split in splits.items()}
     reads = {name: _reader(split) for name, split in splits.items()}
+    inspector = INSPECTORS[images.target](images.labels, data)
 
     def look(job):
         name, index = job
-        return _look(name, index, reads[name], images.image_shape[2], max_pixels)
+        return _look(name, index, splits[name], reads[name], inspector, images.image_shape[2], max_pixels)
 
     jobs = ((name, index) for name, split in splits.items() for index in range(split.size))
     notes: dict[str, list[str]] = {}
     for seen in track(map_in_threads(look, jobs), sum(split.size for split in splits.values())):
         scans[seen.split].add(seen)
-        source = splits[seen.split].source
-        if seen.note:
-            notes.setdefault(seen.note, []).append(source(seen.index))
-        if seen.fault:
-            findings.append(Finding(seen.fault[0], seen.split, source(seen.index), seen.fault[1]))
+        for note in seen.notes:
+            notes.setdefault(note, []).append(splits[seen.split].source(seen.index))
+        findings += [finding for finding in seen.findings if finding.source not in named]
     for name, scan in scans.items():
         if splits[name].held_out:  # a small class may have no held-out image
             continue
-        missing = np.flatnonzero(scan.images_of_class(len(images.labels)) == 0)
-        what = "has no images in this split"
-        named = {(finding.kind, finding.split, finding.source) for finding in findings}
-        empty = [Finding("empty class", name, f'class "{images.labels[label]}"', what) for label in missing]
-        findings += [each for each in empty if (each.kind, each.split, each.source) not in named]
-    findings += _copies(scans, images.labels)
-    reports = {name: scan.report(len(images.labels)) for name, scan in scans.items()}
-    return Report(images.labels, reports, findings, images.passed_over, notes)
+        what = f"has no {inspector.counted} in this split"
+        known = {(finding.kind, finding.split, finding.source) for finding in findings}
+        labels = [images.labels[label] for label in np.flatnonzero(scan.class_counts == 0)]
+        empty = [Finding("empty class", name, f'class "{label}"', what) for label in labels]
+        findings += [each for each in empty if (each.kind, each.split, each.source) not in known]
+    findings += copies(scans, inspector)
+    reports = {name: scan.report(images.target == "boxes") for name, scan in scans.items()}
+    kinds = {finding.kind for finding in findings}
+    passed_over = {what: count for what, count in images.passed_over.items() if what not in kinds}
+    return Report(images.labels, reports, findings, passed_over, notes)
 
 
 def _open(data) -> tuple[ImageSet, list[Finding]]:
@@ -114,7 +116,8 @@ def _open(data) -> tuple[ImageSet, list[Finding]]:
     try:
         if kind in ("folder", "tfrecord"):
             return (_open_folder if kind == "folder" else _open_tfrecord)(data)
-        return load_image_set(data), []
+        images = open_image_set(data)
+        return images, [*images.problems, *images.findings]
     except (OSError, tf.errors.OpError) as error:
         what = reason(error) if isinstance(error, tf.errors.OpError) else error
         raise DataError(f"data.name: {data.name}: cannot be read ({what})") from None
@@ -130,16 +133,16 @@ def _open_tfrecord(data):
     """Loads TFRecord files like `load_tfrecord`, but skips broken files and returns them as findings."""
     root, findings = data.name.partition(":")[2], []
     files = tfrecord.files_of_splits(root)
-    labels, splits = tfrecord.read_labels(root, data), {}
+    labels, records = tfrecord.read_labels(root, data), {}
     for name, paths in files.items():
         faults = dict(zip(paths, map_in_threads(_fault_of_records, paths), strict=True))
         findings += [Finding(fault[0], name, path, fault[1]) for path, fault in faults.items() if fault]
         whole = [path for path, fault in faults.items() if not fault]
         if whole:
-            splits[name] = tfrecord.split_of_records(index_records(whole), len(labels))
+            records[name] = index_records(whole)
     if not findings:
         return tfrecord.load_tfrecord(data), []
-    return ImageSet(data.name, labels, (None, None, 3), splits), findings
+    return tfrecord.set_of_records(data, labels, records), findings
 
 
 def _fault_of_records(path):
@@ -147,19 +150,6 @@ def _fault_of_records(path):
         return None if len(index_records([path])) else ("empty", "has 0 bytes")
     except DataError as error:
         return "broken file", str(error).removeprefix(f"{path}: ")
-
-
-@dataclass(frozen=True)
-class _Look:
-    """One image: digest of its bytes and (height, width) if it passes, `fault` (kind, what) if it does not."""
-
-    split: str
-    index: int
-    label: int
-    digest: bytes = b""
-    size: tuple[int, int] = (0, 0)
-    fault: tuple[str, str] | None = None
-    note: str = ""
 
 
 def _reader(split):
@@ -177,89 +167,54 @@ def _reader(split):
     return read
 
 
-def _look(name, index, read, channels, max_pixels):
-    label = _NO_LABEL
+def _look(name, index, split: Split, read, inspector: Inspector, channels, max_pixels) -> Look:
+    target: Inspected | None = None
+    findings: list[Finding] = []
+    notes: list[str] = []
+
+    def found(kind, what):
+        findings.append(Finding(kind, name, split.source(index), what))
+
+    def result(**passed):
+        return Look(name, index, target, findings=tuple(findings), notes=tuple(notes), **passed)
+
     try:
         with tf.device("CPU:0"):
-            image, label = read(tf.constant(index, tf.int64))
-            label, content = int(label), image.numpy()
+            image, given = read(tf.constant(index, tf.int64))
+            target, content = inspector.inspect(given), image.numpy()
+            notes += target.notes
+            for fault in target.faults:
+                found(*fault)
+            if split.unusable:
+                findings += [Finding(kind, name, source, what) for kind, source, what in split.unusable(index)]
             stored = isinstance(content, bytes)
             header = read_header(content) if stored else None
             if stored and not content:
-                return _Look(name, index, label, fault=("empty", "has 0 bytes"))
+                found("empty", "has 0 bytes")
+                return result()
             if header and header.height * header.width > max_pixels:
-                what = f"{header.height} x {header.width} pixels, more than {max_pixels} (--max_pixels); not decoded"
-                return _Look(name, index, label, fault=("too large", what))
+                found(
+                    "too large",
+                    f"{header.height} x {header.width} pixels, more than {max_pixels} (--max_pixels); not decoded",
+                )
+                return result()
             height, width = decode(image, channels).shape[:2]
     except tf.errors.OpError as error:
         what = reason(error)
-        kind = next((kind for part, kind in _KINDS.items() if part in what), "unreadable")
-        return _Look(name, index, label, fault=(kind, what))
-    note = oddity(content) if stored else ""
-    return _Look(name, index, label, hashlib.sha256(content).digest(), (height, width), note=note)
+        found(next((kind for part, kind in _KINDS.items() if part in what), "unreadable"), what)
+        return result()
+    if split.stated_sizes is not None and (what := _size_problem(split.stated_sizes[index], height, width)):
+        found("wrong size", what)
+    if stored and (note := oddity(content)):
+        notes.append(note)
+    return result(digest=hashlib.sha256(content).digest(), size=(height, width))
 
 
-class _Scan:
-    """The results of one split as arrays: ImageNet's 1.28 million images take 63 MB."""
-
-    def __init__(self, split: Split):
-        self.source = split.source
-        self.labels = np.full(split.size, _NO_LABEL) if split.labels is None else split.labels.astype(np.int64)
-        self.digests = np.zeros((split.size, 4), np.uint64)
-        self.sizes = np.zeros((split.size, 2), np.int32)
-        self.passed = np.zeros(split.size, bool)
-
-    def add(self, seen: _Look) -> None:
-        if seen.label != _NO_LABEL:
-            self.labels[seen.index] = seen.label
-        if not seen.fault:
-            self.passed[seen.index], self.sizes[seen.index] = True, seen.size
-            self.digests[seen.index] = np.frombuffer(seen.digest, np.uint64)
-
-    def images_of_class(self, classes):
-        known = self.labels[(self.labels >= 0) & (self.labels < classes)]
-        return np.bincount(known, minlength=classes)
-
-    def report(self, classes):
-        sizes = self.sizes[self.passed]
-        sizes = sizes[np.argsort(sizes.astype(np.int64).prod(axis=1), kind="stable")]
-        chosen = sizes[[0, len(sizes) // 2, -1]].tolist() if len(sizes) else []
-        return SplitReport(
-            len(self.labels),
-            int((self.images_of_class(classes) > 0).sum()),
-            [(height, width) for height, width in chosen],
-        )
-
-
-def _copies(scans: dict[str, _Scan], labels: tuple[str, ...]) -> list[Finding]:
-    """Returns findings for images that are in two splits, or in one split with two labels."""
-    if not scans:
-        return []
-    names = list(scans)
-    split_of = np.concatenate([np.full(scan.passed.sum(), i) for i, scan in enumerate(scans.values())])
-    index_of = np.concatenate([np.flatnonzero(scan.passed) for scan in scans.values()])
-    digests = np.concatenate([scan.digests[scan.passed] for scan in scans.values()])
-    order = np.lexsort(digests.T)  # stable: the first of a group is in the first split
-    begins = np.flatnonzero(np.append(True, (digests[order[1:]] != digests[order[:-1]]).any(axis=1)))
-    ends = np.append(begins[1:], len(order))
-    groups = [order[begin:end] for begin, end in zip(begins, ends, strict=True) if end - begin > 1]
-
-    def described(member):
-        name, index = names[split_of[member]], int(index_of[member])
-        label = int(scans[name].labels[index])
-        shown = labels[label] if 0 <= label < len(labels) else str(label)
-        return name, scans[name].source(index), label, shown
-
-    findings = []
-    for group in sorted(groups, key=lambda group: group[0]):
-        first = described(group[0])
-        first_of_split = {first[0]: first}
-        for name, source, label, shown in map(described, group[1:]):
-            if name != first[0]:
-                what = f"the same image as {first[1]} of {first[0]}"
-                findings.append(Finding("duplicate", name, source, what))
-            other = first_of_split.setdefault(name, (name, source, label, shown))
-            if label != other[2]:
-                what = f'is labeled "{shown}", but "{other[3]}" as {other[1]}'
-                findings.append(Finding("two labels", name, source, what))
-    return findings
+def _size_problem(stated, height, width):
+    """Returns what is wrong if (height, width) of the annotation, 0 if it states none, differs from the image's."""
+    if not any(stated) or tuple(stated) == (height, width):
+        return None
+    return (
+        f"is {height} x {width} pixels (height x width), but its annotation states {stated[0]:.0f} x {stated[1]:.0f}; "
+        "expected the same, because boxes are in pixels"
+    )

@@ -19,10 +19,20 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+
 from keras_resnet.config import Data
 from keras_resnet.data.header import read_header
 from keras_resnet.data.image_set import Finding, ImageSet, complete
-from keras_resnet.data.objects import EXPECTED, Objects, area_of, clipped_box, require_files, split_of_files
+from keras_resnet.data.objects import (
+    EXPECTED,
+    Objects,
+    area_of,
+    clipped_box,
+    missing_images,
+    require_files,
+    split_of_files,
+)
 from keras_resnet.errors import ConfigError, DataError, one_line
 
 LABELS = (
@@ -57,6 +67,7 @@ class _Image:
     """An image file and its objects: rows of (box, class name, ignored, area)."""
 
     path: str
+    stated_size: tuple[float, float]  # height and width, 0 if the annotation does not have them
     rows: list[tuple[Any, str, bool, float]]
     problems: list[tuple[str, str, str]]  # kind, source and description of findings
 
@@ -70,11 +81,11 @@ class _Builder(ElementTree.TreeBuilder):
 
 
 def load_voc(data: Data) -> ImageSet:
-    """Returns the data set of the folder in `data.name`.
+    """Returns the data set of the folder in `data.name`; missing images are its `problems`.
 
     Raises:
         ConfigError: the folder, or the list of its training images, does not exist.
-        DataError: a list or an annotation cannot be read, an image is missing, or is in two splits.
+        DataError: a list or an annotation cannot be read, or an image is in two splits.
     """
     folder = data.name.partition(":")[2]
     if not os.path.isdir(folder):
@@ -105,14 +116,18 @@ def load_voc(data: Data) -> ImageSet:
     names = {row[1] for images in found.values() for image in images for row in image.rows}
     labels = LABELS if names <= set(LABELS) else tuple(sorted(names))
     class_of = {name: i for i, name in enumerate(labels)}
-    splits = {
-        split: split_of_files(
-            lists[split][0], [image.path for image in images], [_objects(image.rows, class_of) for image in images]
-        )
-        for split, images in found.items()
-    }
+    splits = {}
+    problems: list[Finding] = []
+    for split, images in found.items():
+        paths = [image.path for image in images]
+        problems += missing_images(lists[split][0], split, paths)
+        sizes = np.array([image.stated_size for image in images])
+        splits[split] = split_of_files(paths, [_objects(image.rows, class_of) for image in images], sizes)
     splits = complete(splits, data.validation_fraction, data.test_fraction)
-    return ImageSet(data.name, labels, (None, None, 3), splits, counts, target="boxes", findings=findings)
+    shape = (None, None, 3)
+    return ImageSet(
+        data.name, labels, shape, splits, counts, target="boxes", findings=findings, problems=tuple(problems)
+    )
 
 
 def _lists(folder, counts):
@@ -163,7 +178,8 @@ def _image(folder, name, file) -> _Image:
     if named and not os.path.isfile(path) and os.path.isfile(os.path.join(folder, "JPEGImages", named)):
         path = os.path.join(folder, "JPEGImages", named)
     rows, problems, objects = [], [], root.findall("object")
-    height, width = _size(root, path) if objects else (0, 0)
+    stated = _stated_size(root)
+    height, width = stated if any(stated) or not objects else _real_size(path)
     for i, element in enumerate(objects, 1):
         row, reason = _checked(element, height, width)
         if reason:
@@ -171,7 +187,7 @@ def _image(folder, name, file) -> _Image:
             problems.append((reason, f"{file}: object {i}", what))
         if row:
             rows.append(row)
-    return _Image(path, rows, problems)
+    return _Image(path, stated, rows, problems)
 
 
 def _shown(element, height, width):
@@ -193,16 +209,19 @@ def _read(file):
     return root
 
 
-def _size(root, path):
-    """Returns (height, width) of the annotation; those of the image's header if the annotation has none."""
+def _stated_size(root):
+    """Returns (height, width) of the annotation, 0 if it has none."""
     height, width = _numbers(root.find("size"), ("height", "width"))
-    if height > 0 and width > 0:
-        return height, width
+    return (height, width) if height > 0 and width > 0 else (0.0, 0.0)
+
+
+def _real_size(path):
+    """Returns (height, width) of the image's header."""
     try:
         with open(path, "rb") as file:
             header = read_header(file.read())
     except OSError:
-        header = None  # `split_of_files` names a missing file, and a run an unreadable one
+        header = None  # `missing_images` names a missing file, and a run an unreadable one
     return (header.height, header.width) if header else (1e9, 1e9)
 
 

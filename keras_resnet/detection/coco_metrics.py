@@ -2,98 +2,97 @@
 
 import contextlib
 import io
-import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from keras_resnet.detection.collector import ClassResult, ImageResult, Measured, counts
 from keras_resnet.errors import ConfigError
 
-# Positions in COCOeval.stats.
-_STATS = {
-    "ap": 0,
-    "ap50": 1,
-    "ap75": 2,
-    "ap_small": 3,
-    "ap_medium": 4,
-    "ap_large": 5,
-    "ar1": 6,
-    "ar10": 7,
-    "ar100": 8,
-}
+LEAST_DETECTIONS = 100  # of a class and image that count in COCO's metrics; more where a detector answers more
 
 
-class CocoCollector:
-    """Collects detections and objects of single images, and computes COCO's metrics for boxes.
+class CocoMetrics:
+    """Computes COCO's metrics for boxes from the images of a `Collector`.
 
     Args:
-        labels: the class names.
+        classes: number of classes.
+        detections: greatest number of detections per image. If it is more than 100, average precision counts them all,
+            even of one class, and "ar_max" is the average recall of them all.
 
     Raises:
         ConfigError: pycocotools is not installed.
     """
 
-    def __init__(self, labels: tuple[str, ...]):
-        self._labels = labels
-        self._coco = _pycocotools()
-        self._images: list[dict] = []
-        self._annotations: list[dict] = []
-        self._results: list[dict] = []
+    def __init__(self, classes: int, detections: int = LEAST_DETECTIONS):
+        self._classes, self._coco = classes, _pycocotools()
+        self._limits = [1, 10, LEAST_DETECTIONS] + [detections] * (detections > LEAST_DETECTIONS)
 
-    def add(self, outputs: dict) -> None:
-        """Adds the rows of one step.
-
-        Args:
-            outputs: the objects "true_boxes" (N, R, 4), "true_classes", "true_areas", "true_ignored" and "true_valid"
-                (N, R); the detections "boxes" (N, D, 4), "scores", "classes" (N, D) and "counts" (N,); "weights" (N,),
-                0 for padding. Boxes are pixels of the original images.
-        """
-        for row in np.flatnonzero(outputs["weights"]):
-            image = len(self._images) + 1
-            self._images.append({"id": image})
-            for i in np.flatnonzero(outputs["true_valid"][row]):
-                self._annotations.append(
-                    {
-                        "id": len(self._annotations) + 1,  # pycocotools takes the id 0 for "no match"
-                        "image_id": image,
-                        "category_id": int(outputs["true_classes"][row, i]) + 1,
-                        "bbox": _xywh(outputs["true_boxes"][row, i]),
-                        "area": float(outputs["true_areas"][row, i]),
-                        "iscrowd": int(outputs["true_ignored"][row, i]),
-                    }
-                )
-            for found in range(outputs["counts"][row]):
-                box = _xywh(outputs["boxes"][row, found])
-                self._results.append(
-                    {
-                        "id": len(self._results) + 1,
-                        "image_id": image,
-                        "category_id": int(outputs["classes"][row, found]) + 1,
-                        "bbox": box,
-                        "area": box[2] * box[3],
-                        "iscrowd": 0,
-                        "score": float(outputs["scores"][row, found]),
-                    }
-                )
-
-    def metrics(self) -> dict[str, float]:
-        """Returns the metrics of `detection.metrics`, without those of sizes that no object has."""
+    def __call__(self, images: Sequence[ImageResult]) -> Measured:
+        """Returns the metrics, without those of sizes that no object has."""
         coco, evaluation = self._coco
+        annotations, results = _rows(images)
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
             truth, found = coco(), coco()
-            categories = [{"id": i, "name": name} for i, name in enumerate(self._labels, 1)]
-            truth.dataset = {"images": self._images, "annotations": self._annotations, "categories": categories}
-            found.dataset = truth.dataset | {"annotations": self._results}
+            categories = [{"id": i, "name": str(i)} for i in range(1, self._classes + 1)]
+            pictures = [{"id": i} for i in range(1, len(images) + 1)]
+            truth.dataset = {"images": pictures, "annotations": annotations, "categories": categories}
+            found.dataset = truth.dataset | {"annotations": results}
             truth.createIndex()
             found.createIndex()
             measured = evaluation(truth, found, "bbox")
+            measured.params.maxDets = self._limits
             measured.evaluate()
             measured.accumulate()
-            measured.summarize()
-        values = {name: float(measured.stats[i]) for name, i in _STATS.items()}
-        return {name: value for name, value in values.items() if value >= 0 and math.isfinite(value)}
+        # (thresholds, recalls, classes, sizes, limits) and without recalls; -1 where there is no object
+        arrays = {name: measured.eval[name] for name in ("precision", "scores", "recall")}
+        values = {name: _mean(value) for name, value in _parts(arrays["precision"], arrays["recall"]).items()}
+        numbers = counts(images, self._classes)
+        classes = tuple(_of_class(numbers[i], arrays, i) for i in range(self._classes))
+        return Measured({name: value for name, value in values.items() if value is not None}, classes)
 
 
-def _xywh(box):
+def _of_class(numbers, arrays, i):
+    precision = arrays["precision"][:, :, i, 0, -1]
+    values = {"ap": _mean(precision), "ap50": _mean(precision[0])}
+    if values["ap50"] is None:
+        return ClassResult(**numbers, values=values)
+    return ClassResult(**numbers, values=values, precisions=precision[0], scores=arrays["scores"][0, :, i, 0, -1])
+
+
+def _parts(precision, recall):
+    """Returns {metric: what it is the mean of}; IoU thresholds are 0.5, 0.55 to 0.95."""
+    parts = {"ap": precision[..., 0, -1], "ap50": precision[0, ..., 0, -1], "ap75": precision[5, ..., 0, -1]}
+    parts |= {f"ap_{size}": precision[..., i, -1] for i, size in enumerate(("small", "medium", "large"), 1)}
+    names = ("ar1", "ar10", "ar100", "ar_max")[: recall.shape[-1]]
+    return parts | {name: recall[..., 0, i] for i, name in enumerate(names)}
+
+
+def _mean(values):
+    defined = values[values > -1]
+    return float(np.mean(defined)) if defined.size else None
+
+
+def _rows(images):
+    """Returns COCO's annotations and results; ids begin at 1, since pycocotools takes the id 0 for "no match"."""
+    annotations: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    for number, image in enumerate(images, 1):
+        for box, label, area, ignored in zip(
+            image.true_boxes, image.true_classes, image.true_areas, image.ignored, strict=True
+        ):
+            row = {"image_id": number, "category_id": int(label) + 1, "bbox": xywh(box), "area": float(area)}
+            annotations.append({"id": len(annotations) + 1, "iscrowd": int(ignored)} | row)
+        for box, label, score in zip(image.boxes, image.classes, image.scores, strict=True):
+            bbox = xywh(box)
+            row = {"image_id": number, "category_id": int(label) + 1, "bbox": bbox, "area": bbox[2] * bbox[3]}
+            results.append({"id": len(results) + 1, "iscrowd": 0, "score": float(score)} | row)
+    return annotations, results
+
+
+def xywh(box) -> list[float]:
+    """y1 x1 y2 x2 -> x, y, width and height, COCO's form of a box."""
     y1, x1, y2, x2 = map(float, box)
     return [x1, y1, x2 - x1, y2 - y1]
 

@@ -109,9 +109,9 @@ class Detector(keras.Model):
         """Creates a detector from `get_config`, without its weights."""
         return cls(Description.from_json(config["description"]))
 
-    def pyramid(self, images, training=False) -> dict[int, Any]:
-        """images (N, H, W, 3) -> {level: features (N, h, w, channels)}."""
-        stages = self.trunk(images, training=training)
+    def pyramid(self, images, training=False, trunk: keras.Model | None = None) -> dict[int, Any]:
+        """images (N, H, W, 3) -> {level: features (N, h, w, channels)}; by the detector's trunk or an equal one."""
+        stages = (trunk or self.trunk)(images, training=training)
         inputs = {f"level{level}": stages[stage] for level, stage in self._stages().items()}
         return self.fpn(inputs, training=training)
 
@@ -164,10 +164,16 @@ class Detector(keras.Model):
             tf.reshape(deltas, [-1, count, len(self.description.labels), 4]),
         )
 
-    def detect(self, images) -> Detections:
-        """images (N, H, W, 3) in [0, 255] -> detections in pixels of these images."""
+    def detect(self, images, count: int | None = None, trunk: keras.Model | None = None) -> Detections:
+        """images (N, H, W, 3) in [0, 255] -> detections in pixels of these images.
+
+        Args:
+            images: of the detector's size.
+            count: greatest number of detections of an image. None: the option `detections`.
+            trunk: computes the same as the detector's trunk in another way, such as with folded normalization.
+        """
         options = self.options
-        features = self.pyramid(images)
+        features = self.pyramid(images, trunk=trunk)
         proposed = self.propose(features)
         logits, deltas = self.classify(features, proposed.boxes)
         boxes = coding.decode(deltas, proposed.boxes[:, :, None], BOX_WEIGHTS)
@@ -176,7 +182,8 @@ class Detector(keras.Model):
         scores = tf.nn.softmax(logits)[..., 1:] * tf.cast(real, tf.float32)[..., None]
         classes = tf.zeros_like(scores, tf.int32) + tf.range(scores.shape[-1])
         boxes, scores, classes = (_flat(each, rank) for each, rank in ((boxes, 1), (scores, 0), (classes, 0)))
-        kept = class_nms(boxes, scores, classes, options.detections, options.nms_iou, options.score_threshold)
+        limits = count or options.detections, options.nms_iou, options.score_threshold
+        kept = class_nms(boxes, scores, classes, *limits)
         return Detections(take(kept, boxes), take(kept, scores), take(kept, classes), kept.counts)
 
     def call(self, images, training=False):

@@ -25,13 +25,14 @@ def detection_losses(detector: Detector, images, objects: dict, seeds) -> dict[s
     """
     features = detector.pyramid(images, training=True)
     proposed = detector.propose(features, training=True)
-    losses = _proposal_losses(detector.options, proposed, objects, detector.image_size, seeds)
+    losses = proposal_losses(detector.options, proposed, objects, detector.image_size, seeds)
     rois = sampled_rois(detector.options, proposed, objects, seeds)
     logits, deltas = detector.classify(features, rois["boxes"], training=True)
     return losses | roi_losses(logits, deltas, rois)
 
 
-def _proposal_losses(options, proposed, objects, image_size, seeds):
+def proposal_losses(options, proposed, objects, image_size, seeds) -> dict[str, tf.Tensor]:
+    """Outputs for all anchors, objects -> {"rpn_score_loss", "rpn_box_loss": (N,)} of sampled anchors."""
     anchors = tf.constant(proposed.anchors)[None] + tf.zeros_like(proposed.deltas)
     inside = coding.inside_image(anchors, image_size) if options.ignore_crossing_anchors else None
     matches = match(

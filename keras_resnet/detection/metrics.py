@@ -14,6 +14,9 @@ METRICS = {
     "ar1": Metric(better="higher", short="AR 1"),
     "ar10": Metric(better="higher", short="AR 10"),
     "ar100": Metric(better="higher", short="AR 100"),
+    "ar_max": Metric(better="higher", short="AR max"),
+    "voc07_ap": Metric(better="higher", short="VOC07 AP"),
+    "voc12_ap": Metric(better="higher", short="VOC12 AP"),
     "loss": Metric(axis="loss", log_axis=True),
     **{name: Metric() for name in LOSSES},
 }

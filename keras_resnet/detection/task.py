@@ -13,12 +13,14 @@ from keras_resnet.data import pipeline
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
+from keras_resnet.data.transforms import letterbox
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.detection import metrics
-from keras_resnet.detection.coco_metrics import CocoCollector
+from keras_resnet.detection.coco_metrics import CocoMetrics
+from keras_resnet.detection.collector import Collector
 from keras_resnet.detection.detector import build_detector, with_options
 from keras_resnet.detection.losses import detection_losses
-from keras_resnet.detection.transforms import augmented, letterbox, padded
+from keras_resnet.detection.transforms import augmented, padded
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
@@ -55,6 +57,11 @@ class Detection(ImageTask):
     def description(self) -> Description:
         """Returns the detector; `config` may have its mean, std and options from the weights after the task is made."""
         return self._given or _new_description(self.config, self.images)
+
+    @property
+    def max_detections(self) -> int:
+        """Returns the greatest number of detections per image in evaluations."""
+        return self.config.eval.max_detections or self.description.detector["detections"]
 
     @property
     def _side(self):
@@ -119,9 +126,21 @@ class Detection(ImageTask):
         return image, padded(objects, data.max_objects), seed
 
     def _prepare(self, image, objects):
-        """Returns the image, its objects in pixels of the original, and pixels of the input per original pixel."""
-        image, ratio, _ = letterbox(decode(image, self.image_shape[2]), self._side, self._mean)
-        return image, padded(objects, self.config.data.max_objects), ratio
+        """Returns the image, all its objects in pixels of the original, and the geometry (3,).
+
+        The geometry is the pixels of the input per original pixel, and the original's height and width.
+        """
+        pixels = decode(image, self.image_shape[2])
+        image, ratio, _ = letterbox(pixels, self._side, self._mean)
+        geometry = tf.concat([[ratio], tf.cast(tf.shape(pixels)[:2], tf.float32)], 0)
+        return image, padded(objects, self._max_objects), geometry
+
+    @property
+    def _max_objects(self):
+        """Returns a number that no image's objects exceed, as far as the data set knows one."""
+        most = [split.max_objects for split in self.images.splits.values()]
+        known = [each for each in most if each is not None]
+        return max([1, *known]) if len(known) == len(most) else self.config.data.max_objects
 
     def example_batch(self, count):
         """Returns the first training images (count, H, W, 3) with their boxes drawn, and the classes as captions."""
@@ -146,15 +165,16 @@ class Detection(ImageTask):
 
     def evaluate(self, model, batch):
         """model, batch -> the number of images, and detections and objects in pixels of the original images."""
-        (images, objects, ratios), weights = batch
-        found = model.detect(images)
+        (images, objects, geometry), weights = batch
+        found = model.detect(images, self.max_detections)
         true = {f"true_{name}": value for name, value in objects.items()}
-        found = found._replace(boxes=found.boxes / ratios[:, None, None])
+        sizes = tf.tile(geometry[:, 1:], [1, 2])[:, None]
+        found = found._replace(boxes=tf.clip_by_value(found.boxes / geometry[:, :1, None], 0.0, sizes))
         return {"images": tf.reduce_sum(weights), "weights": weights} | true | found._asdict()
 
     def collector(self, split):
         """Returns a new collector of COCO's metrics."""
-        return CocoCollector(self.labels)
+        return Collector(CocoMetrics(len(self.labels), self.max_detections))
 
     def summarize(self, sums):
         """Returns the average losses over all images, if there are any."""

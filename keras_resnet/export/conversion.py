@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import keras
+import tensorflow as tf
 
 from keras_resnet.config import Export
 from keras_resnet.description import Description
 from keras_resnet.export.formats import EXPORT_FORMATS, Plan
-from keras_resnet.export.graph import frozen_network
+from keras_resnet.export.graph import fold, frozen_network
 
 CALIBRATION = 200  # images
 
@@ -22,15 +23,34 @@ class Exportable(Protocol):
     Attributes:
         description: model description, with architecture, preprocessing and class names.
         settings: the `export` group of a configuration.
+        kind: what its models are, for messages: "classifiers".
+        comparison: the module of `keras_resnet.export.comparisons` that compares the outputs.
+        precisions: the precisions in which its models can be exported.
+        batch: images per call of files for other runtimes than TensorFlow; None if there are files for any number.
+        has_stages: whether there is a signature for the stages' outputs.
     """
 
     description: Description
     settings: Export
+    kind: str
+    comparison: str
+    precisions: tuple[str, ...]
+    batch: int | None
+    has_stages: bool
+
+    def network(self, model: keras.Model, change: Callable, stages: bool = False) -> Callable:
+        """Returns the network as a function: prepared images (N, *image_shape) -> {name: (N, ...)}.
+
+        Args:
+            model: the trained model.
+            change: functional model -> one with the same inputs and outputs; called for the convolutional part.
+            stages: also return the stages' outputs.
+        """
 
     def signatures(self, network: Callable, stages: bool) -> dict[str, tuple[Callable, list]]:
         """Returns the signatures of the exported model: {name: (function, input specs)}, the default one first.
 
-        `network` takes prepared images and returns {"logits", "features"}, and {"stage1", ...} with `stages`.
+        The signature "network" takes prepared images; artifacts are compared on what it returns.
         """
 
     def example_images(self, count: int) -> Any:
@@ -46,7 +66,7 @@ class Conversion:
 
     Attributes:
         what: gives the description, the signatures and the images.
-        model: images -> answers, see `keras_resnet.export.graph.answers`.
+        model: the trained model.
         plan: formats and precisions.
         staging: the temporary folder, with an empty folder for each format.
         tell: called with a line for each part of the work.
@@ -63,13 +83,24 @@ class Conversion:
         """The model description."""
         return self.what.description
 
+    def network(self, change: Callable) -> Callable:
+        """Returns the network after `change`: prepared images (N, *image_shape) -> {name: (N, ...)}."""
+        return self.what.network(self.model, change, self.plan.stages)
+
     @cached_property
     def frozen(self) -> Callable:
-        """The folded network with its weights as constants, for converters: images -> answers.
+        """The folded network with its weights as constants, for converters: prepared images -> outputs.
 
         It is made where it is first read, which must be outside of a `tf.function`.
         """
-        return frozen_network(self.model)
+        network = frozen_network(self.network(fold), self.description.preprocessing.image_shape, self.what.batch)
+        return self.what.signatures(network, False)["network"][0]
+
+    @property
+    def spec(self) -> tf.TensorSpec:
+        """The images that `frozen` takes."""
+        image_shape = self.description.preprocessing.image_shape
+        return tf.TensorSpec([self.what.batch, *image_shape], tf.float32, name="images")
 
     @cached_property
     def calibration(self) -> Any:

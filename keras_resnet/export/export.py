@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,15 +16,14 @@ from keras_resnet import __version__
 from keras_resnet.errors import CheckError, ConfigError, DiskError
 from keras_resnet.export.conversion import Conversion, Exportable
 from keras_resnet.export.formats import EXPORT_FORMATS, SAVED_MODEL, Plan
-from keras_resnet.export.graph import answers
 from keras_resnet.export.memory import measure_memory
 from keras_resnet.export.publishing import check_free, publish, staged
-from keras_resnet.export.report import file_sums, holds, outside, tolerances, write_report
-from keras_resnet.export.verify import EXAMPLES, verify_in_child
+from keras_resnet.export.report import compare_module, file_sums, judge, write_report
+from keras_resnet.export.verify import EXAMPLES, OUTPUT, verify_in_child
 
 REPORT = "export_report.json"
-NOISE = 4  # images of random pixels, in addition to the real ones
-_EXAMPLE_BYTES, _EXAMPLES = 64_000_000, 1000  # at most
+_EXAMPLE_BYTES = 64_000_000  # at most
+_BATCH = 16  # images per call
 _FEWEST = 100  # images to judge int8 by: two images may agree where 3.5 % of a thousand do not
 
 
@@ -42,7 +42,7 @@ def export_model(
 
     Args:
         what: gives the description, the settings, the signatures and the images.
-        model: images -> logits, float32, built outside any strategy.
+        model: the trained model, float32, built outside any strategy.
         output: the folder that TF Serving reads.
         plan: formats and precisions.
         provenance: the origin of the weights, for the report.
@@ -53,30 +53,40 @@ def export_model(
 
     Raises:
         CheckError: an artifact does not load or does not agree with the model; nothing is published.
-        ConfigError, DiskError: the folder cannot be written.
+        ConfigError: the plan has what the task has not, or the folder cannot be used.
+        DiskError: the folder cannot be written.
     """
+    _check_plan(what, plan)
     check_free(output, plan.version)
     real = _real_images(what, plan)
     with staged(output) as staging:
         try:
-            parts = answers(model, plan.stages)
-            artifacts = _write(Conversion(what=what, model=parts, plan=plan, staging=staging, tell=tell))
+            artifacts = _write(Conversion(what=what, model=model, plan=plan, staging=staging, tell=tell))
         except tf.errors.OpError as error:
             raise DiskError(f"{output}: cannot be written ({_first_line(error)}); nothing was published") from None
         tell("verifying in a process without this package")
-        _write_examples(real, model, staging)
-        found = verify_in_child(staging, artifacts)
+        _write_examples(what, model, real, staging)
+        found = verify_in_child(staging, artifacts, what.comparison)
+        wrong: list[str] = []
         for artifact, measured in zip(artifacts, found["artifacts"], strict=True):
-            tolerance = tolerances(artifact, what.settings.min_top1_agreement)
-            artifact |= measured | {"tolerance": tolerance, "holds": holds(measured["parity"], tolerance)}
+            artifact |= measured
+            wrong += judge(artifact, what.comparison, what.settings.min_top1_agreement)
             artifact.pop("made_from", None)  # a temporary path
-        wrong = [outside(artifact) for artifact in artifacts if not artifact["holds"]]
         if wrong:
             raise CheckError(f"{output}: not published, an artifact differs from the network: {'; '.join(wrong)}")
         tell("measuring the memory that a server takes, with one version and with two")
         image_shape = what.description.preprocessing.image_shape
         memory = measure_memory(artifacts[0]["path"], image_shape, plan.batch_sizes)
         return _publish(what, staging, output, plan, provenance, artifacts, found["warmup_requests"], memory)
+
+
+def _check_plan(what, plan):
+    """Raises a `ConfigError` if the task's models cannot be exported so."""
+    for name in dict.fromkeys(name for names in plan.precisions.values() for name in names):
+        if name not in what.precisions:
+            raise ConfigError(f"--precision={name}: {what.kind} are exported in {', '.join(what.precisions)}")
+    if plan.stages and not what.has_stages:
+        raise ConfigError(f"--stages: {what.kind} have no signature for the stages' outputs")
 
 
 def _write(conversion):
@@ -96,7 +106,8 @@ def _real_images(what, plan):
     """
     size, rounded = 4 * int(np.prod(what.description.preprocessing.image_shape)), plan.uses("int8")
     fewest = _FEWEST if rounded else 8  # large images take much memory
-    real = np.asarray(what.example_images(max(fewest, min(_EXAMPLES, _EXAMPLE_BYTES // size))), np.float32)
+    most = compare_module(what.comparison).IMAGES
+    real = np.asarray(what.example_images(max(fewest, min(most, _EXAMPLE_BYTES // size))), np.float32)
     if rounded and len(real) < _FEWEST:
         raise ConfigError(
             f"--precision=int8: needs {_FEWEST} images or more to be compared on, there are {len(real)}: "
@@ -105,12 +116,16 @@ def _real_images(what, plan):
     return real
 
 
-def _write_examples(real, model, staging):
-    """Writes real images and noise with the network's logits."""
-    noise = np.random.RandomState(0).randint(0, 256, (NOISE, *real.shape[1:])).astype(np.float32)
+def _write_examples(what, model, real, staging):
+    """Writes real images and noise with the network's outputs."""
+    count = compare_module(what.comparison).NOISE
+    noise = np.random.RandomState(0).randint(0, 256, (count, *real.shape[1:])).astype(np.float32)
     images = np.concatenate([real, noise])
-    logits = model.predict(images, batch_size=16, verbose=0)
-    np.savez(os.path.join(staging, EXAMPLES), images=images, logits=logits, real=len(real))
+    function, specs = what.signatures(what.network(model, lambda part: part), False)["network"]
+    graph = tf.function(function, input_signature=specs, autograph=False)
+    parts = [graph(tf.constant(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
+    arrays: dict[str, Any] = {f"{OUTPUT}{name}": np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    np.savez(os.path.join(staging, EXAMPLES), images=images, real=len(real), **arrays)
 
 
 def _publish(what, staging, output, plan, provenance, artifacts, requests, memory):
@@ -123,6 +138,7 @@ def _publish(what, staging, output, plan, provenance, artifacts, requests, memor
         "preprocessing": asdict(what.description.preprocessing),
         "optimize": plan.optimize,
         "settings": what.settings.model_dump(mode="json"),
+        "comparison": what.comparison,
         "warmup": {"requests": requests, "batch_sizes": list(plan.batch_sizes)},
         "memory": memory,
         "versions": {

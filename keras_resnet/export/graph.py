@@ -185,19 +185,21 @@ def folded_network(model: keras.Model, precision: str = "float32") -> Callable:
     return plain_network(fold(model, precision))
 
 
-def frozen_network(model: keras.Model) -> Callable:
-    """Returns the folded function with all weights as constants of the graph, for converters to other formats.
+def frozen_network(network: Callable, image_shape: tuple[int, int, int], batch: int | None = None) -> Callable:
+    """Returns a function with all weights as constants of the graph, for converters to other formats.
 
     Args:
-        model: images -> answers, see `answers`.
+        network: images (N, *image_shape) -> {name: (N, ...)}, such as a `folded_network`.
+        image_shape: (H, W, C) of the images.
+        batch: the only N that the function takes; None for any.
     """
-    images = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="images")
-    function = tf.function(folded_network(model), autograph=False).get_concrete_function(images)
+    images = tf.TensorSpec([batch, *image_shape], tf.float32, name="images")
+    function = tf.function(network, autograph=False).get_concrete_function(images)
     with quiet():  # TensorFlow logs the sessions that it starts
         frozen = convert_variables_to_constants_v2(function)
     names = sorted(function.structured_outputs)  # the order in which TensorFlow flattens a dictionary
 
-    def network(images):
+    def constant_network(images):
         return dict(zip(names, frozen(images), strict=True))
 
-    return network
+    return constant_network

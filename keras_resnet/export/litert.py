@@ -25,11 +25,16 @@ _RGB, _GREY = 1, 2
 
 
 def write_artifacts(conversion: Conversion) -> Iterator[dict]:
-    """Writes a file of free batch size and one of batch 1 for each precision."""
+    """Writes a file of free batch size and one of batch 1 for each precision, or only the one that the task has."""
     description, single = conversion.description, os.path.join(conversion.staging, "single")
-    write_single(conversion.frozen, description.preprocessing.image_shape, single)
+    write_single(conversion.frozen, conversion.spec, single)
     for precision in conversion.plan.precisions["litert"]:
         conversion.tell(f"writing LiteRT, {precision}")
+        if conversion.what.batch:
+            path = conversion.path("litert", precision, conversion.what.batch)
+            write_litert(single, path, description, precision)
+            yield {"format": "litert", "precision": precision, "batch": conversion.what.batch, "path": path}
+            continue
         free, batch1 = (conversion.path("litert", precision, batch) for batch in (None, 1))
         calibration = conversion.calibration if precision == "int8" else None
         write_litert(single, free, description, precision, calibration)

@@ -19,7 +19,7 @@ def write_artifacts(conversion: Conversion) -> Iterator[dict]:
     """Writes a file for each precision; int8 is made from float32."""
     precisions, path = conversion.plan.precisions["onnx"], conversion.path("onnx", "float32")
     conversion.tell("writing ONNX, float32")
-    write_onnx(conversion.frozen, path, conversion.description)
+    write_onnx(conversion.frozen, conversion.spec, path, conversion.description)
     if "int8" in precisions:
         conversion.tell("writing ONNX, int8")
         write_int8_onnx(path, conversion.path("onnx", "int8"), conversion.calibration)
@@ -71,8 +71,8 @@ def write_int8_onnx(exact: str, path: str, calibration: np.ndarray) -> None:
         onnx.save_model(model, path)
 
 
-def write_onnx(network: Callable, path: str, description: Description) -> None:
-    """Writes images (N, H, W, C) float32 -> logits, scores, with labels and description as JSON in the metadata.
+def write_onnx(function: Callable, spec: tf.TensorSpec, path: str, description: Description) -> None:
+    """Writes a function of images -> {name: tensor}, with labels and description as JSON in the metadata.
 
     Raises:
         onnx.checker.ValidationError: the result is not valid ONNX.
@@ -82,14 +82,13 @@ def write_onnx(network: Callable, path: str, description: Description) -> None:
         import tf2onnx
 
         def predict_images(images):
-            logits = network(images)["logits"]
-            return {"logits": tf.identity(logits, name="logits"), "scores": tf.nn.softmax(logits, name="scores")}
+            return {name: tf.identity(value, name=name) for name, value in function(images).items()}
 
-        specs = [tf.TensorSpec([None, *description.preprocessing.image_shape], tf.float32, name="images")]
-        function = tf.function(predict_images, input_signature=specs, autograph=False)
-        model, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
-        for value in (*model.graph.input, *model.graph.output):
-            value.type.tensor_type.shape.dim[0].dim_param = "N"
+        named = tf.function(predict_images, input_signature=[spec], autograph=False)
+        model, _ = tf2onnx.convert.from_function(named, input_signature=[spec], opset=OPSET)
+        if spec.shape[0] is None:
+            for value in (*model.graph.input, *model.graph.output):
+                value.type.tensor_type.shape.dim[0].dim_param = "N"
         described = {"labels": description.labels, "description": description.to_json()}
         onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in described.items()})
         onnx.checker.check_model(model, full_check=True)

@@ -1,48 +1,27 @@
-"""Defines the tolerances of published artifacts and writes the export report."""
+"""Judges artifacts by their measured parity and writes the export report."""
 
 import hashlib
+import importlib
 import json
 import os
+from typing import Any
 
 from keras_resnet.export.formats import EXPORT_FORMATS
 
-# Largest difference from the network's logits, relative to the largest logit, and least share of real images with the
-# same best class. Rounding to fewer digits changes logits measurably and may swap classes of nearly equal logits.
-_SCORES = {"float32": 1e-4, "uint8": 0.0025, "int8": 0.0025}  # integers have steps of 1/256
-_ROUNDED = {"float16": (0.02, 0.999), "bfloat16": (0.1, 0.99), "dynamic": (0.3, 0.99), "int8": (0.5, 0.99)}
+
+def compare_module(name: str) -> Any:
+    """Returns a module of `keras_resnet.export.comparisons`, by its name there."""
+    return importlib.import_module(f"keras_resnet.export.comparisons.{name}")
 
 
-def tolerances(artifact: dict, agreement: float | None = None) -> dict:
-    """Returns {"relative_error": maximum, "top1_agreement": minimum or None} of an artifact of `export_model`.
-
-    A file of batch 1 is compared with the scores of the file that it was made from.
-    """
-    format_, precision = artifact["format"], artifact["precision"]
-    if "batch" in artifact:
-        return {"relative_error": _SCORES[artifact["interface"]], "top1_agreement": None}
-    if precision == "float32":
-        return {"relative_error": EXPORT_FORMATS[format_].tolerance, "top1_agreement": None}
-    error, share = _ROUNDED[precision]
-    return {"relative_error": error, "top1_agreement": share if agreement is None else agreement}
-
-
-def holds(parity: dict, tolerance: dict) -> bool:
-    """Returns whether the measured parity is within the tolerances."""
-    share, least = parity["top1_agreement"], tolerance["top1_agreement"]
-    return parity["relative_error"] <= tolerance["relative_error"] and (
-        least is None or share is None or share >= least
-    )
-
-
-def outside(artifact: dict) -> str:
-    """Returns what is wrong with an artifact whose parity is outside the tolerances, in a few words."""
-    parity, tolerance = artifact["parity"], artifact["tolerance"]
-    text = f"{artifact['format']} {artifact['precision']}{_kind(artifact)}: "
-    text += f"relative error {parity['relative_error']:.1e}, allowed {tolerance['relative_error']:.0e}"
-    if tolerance["top1_agreement"] is not None and parity["top1_agreement"] is not None:
-        text += f"; same class for {100 * parity['top1_agreement']:.2f} % of {parity['real_images']} images"
-        text += f", at least {100 * tolerance['top1_agreement']:.1f} % expected"
-    return text
+def judge(artifact: dict, comparison: str, least: float | None = None) -> list[str]:
+    """Adds the tolerances to an artifact with its measured parity; returns what is wrong, or an empty list."""
+    module = compare_module(comparison)
+    tolerance = module.tolerance(artifact, EXPORT_FORMATS[artifact["format"]].tolerance, least)
+    good = bool(module.holds(artifact["parity"], tolerance))
+    artifact |= {"tolerance": tolerance, "holds": good}
+    text = module.outside(artifact["parity"], tolerance)
+    return [] if good else [f"{artifact['format']} {artifact['precision']}{_kind(artifact)}: {text}"]
 
 
 def file_sums(path: str) -> dict:
@@ -67,19 +46,17 @@ def write_report(report: dict, path: str) -> None:
 
 def table(report: dict) -> str:
     """Formats the report as a table."""
-    rows = [("artifact", "precision", "MB", "max error", "top-1", "batch 1", "batch 8")]
+    module = compare_module(report["comparison"])
+    rows = [("artifact", "precision", "MB", *module.COLUMNS, "batch 1", "batch 8")]
     for artifact in report["artifacts"]:
-        parity, speed = artifact["parity"], artifact["images_per_second"]
-        share = parity["top1_agreement"]
         rows.append(
             (
                 artifact["format"],
                 f"{artifact['precision']}{_kind(artifact)}",
                 f"{artifact['bytes'] / 1e6:.1f}",
-                f"{parity['max_abs_error']:.1e}",
-                "-" if share is None else f"{100 * share:.1f} %",
+                *module.cells(artifact["parity"]),
                 f"{artifact['latency_ms']['1']:.1f} ms",
-                f"{speed['8']:.0f} images/s",
+                f"{artifact['images_per_second']['8']:.0f} images/s",
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -91,7 +68,7 @@ def _kind(artifact):
     """Returns a suffix that distinguishes a LiteRT file of batch 1 from the file of free batch size."""
     if "batch" not in artifact:
         return ""
-    interface = artifact["interface"]
+    interface = artifact.get("interface", "float32")
     return f", batch {artifact['batch']}" + ("" if interface == "float32" else f", {interface} in and out")
 
 

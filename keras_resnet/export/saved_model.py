@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 from keras_resnet.description import Description
 from keras_resnet.export.conversion import Conversion
 from keras_resnet.export.formats import SAVED_MODEL
-from keras_resnet.export.graph import folded_network, plain_network
+from keras_resnet.export.graph import fold
 from keras_resnet.model import write_description
 from keras_resnet.processor import emulates_bfloat16
 
@@ -29,7 +30,8 @@ def write_artifacts(conversion: Conversion) -> Iterator[dict]:
         conversion.tell("note: this processor emulates bfloat16, where float32 is faster")
     as_it_is = plan.optimize == "none"
     conversion.tell(f"writing SavedModel, {precision}, {'as it is' if as_it_is else 'folded'}")
-    network = plain_network(conversion.model) if as_it_is else folded_network(conversion.model, precision)
+    change = (lambda model: model) if as_it_is else partial(fold, precision=precision)
+    network = conversion.network(change)
     path = os.path.join(conversion.staging, SAVED_MODEL)
     write_saved_model(conversion.what.signatures(network, plan.stages), path, description)
     write_warmup(path, plan.batch_sizes, description.preprocessing.image_shape)
@@ -54,16 +56,10 @@ def write_saved_model(signatures: dict[str, tuple[Callable, list]], path: str, d
         file.write(labels_text(description.labels))
 
 
-def write_single(network: Callable, image_shape: tuple[int, int, int], path: str) -> None:
-    """Writes only the network, for converters: images (N, *image_shape) float32 -> logits, scores."""
-
-    def predict_images(images):
-        logits = network(images)["logits"]
-        return {"logits": logits, "scores": tf.nn.softmax(logits)}
-
-    specs = [tf.TensorSpec([None, *image_shape], tf.float32, name="images")]
+def write_single(function: Callable, spec: tf.TensorSpec, path: str) -> None:
+    """Writes only one function of images, for converters, as the signature predict_images."""
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("predict_images", predict_images, input_signature=specs)
+    archive.add_endpoint("predict_images", function, input_signature=[spec])
     archive.write_out(path, verbose=False)
 
 

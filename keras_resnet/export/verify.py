@@ -3,9 +3,10 @@
 As a script, it imports nothing of keras_resnet and prevents all other imports of it. It runs each artifact with the
 loader of its format, a module that also imports nothing of keras_resnet:
 
-    load(path)              returns (images (N, H, W, C) float32 -> logits (N, classes), {operator: count})
-    expected(path, images)  optional: returns the scores that an artifact "made_from" this one should return
-    replay(path)            optional: answers the artifact's warm-up requests and returns how many there are
+    load(path)      returns (images (N, H, W, C) float32 -> {name: (N, ...)}, {operator: count})
+    replay(path)    optional: answers the artifact's warm-up requests and returns how many there are
+
+The outputs are compared by a module of `keras_resnet.export.comparisons`.
 """
 
 import importlib.util
@@ -16,19 +17,21 @@ import sys
 import time
 import traceback
 
-EXAMPLES = "examples.npz"  # images, logits of the network, and number of real images
+EXAMPLES = "examples.npz"  # images, number of real images, and the network's outputs
+OUTPUT = "output_"  # begins the outputs' names there
 BATCHES = (1, 8)  # of the speed measurements
 SECONDS = 1.0  # at most, for one measurement
 _CHUNK = 16
 _FEW = 24  # real images on which a file of batch 1 is compared with the file that it was made from
 
 
-def verify_in_child(folder: str, artifacts: list[dict]) -> dict:
+def verify_in_child(folder: str, artifacts: list[dict], comparison: str) -> dict:
     """Compares artifacts with `folder`/examples.npz, in a new Python process.
 
     Args:
         folder: holds the examples.
-        artifacts: {"format", "path"} of each.
+        artifacts: {"format", "path"} of each, and "made_from" of one that is compared with another artifact.
+        comparison: name of the module that compares outputs.
 
     Returns:
         {"artifacts": [{"parity", "latency_ms", "images_per_second", "operators"}, ...], "warmup_requests": n}.
@@ -42,7 +45,8 @@ def verify_in_child(folder: str, artifacts: list[dict]) -> dict:
     from keras_resnet.processor import SERVING
 
     loaded_by = [each | {"loader": EXPORT_FORMATS[each["format"]].loader_file()} for each in artifacts]
-    job = json.dumps({"examples": os.path.join(folder, EXAMPLES), "artifacts": loaded_by})
+    comparing = os.path.join(os.path.dirname(__file__), "comparisons", f"{comparison}.py")
+    job = json.dumps({"examples": os.path.join(folder, EXAMPLES), "artifacts": loaded_by, "comparison": comparing})
     child = subprocess.run(
         [sys.executable, "-I", os.path.abspath(__file__), job],
         capture_output=True,
@@ -65,11 +69,13 @@ def main(job):
 
     job = json.loads(job)
     with np.load(job["examples"]) as examples:
-        images, expected, real = examples["images"], examples["logits"], int(examples["real"])
+        images, real = examples["images"], int(examples["real"])
+        expected = {name.removeprefix(OUTPUT): examples[name] for name in examples.files if name.startswith(OUTPUT)}
+    comparison = _module(job["comparison"])
     found, requests = [], 0
     for artifact in job["artifacts"]:
         try:
-            measured, count = _measured(artifact, images, expected, real)
+            measured, count = _measured(artifact, images, expected, real, comparison)
         except Exception as error:  # any error of a runtime that refuses the file
             sys.exit(f"{artifact['path']}: {type(error).__name__}: {' '.join(str(error).split())}")
         found.append(measured)
@@ -77,23 +83,29 @@ def main(job):
     print(json.dumps({"artifacts": found, "warmup_requests": requests}))
 
 
-def _measured(artifact, images, expected, real):
+def _measured(artifact, images, expected, real, comparison):
     """Returns (results, number of answered warm-up requests) of one artifact."""
     import numpy as np
 
     loader = _module(artifact["loader"])
-    logits, operators = loader.load(artifact["path"])
-    scores = "made_from" in artifact  # a file of batch 1
-    if scores:
+    run, operators = loader.load(artifact["path"])
+    if "made_from" in artifact:  # a file of batch 1
         images, real = np.concatenate([images[: min(real, _FEW)], images[real:]]), min(real, _FEW)
-        expected = loader.expected(artifact["made_from"], images)
-    actual = np.concatenate([logits(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK)])
+        expected = _outputs(loader.load(artifact["made_from"])[0], images, 1)
     found = {
-        "parity": _parity(actual, expected, real, 1.0 if scores else float(np.abs(expected).max())),
+        "parity": comparison.compared(_outputs(run, images, _CHUNK), expected, real),
         "operators": dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
     }
     requests = loader.replay(artifact["path"]) if hasattr(loader, "replay") else 0
-    return found | _speed(logits, images), requests
+    return found | _speed(run, images), requests
+
+
+def _outputs(run, images, batch):
+    """Returns the outputs {name: (N, ...)} for all images, `batch` in each call."""
+    import numpy as np
+
+    parts = [run(images[i : i + batch]) for i in range(0, len(images), batch)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _module(path):
@@ -105,35 +117,19 @@ def _module(path):
     return module
 
 
-def _parity(actual, expected, real, scale):
-    import numpy as np
-
-    if actual.shape != expected.shape or not np.isfinite(actual).all():
-        raise ValueError(f"logits of shape {actual.shape}, expected {expected.shape} and finite")
-    error = float(np.abs(actual - expected).max())
-    same = actual[:real].argmax(1) == expected[:real].argmax(1)
-    return {
-        "max_abs_error": error,
-        "relative_error": error / scale,
-        "top1_agreement": float(same.mean()) if real else None,
-        "real_images": real,
-        "images": len(expected),
-    }
-
-
-def _speed(logits, images):
+def _speed(run, images):
     """Returns median latency in ms and throughput in images per second, at each batch size."""
     import numpy as np
 
     latency, throughput = {}, {}
     for batch in BATCHES:
         sample = np.resize(images, (batch, *images.shape[1:]))
-        logits(sample)
+        run(sample)
         times: list[float] = []
         end = time.perf_counter() + SECONDS
         while len(times) < 3 or (len(times) < 50 and time.perf_counter() < end):
             began = time.perf_counter()
-            logits(sample)
+            run(sample)
             times.append(time.perf_counter() - began)
         latency[str(batch)] = round(1000 * float(np.median(times)), 3)
         throughput[str(batch)] = round(batch / float(np.median(times)), 2)

@@ -1,7 +1,7 @@
 """Defines predictors and their answers, and writes answers as a table, CSV or JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,10 +57,10 @@ class Predictor(Protocol):
         kind: "keras" or the name of an export format.
         source: the model as the user named it.
         labels: the class names.
-        image_shape: (H, W, C) of the images that `logits` takes.
-        preprocessing: how to prepare an image for `logits`.
+        image_shape: (H, W, C) of prepared images.
+        preprocessing: how to prepare an image.
         max_top_k: the largest number of classes or objects that `answer` can return.
-        finds_boxes: whether its predictions are objects with boxes; it then has no `logits`.
+        finds_boxes: whether its predictions are objects with boxes: it is a `BoxPredictor`, else a `ClassPredictor`.
     """
 
     kind: str
@@ -71,11 +71,25 @@ class Predictor(Protocol):
     max_top_k: int
     finds_boxes: bool
 
+    def answer(self, contents: Sequence[bytes], top_k: int) -> list[Answer]:
+        """The bytes of N images of any size -> N answers; an unreadable image does not affect the others."""
+
+
+class ClassPredictor(Predictor, Protocol):
+    """A `Predictor` of classes."""
+
     def logits(self, images: np.ndarray) -> np.ndarray:
         """images (N, H, W, C) float32 in [0, 255], prepared -> logits (N, classes) float32."""
 
-    def answer(self, contents: Sequence[bytes], top_k: int) -> list[Answer]:
-        """The bytes of N images of any size -> N answers; an unreadable image does not affect the others."""
+
+class BoxPredictor(Predictor, Protocol):
+    """A `Predictor` of objects with boxes."""
+
+    def detections(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
+        """images (N, H, W, C) float32 in [0, 255], prepared -> boxes (N, D, 4), scores and classes (N, D), best first.
+
+        "num_detections" (N,) says how many rows there are; the boxes are in pixels of the prepared images.
+        """
 
 
 def check_top_k(predictor: Predictor, top_k: int | None) -> int:
@@ -104,6 +118,36 @@ def best_classes(logits: np.ndarray, labels: Sequence[str], top_k: int) -> list[
         Prediction(tuple(best.tolist()), tuple(labels[i] for i in best), tuple(row[best].tolist()))
         for row, best in zip(scores, order, strict=True)
     ]
+
+
+def best_objects(
+    outputs: Mapping[str, np.ndarray], labels: Sequence[str], top_k: int, sizes: Sequence[tuple[int, int]], side: int
+) -> list[Prediction]:
+    """Returns the predictions of N images from `Predictor.detections` of these images, letterboxed.
+
+    Args:
+        outputs: see `Predictor.detections`.
+        labels: the class names.
+        top_k: greatest number of objects of an image.
+        sizes: (height, width) of each image in pixels.
+        side: height and width of the letterboxed images.
+    """
+    predictions = []
+    for row, (height, width) in enumerate(sizes):
+        count = min(int(outputs["num_detections"][row]), top_k)
+        boxes = outputs["boxes"][row, :count] * (max(height, width) / side)
+        boxes = np.clip(boxes, 0, [height, width, height, width])
+        predictions.append(objects_of(boxes, outputs["classes"][row], outputs["scores"][row], labels))
+    return predictions
+
+
+def objects_of(boxes: np.ndarray, classes: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> Prediction:
+    """Returns the prediction of one image from boxes (R, 4) in its pixels, and classes and scores of R or more."""
+    numbers = classes[: len(boxes)].tolist()
+    named = tuple(labels[number] if number < len(labels) else str(number) for number in numbers)
+    return Prediction(
+        tuple(numbers), named, tuple(scores[: len(boxes)].tolist()), tuple(tuple(box) for box in boxes.tolist())
+    )
 
 
 def printable(text: str) -> str:

@@ -20,8 +20,11 @@ def numbered(classes: int) -> tuple[str, ...]:
     return tuple(map(str, range(classes)))
 
 
-def read_labels(path: str, classes: int) -> tuple[str, ...] | None:
-    """Reads one label per line; returns None if the file is missing or has another number of lines."""
+def read_labels(path: str, classes: int | None) -> tuple[str, ...] | None:
+    """Reads one label per line; returns None if the file is missing or has another number of lines than `classes`.
+
+    `classes` is None if the artifact does not say how many there are.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             return _fitting(lines(file.read()), path, classes)
@@ -29,12 +32,12 @@ def read_labels(path: str, classes: int) -> tuple[str, ...] | None:
         return None
 
 
-def labels_of(packed: Sequence[str] | None, path: str, classes: int) -> tuple[str, ...]:
+def labels_of(packed: Sequence[str] | None, path: str, classes: int | None) -> tuple[str, ...]:
     """Returns an artifact's labels: those packed into it, else those of the SavedModel of its version, else numbers."""
     own = _fitting(packed, path, classes) if packed else None
     folder = version_folder(path)
     beside = read_labels(os.path.join(folder, "assets.extra", "labels.txt"), classes) if folder else None
-    return own or beside or numbered(classes)
+    return own or beside or numbered(classes or 0)
 
 
 def lines(text: str) -> list[str]:
@@ -43,7 +46,7 @@ def lines(text: str) -> list[str]:
 
 
 def _fitting(labels, path, classes):
-    if len(labels) != classes:
+    if classes is not None and len(labels) != classes:
         print(f"WARNING: {path}: {len(labels)} labels for {classes} classes; showing numbers", file=sys.stderr)
         return None
     return tuple(labels)

@@ -14,7 +14,14 @@ from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, list_images
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
 from keras_resnet.description import Preprocessing
 from keras_resnet.errors import DataError
-from keras_resnet.inference.answers import Answer, ImageError, Predictor, best_classes
+from keras_resnet.inference.answers import (
+    Answer,
+    BoxPredictor,
+    ClassPredictor,
+    ImageError,
+    best_classes,
+    best_objects,
+)
 
 _PNG_BITS = 24  # position of the bit depth in a PNG
 
@@ -65,7 +72,9 @@ def _pixels(image, channels):
 
 
 def prepare_with_pillow(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
-    """pixels (H, W, C) uint8 -> (size, size, C) float32, as `keras_resnet.data.transforms.for_test` returns it."""
+    """pixels (H, W, C) uint8 -> (size, size, C) float32, as `keras_resnet.data.transforms.prepare` returns it."""
+    if preprocessing.resize == "letterbox":
+        return _letterboxed(pixels, preprocessing.mean, size)
     side = round(size / preprocessing.crop_pct)
     shape = np.asarray(pixels.shape[:2], np.float32)
     height, width = np.round(shape * (np.float32(side) / shape.min())).astype(int)
@@ -75,6 +84,15 @@ def prepare_with_pillow(pixels: np.ndarray, preprocessing: Preprocessing, size: 
         image = np.clip(image, 0, 255)
     top, left = (height - size) // 2, (width - size) // 2
     return image[top : top + size, left : left + size].astype(np.float32)
+
+
+def _letterboxed(pixels, mean, side):
+    """Resizes an image so that its longer side is `side`, and fills the rest of the square with a color."""
+    shape = np.asarray(pixels.shape[:2], np.float32)
+    height, width = np.maximum(np.round(shape * (np.float32(side) / shape.max())), 1).astype(int)
+    square = np.broadcast_to(np.asarray(mean, np.float32), (side, side, len(mean))).copy()
+    square[:height, :width] = _resized(_resized(pixels, 0, height, "bilinear"), 1, width, "bilinear")
+    return square
 
 
 def _resized(image, axis, size, interpolation):
@@ -180,13 +198,16 @@ def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.
 
     with tf.device("CPU:0"):
         image, crop_pct = tf.constant(pixels), preprocessing.crop_pct
+        if preprocessing.resize == "letterbox":
+            return transforms.letterbox(image, size, preprocessing.mean)[0].numpy()
         return transforms.for_test(image, size, crop_pct, preprocessing.interpolation).numpy()
 
 
-def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int) -> list[Answer]:
+def answer_prepared(predictor: ClassPredictor | BoxPredictor, contents: Sequence[bytes], top_k: int) -> list[Answer]:
     """Implements `Predictor.answer` for networks that take prepared images."""
     answers: list[Answer | None] = []
-    images = []
+    images: list[np.ndarray] = []
+    sizes: list[tuple[int, int]] = []
     for content in contents:
         try:
             pixels = decoded(content, predictor.image_shape[2])
@@ -195,5 +216,13 @@ def answer_prepared(predictor: Predictor, contents: Sequence[bytes], top_k: int)
         else:
             answers.append(None)
             images.append(prepared(pixels, predictor.preprocessing, predictor.image_shape[0]))
-    found = iter(best_classes(predictor.logits(np.stack(images)), predictor.labels, top_k) if images else [])
+            sizes.append(pixels.shape[:2])
+    found = iter(_found(predictor, np.stack(images), sizes, top_k) if images else [])
     return [answer or next(found) for answer in answers]
+
+
+def _found(predictor, images, sizes, top_k):
+    if predictor.finds_boxes:
+        outputs = predictor.detections(images)
+        return best_objects(outputs, predictor.labels, top_k, sizes, predictor.image_shape[0])
+    return best_classes(predictor.logits(images), predictor.labels, top_k)

@@ -21,7 +21,6 @@ class LiteRTPredictor:
     """
 
     kind = "litert"
-    finds_boxes = False
 
     def __init__(self, path: str, source: str, threads: int | None = None):
         self.source = source
@@ -34,22 +33,30 @@ class LiteRTPredictor:
             ) from None
         self._input = self._run.get_input_details()["images"]
         answers = self._run.get_output_details()
+        self.finds_boxes = "boxes" in answers
         self._name = "logits" if "logits" in answers else "scores"  # files of batch 1 return only scores
         self._output = answers[self._name]
         self._one_by_one = int(self._input.get("shape_signature", self._input["shape"])[0]) == 1
         self.image_shape = tuple(int(size) for size in self._input["shape"][1:])
-        classes = int(self._output["shape"][-1])
+        classes = None if self.finds_boxes else int(self._output["shape"][-1])
         packed = _packed(path, "labels.txt")
         self.labels = labels_of(lines(packed) if packed else None, path, classes)
         self.preprocessing, _ = read_preprocessing(path, self.image_shape[0], _packed(path, "description.json"))
-        self.max_top_k = len(self.labels)
+        self.max_top_k = int(self._output["shape"][-1]) if self.finds_boxes else len(self.labels)
 
     def logits(self, images):
         """See `Predictor`."""
-        batches = np.split(images, len(images)) if self._one_by_one else [images]
-        found = [self._run(images=_quantized(batch, self._input))[self._name] for batch in batches]
-        values = _dequantized(np.concatenate(found), self._output)
+        values = _dequantized(self._outputs(images)[self._name], self._output)
         return values if self._name == "logits" else np.log(np.maximum(values, _LEAST))
+
+    def detections(self, images):
+        """See `Predictor`."""
+        return self._outputs(images)
+
+    def _outputs(self, images):
+        batches = np.split(images, len(images)) if self._one_by_one else [images]
+        found = [self._run(images=_quantized(batch, self._input)) for batch in batches]
+        return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
     def answer(self, contents, top_k):
         """See `Predictor`."""

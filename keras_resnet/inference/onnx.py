@@ -10,14 +10,13 @@ from keras_resnet.inference.images import answer_prepared
 
 
 class OnnxPredictor:
-    """A `Predictor` for a graph images -> logits.
+    """A `Predictor` for a graph images -> logits, or -> boxes, scores, classes and num_detections.
 
     Raises:
         ConfigError: the file is not such a graph, or onnxruntime is not installed.
     """
 
     kind = "onnx"
-    finds_boxes = False
 
     def __init__(self, path: str, source: str, threads: int | None = None):
         try:
@@ -37,17 +36,28 @@ class OnnxPredictor:
         self._input = self._session.get_inputs()[0].name
         shape = self._session.get_inputs()[0].shape  # a size that is not fixed is a name or None
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
-        if "logits" not in outputs or len(shape) != 4 or not all(isinstance(size, int) for size in shape[1:]):
+        self.finds_boxes = "boxes" in outputs
+        if (
+            not ({"logits", "boxes"} & outputs.keys())
+            or len(shape) != 4
+            or not all(isinstance(size, int) for size in shape[1:])
+        ):
             raise ConfigError(
                 f"{path}: not an .onnx file of keras-resnet export: takes {shape} and gives {', '.join(outputs)}; "
-                "expected images (N, H, W, C) of a fixed size and logits"
+                "expected images (N, H, W, C) of a fixed size and logits or boxes"
             )
         self.image_shape = tuple(shape[1:])
         packed = self._session.get_modelmeta().custom_metadata_map  # JSON
         labels = json.loads(packed["labels"]) if "labels" in packed else None
-        self.labels = labels_of(labels, path, outputs["logits"][-1])
+        self.labels = labels_of(labels, path, None if self.finds_boxes else outputs["logits"][-1])
         self.preprocessing, _ = read_preprocessing(path, self.image_shape[0], packed.get("description"))
-        self.max_top_k = len(self.labels)
+        self.max_top_k = outputs["scores"][-1] if self.finds_boxes else len(self.labels)
+
+    def detections(self, images):
+        """See `Predictor`."""
+        names = [output.name for output in self._session.get_outputs()]
+        found = [self._session.run(names, {self._input: image[None].astype(np.float32)}) for image in images]
+        return {name: np.concatenate(parts) for name, parts in zip(names, zip(*found, strict=True), strict=True)}
 
     def logits(self, images):
         """See `Predictor`."""

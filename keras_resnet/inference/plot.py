@@ -1,6 +1,7 @@
 """Plots images with their heat maps and bars of their scores, or with their objects' boxes, in one PNG file."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,24 +50,41 @@ def draw(path: str, images: list[Shown]) -> None:
     write_atomically(path, content.getvalue())
 
 
-def _draw_image(cell, shown):
-    gray = shown.pixels.shape[-1] != 3
-    pixels = np.clip(shown.pixels[..., 0] if gray else shown.pixels, 0, 255).astype(np.uint8)
-    height, width = pixels.shape[:2]
-    place = (0, width, height, 0)
-    cell.imshow(pixels, cmap="gray" if gray else None, vmin=0, vmax=255, extent=place)
-    colors: dict[int, str] = {}
-    for number, label, (y1, x1, y2, x2) in zip(*_objects(shown.prediction), strict=True):
-        color = colors.setdefault(number, f"C{len(colors) % 10}")
+def show_pixels(cell, pixels: np.ndarray) -> tuple[int, int, int, int]:
+    """Draws an image (H, W, C) in [0, 255] into axes, one unit per pixel; returns its left, right, bottom and top."""
+    gray = pixels.shape[-1] != 3
+    shown = np.clip(pixels[..., 0] if gray else pixels, 0, 255).astype(np.uint8)
+    place = (0, shown.shape[1], shown.shape[0], 0)
+    cell.imshow(shown, cmap="gray" if gray else None, vmin=0, vmax=255, extent=place)
+    return place
+
+
+def draw_boxes(cell, boxes, texts: Sequence[str], colors: Sequence[str], fontsize: float = 5) -> None:
+    """Draws boxes (R, 4), y1 x1 y2 x2 in pixels, into the axes of `show_pixels`, with a text above the corner of each.
+
+    At the top of the image, the text is inside of the box.
+    """
+    top = 0.045 * max(*cell.get_xlim(), *cell.get_ylim())  # about the height of a text
+    for (y1, x1, y2, x2), text, color in zip(boxes, texts, colors, strict=True):
         cell.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=1))
-        cell.text(
-            x1, y1, _short(label), fontsize=5, color="white", va="bottom", parse_math=False, clip_on=True
-        ).set_bbox({"facecolor": color, "edgecolor": "none", "pad": 0.5})
+        style = {"fontsize": fontsize, "color": "white", "parse_math": False, "clip_on": True}
+        cell.text(x1, y1, shortened(text), va="bottom" if y1 > top else "top", **style).set_bbox(
+            {"facecolor": color, "edgecolor": "none", "pad": 0.5}
+        )
+
+
+def _draw_image(cell, shown):
+    place = show_pixels(cell, shown.pixels)
+    numbers, texts, boxes = _objects(shown.prediction)
+    colors: dict[int, str] = {}
+    for number in numbers:
+        colors.setdefault(number, f"C{len(colors) % 10}")
+    draw_boxes(cell, boxes, texts, [colors[number] for number in numbers])
     if shown.heat_map is not None:
         heat = shown.heat_map / max(float(shown.heat_map.max()), 1e-12)
         smooth = {"extent": place, "interpolation": "bilinear"}
         cell.imshow(heat, cmap=_HEAT, alpha=0.7 * heat, vmin=0, vmax=1, **smooth)
-    cell.set_title(_short(shown.title), fontsize=8, parse_math=False)
+    cell.set_title(shortened(shown.title), fontsize=8, parse_math=False)
 
 
 def _objects(prediction):
@@ -78,7 +96,7 @@ def _objects(prediction):
 
 
 def _draw_bars(cell, prediction):
-    labels = [_short(label) for label in prediction.labels]
+    labels = [shortened(label) for label in prediction.labels]
     cell.axis("on")
     cell.barh(range(len(labels)), prediction.scores, color=["#0072B2"] + ["#BBBBBB"] * (len(labels) - 1))
     cell.set_yticks(range(len(labels)), labels, fontsize=8, parse_math=False)
@@ -89,6 +107,7 @@ def _draw_bars(cell, prediction):
     cell.spines[["top", "right"]].set_visible(False)
 
 
-def _short(text):
+def shortened(text: str) -> str:
+    """Returns a label or title that fits into the plot."""
     text = printable(text)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

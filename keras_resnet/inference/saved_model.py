@@ -5,7 +5,7 @@ import os
 import tensorflow as tf
 
 from keras_resnet.errors import ConfigError
-from keras_resnet.inference.answers import Answer, ImageError, Prediction
+from keras_resnet.inference.answers import Answer, ImageError, Prediction, objects_of
 from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing
 
 
@@ -19,32 +19,38 @@ class SavedModelPredictor:
     """
 
     kind = "saved_model"
-    finds_boxes = False
 
     def __init__(self, folder: str, source: str, threads: int | None = None):
         self.source = source
         try:
             self._loaded = tf.saved_model.load(folder)  # keeps the signatures alive
             self._answer = self._loaded.signatures["serving_default"]
-            self._logits = self._loaded.signatures["predict_images"]
+            self._network = self._loaded.signatures["predict_images"]
             if set(self._answer.structured_input_signature[1]) != {"image_bytes"}:
                 raise ValueError("its serving_default does not take image_bytes")
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
             raise ConfigError(
                 f"{folder}: not a SavedModel of keras-resnet export: {str(error).splitlines()[0]}"
             ) from None
-        classes = self._logits.structured_outputs["logits"].shape[-1]
-        self.labels = read_labels(os.path.join(folder, "assets.extra", "labels.txt"), classes) or numbered(classes)
+        answered, labels = self._answer.structured_outputs, os.path.join(folder, "assets.extra", "labels.txt")
+        self.finds_boxes = "boxes" in answered
+        classes = None if self.finds_boxes else self._network.structured_outputs["logits"].shape[-1]
+        self.labels = read_labels(labels, classes) or numbered(classes or 0)
         self.preprocessing, size = read_preprocessing(folder)
-        shape = self._logits.structured_input_signature[1]["images"].shape[1:]
+        shape = self._network.structured_input_signature[1]["images"].shape[1:]
         self._any_size = shape[0] is None
         self.image_shape = (size, size, shape[2]) if self._any_size and size else tuple(shape)
-        self.max_top_k = self._answer.structured_outputs["scores"].shape[-1] or len(self.labels)
-        self._has_status = "status" in self._answer.structured_outputs
+        self.max_top_k = answered["scores"].shape[-1] or len(self.labels)
+        self._has_status = "status" in answered
 
     def logits(self, images):
         """See `Predictor`."""
-        return self._logits(images=tf.constant(images, tf.float32))["logits"].numpy()
+        return self._network(images=tf.constant(images, tf.float32))["logits"].numpy()
+
+    def detections(self, images):
+        """See `Predictor`."""
+        outputs = self._network(images=tf.constant(images, tf.float32))
+        return {name: value.numpy() for name, value in outputs.items()}
 
     def answer(self, contents, top_k):
         """See `Predictor`."""
@@ -65,6 +71,11 @@ class SavedModelPredictor:
             status = outputs["status"][i].decode() if self._has_status else "OK"
             if status != "OK":
                 answers.append(ImageError(status))
+                continue
+            if self.finds_boxes:
+                count = min(int(outputs["num_detections"][i]), top_k)
+                boxes, classes, scores = (outputs[name][i, :count] for name in ("boxes", "classes", "scores"))
+                answers.append(objects_of(boxes, classes, scores, self.labels))
                 continue
             labels = tuple(label.decode() for label in outputs["labels"][i, :top_k])
             classes, scores = (tuple(outputs[name][i, :top_k].tolist()) for name in ("classes", "scores"))

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from keras_resnet.errors import DiskError
 from keras_resnet.files import csv_table, make_folder, write_atomically
+from keras_resnet.reports import markdown_table
 from keras_resnet.reproduce.experiment import Experiment
 from keras_resnet.reproduce.plots import png
 
@@ -215,18 +216,6 @@ def checks_table(checks: list[Check]) -> list[str]:
     return [*markdown_table(rows), ""]
 
 
-def markdown_table(rows: list[Row]) -> list[str]:
-    """Returns the lines of a Markdown table; numbers are right-aligned."""
-    if not rows:
-        return []
-    columns = list(rows[0])
-    numbers = {column for column in columns if all(isinstance(row[column], (int, float, type(None))) for row in rows)}
-    lines = ["| " + " | ".join(columns) + " |"]
-    lines.append("|" + "|".join("---:" if column in numbers else "---" for column in columns) + "|")
-    lines += ["| " + " | ".join(_cell(row[column]) for column in columns) + " |" for row in rows]
-    return lines
-
-
 def made_by(experiment: Experiment, seeds: tuple[int, ...]) -> list[str]:
     """Returns Markdown lines with the command, recipe, seeds, code version and machine."""
     from keras_resnet import __version__
@@ -258,14 +247,6 @@ def _processor():
             return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.machine()
-
-
-def _cell(value):
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _file(page, name, ending):

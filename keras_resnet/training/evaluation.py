@@ -1,10 +1,11 @@
 """Evaluates a network for `keras-resnet evaluate` with the metrics of its task alone; tasks may have their own."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
 
 from keras_resnet.errors import ConfigError
+from keras_resnet.reports import write_json
+from keras_resnet.task import Collector
 from keras_resnet.training.metrics import Evaluator
 
 
@@ -20,7 +21,7 @@ class Evaluation:
     """
 
     def __init__(self, strategy, split: str, protocol: str, scales: tuple[int, ...], track: Callable):
-        self._strategy, self._split = strategy, split
+        self._strategy, self._split, self._protocol, self._track = strategy, split, protocol, track
         self._measured: dict[str, float] | None = None
 
     def add(self, task, model, path: str) -> None:
@@ -32,8 +33,12 @@ class Evaluation:
         """
         if self._measured is not None:
             raise ConfigError(f"{path}: the task {task.config.task} evaluates one network at a time")
-        self._metrics = task.metrics
-        self._measured = Evaluator(task, model, self._strategy)(self._split)
+        self._task, collector = task, self._collector(task)
+        self._measured = Evaluator(task, model, self._strategy)(self._split, collector, self._track)
+
+    def _collector(self, task) -> Collector | None:
+        """Returns the collector of the evaluation's protocol."""
+        return task.collector(self._split)
 
     def measured(self) -> dict:
         """Returns the metrics for JSON."""
@@ -41,14 +46,11 @@ class Evaluation:
 
     def lines(self) -> Iterator[str]:
         """Yields the metrics as text, one a line."""
-        for name, value in self.measured().items():
-            metric = self._metrics[name]
+        for name, value in (self._measured or {}).items():
+            metric = self._task.metrics[name]
             yield f"{metric.short or name.replace('_', ' '):<10}  {metric.text(value)}"
 
     def write_report(self, folder: str, figures: dict) -> list[str]:
         """Writes `figures` as evaluation.json, and returns the paths of what was written."""
         os.makedirs(folder, exist_ok=True)
-        path = os.path.join(folder, "evaluation.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(figures, file, indent=1)
-        return [path]
+        return [write_json(os.path.join(folder, "evaluation.json"), figures)]

@@ -7,6 +7,7 @@ import numpy as np
 from keras_resnet.data.pipeline import evaluation_outputs
 from keras_resnet.errors import DataError
 from keras_resnet.runs.checkpoints import RunState
+from keras_resnet.task import Collector
 from keras_resnet.training.divergence import Diverged, find_divergence
 from keras_resnet.training.steps import make_eval_step
 
@@ -37,19 +38,31 @@ class Evaluator:
         self._task, self._strategy, self._should_stop = task, strategy, should_stop
         self._step = step or make_eval_step(task, model, strategy)
 
-    def __call__(self, split: str) -> dict[str, float]:
-        """Returns the metrics of a split, with every image counted once."""
+    def __call__(
+        self,
+        split: str,
+        collector: Collector | None = None,
+        track: Callable = lambda batches, images, batch_size: batches,
+    ) -> dict[str, float]:
+        """Returns the metrics of a split, with every image counted once.
+
+        Args:
+            split: name of the split.
+            collector: receives the tensors of single images; default the task's.
+            track: (iterable of batches, number of images, batch size) -> the same batches; may show progress.
+        """
         task = self._task
+        batch_size = task.config.eval.batch_size
         outputs = evaluation_outputs(
             self._step_unless_stopped,
             self._strategy,
             lambda shard: task.eval_dataset(split, shard),
-            batch_size=task.config.eval.batch_size,
+            batch_size=batch_size,
             steps=task.eval_steps(split),
             faults=lambda step: task.eval_faults(split, step),
         )
-        sums, collector = [], task.collector(split)
-        for of_step in outputs:
+        sums, collector = [], collector or task.collector(split)
+        for of_step in track(outputs, task.sizes[split], batch_size):
             sums.append({name: value for name, value in of_step.items() if not value.shape.rank})
             if collector:
                 collector.add({name: value.numpy() for name, value in of_step.items() if value.shape.rank})

@@ -46,6 +46,7 @@ def test_unknown_convention_is_refused():
         level_anchors((1, 1), 16, [32], [1], "keras")
 
 
+@pytest.mark.slow
 def test_level_anchors_equal_tf_models_official():
     """tf-models-official's aspect ratio is width / height."""
     anchor = pytest.importorskip("official.vision.ops.anchor")

@@ -6,7 +6,7 @@ from keras_resnet.boxes.iou import area, pairwise_ioa, pairwise_iou
 
 
 def test_iou_of_half_a_box():
-    """16 of 32 square pixels. With sides of y2 - y1 + 1 it would be 25 / 45."""
+    """16 of 32 square pixels. With sides of y2 - y1 + 1 it would be 25 / 45 (maskrcnn-benchmark issue 256)."""
     assert pairwise_iou([[0, 0, 4, 4]], [[0, 0, 4, 8]]).numpy() == [[0.5]]
 
 
@@ -32,7 +32,7 @@ def test_area_by_hand():
 
 
 def test_anchor_inside_a_crowd():
-    """The IoU of a 16x16 anchor in a 200x200 crowd is .0064; of the anchor's area, all is inside."""
+    """The IoU of a 16x16 anchor in a 200x200 crowd is .0064; all of its area is inside (tensorpack issue 984)."""
     anchor, crowd = [[50, 50, 66, 66]], [[0, 0, 200, 200]]
     np.testing.assert_allclose(pairwise_iou(anchor, crowd), [[0.0064]], rtol=1e-6)
     assert pairwise_ioa(anchor, crowd).numpy() == [[1.0]]
@@ -54,6 +54,7 @@ def test_anchors_of_a_batch_are_shared():
     np.testing.assert_array_equal(pairwise_iou(boxes, objects), [[[1], [0.5]], [[0.5], [1]]])
 
 
+@pytest.mark.slow
 def test_pairwise_iou_equals_tf_models_official():
     similarity = pytest.importorskip("official.vision.ops.iou_similarity")
     corners = np.random.RandomState(0).uniform(0, 60, (2, 20, 2))

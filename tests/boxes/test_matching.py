@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_resnet.boxes.anchors import level_anchors
-from keras_resnet.boxes.coding import inside_image
+from keras_resnet.boxes.coding import encode, inside_image
 from keras_resnet.boxes.matching import IGNORED, NEGATIVE, POSITIVE, match
 
 # Six anchors of an image of 100x100 pixels, with two objects and a crowd.
@@ -47,6 +47,7 @@ def test_best_anchor_below_the_threshold_is_ignored_without_low_quality_matches(
 
 
 def test_small_anchor_in_a_large_crowd_is_ignored():
+    """It is not taught as background, although its IoU with the crowd is .0064 (tensorpack 984, models 7378)."""
     assert labels_of([[50, 50, 66, 66]], [[0, 0, 200, 200]], ignore=[True], eligible=None) == [IGNORED]
 
 
@@ -133,6 +134,7 @@ def test_thresholds_out_of_order_are_refused(positive_iou, negative_iou):
         match(ANCHORS, OBJECTS, positive_iou=positive_iou, negative_iou=negative_iou)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("low_quality", [False, True])
 def test_labels_equal_tf_models_official(low_quality):
     box_matcher = pytest.importorskip("official.vision.ops.box_matcher")
@@ -149,3 +151,22 @@ def test_labels_equal_tf_models_official(low_quality):
     np.testing.assert_array_equal(matches.labels, official_labels)
     by_threshold = matches.ious.numpy() >= 0.7
     np.testing.assert_array_equal(matches.objects.numpy()[by_threshold], official_objects.numpy()[by_threshold])
+
+
+@pytest.mark.slow
+def test_targets_of_anchors_equal_tf_models_official():
+    """Labels exactly and deltas to 1e-5, over three levels; its labeler samples all anchors of 96 x 128 pixels."""
+    official = pytest.importorskip("official.vision.ops.anchor")
+    anchors = official.Anchor(2, 4, 1, [2.0, 1.0, 0.5], 4.0, (96, 128)).multilevel_boxes
+    objects = np.float32([[12.3, 10.1, 40.2, 44.4], [30.5, 60.2, 90.7, 120.1], [2.3, 70.1, 10.2, 95.1]])
+    labeler = official.RpnAnchorLabeler(0.7, 0.3, 10**5, 0.5)
+    labels, targets = labeler.label_anchors(anchors, tf.constant(objects), tf.ones((3, 1)))
+    labels = np.concatenate([np.ravel(each) for each in labels.values()])
+    targets = np.concatenate([np.reshape(each, (-1, 4)) for each in targets.values()])
+    ours = np.concatenate([np.reshape(each, (-1, 4)) for each in anchors.values()])
+    matches = match(ours, objects, **RPN)
+    assert {-1, 0, 1} == set(labels)
+    np.testing.assert_array_equal(matches.labels, labels)
+    positive = labels == 1
+    encoded = encode(tf.gather(objects, matches.objects), ours)
+    np.testing.assert_allclose(encoded[positive], targets[positive], atol=1e-5)

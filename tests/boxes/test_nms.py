@@ -45,13 +45,17 @@ def test_classes_are_apart_with_negative_coordinates():
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float16, tf.bfloat16])
 def test_offset_of_label_90_is_exact(dtype):
-    """Two boxes with an IoU of .6. In float16 the offset is infinite and both are kept."""
+    """Of two boxes with an IoU of .6, one is kept (MultimediaTechLab/YOLO issue 234, torchvision issue 3371).
+
+    In float16 the offset is infinite and both would be kept.
+    """
     boxes = tf.constant([[[1000, 1000, 1080, 1080], [1000, 1000, 1080, 1048]]], dtype)
     assert kept(class_nms(boxes, tf.constant([[0.9, 0.8]], dtype), [[90, 90]], 2, 0.5)) == [[0]]
     assert kept(class_nms(boxes, tf.constant([[0.9, 0.8]], dtype), [[90, 90]], 2, 0.62)) == [[0, 1]]
 
 
 def test_blank_images_keep_nothing_and_change_no_other():
+    """torchvision issues 2251, 2309 and 2311; mmdetection issue 7160."""
     boxes = tf.constant([np.zeros((4, 4)), BOXES, BOXES], tf.float32)
     scores = tf.constant([[0.0] * 4, [0.9, 0.8, 0.7, 0.95], [0.01] * 4])
     classes = tf.constant([[0] * 4, [0, 0, 1, 2], [0] * 4])
@@ -67,6 +71,7 @@ def test_degenerate_boxes_suppress_nothing():
 
 
 def test_more_than_100_boxes_are_kept_on_request():
+    """Detectron2 issue 3359."""
     corners = np.stack([20.0 * np.arange(150), np.zeros(150)], axis=1)
     boxes = np.concatenate([corners, corners + 10], axis=1)[None]
     assert nms(boxes, np.ones((1, 150)), 150, 0.5).counts.numpy() == [150]

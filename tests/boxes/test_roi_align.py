@@ -62,7 +62,7 @@ def aligned_features(feature, boxes=BOXES, stride=8, output_size=3, **arguments)
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_linear_ramp_gives_the_centers_of_the_bins(implementation):
-    """Cells whose values are their centers' coordinates in pixels; a box of 12x24 pixels in 3x3 bins."""
+    """Cells have their centers' coordinates in pixels; a box of 12x24 pixels has 3x3 bins (keras-cv issue 2449)."""
     y, x = 8 * (np.arange(5) + 0.5), 8 * (np.arange(6) + 0.5)
     ramp = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).astype(np.float32)
     bins = aligned_features(ramp, [[8.0, 10.0, 20.0, 34.0]], implementation=implementation)[0]

@@ -46,6 +46,7 @@ def test_fewer_boxes_than_the_sample():
 
 
 def test_image_without_objects_has_256_negatives():
+    """torchvision issues 1598 and 2144."""
     anchors = np.random.RandomState(0).uniform(0, 100, (900, 4))
     labels = match(anchors, np.zeros((0, 4)), positive_iou=0.7, negative_iou=(0.0, 0.3)).labels
     assert drawn(labels.numpy()[None]) == [NEGATIVE] * 256

@@ -1,8 +1,10 @@
 """Tests verify-data and prepare-data as a user types them."""
 
 import csv
+import json
 import re
 
+import numpy as np
 import pytest
 from conftest import in_process
 from PIL import Image
@@ -93,12 +95,91 @@ def test_verify_data_digits_finds_nothing(cli):
     assert "1,797 images in 3 splits, 10 classes" in process.stdout
 
 
+def write_coco(folder, split, annotations, images=2, first=0, width=40):
+    """Writes COCO annotations of images with the ids 0, 1, ... and 20 x 40 pixels; `width` is stated for the first."""
+    for each in ("annotations", split):
+        (folder / each).mkdir(parents=True, exist_ok=True)
+    rows = []
+    for i in range(images):
+        Image.fromarray(np.full((20, 40, 3), 20 * (first + i), np.uint8)).save(folder / split / f"{i}.png")
+        rows.append({"id": i, "file_name": f"{i}.png", "height": 20, "width": 40 if i else width})
+    categories = [{"id": 1, "name": "cat"}, {"id": 90, "name": "dog"}]
+    path = folder / "annotations" / f"instances_{split}.json"
+    path.write_text(json.dumps({"images": rows, "annotations": annotations, "categories": categories}))
+    return path
+
+
+def box(number, x=5, y=2, width=30, height=10, image=0, category=1, **more):
+    return {"id": number, "image_id": image, "category_id": category, "bbox": [x, y, width, height], **more}
+
+
+def test_verify_data_of_coco_names_every_fault(tmp_path):
+    """The id 0 and annotations without iscrowd are no faults."""
+    folder = tmp_path / "coco"
+    bad = [
+        box(0, category=90),
+        box(1, category=2),
+        box(2, image=77),
+        box(3, width=-30),
+        box(4, height=0),
+        box(5, x=90),
+        box(0, x=6),
+        box(6, x=20),
+        box(7, y=9, iscrowd=1),
+    ]
+    path = write_coco(folder, "train2017", bad, images=4, width=80)
+    (folder / "train2017/3.png").unlink()
+    write_coco(folder, "val2017", [box(0, iscrowd=1, category=90), box(1)], first=2)
+    arguments = (f"coco:{folder}", "--set=data.max_objects=2", f"--csv={tmp_path / 'findings.csv'}")
+    process = in_process("-m", "keras_resnet", "verify-data", *arguments)
+    assert process.returncode == 3, process.stderr
+    lines = process.stdout.replace(str(path), "JSON").replace(str(folder), "coco").splitlines()
+    size = "in 80 x 20 pixels; expected"
+    assert [line for line in lines if re.search(r"  (train|validation): ", line)] == [
+        "missing image  train: coco/train2017/3.png: no such file; JSON lists it",
+        "annotation of an unknown category  train: JSON: annotation 1: annotation of an unknown category, "
+        "category_id 2; expected an id in categories",
+        "annotation of an unknown image  train: JSON: annotation 2: annotation of an unknown image, image_id 77; "
+        "expected an id in images",
+        "box without area  train: JSON: annotation 3: box without area, bbox [5, 2, -30, 10] "
+        f"{size} a width and a height above 0",
+        "box without area  train: JSON: annotation 4: box without area, bbox [5, 2, 30, 0] "
+        f"{size} a width and a height above 0",
+        "box outside of its image  train: JSON: annotation 5: box outside of its image, bbox [90, 2, 30, 10] "
+        f"{size} a part inside of the image",
+        "annotation id given twice  train: JSON: annotation 0: annotation id given twice, id 0; expected one",
+        "too many objects  train: coco/train2017/0.png: has 3 objects; expected data.max_objects, 2, at most: "
+        "the rest is left out",
+        "wrong size  train: coco/train2017/0.png: is 20 x 40 pixels (height x width), but its annotation states "
+        "20 x 80; expected the same, because boxes are in pixels",
+        'empty class  validation: class "dog": has no objects in this split',
+        "duplicate  validation: coco/val2017/0.png: the same image as coco/train2017/2.png of train",
+    ]
+    assert re.search(r"^box without area +2$", process.stdout, re.M)
+    assert re.search(r"^train +4 +2 +3 +1 +20 x 40 ", process.stdout, re.M)
+    assert re.search(r"^validation +2 +1 +2 +1 ", process.stdout, re.M)
+    assert "note: 3 with no objects, which are background alone; the first is coco/train2017/1.png" in lines
+    assert re.search(r"^6 images in 2 splits, 2 classes, 5 objects, \d+ seconds: 11 findings$", process.stdout, re.M)
+    with open(tmp_path / "findings.csv", newline="") as file:
+        assert len(list(csv.reader(file))) == 12
+
+    path.write_text(path.read_text()[:-200])
+    process = in_process("-m", "keras_resnet", "verify-data", f"coco:{folder}")
+    assert process.returncode == 3
+    assert re.fullmatch(rf"error: {path}: is not JSON \(.*\)\n", process.stderr)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["verify-data"], 2, "expected one data set"),
         (["verify-data", "digit"], 2, 'unknown name "digit"; did you mean "digits"?'),
-        (["verify-data", "digits", "--set=train.seed=1"], 2, "expected data.key=value"),
+        (["verify-data", "digits", "--set=train.seed=1"], 2, "expected data.key=value or task=NAME"),
+        (["verify-data", "digits", "--set=data.max_objects=9"], 2, "data.max_objects: unknown key"),
+        (["verify-data", "coco:x", "--set=data.max_objects=0"], 2, "data.max_objects: expected a whole number >= 1"),
+        (["verify-data", "coco:x", "--set=data.mixup=0.1"], 2, "data.mixup: is for images of one class"),
+        (["verify-data", "digits", "--set=task=detections"], 2, 'task: got "detections"; did you mean "detection"?'),
+        (["verify-data", "voc:nowhere"], 2, "voc:nowhere: no such folder"),
         (["verify-data", "digits", "--set=data.clases=1"], 2, 'data.clases: unknown key; did you mean "classes"?'),
         (["verify-data", "digits", "--csv=nowhere/f.csv"], 2, "there is no folder nowhere"),
         (["verify-data", "folder:nowhere"], 3, "folder:nowhere: no such folder"),

@@ -37,7 +37,7 @@ def predict(*arguments):
 def test_predict_unreadable_images_get_error_lines(finished_export, bad_digits):
     process = predict(finished_export, bad_digits)
     assert process.returncode == 3
-    assert process.stderr.splitlines()[-1] == ("error: 2 of 7 images could not be classified; see their lines")
+    assert process.stderr.splitlines()[-1] == ("error: 2 of 7 images have no prediction; see their lines")
     lines = process.stdout.splitlines()
     assert len(lines) == 7
     assert [line for line in lines if "error:" in line] == [lines[0], lines[6]]

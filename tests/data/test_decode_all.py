@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_resnet.data.decode import decode_all, reasons
 from keras_resnet.data.header import SIGNATURES, read_header
-from keras_resnet.data.image_header import checked
+from keras_resnet.data.image_header import checked, reasons
+from keras_resnet.data.requests import decode_all
 from keras_resnet.data.transforms import for_test
 
 MAX_BYTES, MAX_PIXELS = 1_000_000, 1_000_000
@@ -119,10 +119,12 @@ def decoders():
         def prepare(pixels):
             return for_test(pixels, SIZE)
 
-        shape = (SIZE, SIZE, channels)
+        spec = tf.TensorSpec((SIZE, SIZE, channels))
         signature = [tf.TensorSpec([None], tf.string)]
         function = tf.function(
-            lambda c: decode_all(c, prepare, shape, MAX_BYTES, MAX_PIXELS), input_signature=signature, autograph=False
+            lambda c: decode_all(c, prepare, spec, channels, MAX_BYTES, MAX_PIXELS),
+            input_signature=signature,
+            autograph=False,
         )
         return lambda contents: [each.numpy() for each in function(tf.constant(contents, tf.string))]
 

@@ -10,10 +10,11 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_resnet.config import Data
-from keras_resnet.data.decode import decode, decode_all
+from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import scan_folder
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.prepare import prepare
+from keras_resnet.data.requests import decode_all
 from keras_resnet.data.verify import verify
 from keras_resnet.errors import DataError
 
@@ -240,9 +241,11 @@ TABLE = table()
 def test_decode_and_decode_all_accept_the_same_files(name):
     content, expected = TABLE[name]
     shape = expected.shape if isinstance(expected, np.ndarray) else (1, 1, 3)
-    served, codes = decode_all(
-        tf.constant([content]), lambda image: tf.ensure_shape(tf.cast(image, tf.float32), shape), shape, 10**7, 10**7
-    )
+
+    def to_float(image):
+        return tf.ensure_shape(tf.cast(image, tf.float32), shape)
+
+    served, codes = decode_all(tf.constant([content]), to_float, tf.TensorSpec(shape), 3, 10**7, 10**7)
     if isinstance(expected, str):
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
             decode(tf.constant(content), 3)

@@ -5,8 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from conftest import ROOT
 
-from keras_resnet.config import Config
+from keras_resnet.config import Config, load_config
+from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import training_batches
 from keras_resnet.data.tf_data_service import in_order
 from keras_resnet.errors import DataError
@@ -50,9 +53,31 @@ def test_tf_data_service_batches_equal_local_batches(dispatcher, photographs, st
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
+def test_tf_data_service_batches_of_scenes_equal_local_batches(dispatcher, strategies, monkeypatch):
+    """A detector's batches: images, objects with their padding, and the seeds of samples."""
+    monkeypatch.setattr(scenes, "SCENES", {"train": 12, "validation": 4, "test": 4})
+
+    def batches(service):
+        assignments = ["train.steps=3", "train.warmup_steps=0", "data.image_size=64"]
+        config = load_config(str(ROOT / "configs/detection/scenes.yaml"), assignments)
+        data = config.data.model_copy(update={"tf_data_service": service})
+        task = load_task(config.model_copy(update={"data": data}))
+        return list(training_batches(task, strategies[2], 1))
+
+    plain, served = batches(None), batches(dispatcher)
+    assert len(plain) == len(served) == 2
+    for one, other in zip(plain, served, strict=True):
+        pairs = list(zip(leaves(one, strategies[2]), leaves(other, strategies[2]), strict=True))
+        assert len(pairs) == 2 * 8
+        for a, b in pairs:
+            np.testing.assert_array_equal(a, b)
+
+
 def leaves(batch, strategy):
-    (images, targets), weights = batch
-    return [part.numpy() for each in (images, targets, weights) for part in strategy.experimental_local_results(each)]
+    """Returns the arrays of all replicas."""
+    parts = [strategy.experimental_local_results(each) for each in tf.nest.flatten(batch)]
+    return [part.numpy() for each in parts for part in each]
 
 
 def test_in_order_sorts_batches_and_detects_lost_batch():

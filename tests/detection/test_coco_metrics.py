@@ -2,52 +2,19 @@
 
 import contextlib
 import io
+import json
 
 import numpy as np
 import pytest
+from made_results import collected, random_steps, step
 
-from keras_resnet.detection.coco_metrics import CocoCollector
-
-LABELS = ("cat", "dog")
-
-
-def step(true, found, weights=(1,), size=200):
-    """Returns the outputs of a step for one image; true: (box, class, ignored), found: (box, class, score)."""
-    outputs = {
-        "true_boxes": np.zeros((1, size, 4), np.float32),
-        "true_classes": np.zeros((1, size), np.int32),
-        "true_areas": np.zeros((1, size), np.float32),
-        "true_ignored": np.zeros((1, size), bool),
-        "true_valid": np.arange(size)[None] < len(true),
-        "boxes": np.zeros((1, size, 4), np.float32),
-        "scores": np.zeros((1, size), np.float32),
-        "classes": np.zeros((1, size), np.int32),
-        "counts": np.array([len(found)]),
-        "weights": np.array(weights, np.float32),
-    }
-    for i, (box, label, *ignored) in enumerate(true):
-        outputs["true_boxes"][0, i], outputs["true_classes"][0, i] = box, label
-        outputs["true_areas"][0, i] = (box[2] - box[0]) * (box[3] - box[1])
-        outputs["true_ignored"][0, i] = bool(ignored and ignored[0])
-    for i, (box, label, score) in enumerate(found):
-        outputs["boxes"][0, i], outputs["classes"][0, i], outputs["scores"][0, i] = box, label, score
-    return outputs
-
-
-def metrics(*steps):
-    collector = CocoCollector(LABELS)
-    for each in steps:
-        collector.add(each)
-    return collector.metrics()
-
+from keras_resnet.detection.coco_metrics import CocoMetrics, xywh
 
 BOX, FAR = (10, 20, 50, 50), (100, 100, 140, 150)
 
 
-def test_perfect_detections_of_the_first_class_and_annotation_count():
-    """Label 0 and the first annotation are found: pycocotools takes annotation id 0 for no match."""
-    found = metrics(step([(BOX, 0)], [(BOX, 0, 0.9)]))
-    assert [found[name] for name in ("ap", "ap50", "ar100")] == pytest.approx([1, 1, 1], abs=1e-12)
+def metrics(*steps):
+    return collected(CocoMetrics(2), *steps).metrics()
 
 
 def test_metrics_of_absent_sizes_and_of_no_objects_are_left_out():
@@ -55,63 +22,95 @@ def test_metrics_of_absent_sizes_and_of_no_objects_are_left_out():
     assert metrics(step([], [(BOX, 0, 0.9)])) == {}
 
 
-def test_detections_of_a_crowd_are_neither_right_nor_wrong():
-    crowd = (0, 0, 60, 60)
-    inside = [((i, i, i + 12, i + 12), 0, 0.9) for i in (1, 20, 40)]
-    found = metrics(step([(crowd, 0, True), (FAR, 0)], [*inside, (FAR, 0, 0.5)]))
-    assert found["ap"] == pytest.approx(1, abs=1e-12)
-
-
 def test_wrong_class_and_swapped_axes_give_no_precision():
     assert metrics(step([(BOX, 0)], [(BOX, 1, 0.9)]))["ap"] == 0.0
     assert metrics(step([(BOX, 0)], [((20, 10, 50, 50), 0, 0.9)]))["ap75"] == 0.0
 
 
-def test_padding_images_do_not_count():
-    assert metrics(step([(BOX, 0)], [(BOX, 0, 0.9)]), step([(FAR, 1)], [], weights=(0,)))["ap"] == pytest.approx(
-        1, abs=1e-12
+def test_padding_images_do_not_count_but_have_an_index():
+    collector = collected(
+        CocoMetrics(2), step([(FAR, 1)], [], weights=(0,)), step([(BOX, 0)], [(BOX, 0, 0.9)]), step([], [])
     )
+    assert collector.metrics()["ap"] == pytest.approx(1, abs=1e-12)
+    assert [image.index for image in collector.images] == [1, 2]
 
 
-def test_metrics_equal_pycocotools_on_a_result_file(tmp_path):
-    """Random objects and detections, once through the collector and once through COCO's own files, to 1e-12."""
-    import json
+def test_classes_have_their_own_values_and_counts():
+    """Class 0: one of two objects is found. Class 1: a detection, and an object to be ignored. Class 2: nothing."""
+    steps = step([(BOX, 0), (FAR, 0), (FAR, 1, True)], [(BOX, 0, 0.9), (BOX, 1, 0.8)]), step([], [])
+    collector = collected(CocoMetrics(3), *steps)
+    assert collector.metrics()["ap"] == pytest.approx(51 / 101, abs=1e-12)
+    first, second, third = collector.measured.classes
+    assert first.values == {"ap": pytest.approx(51 / 101, abs=1e-12), "ap50": pytest.approx(51 / 101, abs=1e-12)}
+    assert first.precisions.round(9).tolist() == [1.0] * 51 + [0.0] * 50
+    assert first.scores[[0, 50, 51]] == pytest.approx([0.9, 0.9, 0])
+    assert second.values == third.values == {"ap": None, "ap50": None}
+    assert [(each.objects, each.ignored, each.detections) for each in (first, second, third)] == [
+        (2, 0, 1),
+        (0, 1, 1),
+        (0, 0, 0),
+    ]
 
+
+def called_directly(tmp_path, steps, limits):
+    """Returns pycocotools' evaluation of the steps as COCO's own files."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    random, steps, annotations, results = np.random.RandomState(0), [], [], []
-    for image in range(1, 13):
-        corners = random.uniform(0, 150, (random.randint(0, 6), 2)).round()
-        true = [
-            ((y, x, y + h, x + w), random.randint(2), random.rand() < 0.2)
-            for (y, x), h, w in zip(corners, *random.uniform(8, 200, (2, len(corners))).round(), strict=True)
-        ]
-        shifted = [np.add(box, np.round(random.normal(0, 3, 4), 1)) for box, *_ in true]
-        found = [(box, random.randint(2), round(random.rand(), 3)) for box in shifted]
-        steps.append(step(true, found))
-        for box, label, ignored in true:
-            y1, x1, y2, x2 = (float(np.float32(v)) for v in box)
-            annotations.append({"id": len(annotations) + 1, "image_id": image, "category_id": label + 1})
+    annotations, results = [], []
+    for image, each in enumerate(steps, 1):
+        for i in np.flatnonzero(each["true_valid"][0]):
+            annotations.append({"id": len(annotations) + 1, "image_id": image})
             annotations[-1] |= {
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "area": (y2 - y1) * (x2 - x1),
-                "iscrowd": int(ignored),
+                "category_id": int(each["true_classes"][0, i]) + 1,
+                "bbox": xywh(each["true_boxes"][0, i]),
+                "area": float(each["true_areas"][0, i]),
+                "iscrowd": int(each["true_ignored"][0, i]),
             }
-        for box, label, score in found:
-            y1, x1, y2, x2 = (float(np.float32(v)) for v in box)
-            results.append({"image_id": image, "category_id": label + 1, "bbox": [x1, y1, x2 - x1, y2 - y1]})
-            results[-1]["score"] = float(np.float32(score))
-    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
-    truth = {"images": [{"id": i} for i in range(1, 13)], "annotations": annotations, "categories": categories}
+        for i in range(each["counts"][0]):
+            results.append({"image_id": image, "category_id": int(each["classes"][0, i]) + 1})
+            results[-1] |= {"bbox": xywh(each["boxes"][0, i]), "score": float(each["scores"][0, i])}
+    truth = {"images": [{"id": i} for i in range(1, len(steps) + 1)], "annotations": annotations}
+    truth["categories"] = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(tmp_path / "truth.json"))
         evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        evaluation.params.maxDets = limits
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    measured = metrics(*steps)
+    return evaluation
+
+
+NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
+
+
+def test_metrics_equal_pycocotools_on_a_result_file(tmp_path):
+    """Random objects and detections, once through the collector and once through COCO's own files, to 1e-12."""
+    steps = random_steps()
+    direct = called_directly(tmp_path, steps, [1, 10, 100])
+    collector = collected(CocoMetrics(2), *steps)
+    measured = collector.metrics()
     assert 0 < measured["ap"] < 1
-    names = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
-    assert [measured[name] for name in names] == pytest.approx(evaluation.stats[:9], abs=1e-12)
+    assert [measured[name] for name in NAMES] == pytest.approx(direct.stats[:9], abs=1e-12)
+    for number, each in enumerate(collector.measured.classes):
+        precision = direct.eval["precision"][:, :, number, 0, 2]
+        assert each.values == {
+            "ap": pytest.approx(precision.mean(), abs=1e-12),
+            "ap50": pytest.approx(precision[0].mean(), abs=1e-12),
+        }
+
+
+def test_metrics_of_more_than_100_detections_equal_pycocotools(tmp_path):
+    """105 objects of one class in an image, as far as they are found: pycocotools has them as its third limit."""
+    random = np.random.RandomState(0)
+    true = [((20 * y, 20 * x, 20 * y + 12, 20 * x + 12), 0) for y in range(7) for x in range(15)]
+    found = [(np.add(box, random.normal(0, 0.8, 4)), label, random.rand()) for box, label in true]
+    steps = [step(true, sorted(found, key=lambda each: -each[2]))]
+    direct = called_directly(tmp_path, steps, [1, 10, 105])
+    measured = collected(CocoMetrics(1, 105), *steps).metrics()
+    names = ("ap50", "ap75", "ap_small", "ar1", "ar10", "ar_max")
+    assert [measured[name] for name in names] == pytest.approx(direct.stats[[1, 2, 3, 6, 7, 8]], abs=1e-12)
+    assert measured["ap"] == pytest.approx(direct.eval["precision"][:, :, 0, 0, 2].mean(), abs=1e-12)
+    assert measured["ar100"] < measured["ar_max"]

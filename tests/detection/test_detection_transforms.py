@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_resnet.detection.transforms import augmented, letterbox, padded
+from keras_resnet.data.transforms import letterbox
+from keras_resnet.detection.transforms import augmented, padded
 
 MEAN = (10.0, 20.0, 30.0)
 

@@ -14,12 +14,12 @@ def artifact(tmp_path):
 
 
 def test_verify_of_an_unloadable_artifact_raises_check_error(tmp_path, artifact):
-    np.savez(tmp_path / EXAMPLES, images=np.zeros((1, 8, 8, 3), np.float32), logits=np.zeros((1, 2)), real=1)
+    np.savez(tmp_path / EXAMPLES, images=np.zeros((1, 8, 8, 3), np.float32), output_logits=np.zeros((1, 2)), real=1)
     with pytest.raises(CheckError, match=r"not published, an artifact fails .*1\.tflite: ValueError: ") as raised:
-        verify_in_child(str(tmp_path), [artifact])
+        verify_in_child(str(tmp_path), [artifact], "scores")
     assert "\n" not in str(raised.value)
 
 
 def test_verify_with_a_failing_child_raises_runtime_error(tmp_path, artifact):
     with pytest.raises(RuntimeError, match=r"(?s)ended with 70.*FileNotFoundError"):
-        verify_in_child(str(tmp_path), [artifact])
+        verify_in_child(str(tmp_path), [artifact], "scores")

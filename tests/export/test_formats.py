@@ -73,8 +73,8 @@ def test_modules_of_a_row_exist(name):
 def write_dummy(conversion):
     """Writes TensorFlow's graph of the network, with the names of its input and its logits, as an .npz file."""
     spec = tf.TensorSpec([None, *conversion.description.preprocessing.image_shape], tf.float32)
-    network = conversion.frozen
-    graph = tf.function(lambda images: network(images)["logits"]).get_concrete_function(spec).graph
+    function = conversion.frozen
+    graph = tf.function(lambda images: function(images)["logits"]).get_concrete_function(spec).graph
     path = conversion.path("dummy", "float32")
     np.savez(
         path,
@@ -98,7 +98,7 @@ def load(path):
         graph = tf.compat.v1.GraphDef.FromString(stored["graph"].tobytes())
         tensors = stored["tensors"].tolist()
     call = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), []).prune(*tensors)
-    return lambda images: SCALE * call(tf.constant(images)).numpy(), Counter(node.op for node in graph.node)
+    return lambda images: {"logits": SCALE * call(tf.constant(images)).numpy()}, Counter(node.op for node in graph.node)
 """
 
 
@@ -106,11 +106,13 @@ class DummyPredictor:
     """A `Predictor` that runs the file as the loader does."""
 
     kind = "dummy"
+    finds_boxes = False
 
     def __init__(self, path, source, threads=None):
         self.source, loader = source, {"SCALE": 1}
         exec(LOADER, loader)
-        self.logits, _ = loader["load"](path)
+        run, _ = loader["load"](path)
+        self.logits = lambda images: run(images)["logits"]
         with np.load(path) as stored:
             self.labels = tuple(stored["labels"].tolist())
             self.image_shape = tuple(stored["image_shape"].tolist())

@@ -59,10 +59,10 @@ def spoil(batches, start_step, spoilt):
 
     run = next(argument for argument in sys.argv if argument.startswith("--workdir=")).removeprefix("--workdir=")
     for step, batch in enumerate(batches, start_step + 1):
-        (images, targets), weights = batch
+        (images, *targets), weights = batch
         if step == spoilt and not os.path.exists(os.path.join(run, "divergences.json")):
             images = images * tf.constant(float("nan"))
-        yield (images, targets), weights
+        yield (images, *targets), weights
 
 
 FAULTS = {"kill": kill, "full": fill_the_disk}

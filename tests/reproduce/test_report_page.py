@@ -2,9 +2,10 @@
 
 import csv
 
+from keras_resnet.reports import markdown_table
 from keras_resnet.reproduce.experiment import Experiment
 from keras_resnet.reproduce.plots import new_figure
-from keras_resnet.reproduce.report_page import Check, Plot, ReportPage, Table, markdown_table, write_page, write_report
+from keras_resnet.reproduce.report_page import Check, Plot, ReportPage, Table, write_page, write_report
 
 ROWS = [{"network": "plain20", "error (%)": 12.5, "seeds": 5}, {"network": "plain56", "error (%)": None, "seeds": 1200}]
 

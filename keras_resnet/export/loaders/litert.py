@@ -4,37 +4,49 @@ import os
 from collections import Counter
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
+
+_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 
 
 def load(path):
-    """Returns (images -> logits, or scores of a file of batch 1; {operator: count}).
+    """Returns (images -> outputs, {operator: count}).
 
     Raises:
         ValueError: an operator is not builtin.
     """
     interpreter = Interpreter(path, num_threads=os.cpu_count())
-    names = [operator["op_name"] for operator in interpreter._get_ops_details()]
+    names = _operators(path)
     foreign = sorted({name for name in names if name.startswith("Flex") or name == "CUSTOM"})
     if foreign:
         raise ValueError(f"{path}: has operators that are not builtin: {', '.join(foreign)}")
     runner = interpreter.get_signature_runner("predict_images")
-    counted = Counter(name for name in names if name != "DELEGATE")
     taken, given = runner.get_input_details()["images"], runner.get_output_details()
-    if "logits" in given:
-        return lambda images: runner(images=images)["logits"].copy(), counted
+    one_by_one = int(taken.get("shape_signature", taken["shape"])[0]) == 1
 
-    def scores(images):  # one image at a time
-        answers = [runner(images=_to_type(image[None], taken))["scores"] for image in images]
-        return _from_type(np.concatenate(answers), given["scores"])
+    def run(images):
+        batches = np.split(images, len(images)) if one_by_one else [images]
+        found = [runner(images=_to_type(batch, taken)) for batch in batches]
+        parts = {name: np.concatenate([each[name] for each in found]) for name in given}
+        return {name: _from_type(values, given[name]) for name, values in parts.items()}
 
-    return scores, counted
+    return run, Counter(names)
 
 
-def expected(path, images):
-    """Returns the scores of a file of free batch size, one image at a time."""
-    runner = Interpreter(path, num_threads=os.cpu_count()).get_signature_runner("predict_images")
-    return np.concatenate([runner(images=image[None])["scores"] for image in images])
+def _operators(path):
+    """Returns the name of every operator, also of those inside loops."""
+    model = flatbuffer_utils.read_model(path)
+    codes = [_name(code) for code in model.operatorCodes]
+    return [codes[operator.opcodeIndex] for graph in model.subgraphs for operator in graph.operators]
+
+
+def _name(code):
+    if code.customCode:
+        name = code.customCode.decode()
+        return name if name.startswith("Flex") else "CUSTOM"
+    return _NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 def _to_type(values, details):
@@ -48,4 +60,4 @@ def _to_type(values, details):
 
 def _from_type(values, details):
     scale, zero = details["quantization"]
-    return values if details["dtype"] == np.float32 else (values.astype(np.float32) - zero) * np.float32(scale)
+    return (values.astype(np.float32) - zero) * np.float32(scale) if scale else values

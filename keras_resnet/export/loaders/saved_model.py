@@ -7,15 +7,16 @@ import tensorflow as tf
 
 
 def load(path):
-    """Returns (images -> logits, {operator: count})."""
+    """Returns (images -> outputs, {operator: count})."""
     loaded = tf.saved_model.load(path)
     graph = loaded.signatures["predict_images"].graph.as_graph_def()
     nodes = [node for function in graph.library.function for node in function.node_def] + list(graph.node)
 
-    def logits(images):
-        return loaded.signatures["predict_images"](images=tf.constant(images))["logits"].numpy()
+    def run(images):  # keeps `loaded`, to which the variables belong
+        outputs = loaded.signatures["predict_images"](images=tf.constant(images))
+        return {name: value.numpy() for name, value in outputs.items()}
 
-    return logits, Counter(node.op for node in nodes if node.op not in ("NoOp", "Identity", "Placeholder"))
+    return run, Counter(node.op for node in nodes if node.op not in ("NoOp", "Identity", "Placeholder"))
 
 
 def replay(path):
