@@ -76,6 +76,7 @@ def bytes_at(content, at, count):
 
 
 def starts(head, signature):
+    """head (D,) int64 -> whether it begins with these bytes."""
     return tf.reduce_all(head[: len(signature)] == tf.constant(list(signature), tf.int64))
 
 

@@ -8,14 +8,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from keras_resnet.data.decode import decode, decode_all, decode_crop
+from keras_resnet.data.decode import decode, decode_crop, image_size
 from keras_resnet.data.header import read_header
 from keras_resnet.data.orientation import exif_orientation
 from keras_resnet.data.prepare import convert
+from keras_resnet.data.requests import decode_all
 from keras_resnet.inference.images import decode_with_pillow
 
 # Blocks of one color, which JPEG stores exactly: 24 x 40 pixels, no two blocks are equal.
-UPRIGHT = np.kron(np.random.RandomState(0).permutation(15 * 3).reshape(3, 5, 3) * 5, np.ones((8, 8, 1))).astype(np.uint8)
+UPRIGHT = np.kron(np.random.RandomState(0).permutation(15 * 3).reshape(3, 5, 3) * 5, np.ones((8, 8, 1))).astype(
+    np.uint8
+)
 # How viewers see row 0 and column 0 of the stored image (EXIF 2.3, section 4.6.4 A); here the other way round.
 STORED = {
     1: UPRIGHT,
@@ -46,7 +49,11 @@ def segment(content, marker=b"\xff\xe1"):
     return marker + struct.pack(">H", 2 + len(content)) + content
 
 
-OTHER = segment(b"http://ns.adobe.com/xap/1.0/\0"), segment(b"Exif", b"\xff\xfe"), segment(b"\xff\xc0" * 99, b"\xff\xe2")
+OTHER = (
+    segment(b"http://ns.adobe.com/xap/1.0/\0"),
+    segment(b"Exif", b"\xff\xfe"),
+    segment(b"\xff\xc0" * 99, b"\xff\xe2"),
+)
 
 
 def jpeg(pixels, *segments):
@@ -77,7 +84,7 @@ def test_eight_orientations_give_one_upright_image():
     )
     for k, content in contents.items():
         assert read_header(content).orientation == k
-        assert read_header(content).upright_size == (24, 40)
+        assert read_header(content).upright_size == tuple(image_size(tf.constant(content)).numpy()) == (24, 40)
         np.testing.assert_array_equal(decode(tf.constant(content), 3), plain, str(k))
         np.testing.assert_array_equal(decode_with_pillow(content, 3), plain, str(k))
         np.testing.assert_array_equal(crop(content), plain[3:22, 7:38], str(k))
@@ -90,7 +97,7 @@ def test_decode_all_turns_images():
     plain = decode(tf.constant(jpeg(UPRIGHT, JFIF)), 3).numpy()
     contents = [jpeg(stored, JFIF, exif(k)) for k, stored in STORED.items()]
     images, codes = decode_all(
-        tf.constant(contents), lambda pixels: tf.cast(pixels, tf.float32), (24, 40, 3), 10**6, 10**6
+        tf.constant(contents), tf.identity, tf.TensorSpec((24, 40, 3), tf.uint8), 3, 10**6, 10**6
     )
     assert codes.numpy().tolist() == [0] * 8
     np.testing.assert_array_equal(images, np.stack([plain] * 8))
