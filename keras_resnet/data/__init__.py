@@ -8,7 +8,7 @@
 | `image_task` | what tasks over images share |
 | `pipeline` | the order of samples, batches for a strategy, the image behind an error |
 | `tf_data_service` | batches that other machines prepare |
-| `decode`, `image_header` | pixels inside a TensorFlow graph, and the checks before decoding |
+| `decode`, `orientation`, `image_header` | pixels inside a TensorFlow graph, upright, and the checks before decoding |
 | `header` | format and size of an image, without TensorFlow |
 | `transforms`, `augmentation`, `randaugment` | test and training preprocessing, mixup and CutMix |
 | `verify`, `verify_targets`, `verify_scan` | checks of a whole set: images, labels or boxes, splits |

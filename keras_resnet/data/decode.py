@@ -1,6 +1,7 @@
 """Decodes stored images to pixels and reads no more of a file than it needs.
 
 A stored image is pixels (H, W, C) uint8, or the bytes () of a JPEG, PNG, BMP, WebP or GIF (its first frame).
+The EXIF orientation of a JPEG is applied: pixels and sizes are those of the upright image.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, SIGNATURES
 from keras_resnet.data.image_header import ASPECT, OK, PIXELS, checked, reasons
+from keras_resnet.data.orientation import exif_orientation, may_have_exif, stored_box, turned, upright, upright_size
 
 _MAX_BYTES = 2**31 - 1
 # libjpeg's exact inverse cosine transform, which Pillow, torchvision and timm use. TensorFlow's default, the fast
@@ -38,7 +40,9 @@ def decode(image, channels: int):
 
 
 def image_size(image, stated=(0, 0)):
-    """The bytes () of an image -> height and width (2,) int32 of the decoded image; other formats are of `stated` size.
+    """The bytes () of an image -> height and width (2,) int32 of the upright image.
+
+    Formats other than JPEG and PNG are of `stated` size.
 
     Reading the headers of the other formats in every graph would take a second. Fails if they have no stated size.
     """
@@ -49,7 +53,11 @@ def image_size(image, stated=(0, 0)):
         _assert(known, lambda: "is neither a JPEG nor a PNG, and its record has no image/height and image/width")
         return size
 
-    return tf.cond(tf.io.is_jpeg(image), lambda: tf.image.extract_jpeg_shape(image)[:2], other)
+    def jpeg():
+        height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(image))
+        return tf.stack(upright_size(height, width, _orientation(image)))
+
+    return tf.cond(tf.io.is_jpeg(image), jpeg, other)
 
 
 def _is_png(image):
@@ -130,7 +138,15 @@ def _decoded(content, channels):
 
 
 def _decoded_jpeg(content, channels):
-    return tf.io.decode_jpeg(content, channels=channels, dct_method=_EXACT)
+    pixels = tf.io.decode_jpeg(content, channels=channels, dct_method=_EXACT)
+    return tf.cond(may_have_exif(content), lambda: _upright(pixels, content), lambda: pixels)
+
+
+def _orientation(jpeg):
+    return tf.cond(may_have_exif(jpeg), lambda: _exif_orientation(jpeg), lambda: 1)
+
+
+_upright, _exif_orientation, _turned = map(_separate, (upright, exif_orientation, turned))
 
 
 def _to_channels(rgb, channels):
@@ -190,7 +206,7 @@ def decode_crop(image, choose_box: Callable, channels: int, least: int):
 
     Args:
         image: the stored image.
-        choose_box: (height (), width ()) int32 -> (top, left, h, w) int32, inside the image.
+        choose_box: (height (), width ()) int32 of the upright image -> (top, left, h, w) int32, inside the image.
         channels: 1 or 3.
         least: needed height and width in pixels; the part of a JPEG may be downscaled to no less.
     """
@@ -205,9 +221,13 @@ def decode_crop(image, choose_box: Callable, channels: int, least: int):
     def crop_jpeg():
         height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(image))
         _check_size(height, width)
+        orientation = _orientation(image)
+        height, width = upright_size(height, width, orientation)
         box = choose_box(height, width)
         halvings = tf.reduce_sum(tf.cast(tf.reduce_min(box[2:]) >= least * tf.constant(_RATIOS[1:]), tf.int32))
-        return tf.switch_case(halvings, [functools.partial(_crop_jpeg, image, box, channels, r) for r in _RATIOS])
+        box = stored_box(box, height, width, orientation)
+        part = tf.switch_case(halvings, [functools.partial(_crop_jpeg, image, box, channels, r) for r in _RATIOS])
+        return tf.cond(orientation > 1, lambda: _turned(part, orientation), lambda: part)
 
     pixels = tf.cond(tf.io.is_jpeg(image), crop_jpeg, lambda: crop_pixels(decode(image, channels)))
     return tf.ensure_shape(pixels, (None, None, channels))

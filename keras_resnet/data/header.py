@@ -1,6 +1,6 @@
-"""Reads the format and size of an image from its first bytes, and describes the formats. Loads no TensorFlow.
+"""Reads an image's format, size and EXIF orientation from its first bytes. Loads no TensorFlow.
 
-`image_header` reads the same headers inside a TensorFlow graph (docs/decisions/0022-two-header-readers.md).
+`image_header` and `orientation` read them inside a TensorFlow graph (docs/decisions/0022-two-header-readers.md).
 """
 
 import struct
@@ -16,18 +16,34 @@ SIGNATURES = {  # format -> the first bytes of a file; a WebP also has b"WEBP" f
     "BMP": b"BM",
     "WEBP": b"RIFF",
 }
+EXIF = b"Exif\0\0"  # begins the APP1 segment of a JPEG that holds EXIF data
+BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}  # by the first bytes of EXIF data, which are a TIFF header
+ORIENTATION, SHORT = 0x112, 3  # tag and type of the orientation (EXIF 2.3, table 4)
 NO_FRAME = (0xC4, 0xC8, 0xCC)  # JPEG markers from SOF0 to SOF15 that start no frame (ITU-T T.81, table B.1)
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}
 
 
 @dataclass(frozen=True)
 class Header:
-    """The header of an image file. Channels: 1 gray, 2 gray with alpha, 3 RGB or palette, 4 RGBA or CMYK."""
+    """The header of an image file.
+
+    Attributes:
+        format: a key of `SIGNATURES`.
+        height, width: of the stored image.
+        channels: 1 gray, 2 gray with alpha, 3 RGB or palette, 4 RGBA or CMYK.
+        orientation: EXIF orientation of a JPEG, 1 to 8; 1 if it has no valid one, and for other formats.
+    """
 
     format: str
     height: int
     width: int
     channels: int
+    orientation: int = 1
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Returns (height, width) of the image after its EXIF orientation is applied."""
+        return (self.width, self.height) if self.orientation > 4 else (self.height, self.width)
 
 
 def read_header(content: bytes) -> Header | None:
@@ -53,7 +69,7 @@ def read_header(content: bytes) -> Header | None:
 
 def _jpeg_header(content):
     """Returns the first frame header; None if the markers lead to none."""
-    at = 2
+    at, orientation = 2, None
     while True:
         sync, marker = struct.unpack_from(">BB", content, at)
         if sync != 0xFF:
@@ -64,14 +80,33 @@ def _jpeg_header(content):
             at += 2
         elif 0xC0 <= marker <= 0xCF and marker not in NO_FRAME:
             height, width, channels = struct.unpack_from(">HHB", content, at + 5)
-            return Header("JPEG", height, width, channels)
+            return Header("JPEG", height, width, channels, orientation or 1)
         elif marker in (0xD9, 0xDA):  # end of the image, or start of the pixels
             return None
         else:
             (length,) = struct.unpack_from(">H", content, at + 2)
             if length < 2:
                 return None
+            if marker == 0xE1 and orientation is None and content.startswith(EXIF, at + 4):
+                orientation = _orientation(content[at + 4 + len(EXIF) : at + 2 + length])
             at += 2 + length
+
+
+def _orientation(tiff):
+    """Returns the orientation in the first directory of EXIF data; 1 if it has no valid one."""
+    order = BYTE_ORDERS.get(tiff[:4])
+    if not order:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
+        for i in range(entries):
+            tag, kind, count, value = struct.unpack_from(f"{order}HHIH2x", tiff, start + 2 + 12 * i)
+            if tag == ORIENTATION:
+                return value if kind == SHORT and count == 1 and 1 <= value <= 8 else 1
+    except struct.error:  # the directory is outside of the segment or cut off
+        pass
+    return 1
 
 
 def _webp_header(content):

@@ -7,7 +7,7 @@ frame is passed to the decoder.
 
 import tensorflow as tf
 
-from keras_resnet.data.header import MAX_ASPECT, NO_FRAME, SIGNATURES
+from keras_resnet.data.header import EXIF, MAX_ASPECT, NO_FRAME, SIGNATURES
 
 _HOPS = 1000  # maximum number of markers before a JPEG's frame header; real files have at most a few dozen
 _GIF_BLOCKS = 4096  # maximum number of blocks with less than 255 bytes; nearly all have 255
@@ -32,9 +32,9 @@ def reasons(max_bytes: int, max_pixels: int) -> tuple[str, ...]:
 def checked(content, max_bytes: int, max_pixels: int):
     """content () -> (code (), kind () from JPEG to WEBP, content to decode (), size (2,) int64: height and width)."""
     length = tf.strings.length(content)
-    head = _bytes_at(content, 0, 34)
-    kinds = [_starts(head, signature) for signature in SIGNATURES.values()]
-    kinds[WEBP] &= _starts(head[8:], b"WEBP")
+    head = bytes_at(content, 0, 34)
+    kinds = [starts(head, signature) for signature in SIGNATURES.values()]
+    kinds[WEBP] &= starts(head[8:], b"WEBP")
     kind = tf.cast(tf.argmax(tf.cast(tf.stack(kinds), tf.int32)), tf.int32)
     readable = tf.reduce_any(tf.stack(kinds)) & ((kind != BMP) | _bmp_is_plain(content, head))
     readable &= (kind != WEBP) | ~_webp_is_animated(head)
@@ -50,7 +50,7 @@ def checked(content, max_bytes: int, max_pixels: int):
 
     def sized():
         sizes = [
-            lambda: (*_jpeg_size(content), content),
+            lambda: (*jpeg_header(content)[:2], content),
             lambda: (*_png_size(head), content),
             lambda: _gif_first_frame(content),
             lambda: (*_bmp_size(head), content),
@@ -68,34 +68,37 @@ def checked(content, max_bytes: int, max_pixels: int):
     return code, kind, content, size
 
 
-def _bytes_at(content, at, count):
+def bytes_at(content, at, count):
     """Returns `count` bytes from position `at` on, as int64; zeros after the end."""
     part = tf.strings.substr(content, tf.minimum(at, tf.strings.length(content)), count)
     part = tf.io.decode_raw(part + b"\0" * count, tf.uint8)[:count]
     return tf.cast(tf.ensure_shape(part, (count,)), tf.int64)
 
 
-def _starts(head, signature):
+def starts(head, signature):
+    """head (D,) int64 -> whether it begins with these bytes."""
     return tf.reduce_all(head[: len(signature)] == tf.constant(list(signature), tf.int64))
 
 
-def _big_endian(digits):
-    return tf.reduce_sum(digits * tf.constant([256**i for i in reversed(range(digits.shape[0]))], tf.int64))
+def big_endian(digits):
+    """digits (..., D) int64 -> numbers (...)."""
+    return tf.reduce_sum(digits * tf.constant([256**i for i in reversed(range(digits.shape[-1]))], tf.int64), -1)
 
 
-def _little_endian(digits):
-    return tf.reduce_sum(digits * tf.constant([256**i for i in range(digits.shape[0])], tf.int64))
+def little_endian(digits):
+    """digits (..., D) int64 -> numbers (...)."""
+    return tf.reduce_sum(digits * tf.constant([256**i for i in range(digits.shape[-1])], tf.int64), -1)
 
 
 def _png_size(head):
     """Returns (height, width), 0 if the first chunk is not IHDR (PNG specification, section 11.2.1)."""
     there = tf.reduce_all(head[12:16] == tf.constant(list(b"IHDR"), tf.int64))
     there = tf.cast(there, tf.int64)
-    return _big_endian(head[20:24]) * there, _big_endian(head[16:20]) * there
+    return big_endian(head[20:24]) * there, big_endian(head[16:20]) * there
 
 
 def _bmp_size(head):
-    width, height = (_little_endian(head[at : at + 4]) for at in (18, 22))
+    width, height = (little_endian(head[at : at + 4]) for at in (18, 22))
     height = tf.where(height >= 2**31, 2**32 - height, height)  # negative if the first row is the top row
     return height, tf.where(width >= 2**31, tf.zeros_like(width), width)
 
@@ -105,27 +108,27 @@ def _bmp_is_plain(content, head):
 
     The decoder reads palette indices as gray levels, which is correct only if the palette has gray i at index i.
     """
-    bits, compression = _little_endian(head[28:30]), _little_endian(head[30:34])
-    palette_at = tf.cast(14 + tf.minimum(_little_endian(head[14:18]), 1000), tf.int32)
+    bits, compression = little_endian(head[28:30]), little_endian(head[30:34])
+    palette_at = tf.cast(14 + tf.minimum(little_endian(head[14:18]), 1000), tf.int32)
     grays = tf.range(256, dtype=tf.int64)[:, None]
     gray = (bits == 8) & (compression == 0)
     gray = gray & tf.cond(
         gray,
-        lambda: tf.reduce_all(tf.reshape(_bytes_at(content, palette_at, 1024), (256, 4))[:, :3] == grays),
+        lambda: tf.reduce_all(tf.reshape(bytes_at(content, palette_at, 1024), (256, 4))[:, :3] == grays),
         lambda: False,
     )
     plain = ((bits == 24) & (compression == 0)) | ((bits == 32) & ((compression == 0) | (compression == 3)))
-    return (plain | gray) & (_little_endian(head[14:18]) >= 40)
+    return (plain | gray) & (little_endian(head[14:18]) >= 40)
 
 
 def _webp_size(head):
     """Returns (height, width), 0 if the first chunk is not one of WebP's three first chunks (RFC 9649, section 2)."""
-    lossy, lossless, extended = (_starts(head[12:], name) for name in (b"VP8 ", b"VP8L", b"VP8X"))
-    bits = _little_endian(head[21:25])
+    lossy, lossless, extended = (starts(head[12:], name) for name in (b"VP8 ", b"VP8L", b"VP8X"))
+    bits = little_endian(head[21:25])
     sizes = [
-        (lossy, (_little_endian(head[28:30]) % 2**14, _little_endian(head[26:28]) % 2**14)),
+        (lossy, (little_endian(head[28:30]) % 2**14, little_endian(head[26:28]) % 2**14)),
         (lossless, (1 + bits // 2**14 % 2**14, 1 + bits % 2**14)),
-        (extended, (1 + _little_endian(head[27:30]), 1 + _little_endian(head[24:27]))),
+        (extended, (1 + little_endian(head[27:30]), 1 + little_endian(head[24:27]))),
     ]
     height, width = (sum(tf.cast(found, tf.int64) * size[i] for found, size in sizes) for i in (0, 1))
     return height, width
@@ -133,33 +136,39 @@ def _webp_size(head):
 
 def _webp_is_animated(head):
     """Returns whether a WebP is animated: TensorFlow 2.20 cannot decode a single frame and may end the process."""
-    return _starts(head[12:], b"VP8X") & (head[20] // 2 % 2 == 1)
+    return starts(head[12:], b"VP8X") & (head[20] // 2 % 2 == 1)
 
 
-def _jpeg_size(content):
-    """Returns (height, width) of the first frame header, searched as libjpeg does; 0 if none (ITU T.81, annex B)."""
+def jpeg_header(content):
+    """Searches the first frame header as libjpeg does (ITU T.81, annex B).
 
-    def hop(at, height, width, searching):
-        part = _bytes_at(content, at, 9)
+    Returns:
+        Height and width () int64, 0 if there is no frame header, and the position () int32 of the first EXIF segment
+        before it, 0 if there is none.
+    """
+
+    def hop(at, height, width, exif, searching):
+        part = bytes_at(content, at, 4 + len(EXIF))
         marker = part[1]
         frame = (marker >= 0xC0) & (marker <= 0xCF)
         for other in NO_FRAME:
             frame &= marker != other
         frame &= part[0] == 0xFF
         alone = (marker == 0x01) | (marker == 0x00) | ((marker >= 0xD0) & (marker <= 0xD7))
-        step = tf.where(alone, tf.constant(2, tf.int64), 2 + _big_endian(part[2:4]))
+        step = tf.where(alone, tf.constant(2, tf.int64), 2 + big_endian(part[2:4]))
         step = tf.where((part[0] != 0xFF) | (marker == 0xFF), tf.constant(1, tf.int64), step)
-        height = tf.where(frame, _big_endian(part[5:7]), height)
-        width = tf.where(frame, _big_endian(part[7:9]), width)
+        height = tf.where(frame, big_endian(part[5:7]), height)
+        width = tf.where(frame, big_endian(part[7:9]), width)
+        is_exif = (exif == 0) & starts(part, b"\xff\xe1") & starts(part[4:], EXIF)
+        exif = tf.where(is_exif, at, exif)
         over = frame | ((part[0] == 0xFF) & ((marker == 0xDA) | (marker == 0xD9))) | (at >= length)
-        return tf.minimum(at + tf.cast(step, tf.int32), length), height, width, ~over
+        return tf.minimum(at + tf.cast(step, tf.int32), length), height, width, exif, ~over
 
     length, none = tf.strings.length(content), tf.constant(0, tf.int64)
-    _, height, width, searching = tf.while_loop(
-        lambda *state: state[3], hop, (tf.constant(2), none, none, tf.constant(True)), maximum_iterations=_HOPS
-    )
+    state = (tf.constant(2), none, none, tf.constant(0), tf.constant(True))
+    _, height, width, exif, searching = tf.while_loop(lambda *state: state[-1], hop, state, maximum_iterations=_HOPS)
     found = tf.cast(~searching, tf.int64)
-    return height * found, width * found
+    return height * found, width * found, exif
 
 
 def _gif_first_frame(content):
@@ -201,11 +210,11 @@ def _gif_first_frame(content):
         extension,
         (start, tf.constant(0), tf.constant(False)),
     )
-    descriptor = _bytes_at(content, place, 10)
-    screen = _bytes_at(content, 6, 4)
+    descriptor = bytes_at(content, place, 10)
+    screen = bytes_at(content, 6, 4)
     end, blocks, more = skip_blocks(place + 11 + table(tf.cast(descriptor[9], tf.int32)), blocks)
     whole = tf.cast((descriptor[0] == 0x2C) & ~broken & ~more, tf.int64)
     width, height = (
-        tf.maximum(_little_endian(descriptor[i : i + 2]), _little_endian(screen[i - 5 : i - 3])) for i in (5, 7)
+        tf.maximum(little_endian(descriptor[i : i + 2]), little_endian(screen[i - 5 : i - 3])) for i in (5, 7)
     )
     return height * whole, width * whole, tf.strings.substr(content, 0, end) + b";"

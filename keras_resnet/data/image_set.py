@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.config import Data
+from keras_resnet.data.stated_size import require_stated_size
 from keras_resnet.errors import ConfigError, DataError, suggest
 
 _LOADERS = {
@@ -89,6 +90,20 @@ class Split:
                 return label
 
             return image, tf.cond((label >= 0) & (label < classes), lambda: label, fail)
+
+        return replace(self, read=read)
+
+    def with_stated_sizes(self) -> "Split":
+        """Returns the same images with a `read` that fails for an image that does not have its stated size."""
+        if self.stated_sizes is None:
+            return self
+        with tf.device("CPU:0"):
+            sizes = tf.constant(self.stated_sizes, tf.float64)
+
+        def read(index):
+            image, target = self.read(index)
+            require_stated_size(image, tf.gather(sizes, index))
+            return image, target
 
         return replace(self, read=read)
 
@@ -174,7 +189,7 @@ def open_image_set(data: Data) -> ImageSet:
 
 
 def load_image_set(data: Data, target: Target | None = "label") -> ImageSet:
-    """Loads the set of images that a configuration names.
+    """Loads the set of images that a configuration names; an image of another size than stated is unreadable.
 
     Args:
         data: the configuration.
@@ -192,7 +207,8 @@ def load_image_set(data: Data, target: Target | None = "label") -> ImageSet:
         more = len(images.problems) - 1
         rest = f" (verify-data lists {more:,} more)" if more else ""
         raise DataError(f"data.name: {data.name}: {images.problems[0]}{rest}")
-    return images
+    checked = {id(split): split.with_stated_sizes() for split in images.splits.values()}
+    return replace(images, splits={name: checked[id(split)] for name, split in images.splits.items()})
 
 
 def complete(splits: dict[str, Split], validation_fraction: float, test_fraction: float) -> dict[str, Split]:

@@ -29,7 +29,7 @@ class Objects:
     """The objects of one image.
 
     Attributes:
-        boxes: (R, 4), y1 x1 y2 x2 in pixels of the stored image.
+        boxes: (R, 4), y1 x1 y2 x2 in pixels of the upright image.
         classes: (R,), from 0.
         ignored: (R,), whether finding the object is neither right nor wrong, as for COCO's crowds.
         areas: (R,) square pixels of the visible object.

@@ -164,8 +164,9 @@ def _feature(value):
 def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, Header]:
     """Converts the bytes of an image to the bytes to store, and returns them with their header.
 
-    The bytes are unchanged if `max_side` is None, or if the image is a gray or RGB JPEG or PNG with no longer side.
-    Otherwise the pixels that training would see are stored as a gray or RGB JPEG of the same aspect ratio.
+    The bytes are unchanged, EXIF data included, if `max_side` is None, or if the image is a gray or RGB JPEG or PNG
+    with no longer side. Otherwise the pixels that training would see, which are upright, are stored as a gray or RGB JPEG
+    of the same aspect ratio.
 
     Raises:
         tf.errors.OpError, ValueError: training cannot read the image.
@@ -181,7 +182,8 @@ def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, 
     height, width = pixels.shape[:2]
     plain = header.format in ("JPEG", "PNG") and header.channels in (1, 3)
     if max_side is None or (plain and max(height, width) <= max_side):
-        return content, Header(header.format, height, width, header.channels)
+        stored = (width, height) if header.orientation > 4 else (height, width)
+        return content, Header(header.format, *stored, header.channels)
     scale = min(1.0, max_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     gray = header.channels <= 2

@@ -17,14 +17,14 @@ from keras_resnet.data.folder import scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
 from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits, map_in_threads, open_image_set
 from keras_resnet.data.pipeline import reason
+from keras_resnet.data.stated_size import size_problem
 from keras_resnet.data.tfrecord import index_records
 from keras_resnet.data.verify_scan import Look, Scan, SplitReport, copies
 from keras_resnet.data.verify_targets import INSPECTORS, Inspected, Inspector
 from keras_resnet.errors import DataError
 
 TRANSPARENT = "transparency, which is dropped: the color behind it counts"
-ROTATED = "an EXIF orientation, which is not applied"
-_ORIENTATION = 0x112  # EXIF 2.3, table 4
+ROTATED = "an EXIF orientation, which is applied"
 
 _KINDS = {
     "damaged": "damaged",
@@ -38,11 +38,12 @@ _KINDS = {
 
 
 def oddity(content: bytes) -> str:
-    """Returns `TRANSPARENT` or `ROTATED` for the bytes of a readable image, "" if it is read as viewers show it."""
+    """Returns `TRANSPARENT` or `ROTATED` for the bytes of a readable image, "" for most."""
+    header = read_header(content)
+    if header and header.format == "JPEG":
+        return ROTATED if header.orientation > 1 else ""
     # Pillow may refuse what TensorFlow reads, with any exception.
-    with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
-        if image.format == "JPEG":
-            return ROTATED if image.getexif().get(_ORIENTATION, 1) != 1 else ""
+    with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=("PNG", "WEBP")) as image:
         if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
             return TRANSPARENT
     return ""
@@ -203,18 +204,8 @@ def _look(name, index, split: Split, read, inspector: Inspector, channels, max_p
         what = reason(error)
         found(next((kind for part, kind in _KINDS.items() if part in what), "unreadable"), what)
         return result()
-    if split.stated_sizes is not None and (what := _size_problem(split.stated_sizes[index], height, width)):
-        found("wrong size", what)
+    if split.stated_sizes is not None and (problem := size_problem(split.stated_sizes[index], (height, width))):
+        found("wrong size", problem)
     if stored and (note := oddity(content)):
         notes.append(note)
     return result(digest=hashlib.sha256(content).digest(), size=(height, width))
-
-
-def _size_problem(stated, height, width):
-    """Returns what is wrong if (height, width) of the annotation, 0 if it states none, differs from the image's."""
-    if not any(stated) or tuple(stated) == (height, width):
-        return None
-    return (
-        f"is {height} x {width} pixels (height x width), but its annotation states {stated[0]:.0f} x {stated[1]:.0f}; "
-        "expected the same, because boxes are in pixels"
-    )

@@ -216,13 +216,13 @@ def _stated_size(root):
 
 
 def _real_size(path):
-    """Returns (height, width) of the image's header."""
+    """Returns (height, width) of the upright image, from its header."""
     try:
         with open(path, "rb") as file:
             header = read_header(file.read())
     except OSError:
         header = None  # `missing_images` names a missing file, and a run an unreadable one
-    return (header.height, header.width) if header else (1e9, 1e9)
+    return header.upright_size if header else (1e9, 1e9)
 
 
 def _checked(element, height, width):

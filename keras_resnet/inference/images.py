@@ -42,9 +42,18 @@ def decode_with_pillow(content: bytes, channels: int) -> np.ndarray | None:
         return None
     try:
         with Image.open(io.BytesIO(content), formats=[header.format]) as image:
-            return _pixels(image, channels)
+            pixels = _pixels(image, channels)
     except Exception:  # any error of Pillow for a damaged file; TensorFlow gives the reason
         return None
+    return None if pixels is None else _upright(pixels, header.orientation)
+
+
+def _upright(pixels, orientation):
+    """Stored pixels (H, W, C) -> the upright image, as `keras_resnet.data.orientation.turned` returns it."""
+    if orientation > 4:
+        pixels = pixels.transpose(1, 0, 2)
+    down, right = ((1, 1), (1, -1), (-1, -1), (-1, 1))[(orientation - 1) % 4]
+    return np.ascontiguousarray(pixels[::down, ::right])
 
 
 def _pixels(image, channels):

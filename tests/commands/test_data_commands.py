@@ -151,7 +151,7 @@ def test_verify_data_of_coco_names_every_fault(tmp_path):
         "too many objects  train: coco/train2017/0.png: has 3 objects; expected data.max_objects, 2, at most: "
         "the rest is left out",
         "wrong size  train: coco/train2017/0.png: is 20 x 40 pixels (height x width), but its annotation states "
-        "20 x 80; expected the same, because boxes are in pixels",
+        "20 x 80; expected the same, because boxes are in pixels of the upright image",
         'empty class  validation: class "dog": has no objects in this split',
         "duplicate  validation: coco/val2017/0.png: the same image as coco/train2017/2.png of train",
     ]

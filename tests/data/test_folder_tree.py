@@ -213,7 +213,10 @@ def table():
     rotated[0x112] = 6
     smooth = Image.fromarray(np.add.outer(np.arange(0, 120, 10), np.arange(0, 90, 10)).astype(np.uint8)).convert("RGB")
     return {
-        "jpeg that is to be turned": (saved(smooth, "JPEG", quality=98, exif=rotated), np.asarray(smooth)),
+        "jpeg that is to be turned": (
+            saved(smooth, "JPEG", quality=98, exif=rotated),
+            np.rot90(np.asarray(smooth), -1),
+        ),
         "cmyk jpeg": (saved(smooth.convert("CMYK"), "JPEG", quality=98), np.asarray(smooth)),
         "gif": (saved(palette, "GIF"), np.asarray(palette.convert("RGB"))),
         "png": (saved(rgb, "PNG"), pixels),

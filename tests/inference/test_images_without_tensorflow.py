@@ -106,6 +106,7 @@ def test_prepare_equals_the_pipeline(size, interpolation):
 def test_read_header_of_jpegs(kind):
     content = READ[kind]()
     height, width, channels = tf.image.extract_jpeg_shape(content).numpy().tolist()
-    assert read_header(content) == Header("JPEG", height, width, channels)
+    orientation = 6 if "orientation" in kind else 1
+    assert read_header(content) == Header("JPEG", height, width, channels, orientation)
     for end in (3, 30):  # cut within the markers
         assert read_header(content[:end]) is None
