@@ -72,7 +72,8 @@ def main(options, arguments):
     for note, sources in report.notes.items():
         print(f"note: {len(sources):,} with {note}; the first is {sources[0]}")
     images = sum(split.images for split in report.splits.values())
-    found = f"{len(report.findings):,} findings" if report.findings else "nothing found"
+    count = len(report.findings)
+    found = f"{count:,} finding{'s' * (count > 1)}" if count else "nothing found"
     counts = f"{images:,} images in {len(report.splits)} splits, {len(report.labels):,} classes"
     objects = [split.objects for split in report.splits.values() if split.objects is not None]
     counts += f", {sum(objects):,} objects" if objects else ""

@@ -78,6 +78,11 @@ class _Run:
         if not self._restore():
             self.began_from = task.start_from(self.model)
             self.saver.self_check(self.state)
+            if self.writes and not self.began_from and self.train_config.batch_norm in ("frozen", "constant"):
+                kept = f"train.batch_norm: {self.train_config.batch_norm} keeps"
+                self._warn(
+                    f"{kept} mean 0 and variance 1 of new weights, and such a run may diverge; set model.weights"
+                )
         self.earlier = self.state.seconds
         self.evaluate = Evaluator(task, self.model, strategy, lambda: bool(stop.signal) and not workers.several)
 
