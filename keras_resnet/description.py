@@ -99,8 +99,8 @@ class Description:
         labels: a name for each class; empty if unknown.
         arguments: the constructor arguments that the model was built with: include_top, pooling,
             classifier_activation, include_preprocessing.
-        detector: the options of a detector on the network, the values of `keras_resnet.config.detection.Detector`;
-            empty for a classifier.
+        detector: the options of a detector on the network, the values of
+            `keras_resnet.config.detection.DetectorOptions`; empty for a classifier.
     """
 
     spec: Spec

@@ -23,7 +23,7 @@ _FOR_LABELS = (
 )
 
 
-class Detector(Group):
+class DetectorOptions(Group):
     """The feature pyramid, anchors, proposals and box head of Faster R-CNN."""
 
     min_level: int = Field(2, ge=1, le=6, description="First level of the pyramid; its stride is 2 ** min_level.")
@@ -119,7 +119,7 @@ class DetectionConfig(Config):
 
     task: Literal["detection"] = "detection"  # type: ignore[assignment]
     data: DetectionData = DetectionData()
-    detector: Detector = Detector()
+    detector: DetectorOptions = DetectorOptions()
     eval: DetectionEval = DetectionEval()
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from keras_resnet.boxes.anchors import level_anchors
 from keras_resnet.boxes.nms import class_nms, take
 from keras_resnet.boxes.roi_align import assign_levels, roi_align
 from keras_resnet.builder import build
-from keras_resnet.config.detection import Detector as Options
+from keras_resnet.config.detection import DetectorOptions as Options
 from keras_resnet.description import Description
 from keras_resnet.detection.heads import box_head, feature_pyramid, region_proposal_network
 

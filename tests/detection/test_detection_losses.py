@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_resnet.config.detection import Detector
+from keras_resnet.config.detection import DetectorOptions
 from keras_resnet.detection.detector import Proposed
 from keras_resnet.detection.losses import absolute_difference, roi_losses, sampled_rois
 
@@ -57,7 +57,7 @@ def proposed(*boxes):
 
 
 SEED = tf.constant([[0, 7]])
-OPTIONS = Detector(roi_samples=4, roi_positive_fraction=0.5)
+OPTIONS = DetectorOptions(roi_samples=4, roi_positive_fraction=0.5)
 
 
 def test_sampled_rois_have_the_classes_and_targets_of_their_objects():

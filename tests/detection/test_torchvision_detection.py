@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from torchvision_rig import HEIGHT, WIDTH, arrays, channels_last, yxyx
 
-from keras_resnet.config.detection import Detector as Options
+from keras_resnet.config.detection import DetectorOptions as Options
 from keras_resnet.detection.detector import Detector, Proposed
 from keras_resnet.detection.heads import feature_pyramid
 from keras_resnet.detection.losses import proposal_losses, roi_losses, sampled_rois

@@ -13,7 +13,7 @@ def task_of(size, batch_size):
     config = Config.model_validate({"train": {"steps": 1}, "eval": {"batch_size": batch_size}})
     task = tiny_task(config)
     test = task.images.split("test")
-    task.images.splits["part"] = Split(size, test.read, test.source)
+    task.images.splits["part"], task.sizes["part"] = Split(size, test.read, test.source), size
     return task
 
 
