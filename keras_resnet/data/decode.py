@@ -138,8 +138,10 @@ def _decoded(content, channels):
 
 
 def _decoded_jpeg(content, channels):
-    pixels = tf.io.decode_jpeg(content, channels=channels, dct_method=_EXACT)
-    return tf.cond(may_have_exif(content), lambda: _upright(pixels, content), lambda: pixels)
+    def stored():
+        return tf.io.decode_jpeg(content, channels=channels, dct_method=_EXACT)
+
+    return tf.cond(may_have_exif(content), lambda: _upright(stored(), content), stored)
 
 
 def _orientation(jpeg):
@@ -221,13 +223,18 @@ def decode_crop(image, choose_box: Callable, channels: int, least: int):
     def crop_jpeg():
         height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(image))
         _check_size(height, width)
-        orientation = _orientation(image)
-        height, width = upright_size(height, width, orientation)
-        box = choose_box(height, width)
-        halvings = tf.reduce_sum(tf.cast(tf.reduce_min(box[2:]) >= least * tf.constant(_RATIOS[1:]), tf.int32))
-        box = stored_box(box, height, width, orientation)
-        part = tf.switch_case(halvings, [functools.partial(_crop_jpeg, image, box, channels, r) for r in _RATIOS])
-        return tf.cond(orientation > 1, lambda: _turned(part, orientation), lambda: part)
+
+        def part(box):
+            halvings = tf.reduce_sum(tf.cast(tf.reduce_min(box[2:]) >= least * tf.constant(_RATIOS[1:]), tf.int32))
+            return tf.switch_case(halvings, [functools.partial(_crop_jpeg, image, box, channels, r) for r in _RATIOS])
+
+        @_separate
+        def turned_part():
+            orientation = exif_orientation(image)
+            size = upright_size(height, width, orientation)
+            return turned(part(stored_box(choose_box(*size), size, orientation)), orientation)
+
+        return tf.cond(may_have_exif(image), turned_part, lambda: part(choose_box(height, width)))
 
     pixels = tf.cond(tf.io.is_jpeg(image), crop_jpeg, lambda: crop_pixels(decode(image, channels)))
     return tf.ensure_shape(pixels, (None, None, channels))

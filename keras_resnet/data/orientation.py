@@ -78,14 +78,15 @@ def upright_size(height, width, orientation):
     return tf.where(exchanged, width, height), tf.where(exchanged, height, width)
 
 
-def stored_box(box, height, width, orientation):
+def stored_box(box, size, orientation):
     """Returns the part (top, left, h, w) of the stored image that is the part `box` of the upright image.
 
     Args:
         box: (top, left, h, w) int32.
-        height, width: of the upright image.
+        size: height and width of the upright image.
         orientation: ().
     """
+    height, width = size
     top, left, h, w = tf.unstack(box)
     rows, columns = (tf.gather([axis in each for each in _REVERSED], (orientation - 1) % 4) for axis in (0, 1))
     top, left = tf.where(rows, height - top - h, top), tf.where(columns, width - left - w, left)

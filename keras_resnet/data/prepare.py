@@ -165,8 +165,8 @@ def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, 
     """Converts the bytes of an image to the bytes to store, and returns them with their header.
 
     The bytes are unchanged, EXIF data included, if `max_side` is None, or if the image is a gray or RGB JPEG or PNG
-    with no longer side. Otherwise the pixels that training would see, which are upright, are stored as a gray or RGB
-    JPEG of the same aspect ratio.
+    with no longer side. Otherwise the pixels that training would see are stored upright, as a gray or RGB JPEG of the
+    same aspect ratio.
 
     Raises:
         tf.errors.OpError, ValueError: training cannot read the image.
