@@ -85,6 +85,8 @@ def main(options, arguments):
     for name in arguments:
         _tell(f"loading {name}")
         models.append(open_model(name, options.weights, options.checkpoint, threads))
+        if models[-1].finds_boxes:
+            raise ConfigError(f"{name}: finds objects; this command times classifiers")
     contents = _contents(options.images)
     images = [examples(model, contents) for model in models]
     seconds = options.seconds * len(models) * len(sizes)

@@ -207,6 +207,8 @@ def test_every_exported_format_finds_what_the_run_finds(trained, tmp_path, capsy
     path = str(tmp_path / "wide.png")
     pixels = np.random.RandomState(3).randint(0, 255, (60, 200, 3), np.uint8)
     tf.io.write_file(path, tf.io.encode_png(pixels))
+    with pytest.raises(ConfigError, match="finds objects; this command times classifiers"):
+        entry.call("benchmark", [str(output)])
     answers = []
     for model in (
         trained.path,
