@@ -34,7 +34,7 @@ from keras_resnet.classification.signatures import ClassifierExport
 from keras_resnet.config import Export
 from keras_resnet.data.example_images import Photographs
 from keras_resnet.data.photographs import cut_squares
-from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
+from keras_resnet.export.graph import answers, fold, frozen_network, plain_network
 from keras_resnet.export.litert import write_litert
 from keras_resnet.export.onnx import write_int8_onnx, write_onnx
 from keras_resnet.export.saved_model import write_saved_model, write_single
@@ -109,10 +109,10 @@ def _first(path):
 
 def sides(folder, what, model):
     parts = answers(model)
-    network = what.signatures(frozen_network(folded_network(parts), SHAPE), False)["network"]
+    network = what.signatures(frozen_network(plain_network(fold(parts)), SHAPE), False)["network"]
     frozen, (spec,) = network
     for precision in ("float32", "bfloat16"):
-        signatures = what.signatures(folded_network(parts, precision), False)
+        signatures = what.signatures(plain_network(fold(parts, precision)), False)
         write_saved_model(signatures, f"{folder}/{precision}", what.description)
     write_saved_model(what.signatures(plain_network(parts), False), f"{folder}/none", what.description)
     write_single(frozen, spec, f"{folder}/single")

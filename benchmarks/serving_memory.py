@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from keras_resnet import create_model
 from keras_resnet.classification.signatures import classification_signatures
 from keras_resnet.config import Export
-from keras_resnet.export.graph import answers, folded_network, frozen_network, plain_network
+from keras_resnet.export.graph import answers, fold, frozen_network, plain_network
 from keras_resnet.export.memory import measure_memory
 from keras_resnet.export.saved_model import write_saved_model
 from keras_resnet.processor import SERVING, describe
@@ -28,8 +28,8 @@ SETTINGS = {
     "oneDNN off": dict.fromkeys(SERVING, "0"),
 }
 NETWORKS = {
-    "variables": folded_network,
-    "constants": lambda parts: frozen_network(folded_network(parts), parts.inputs[0].shape[1:]),
+    "variables": lambda parts: plain_network(fold(parts)),
+    "constants": lambda parts: frozen_network(plain_network(fold(parts)), parts.inputs[0].shape[1:]),
     "--optimize=none": plain_network,
 }
 

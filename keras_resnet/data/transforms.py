@@ -67,8 +67,8 @@ column kept).
 
 
 def letterbox_ratio(size, side):
-    """size (2,), height and width of an image -> pixels of the letterboxed image per pixel of the image, float32 ()."""
-    return side / tf.reduce_max(tf.cast(size, tf.float32))
+    """size (..., 2), height and width of images -> pixels of the letterboxed image per pixel, float32 (...)."""
+    return side / tf.reduce_max(tf.cast(size, tf.float32), axis=-1)
 
 
 def resized_side(preprocessing: Preprocessing) -> int:

@@ -56,8 +56,7 @@ def detection_signatures(
     def in_images(found, sizes):
         """Returns the detections with boxes in pixels of images of these sizes (N, 2), and inside of them."""
         sizes = tf.cast(sizes, tf.float32)
-        ratio = tf.map_fn(lambda size: letterbox_ratio(size, side), sizes)
-        boxes = found["boxes"] / ratio[:, None, None]
+        boxes = found["boxes"] / letterbox_ratio(sizes, side)[:, None, None]
         return found | {"boxes": tf.minimum(boxes, tf.tile(sizes, (1, 2))[:, None])}
 
     def predict_images(images):

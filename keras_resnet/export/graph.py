@@ -164,7 +164,13 @@ def answers(model: keras.Model, stages: bool = False) -> keras.Model:
 
 
 def plain_network(model: keras.Model) -> Callable:
-    """Returns a function images (N, H, W, C) -> answers, float32, with layers and variables unchanged."""
+    """Returns a function images (N, H, W, C) -> answers, float32; the weights are variables.
+
+    A server holds variables once for all functions that call it, but constants once for each signature.
+
+    Args:
+        model: images -> {name: output}, such as `answers`, as it is or folded by `fold`.
+    """
 
     def network(images):
         outputs = model(images, training=False)
@@ -173,23 +179,11 @@ def plain_network(model: keras.Model) -> Callable:
     return network
 
 
-def folded_network(model: keras.Model, precision: str = "float32") -> Callable:
-    """Returns the function with normalization folded into the convolutions; the weights are variables.
-
-    A server holds variables once for all functions that call it, but constants once for each signature.
-
-    Args:
-        model: images -> answers, see `answers`.
-        precision: "float32" or "bfloat16", see `fold`.
-    """
-    return plain_network(fold(model, precision))
-
-
 def frozen_network(network: Callable, image_shape: tuple[int, int, int], batch: int | None = None) -> Callable:
     """Returns a function with all weights as constants of the graph, for converters to other formats.
 
     Args:
-        network: images (N, *image_shape) -> {name: (N, ...)}, such as a `folded_network`.
+        network: images (N, *image_shape) -> {name: (N, ...)}, such as a `plain_network`.
         image_shape: (H, W, C) of the images.
         batch: the only N that the function takes; None for any.
     """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_resnet.builder import build
-from keras_resnet.export.graph import answers, fold, folded_network, frozen_network
+from keras_resnet.export.graph import answers, fold, frozen_network, plain_network
 from keras_resnet.specs import SPECS, variant
 
 TINY = {"depths": (1, 1), "widths": (8, 16)}
@@ -93,7 +93,7 @@ def test_frozen_and_folded_networks_return_features_and_stages(frozen, precision
     model = network({"se_reduction": 4, "shortcut": "B"})
     parts = answers(model, stages=True)
     expected = parts.predict(IMAGES, verbose=0)
-    changed = folded_network(parts, precision)
+    changed = plain_network(fold(parts, precision))
     if frozen:
         changed = frozen_network(changed, IMAGES.shape[1:])
     actual = changed(keras.ops.convert_to_tensor(IMAGES))

@@ -12,7 +12,7 @@ from keras_resnet import Spec, build
 from keras_resnet.classification.signatures import classification_signatures
 from keras_resnet.config import Export
 from keras_resnet.export import memory
-from keras_resnet.export.graph import answers, folded_network
+from keras_resnet.export.graph import answers, fold, plain_network
 from keras_resnet.export.saved_model import write_saved_model
 from keras_resnet.processor import SERVING
 
@@ -27,9 +27,9 @@ def wide():
     return model, replace(model.description, labels=tuple("abcdefghij"))
 
 
-def written(wide, path, network):
+def written(wide, path):
     model, description = wide
-    signatures = classification_signatures(network(answers(model)), description, Export())
+    signatures = classification_signatures(plain_network(fold(answers(model))), description, Export())
     write_saved_model(signatures, str(path), description)
     return str(path)
 
@@ -41,7 +41,7 @@ def test_memory_holds_weights_once_for_all_signatures(wide, tmp_path, monkeypatc
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
     monkeypatch.setenv("TF_ONEDNN_ASSUME_FROZEN_WEIGHTS", "0")
     weights = 4 * wide[0].count_params()
-    found = memory.measure_memory(written(wide, tmp_path / "folded", folded_network), (8, 8, 3), (1,))
+    found = memory.measure_memory(written(wide, tmp_path / "folded"), (8, 8, 3), (1,))
     assert weights < found["peak"] - found["before"] < 3 * weights
     assert weights < found["swapping_peak"] - found["peak"] < 2 * weights
 
@@ -66,7 +66,7 @@ def test_two_versions_in_one_server_use_their_own_weights(wide, tmp_path):
     other = build(description.spec, input_shape=(8, 8, 3), classes=10)
     images = np.random.RandomState(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
     np.save(tmp_path / "images.npy", images)
-    paths = [written((each, description), tmp_path / str(i), folded_network) for i, each in enumerate((model, other))]
+    paths = [written((each, description), tmp_path / str(i)) for i, each in enumerate((model, other))]
     command = [sys.executable, "-c", ANSWER, str(tmp_path / "images.npy"), str(tmp_path / "answers.npy"), *paths]
     subprocess.run(command, check=True, env=os.environ | SERVING)
     expected = [each.predict(images, verbose=0) for each in (model, other)]

@@ -102,6 +102,14 @@ def test_prepare_equals_the_pipeline(size, interpolation):
         np.testing.assert_allclose(found, expected, atol=0.01)  # of 255
 
 
+@pytest.mark.parametrize("size", [(427, 640), (300, 96), (224, 224), (20, 50)])
+def test_letterbox_equals_the_pipeline(size):
+    pixels = np.asarray(Image.fromarray(PHOTOGRAPHS[1]).resize(size[::-1]))
+    preprocessing = Preprocessing(image_size=224, channels=3, resize="letterbox")
+    expected = transforms.prepare(tf.constant(pixels), preprocessing).numpy()
+    np.testing.assert_allclose(images.prepare_with_pillow(pixels, preprocessing, 224), expected, atol=0.01)  # of 255
+
+
 @pytest.mark.parametrize("kind", [kind for kind in READ if "jpeg" in kind])
 def test_read_header_of_jpegs(kind):
     content = READ[kind]()
