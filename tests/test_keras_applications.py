@@ -32,6 +32,7 @@ SLOW = (
     "channels_first",
     "variable_input",
     "custom_input",
+    "classifier_activation",
 )  # `make test` runs the cases of ResNet50, channels last
 
 

@@ -199,6 +199,7 @@ def test_categories_that_differ_between_splits_are_refused(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_detection_reads_batches_of_several_sizes(tmp_path):
     """The image is fitted into a square; boxes of an evaluation are in pixels of the file."""
     write(tmp_path, [annotation(1, [5, 2, 30, 10])], images=3)

@@ -56,6 +56,7 @@ def test_decode_crop_reaches_last_pixels_of_odd_sizes():
         assert cropped(stored(), box, 2).shape == (box[2] // 8, box[3] // 8, 3)
 
 
+@pytest.mark.slow
 def test_decode_crop_reduced_size_is_antialiased():
     """The result is closer to validation's antialiased resizing than sampling one pixel in six and its neighbor."""
     content = stored(quality=95)

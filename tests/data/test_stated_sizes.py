@@ -39,6 +39,7 @@ def task_of(folder, name="coco", **data):
     return load_task(DetectionConfig.model_validate(groups))
 
 
+@pytest.mark.slow
 def test_boxes_are_in_the_frame_of_the_upright_image(tmp_path):
     """Of one block of color: box and pixels meet in what an evaluation sees."""
     coco(tmp_path, 24, 40, [16, 8, 8, 8])

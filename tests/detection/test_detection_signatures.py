@@ -76,6 +76,7 @@ def test_bad_image_of_a_request_has_a_status_and_harms_no_other():
         assert found["labels"][row].tolist() == [b""] * 3
 
 
+@pytest.mark.slow
 def test_request_with_a_bad_image_fails_if_the_settings_say_so():
     predict = graph("serving_default", Export(on_invalid_image="fail"))
     with pytest.raises(tf.errors.InvalidArgumentError, match="row 1 is no JPEG"):

@@ -31,6 +31,7 @@ def test_initial_norms_activations_scale_with_weights(bare):
     np.testing.assert_allclose(large - he, halvings, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_initial_norms_gradients_scale_with_weights(bare):
     """From layer k + 1 to k the gradient passes one more kernel; at the last layer only the logits differ slightly."""
     for low, high in (("small", "he"), ("he", "large")):
