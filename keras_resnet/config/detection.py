@@ -60,6 +60,12 @@ class DetectorOptions(Group):
     canonical_size: _Size = Field(224, description="Side in pixels of a box that belongs to canonical_level.")
     canonical_level: int = Field(4, ge=1, le=6, description="The level of boxes of canonical_size.")
     box_features: int = Field(1024, ge=1, description="Features of the box head's two layers.")
+    masks: bool = Field(False, description="Predict a mask of each object too, as Mask R-CNN (He et al. 2017).")
+    mask_roi_size: int = Field(
+        14, ge=1, le=64, description="Height and width of a RoI's features for its mask, which is twice as large."
+    )
+    mask_convolutions: int = Field(4, ge=0, le=16, description="3x3 convolutions of the mask head.")
+    mask_channels: int = Field(256, ge=1, description="Their channels.")
     score_threshold: float = Field(0.05, ge=0, lt=1, description="Least score of a detection.")
     nms_iou: float = Field(0.5, gt=0, le=1, description="Detections of a class that overlap more are one.")
     detections: int = Field(100, ge=1, description="Greatest number of detections per image.")
