@@ -64,6 +64,10 @@ class DetectorOptions(Group):
     mask_roi_size: int = Field(
         14, ge=1, le=64, description="Height and width of a RoI's features for its mask, which is twice as large."
     )
+    mask_canonical_size: _Size | None = Field(
+        None,
+        description="canonical_size for masks; a larger one takes their features from finer levels. null: the same.",
+    )
     mask_convolutions: int = Field(4, ge=0, le=16, description="3x3 convolutions of the mask head.")
     mask_channels: int = Field(256, ge=1, description="Their channels.")
     score_threshold: float = Field(0.05, ge=0, lt=1, description="Least score of a detection.")

@@ -156,7 +156,7 @@ class Detector(keras.Model):
 
     def classify(self, features: dict[int, Any], boxes, training=False):
         """Features, boxes (N, R, 4) -> (logits (N, R, 1 + classes), deltas (N, R, classes, 4)), float32."""
-        rows = self._rois(features, boxes, self.options.roi_size)
+        rows = self._rois(features, boxes, self.options.roi_size, self.options.canonical_size)
         logits, deltas = (tf.cast(each, tf.float32) for each in self.box_head(rows, training=training))
         count = boxes.shape[1]
         return (
@@ -166,17 +166,19 @@ class Detector(keras.Model):
 
     def mask_logits(self, features: dict[int, Any], boxes, classes, training=False):
         """Features, boxes (N, R, 4), their classes (N, R) -> logits (N, R, m, m) float32 of the masks in the boxes."""
-        rows = self.mask_head(self._rois(features, boxes, self.options.mask_roi_size), training=training)
+        options = self.options
+        canonical = options.mask_canonical_size or options.canonical_size
+        rows = self.mask_head(self._rois(features, boxes, options.mask_roi_size, canonical), training=training)
         side, count = rows.shape[1], boxes.shape[1]
         of_class = tf.one_hot(tf.reshape(classes, [-1]), rows.shape[-1], dtype=tf.float32)
         logits = tf.reduce_sum(tf.cast(rows, tf.float32) * of_class[:, None, None], axis=-1)
         return tf.reshape(logits, [-1, count, side, side])
 
-    def _rois(self, features, boxes, size):
+    def _rois(self, features, boxes, size, canonical_size):
         """Features, boxes (N, R, 4) -> features of the boxes (N * R, size, size, channels)."""
         options, stages = self.options, list(self._stages())
         maps = [features[level] for level in stages]  # not the extra level
-        levels = assign_levels(boxes, stages[0], stages[-1], options.canonical_size, options.canonical_level)
+        levels = assign_levels(boxes, stages[0], stages[-1], canonical_size, options.canonical_level)
         pooled = roi_align(
             maps,
             [2**level for level in stages],
