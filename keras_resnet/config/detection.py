@@ -35,6 +35,9 @@ class DetectorOptions(Group):
         description="For each level, the square roots of the anchors' areas in pixels.",
     )
     anchor_ratios: tuple[_Size, ...] = Field((0.5, 1.0, 2.0), strict=False, description="Anchors' height / width.")
+    anchor_convention: Literal["tf_models", "torchvision", "detectron2"] = Field(
+        "tf_models", description="Where anchors are in their cell, and whether they are rounded, as in that library."
+    )
     anchor_samples: int = Field(256, ge=1, description="Anchors per image in the loss of proposals.")
     anchor_positive_fraction: float = Field(0.5, gt=0, le=1, description="Greatest share of positives among them.")
     anchor_positive_iou: float = Field(0.7, gt=0, le=1, description="Anchors that overlap an object more are positive.")
@@ -48,6 +51,8 @@ class DetectorOptions(Group):
     proposals: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (1000, 1000), strict=False, description="Proposals per image after suppression, in training and in detection."
     )
+    rpn_convolutions: int = Field(1, ge=1, le=16, description="3x3 convolutions of the region proposal network.")
+    min_proposal_size: float = Field(0.0, ge=0, description="Proposals with a shorter side, in pixels, are dropped.")
     proposal_nms_iou: float = Field(0.7, gt=0, le=1, description="Proposals of a level that overlap more are one.")
     roi_samples: int = Field(512, ge=1, description="Proposals per image in the loss of the box head.")
     roi_positive_fraction: float = Field(0.25, gt=0, le=1, description="Greatest share of positives among them.")
@@ -57,9 +62,27 @@ class DetectorOptions(Group):
     )
     roi_size: int = Field(7, ge=1, le=64, description="Height and width of a RoI's features.")
     sampling_ratio: int = Field(2, ge=1, le=8, description="RoIAlign: points per side of each of its bins.")
+    roi_aligned: bool = Field(
+        True, description="RoIAlign: false leaves out the shift by half a cell, as the weights of torchvision need it."
+    )
     canonical_size: _Size = Field(224, description="Side in pixels of a box that belongs to canonical_level.")
     canonical_level: int = Field(4, ge=1, le=6, description="The level of boxes of canonical_size.")
-    box_features: int = Field(1024, ge=1, description="Features of the box head's two layers.")
+    box_convolutions: int = Field(0, ge=0, le=16, description="3x3 convolutions of the box head, before its layers.")
+    box_layers: int = Field(2, ge=1, le=16, description="Fully connected layers of the box head.")
+    box_features: int = Field(1024, ge=1, description="Features of each of these layers.")
+    normalization: Literal["none", "batch"] = Field(
+        "none",
+        description="batch: batch normalization after each convolution of the pyramid and of the heads, not of "
+        "the region proposal network.",
+    )
+    background_outputs: bool = Field(
+        False,
+        description="Boxes and masks have outputs for the background too, which nothing reads; as in torchvision.",
+    )
+    unused_outputs: int = Field(
+        0, ge=0, le=1000, description="Outputs that belong to no class, after the classes; they are never answered."
+    )
+    min_detection_size: float = Field(0.0, ge=0, description="Detections with a shorter side, in pixels, are dropped.")
     score_threshold: float = Field(0.05, ge=0, lt=1, description="Least score of a detection.")
     nms_iou: float = Field(0.5, gt=0, le=1, description="Detections of a class that overlap more are one.")
     detections: int = Field(100, ge=1, description="Greatest number of detections per image.")

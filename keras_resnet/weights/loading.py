@@ -9,12 +9,15 @@ from keras_resnet.description import Interpolation, check_units
 from keras_resnet.files import is_remote
 from keras_resnet.specs import NETWORK_OPTIONS, Spec, effective, first_different_option, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to
+from keras_resnet.weights.detectors import convert_detector, is_detector
 from keras_resnet.weights.hub import fetch_repository
 from keras_resnet.weights.model_config import read_model_config
 from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, HUB_SCHEME, fetch, locate
-from keras_resnet.weights.reading import read_weights
+from keras_resnet.weights.reading import is_torch, read_weights
 from keras_resnet.weights.state_dict import Which
+from keras_resnet.weights.tensors import read_tensors, write_tensors
+from keras_resnet.weights.torch_files import read_torch_file
 
 
 def load_pretrained(
@@ -49,7 +52,10 @@ def load_pretrained(
     _check_given(given)
     entry = locate(weights, row)
     path = fetch(entry) if entry else fetch_repository(weights) if weights.startswith(HUB_SCHEME) else weights
-    tensors, metadata = read_weights(path, torch_allowed)
+    tensors, metadata = (_converted_once(path), {}) if entry and is_torch(path) else read_weights(path, torch_allowed)
+    if is_detector({*tensors}):
+        network = entry.network if entry else ""
+        return convert_detector(tensors, weights, metadata, row=network, given=given, epsilon=epsilon)
     return convert(
         tensors,
         weights,
@@ -60,6 +66,14 @@ def load_pretrained(
         epsilon=epsilon,
         which=which,
     )
+
+
+def _converted_once(path):
+    """Reads a published file of PyTorch; later calls read the safetensors file that the first one leaves beside it."""
+    converted = f"{os.path.splitext(path)[0]}.safetensors"
+    if not os.path.isfile(converted):
+        write_tensors(read_torch_file(path), converted)
+    return read_tensors(converted)
 
 
 def _check_given(given):
