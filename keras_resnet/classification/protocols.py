@@ -138,14 +138,14 @@ def ten_crops(image, size):
     bottom, right = tf.shape(image)[0] - size, tf.shape(image)[1] - size
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
     crops = tf.stack([image[top : top + size, left : left + size] for top, left in corners])
-    return tf.ensure_shape(tf.concat([crops, crops[:, :, ::-1]], 0), (10, size, size, image.shape[-1]))
+    return tf.ensure_shape(tf.concat([crops, tf.reverse(crops, [2])], 0), (10, size, size, image.shape[-1]))
 
 
 def _at_scales(scales, preprocessing):
     def views(image, label):
         pixels = decode(image, preprocessing.channels)
         whole = [transforms.resize_shorter_side(pixels, scale, preprocessing.interpolation) for scale in scales]
-        return tuple(tf.stack([each, each[:, ::-1]]) for each in whole), label
+        return tuple(tf.stack([each, tf.reverse(each, [1])]) for each in whole), label
 
     return views
 

@@ -39,6 +39,7 @@ def define_flags(options: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=options,
     )
+    flags.DEFINE_bool("masks", False, "Check the objects' masks too.", flag_values=options)
     flags.DEFINE_string("csv", None, "Also write every finding into this file.", flag_values=options)
 
 
@@ -60,7 +61,9 @@ def main(options, arguments):
     from keras_resnet.data.verify import verify
 
     console, began = Console(highlight=False, soft_wrap=True), time.monotonic()
-    report = verify(data, options.max_pixels, lambda looks, total: tracked(looks, total, console, "verified"))
+    report = verify(
+        data, options.max_pixels, lambda looks, total: tracked(looks, total, console, "verified"), options.masks
+    )
     if options.csv:
         rows = [dataclasses.asdict(finding) for finding in report.findings]
         write_csv(options.csv, rows, ("kind", "split", "source", "what"), line_end="\r\n")

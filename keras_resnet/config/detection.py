@@ -82,6 +82,16 @@ class DetectorOptions(Group):
     unused_outputs: int = Field(
         0, ge=0, le=1000, description="Outputs that belong to no class, after the classes; they are never answered."
     )
+    masks: bool = Field(False, description="Predict a mask of each object too, as Mask R-CNN (He et al. 2017).")
+    mask_roi_size: int = Field(
+        14, ge=1, le=64, description="Height and width of a RoI's features for its mask, which is twice as large."
+    )
+    mask_canonical_size: _Size | None = Field(
+        None,
+        description="canonical_size for masks; a larger one takes their features from finer levels. null: the same.",
+    )
+    mask_convolutions: int = Field(4, ge=0, le=16, description="3x3 convolutions of the mask head.")
+    mask_channels: int = Field(256, ge=1, description="Their channels.")
     min_detection_size: float = Field(0.0, ge=0, description="Detections with a shorter side, in pixels, are dropped.")
     score_threshold: float = Field(0.05, ge=0, lt=1, description="Least score of a detection.")
     nms_iou: float = Field(0.5, gt=0, le=1, description="Detections of a class that overlap more are one.")

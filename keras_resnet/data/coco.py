@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from keras_resnet.config import Data
+from keras_resnet.data.coco_masks import NO_MASK, read_mask
 from keras_resnet.data.folder_tree import name_problem
 from keras_resnet.data.image_set import Finding, ImageSet, complete
 from keras_resnet.data.objects import (
@@ -50,8 +51,12 @@ _FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
-def load_coco(data: Data) -> ImageSet:
+def load_coco(data: Data, masks: bool = False) -> ImageSet:
     """Returns the data set of the folder in `data.name`; missing images are its `problems`.
+
+    Args:
+        data: the configuration.
+        masks: read the objects' polygons and run lengths too. An object whose mask cannot be used is left out.
 
     Raises:
         ConfigError: the folder, or the annotations of its training images, do not exist; a split has two files.
@@ -78,7 +83,7 @@ def load_coco(data: Data) -> ImageSet:
         if categories is None:
             categories, first = dict(sorted(found.items())), path
         class_of = {number: i for i, number in enumerate(categories)}
-        objects, problems = _objects(content, class_of)
+        objects, problems = _objects(content, class_of, read_mask if masks else None)
         paths = _paths(content["images"], folders)
         missing += missing_images(path, split, paths)
         sizes = [[min(each[key], 1e9) for key in ("height", "width")] for each in content["images"]]
@@ -164,8 +169,8 @@ def _difference(found, expected):
     return f"category {number} is {here}, and {there} in"
 
 
-def _objects(content, class_of):
-    """Returns (the objects of each image, [(reason, annotation, description)])."""
+def _objects(content, class_of, mask_of):
+    """Returns (the objects of each image, [(reason, annotation, description)]); `mask_of` reads masks, if not None."""
     images = {each["id"]: each for each in content["images"]}
     found: dict[Any, list] = {number: [] for number in images}
     problems: list[tuple[str, str, str]] = []
@@ -173,6 +178,14 @@ def _objects(content, class_of):
     for annotation in content["annotations"]:
         row, reason = _checked(annotation, images, class_of, seen)
         seen.add(annotation["id"])
+        if row and mask_of:
+            image = images[annotation["image_id"]]
+            try:
+                row = (*row, mask_of(annotation.get("segmentation"), image["height"], image["width"]))
+            except ValueError as error:
+                row, reason = None, NO_MASK
+                problems.append((reason, f"annotation {one_line(annotation['id'], 60)}", f"{reason}: {error}"))
+                continue
         if reason:
             key = _KEY.get(reason, "bbox")
             value = f"{key} {one_line(repr(annotation[key]), 60)}"
@@ -186,7 +199,7 @@ def _objects(content, class_of):
             problems.append((reason, source, what))
         if row:
             found[annotation["image_id"]].append(row)
-    none = Objects((), (), (), ())
+    none = Objects((), (), (), (), () if mask_of else None)
     return [Objects(*zip(*rows, strict=True)) if rows else none for rows in found.values()], problems
 
 

@@ -3,7 +3,7 @@
 import os
 import pkgutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -26,6 +26,7 @@ _LOADERS = {
     "voc": "keras_resnet.data.voc:load_voc",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
+_WITH_MASKS = ("coco", "scenes")
 Target = Literal["label", "boxes"]
 _SHOWN = 10  # classes, and reasons, on one line
 
@@ -47,6 +48,8 @@ class Split:
         held_out: whether the images were taken from the training images because the set lacks this split.
         ids: (size,) the images' ids in the file that lists them, if it has any.
         max_objects: no image has more objects; None if that is unknown.
+        masks: index -> the run lengths of the objects' masks, as in `keras_resnet.data.objects.Objects`. None: the
+            objects have none, or nobody asked for them.
     """
 
     size: int
@@ -58,12 +61,13 @@ class Split:
     held_out: bool = False
     ids: tuple[int | str, ...] | None = None
     max_objects: int | None = None
+    masks: Callable[[int], Sequence[bytes]] | None = None
 
     def subset(self, indices: np.ndarray) -> "Split":
         """Returns a split of the images at `indices`, in that order."""
         with tf.device("CPU:0"):
             chosen = tf.constant(indices, tf.int64)
-        unusable = self.unusable
+        unusable, masks = self.unusable, self.masks
         return replace(
             self,
             size=len(indices),
@@ -73,6 +77,7 @@ class Split:
             stated_sizes=None if self.stated_sizes is None else self.stated_sizes[indices],
             unusable=None if unusable is None else lambda index: unusable(int(indices[index])),
             ids=None if self.ids is None else tuple(self.ids[index] for index in indices),
+            masks=None if masks is None else lambda index: masks(int(indices[index])),
         )
 
     def with_labels_below(self, classes: int, first: int = 0) -> "Split":
@@ -177,29 +182,39 @@ def passed_over_text(passed_over: Mapping[str, int]) -> str:
     return "; ".join(f"{reason}: {count:,}" if count else reason for reason, count in ordered[:_SHOWN]) + more
 
 
-def open_image_set(data: Data) -> ImageSet:
+def open_image_set(data: Data, masks: bool = False) -> ImageSet:
     """Returns the set of images that a configuration names, also if it has `problems`.
+
+    Args:
+        data: the configuration.
+        masks: read the masks of objects too, where the set has them.
 
     Raises:
         ConfigError: the set does not exist, or cannot be used as configured.
         DataError: the data is not a set of images.
     """
-    images: ImageSet = pkgutil.resolve_name(_LOADERS[data.name.partition(":")[0]])(data)
+    kind = data.name.partition(":")[0]
+    arguments = {"masks": True} if masks and kind in _WITH_MASKS else {}
+    images: ImageSet = pkgutil.resolve_name(_LOADERS[kind])(data, **arguments)
     return images
 
 
-def load_image_set(data: Data, target: Target | None = "label") -> ImageSet:
+def load_image_set(data: Data, target: Target | None = "label", masks: bool = False) -> ImageSet:
     """Loads the set of images that a configuration names; an image of another size than stated is unreadable.
 
     Args:
         data: the configuration.
         target: what the caller needs beside each image; None: anything.
+        masks: whether the caller needs a mask of each object.
 
     Raises:
-        ConfigError: the set does not exist, cannot be used as configured, or has other targets.
+        ConfigError: the set does not exist, cannot be used as configured, or has other targets or no masks.
         DataError: the data is not a set of images, or has problems.
     """
-    images = open_image_set(data)
+    kind = data.name.partition(":")[0]
+    if masks and kind not in _WITH_MASKS:
+        raise ConfigError(f"data.name: {data.name}: masks are read from {', '.join(_WITH_MASKS)}, not from {kind}")
+    images = open_image_set(data, masks)
     if target and images.target != target:
         has, needs = ({"label": "a class for each image", "boxes": "boxes"}[each] for each in (images.target, target))
         raise ConfigError(f"data.name: {data.name} has {has}, and this needs {needs}")

@@ -1,4 +1,7 @@
-"""Makes splits of images with objects: {"boxes": (R, 4), "classes": (R,), "ignored": (R,), "areas": (R,)} of each."""
+"""Makes splits of images with objects: {"boxes": (R, 4), "classes": (R,), "ignored": (R,), "areas": (R,)} of each.
+
+Where masks were asked for, they are there too: {"masks": (R,)}, the run lengths of each object's mask.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -33,12 +36,15 @@ class Objects:
         classes: (R,), from 0.
         ignored: (R,), whether finding the object is neither right nor wrong, as for COCO's crowds.
         areas: (R,) square pixels of the visible object.
+        masks: of R objects, run lengths of the whole image as `keras_resnet.data.run_lengths.encode` writes them, b""
+            for an object without a mask. None: they were not asked for.
     """
 
     boxes: ArrayLike
     classes: ArrayLike
     ignored: ArrayLike
     areas: ArrayLike
+    masks: Sequence[bytes] | None = None
 
 
 def split_of_objects(
@@ -62,13 +68,17 @@ def split_of_objects(
             name: tf.constant(_joined([getattr(each, name) for each in objects], dtype, name == "boxes"))
             for name, dtype in _DTYPES.items()
         }
+        masks = [each.masks for each in objects if each.masks is not None]
+        if masks:
+            values["masks"] = tf.constant([mask for image in masks for mask in image], tf.string)
 
     def read(index):
         first, end = rows[index], rows[index + 1]
         return image(index), {name: value[first:end] for name, value in values.items()}
 
     most = max(np.size(each.classes) for each in objects)
-    return Split(len(objects), read, source, stated_sizes=stated_sizes, max_objects=most)
+    of_image = (lambda index: objects[index].masks) if masks else None
+    return Split(len(objects), read, source, stated_sizes=stated_sizes, max_objects=most, masks=of_image)
 
 
 def split_of_files(paths: Sequence[str], objects: Sequence[Objects], stated_sizes: np.ndarray | None = None) -> Split:

@@ -23,6 +23,7 @@ from keras_resnet.config import Data
 from keras_resnet.data.embedded import split_indices
 from keras_resnet.data.image_set import ImageSet, Split, split_of_arrays
 from keras_resnet.data.objects import Objects, split_of_objects
+from keras_resnet.data.run_lengths import encode
 
 SPLITS = ("train", "validation", "test")
 SIDE, SCENES = 128, {"train": 2000, "validation": 250, "test": 500}
@@ -175,20 +176,31 @@ def _paint_digits(name, size):
     return split_of_arrays(np.stack(images), np.array(labels), f"scene_digits {name}")
 
 
-def load_scenes(data: Data) -> ImageSet:
-    """Returns scenes with the boxes of their digits."""
+def load_scenes(data: Data, masks: bool = False) -> ImageSet:
+    """Returns scenes with the boxes, and with the masks if asked for, of their digits."""
     splits = {
-        name: replace(_when_read("scenes", name, size, _paint_scenes), max_objects=MAX_DIGITS)
+        name: replace(
+            _when_read("scenes", name, size, functools.partial(_paint_scenes, masks=masks)), max_objects=MAX_DIGITS
+        )
         for name, size in SCENES.items()
     }
     return ImageSet("scenes", LABELS, (SIDE, SIDE, 3), splits, target="boxes")
 
 
-def _paint_scenes(name, size):
+def _paint_scenes(name, size, masks):
     scenes = [paint_scene(name, index) for index in range(size)]
     with tf.device("CPU:0"):
         images = tf.constant(np.stack([scene.image for scene in scenes]))
-    objects = [Objects(each.boxes, each.labels, each.ignored, each.masks.sum((1, 2))) for each in scenes]
+    objects = [
+        Objects(
+            each.boxes,
+            each.labels,
+            each.ignored,
+            each.masks.sum((1, 2)),
+            [encode(mask) for mask in each.masks] if masks else None,
+        )
+        for each in scenes
+    ]
     return split_of_objects(
         objects, lambda index: tf.gather(images, index), lambda index: f"scenes {name} image {index}"
     )
@@ -203,4 +215,9 @@ def _when_read(images: str, name: str, size: int, paint: Callable[[str, int], Sp
         with tf.init_scope():  # tensors of the first graph that reads would be of no use to others
             return paint(name, size)
 
-    return Split(size, lambda index: painted().read(index), lambda index: f"{images} {name} image {index}")
+    return Split(
+        size,
+        lambda index: painted().read(index),
+        lambda index: f"{images} {name} image {index}",
+        masks=lambda index: painted().masks(index),
+    )

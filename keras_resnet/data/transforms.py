@@ -54,15 +54,24 @@ column kept).
     """
     ratio = letterbox_ratio(tf.shape(image)[-3:-1], side * scale)
     resized = tf.maximum(tf.cast(tf.round(tf.cast(tf.shape(image)[-3:-1], tf.float32) * ratio), tf.int32), 1)
-    pixels = tf.image.resize(tf.cast(image, tf.float32), resized, antialias=True)
+    image = tf.cast(image, tf.float32)
+    # The kernel without antialiasing is faster, and equal where nothing shrinks.
+    pixels = tf.cond(
+        ratio < 1, lambda: tf.image.resize(image, resized, antialias=True), lambda: tf.image.resize(image, resized)
+    )
     start = tf.zeros((2,), tf.int32)
     if offset is not None:
         over = tf.maximum(resized - side, 0)
         start = tf.cast(tf.cast(over, tf.float32) * offset, tf.int32)
-    pixels = pixels[..., start[0] : start[0] + side, start[1] : start[1] + side, :] - mean
-    missing = side - tf.shape(pixels)[-3:-1]
-    batch = [[0, 0]] * (len(image.shape) - 3)
-    pixels = tf.pad(pixels, [*batch, [0, missing[0]], [0, missing[1]], [0, 0]]) + mean
+    pixels = pixels[..., start[0] : start[0] + side, start[1] : start[1] + side, :]
+    batch, height, width = tf.shape(pixels)[:-3], tf.shape(pixels)[-3], tf.shape(pixels)[-2]
+
+    def filled(height, width):
+        shape = tf.concat([batch, [height, width, len(mean)]], 0)
+        return tf.broadcast_to(tf.constant(mean, tf.float32), shape)
+
+    pixels = tf.concat([pixels, filled(height, side - width)], axis=-2)
+    pixels = tf.concat([pixels, filled(side - height, side)], axis=-3)
     return tf.ensure_shape(pixels, (*image.shape[:-3], side, side, len(mean))), ratio, start
 
 

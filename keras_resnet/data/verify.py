@@ -68,18 +68,21 @@ class Report:
     notes: Mapping[str, list[str]] = field(default_factory=dict)
 
 
-def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda looks, total: looks) -> Report:
+def verify(
+    data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda looks, total: looks, masks: bool = False
+) -> Report:
     """Reads and decodes every image of every split once.
 
     Args:
         data: the set, as configured for a run.
         max_pixels: an image with more pixels (height times width) is reported as too large and not decoded.
         track: (iterable of results, their number) -> the same results; may show progress.
+        masks: read the objects' masks too, where the set has them.
 
     Raises:
         ConfigError, DataError: the set does not exist.
     """
-    images, findings = _open(data)
+    images, findings = _open(data, masks)
     named = {finding.source for finding in findings}
     splits = distinct_splits(images.splits)
     scans = {name: Scan(split, len(images.labels)) for name, split in splits.items()}
@@ -112,12 +115,12 @@ def verify(data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda lo
     return Report(images.labels, reports, findings, passed_over, notes)
 
 
-def _open(data) -> tuple[ImageSet, list[Finding]]:
+def _open(data, masks) -> tuple[ImageSet, list[Finding]]:
     kind = data.name.partition(":")[0]
     try:
         if kind in ("folder", "tfrecord"):
             return (_open_folder if kind == "folder" else _open_tfrecord)(data)
-        images = open_image_set(data)
+        images = open_image_set(data, masks)
         return images, [*images.problems, *images.findings]
     except (OSError, tf.errors.OpError) as error:
         what = reason(error) if isinstance(error, tf.errors.OpError) else error

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_resnet.inference.pasting import pasted
+
 RECALLS = np.linspace(0, 1, 101)  # of the precision-recall curves, as COCO has them
 
 
@@ -21,6 +23,9 @@ class ImageResult:
         boxes: (D, 4) float32, highest score first.
         classes: (D,) int32.
         scores: (D,) float32.
+        size: height and width of the image, if masks are measured.
+        true_masks: R times, and
+        masks: D times the run lengths of `keras_resnet.data.run_lengths`, if masks are measured.
     """
 
     index: int
@@ -31,6 +36,9 @@ class ImageResult:
     boxes: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
+    size: tuple[int, int] | None = None
+    true_masks: tuple[bytes, ...] = ()
+    masks: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,16 +74,23 @@ class Measured:
 class Collector:
     """A `keras_resnet.task.Collector` of detections; keeps 24 bytes for a detection and 25 for an object.
 
+    A mask becomes run lengths at once, a few hundred bytes.
+
     Args:
         measure: computes the metrics from the collected images.
+        masks_of: index of an image in its split -> run lengths of its objects. None: masks are not measured.
 
     Attributes:
         images: the collected images, in the order of their split.
         measured: what `measure` returned, after `metrics`.
     """
 
-    def __init__(self, measure: Callable[[Sequence[ImageResult]], Measured]):
-        self._measure, self._rows = measure, 0
+    def __init__(
+        self,
+        measure: Callable[[Sequence[ImageResult]], Measured],
+        masks_of: Callable[[int], Sequence[bytes]] | None = None,
+    ):
+        self._measure, self._masks_of, self._rows = measure, masks_of, 0
         self.images: list[ImageResult] = []
         self.measured: Measured | None = None
 
@@ -85,19 +100,29 @@ class Collector:
         Args:
             outputs: the objects "true_boxes" (N, R, 4), "true_classes", "true_areas", "true_ignored" and "true_valid"
                 (N, R); the detections "boxes" (N, D, 4), "scores", "classes" (N, D) and "counts" (N,); "weights" (N,),
-                0 for padding and unreadable images. Boxes are pixels of the original images.
+                0 for padding and unreadable images. Boxes are pixels of the original images. For masks, also "masks"
+                (N, D, m, m) in the detections' boxes, and "sizes" (N, 2) of the original images.
         """
         for row in np.flatnonzero(outputs["weights"]):
             valid, count = outputs["true_valid"][row], outputs["counts"][row]
             true = [outputs[f"true_{name}"][row][valid] for name in ("boxes", "classes", "areas", "ignored")]
             found = [outputs[name][row, :count].copy() for name in ("boxes", "classes", "scores")]  # not the batch
-            self.images.append(ImageResult(self._rows + int(row), *true, *found))
+            index = self._rows + int(row)
+            masks = _masks(outputs, row, count, self._masks_of(index)) if self._masks_of else ()
+            self.images.append(ImageResult(index, *true, *found, *masks))
         self._rows += len(outputs["weights"])
 
     def metrics(self) -> dict[str, float]:
         """Returns the metrics, without those that are not defined for these images."""
         self.measured = self._measure(self.images)
         return self.measured.metrics
+
+
+def _masks(outputs, row, count, true_masks):
+    """Returns the size of an image, and the masks of its objects and detections."""
+    height, width = outputs["sizes"][row].astype(int).tolist()
+    found = pasted(outputs["masks"][row, :count], outputs["boxes"][row, :count], (height, width))
+    return (height, width), tuple(true_masks), tuple(found)
 
 
 def counts(images: Sequence[ImageResult], classes: int) -> list[dict[str, int]]:

@@ -1,4 +1,7 @@
-"""Provides the detector: Faster R-CNN (Ren et al. 2015) with a feature pyramid (Lin et al. 2017)."""
+"""Provides the detector: Faster R-CNN (Ren et al. 2015) with a feature pyramid (Lin et al. 2017).
+
+With the option `masks`, it is Mask R-CNN (He et al. 2017).
+"""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -14,7 +17,7 @@ from keras_resnet.boxes.roi_align import assign_levels, roi_align
 from keras_resnet.builder import build
 from keras_resnet.config.detection import DetectorOptions as Options
 from keras_resnet.description import Description
-from keras_resnet.detection.heads import box_head, feature_pyramid, region_proposal_network
+from keras_resnet.detection.heads import box_head, feature_pyramid, mask_head, region_proposal_network
 
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of a box head's deltas (Girshick 2015)
 
@@ -36,6 +39,11 @@ class Detections(NamedTuple):
     scores: tf.Tensor  # (N, D) float32
     classes: tf.Tensor  # (N, D) int32
     counts: tf.Tensor  # (N,) int32
+    masks: tf.Tensor | None = None  # (N, D, m, m) float32 in [0, 1], each in its box; if the detector has them
+
+    def named(self) -> dict[str, tf.Tensor]:
+        """Returns {name: tensor}."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -79,6 +87,14 @@ class Detector(keras.Model):
             convolutions=options.box_convolutions,
             normalized=normalized,
         )
+        if options.masks:
+            self.mask_head = mask_head(
+                (options.mask_roi_size, options.mask_roi_size, options.fpn_channels),
+                options.mask_channels,
+                options.mask_convolutions,
+                outputs_of_classes + options.background_outputs,
+                normalized,
+            )
         self.built = True
 
     def _stages(self):
@@ -159,25 +175,39 @@ class Detector(keras.Model):
 
     def classify(self, features: dict[int, Any], boxes, training=False):
         """Features, boxes (N, R, 4) -> (logits (N, R, 1 + classes + unused), deltas (N, R, classes, 4)), float32."""
-        options, stages = self.options, list(self._stages())
-        maps = [features[level] for level in stages]  # not the extra level
-        levels = assign_levels(boxes, stages[0], stages[-1], options.canonical_size, options.canonical_level)
-        pooled = roi_align(
-            maps,
-            [2**level for level in stages],
-            boxes,
-            levels,
-            output_size=options.roi_size,
-            sampling_ratio=options.sampling_ratio,
-            aligned=options.roi_aligned,
-        )
-        rows = tf.reshape(pooled, [-1, *self.box_head.input_shape[1:]])
+        rows = self._rois(features, boxes, self.options.roi_size, self.options.canonical_size)
         logits, deltas = (tf.cast(each, tf.float32) for each in self.box_head(rows, training=training))
         count = boxes.shape[1]
         return (
             tf.reshape(logits, [-1, count, logits.shape[-1]]),
             tf.reshape(deltas, [-1, count, deltas.shape[-1] // 4, 4])[:, :, : len(self.description.labels)],
         )
+
+    def mask_logits(self, features: dict[int, Any], boxes, classes, training=False):
+        """Features, boxes (N, R, 4), their classes (N, R) -> logits (N, R, m, m) float32 of the masks in the boxes."""
+        options = self.options
+        canonical = options.mask_canonical_size or options.canonical_size
+        rows = self.mask_head(self._rois(features, boxes, options.mask_roi_size, canonical), training=training)
+        side, count = rows.shape[1], boxes.shape[1]
+        of_class = tf.one_hot(tf.reshape(classes, [-1]), rows.shape[-1], dtype=tf.float32)
+        logits = tf.reduce_sum(tf.cast(rows, tf.float32) * of_class[:, None, None], axis=-1)
+        return tf.reshape(logits, [-1, count, side, side])
+
+    def _rois(self, features, boxes, size, canonical_size):
+        """Features, boxes (N, R, 4) -> features of the boxes (N * R, size, size, channels)."""
+        options, stages = self.options, list(self._stages())
+        maps = [features[level] for level in stages]  # not the extra level
+        levels = assign_levels(boxes, stages[0], stages[-1], canonical_size, options.canonical_level)
+        pooled = roi_align(
+            maps,
+            [2**level for level in stages],
+            boxes,
+            levels,
+            output_size=size,
+            sampling_ratio=options.sampling_ratio,
+            aligned=options.roi_aligned,
+        )
+        return tf.reshape(pooled, [-1, size, size, maps[0].shape[-1]])
 
     def detect(self, images, count: int | None = None, trunk: keras.Model | None = None) -> Detections:
         """images (N, H, W, 3) in [0, 255] -> detections in pixels of these images.
@@ -201,11 +231,14 @@ class Detector(keras.Model):
         boxes, scores, classes = (_flat(each, rank) for each, rank in ((boxes, 1), (scores, 0), (classes, 0)))
         limits = count or options.detections, options.nms_iou, options.score_threshold
         kept = class_nms(boxes, scores, classes, *limits)
-        return Detections(take(kept, boxes), take(kept, scores), take(kept, classes), kept.counts)
+        found = Detections(take(kept, boxes), take(kept, scores), take(kept, classes), kept.counts)
+        if not options.masks:
+            return found
+        return found._replace(masks=tf.sigmoid(self.mask_logits(features, found.boxes, found.classes)))
 
     def call(self, images, training=False):
         """Returns `detect(images)` as a dict; training goes through the parts."""
-        return self.detect(images)._asdict()
+        return self.detect(images).named()
 
 
 def build_detector(description: Description, **training) -> Detector:

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from functools import partial
 
-from keras_resnet.detection.coco_metrics import CocoMetrics
-from keras_resnet.detection.collector import Collector
 from keras_resnet.detection.voc_metrics import voc_metrics
 from keras_resnet.training import evaluation
 
@@ -21,11 +19,11 @@ class Evaluation(evaluation.Evaluation):
     """
 
     def _collector(self, task):
-        classes = len(task.labels)
         if self._protocol == "coco":
-            self._collected = Collector(CocoMetrics(classes, task.max_detections))
+            self._collected = task.collector(self._split)
         else:
-            self._collected = Collector(partial(voc_metrics, classes=classes, protocol=self._protocol))
+            measure = partial(voc_metrics, classes=len(task.labels), protocol=self._protocol)
+            self._collected = task.collector_of(self._split, measure)
         return self._collected
 
     def measured(self) -> dict:

@@ -87,5 +87,19 @@ def _conv(x, channels, size, name, number, normalized, initializer="glorot_unifo
     return batch_norm(f"{name}_bn{number}")(conv(x)) if normalized else conv(x)
 
 
+def mask_head(
+    shape: tuple[int, int, int], channels: int, convolutions: int, classes: int, normalized: bool = False
+) -> keras.Model:
+    """RoI features (N, h, w, C) -> logits (N, 2 h, 2 w, classes): the mask of each class, of He et al. 2017."""
+    x = inputs = keras.Input(shape, name="mask_features")
+    for i in range(1, convolutions + 1):
+        x = _conv(x, channels, 3, "mask_conv", i, normalized, "he_normal")
+        x = layers.ReLU(name=f"mask_relu{i}")(x)
+    x = layers.Conv2DTranspose(channels, 2, 2, kernel_initializer="he_normal", name="mask_deconv")(x)
+    x = layers.ReLU(name="mask_relu")(x)
+    logits = layers.Conv2D(classes, 1, kernel_initializer=_normal(0.001), name="mask_scores")(x)
+    return keras.Model(inputs, logits, name="mask_head")
+
+
 def _normal(stddev):
     return keras.initializers.RandomNormal(stddev=stddev)

@@ -2,7 +2,8 @@
 
 Every loss of an image is divided by the number of its sampled boxes, positive or not, as in Detectron2 and torchvision;
 dividing by the positives would give an image with one object the weight of one with many. An image without objects has
-negatives only, and box losses of 0. Nothing is divided by a number of the batch, so that the sum over a batch does not
+negatives only, and box and mask losses of 0. The mask loss alone is divided by the positives of the image, since other
+boxes have no mask. Nothing is divided by a number of the batch, so that the sum over a batch does not
 depend on how it is distributed.
 """
 
@@ -10,17 +11,19 @@ import tensorflow as tf
 
 from keras_resnet.boxes import coding
 from keras_resnet.boxes.matching import match
+from keras_resnet.boxes.roi_align import roi_align
 from keras_resnet.boxes.sampling import sample
 from keras_resnet.detection.detector import BOX_WEIGHTS, Detector
 
 
 def detection_losses(detector: Detector, images, objects: dict, seeds) -> dict[str, tf.Tensor]:
-    """Returns {"rpn_score_loss", "rpn_box_loss", "class_loss", "box_loss": (N,) float32}.
+    """Returns {"rpn_score_loss", "rpn_box_loss", "class_loss", "box_loss": (N,) float32}, and "mask_loss" with masks.
 
     Args:
         detector: the detector.
         images: (N, H, W, 3) in [0, 255].
         objects: "boxes" (N, R, 4) in pixels, "classes" (N, R), "ignored" (N, R) and "valid" (N, R): false in padding.
+            For masks also "masks" (N, R, M, M), 1 inside, each in its box of "mask_boxes" (N, R, 4).
         seeds: (N, 2), from which the anchors and proposals of each image are drawn.
     """
     features = detector.pyramid(images, training=True)
@@ -28,7 +31,14 @@ def detection_losses(detector: Detector, images, objects: dict, seeds) -> dict[s
     losses = proposal_losses(detector.options, proposed, objects, detector.image_size, seeds)
     rois = sampled_rois(detector.options, proposed, objects, seeds)
     logits, deltas = detector.classify(features, rois["boxes"], training=True)
-    return losses | roi_losses(logits, deltas, rois)
+    losses |= roi_losses(logits, deltas, rois)
+    if not detector.options.masks:
+        return losses
+    most = int(detector.options.roi_samples * detector.options.roi_positive_fraction)
+    rois = {name: value[:, :most] for name, value in rois.items()}  # the positives are first
+    logits = detector.mask_logits(features, rois["boxes"], tf.maximum(rois["classes"] - 1, 0), training=True)
+    targets = mask_targets(objects, rois, logits.shape[-1])
+    return losses | {"mask_loss": mask_losses(logits, targets, rois["positive"])}
 
 
 def proposal_losses(options, proposed, objects, image_size, seeds) -> dict[str, tf.Tensor]:
@@ -60,10 +70,11 @@ def proposal_losses(options, proposed, objects, image_size, seeds) -> dict[str, 
 
 
 def sampled_rois(options, proposed, objects, seeds) -> dict[str, tf.Tensor]:
-    """Returns the sampled proposals and objects: "boxes" (N, S, 4), "classes", "targets", "positive" and "valid".
+    """Returns the sampled proposals and true boxes: "boxes" (N, S, 4), "classes", "targets", "positive", "valid".
 
-    "classes" (N, S) are 1 + the class of the object, 0 for the background; "targets" (N, S, 4) are its deltas. True
-    boxes are among the candidates, so that there are positives when proposals are still bad (Ren et al.'s code).
+    "objects" (N, S) are the objects that they overlap most, "classes" (N, S) 1 + the class of that object or 0 for the
+    background, "targets" (N, S, 4) its deltas. True boxes are among the candidates, so that there are positives when
+    proposals are still bad (Ren et al.'s code).
     """
     true = objects["valid"] & ~objects["ignored"]
     boxes = tf.concat([proposed.boxes, objects["boxes"]], axis=1)
@@ -89,6 +100,7 @@ def sampled_rois(options, proposed, objects, seeds) -> dict[str, tf.Tensor]:
         "targets": coding.encode(tf.gather(objects["boxes"], found, batch_dims=1), boxes, BOX_WEIGHTS),
         "positive": tf.cast(drawn.positive, tf.float32),
         "valid": tf.cast(drawn.valid, tf.float32),
+        "objects": found,
     }
 
 
@@ -100,6 +112,26 @@ def roi_losses(logits, deltas, rois) -> dict[str, tf.Tensor]:
         "class_loss": _mean(entropy, rois["valid"], rois["valid"]),
         "box_loss": _mean(absolute_difference(own, rois["targets"]), rois["positive"], rois["valid"]),
     }
+
+
+def mask_targets(objects, rois, side):
+    """Objects with masks, RoIs (N, S) -> (N, S, side, side) float32: 1 where a cell of the RoI is in its object."""
+    own = {name: tf.gather(objects[name], rois["objects"], batch_dims=1) for name in ("masks", "mask_boxes")}
+    cells = own["masks"].shape[-1]
+    corner, extent = own["mask_boxes"][..., :2], own["mask_boxes"][..., 2:] - own["mask_boxes"][..., :2]
+    scale = cells / tf.maximum(extent, 1e-6)
+    boxes = (rois["boxes"] - tf.tile(corner, [1, 1, 2])) * tf.tile(scale, [1, 1, 2])
+    masks = tf.reshape(tf.cast(own["masks"], tf.float32), [-1, cells, cells, 1])
+    # A border of zeros: RoIAlign repeats the outermost cells, and outside of its box no pixel belongs to the object.
+    masks = tf.pad(masks, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    inside = roi_align([masks], [1], tf.reshape(boxes + 1, [-1, 1, 4]), output_size=side, sampling_ratio=1)
+    return tf.cast(tf.reshape(inside, [-1, boxes.shape[1], side, side]) >= 0.5, tf.float32)
+
+
+def mask_losses(logits, targets, positive):
+    """logits and targets (N, S, m, m), positive (N, S) -> (N,): the mean over the cells of all positives."""
+    entropy = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits), axis=[2, 3])
+    return _mean(entropy, positive, positive)
 
 
 def absolute_difference(deltas, targets):

@@ -2,7 +2,7 @@
 
 from keras_resnet.task import Metric
 
-LOSSES = ("rpn_score_loss", "rpn_box_loss", "class_loss", "box_loss")
+LOSSES = ("rpn_score_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
 
 METRICS = {
     "ap": Metric(better="higher", precedence=1, short="AP", axis="AP"),
@@ -15,6 +15,12 @@ METRICS = {
     "ar10": Metric(better="higher", short="AR 10"),
     "ar100": Metric(better="higher", short="AR 100"),
     "ar_max": Metric(better="higher", short="AR max"),
+    "mask_ap": Metric(better="higher", compared=True, short="mask AP"),
+    "mask_ap50": Metric(better="higher", short="mask AP50"),
+    "mask_ap75": Metric(better="higher", short="mask AP75"),
+    "mask_ap_small": Metric(better="higher", short="mask AP small"),
+    "mask_ap_medium": Metric(better="higher", short="mask AP medium"),
+    "mask_ap_large": Metric(better="higher", short="mask AP large"),
     "voc07_ap": Metric(better="higher", short="VOC07 AP"),
     "voc12_ap": Metric(better="higher", short="VOC12 AP"),
     "loss": Metric(axis="loss", log_axis=True),

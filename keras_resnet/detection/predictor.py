@@ -21,7 +21,7 @@ class DetectionPredictor:
 
     def detections(self, images):
         """See `Predictor`."""
-        found = {name: value.numpy() for name, value in self._graph(tf.constant(images))._asdict().items()}
+        found = {name: value.numpy() for name, value in self._graph(tf.constant(images)).named().items()}
         return {"num_detections": found.pop("counts"), **found}
 
     def answer(self, contents, top_k):

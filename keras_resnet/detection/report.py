@@ -3,7 +3,7 @@
 import json
 import os
 
-from keras_resnet.detection.coco_metrics import xywh
+from keras_resnet.detection.coco_metrics import segmentation, xywh
 from keras_resnet.detection.collector import RECALLS, Collector
 from keras_resnet.detection.mistakes import IOU, SCORE, confusion, match, worst
 from keras_resnet.detection.report_plots import draw_curves, draw_images
@@ -95,8 +95,11 @@ def write_detections(path, task, split, collected):
             "bbox": [round(value, 3) for value in xywh(box)],
             "score": round(score, 5),
         }
+        | ({"segmentation": segmentation(image.masks[i], image.size)} if image.masks else {})
         for image in collected.images
-        for box, label, score in zip(image.boxes, image.classes.tolist(), image.scores.tolist(), strict=True)
+        for i, (box, label, score) in enumerate(
+            zip(image.boxes, image.classes.tolist(), image.scores.tolist(), strict=True)
+        )
     )
     with open(path, "w", encoding="utf-8") as file:
         file.write("[" + ",\n".join(map(json.dumps, rows)) + "]\n")

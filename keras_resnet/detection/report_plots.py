@@ -8,9 +8,10 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from keras_resnet.data.decode import decode
+from keras_resnet.data.run_lengths import decode as decode_mask
 from keras_resnet.detection.collector import RECALLS, ClassResult
 from keras_resnet.detection.mistakes import IOU, LEFT_OUT, Matches
-from keras_resnet.inference.plot import draw_boxes, shortened, show_pixels
+from keras_resnet.inference.plot import draw_boxes, draw_mask, shortened, show_pixels
 
 COLORED_CLASSES = 20  # maximum number of classes whose curves have colors of their own
 _RIGHT, _WRONG, _IGNORED = "#0072B2", "#D55E00", "#808080"
@@ -74,6 +75,7 @@ def _draw_objects(cell, each, labels):
     image = each.image
     right = np.isin(np.arange(len(image.ignored)), each.objects[each.right])
     colors = np.where(image.ignored, _IGNORED, np.where(right, _RIGHT, _WRONG)).tolist()
+    _draw_masks(cell, image.true_masks, image.size, colors)
     draw_boxes(cell, image.true_boxes, [labels[number] for number in image.true_classes], colors, fontsize=6)
 
 
@@ -81,4 +83,10 @@ def _draw_detections(cell, each, labels):
     image, count = each.image, len(each.objects)
     colors = np.where(each.objects == LEFT_OUT, _IGNORED, np.where(each.right, _RIGHT, _WRONG)).tolist()
     texts = [f"{labels[image.classes[i]]} {image.scores[i]:.2f}" for i in range(count)]
+    _draw_masks(cell, image.masks[:count], image.size, colors)
     draw_boxes(cell, image.boxes[:count], texts, colors, fontsize=6)
+
+
+def _draw_masks(cell, masks, size, colors):
+    for mask, color in zip(masks, colors, strict=False):
+        draw_mask(cell, decode_mask(mask, size), color)

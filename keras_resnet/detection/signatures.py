@@ -19,7 +19,7 @@ def detection_signatures(
 
     Args:
         network: letterboxed images (N, H, W, 3) float32 in [0, 255] -> {"boxes", "scores", "classes",
-            "num_detections"}, boxes in pixels of these images.
+            "num_detections"}, boxes in pixels of these images, and "masks" if the detector has them.
         description: description with preprocessing and class names.
         settings: the group `export` of a configuration.
 
@@ -27,9 +27,10 @@ def detection_signatures(
         serving_default: image_bytes (N,), JPEG, PNG, GIF or BMP of any size -> boxes (N, D, 4) float32, y1 x1 y2 x2 in
             pixels of the image, classes (N, D) int32, labels (N, D) string, scores (N, D) float32, best first,
             num_detections (N,) int32, and status (N,) string. What follows the detections is zero, with label "". A row
-            whose status is not "OK" has no detections.
+            whose status is not "OK" has no detections. A detector with masks returns masks (N, D, m, m) float32 too,
+            the probabilities of m x m cells of each box.
         predict_images, predict_images_uint8: images (N, H, W, C) float32 or uint8 in [0, 255], of any size -> boxes,
-            classes, scores and num_detections. Images of the network's size are not resized.
+            classes, scores, num_detections and any masks. Images of the network's size are not resized.
         network: as `network`, for converters to other formats.
     """
     preprocessing, names = description.preprocessing, tf.constant(description.labels)
@@ -44,7 +45,8 @@ def detection_signatures(
         found = in_images(network(images), tf.where(readable[:, None], sizes, side))
         counts = tf.where(readable, found["num_detections"], 0)
         rows = tf.range(found["classes"].shape[1])[None] < counts[:, None]
-        return {
+        masks = {"masks": tf.where(rows[..., None, None], found["masks"], 0.0)} if "masks" in found else {}
+        return masks | {
             "boxes": tf.where(rows[..., None], found["boxes"], 0.0),
             "classes": tf.where(rows, found["classes"], 0),
             "labels": tf.where(rows, tf.gather(names, found["classes"]), ""),
@@ -96,7 +98,7 @@ class DetectorExport:
         trunk = change(model.trunk)
 
         def network(images):
-            found = model.detect(images, trunk=trunk)._asdict()
+            found = model.detect(images, trunk=trunk).named()
             return {"num_detections": found.pop("counts"), **found}
 
         return network

@@ -13,6 +13,7 @@ from keras_resnet.data import pipeline
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
+from keras_resnet.data.object_masks import crop_masks
 from keras_resnet.data.transforms import letterbox
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.detection import metrics
@@ -43,8 +44,9 @@ class Detection(ImageTask):
     def __init__(self, config: DetectionConfig, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")
         self.config, self.metrics = config, metrics.METRICS
-        self.images = load_image_set(config.data, "boxes")
         self._given = description
+        self.masks = bool(description.detector.get("masks")) if description else config.detector.masks
+        self.images = load_image_set(config.data, "boxes", self.masks)
         self.labels = self.description.labels
         difference = different_classes(self.images.labels, self.labels)
         if difference:
@@ -114,6 +116,9 @@ class Detection(ImageTask):
         """Returns the image, its objects {"boxes", "classes", "areas", "ignored", "valid"} padded, and its seed."""
         data = self.config.data
         image = decode(image, self.image_shape[2])
+        if self.masks:
+            cropped = crop_masks(objects["masks"], objects["boxes"], tf.shape(image)[:2])
+            objects = objects | {"masks": cropped}
         image, objects = augmented(
             image,
             objects,
@@ -133,6 +138,7 @@ class Detection(ImageTask):
         pixels = decode(image, self.image_shape[2])
         image, ratio, _ = letterbox(pixels, self._side, self._mean)
         geometry = tf.concat([[ratio], tf.cast(tf.shape(pixels)[:2], tf.float32)], 0)
+        objects = {name: value for name, value in objects.items() if name != "masks"}  # `collector` has them
         return image, padded(objects, self._max_objects), geometry
 
     @property
@@ -170,11 +176,16 @@ class Detection(ImageTask):
         true = {f"true_{name}": value for name, value in objects.items()}
         sizes = tf.tile(geometry[:, 1:], [1, 2])[:, None]
         found = found._replace(boxes=tf.clip_by_value(found.boxes / geometry[:, :1, None], 0.0, sizes))
-        return {"images": tf.reduce_sum(weights), "weights": weights} | true | found._asdict()
+        sizes = {"sizes": geometry[:, 1:]} if self.masks else {}
+        return {"images": tf.reduce_sum(weights), "weights": weights} | true | sizes | found.named()
 
     def collector(self, split):
         """Returns a new collector of COCO's metrics."""
-        return Collector(CocoMetrics(len(self.labels), self.max_detections))
+        return self.collector_of(split, CocoMetrics(len(self.labels), self.max_detections, self.masks))
+
+    def collector_of(self, split, measure):
+        """Returns a new collector of the metrics that `measure` computes."""
+        return Collector(measure, self.images.split(split).masks if self.masks else None)
 
     def summarize(self, sums):
         """Returns the average losses over all images, if there are any."""

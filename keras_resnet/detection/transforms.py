@@ -1,6 +1,7 @@
 """Fits training images and their objects into a detector's square input: scale jitter, horizontal flip.
 
-Objects are {"boxes": (R, 4) float32 pixels, "classes": (R,) int32, "ignored": (R,) bool, "areas": (R,) float32}.
+Objects are {"boxes": (R, 4) float32 pixels, "classes": (R,) int32, "ignored": (R,) bool, "areas": (R,) float32}. Those
+with masks have "masks" (R, M, M) uint8 too, each in its box of "mask_boxes" (R, 4), which may reach out of the image.
 """
 
 import tensorflow as tf
@@ -16,14 +17,19 @@ def augmented(image, objects, side: int, mean, scale_range: tuple[float, ...], h
     low, high = scale_range
     scale = low + (high - low) * draws[0]
     pixels, ratio, start = letterbox(image, side, mean, scale, draws[1:3])
-    boxes = objects["boxes"] * ratio - tf.cast(tf.concat([start, start], 0), tf.float32)
-    boxes = tf.clip_by_value(boxes, 0.0, float(side))
+    whole = objects["boxes"] * ratio - tf.cast(tf.concat([start, start], 0), tf.float32)
     if horizontal_flip:
         flips = draws[3] < 0.5
-        pixels = tf.cond(flips, lambda: pixels[:, ::-1], lambda: pixels)
-        y1, x1, y2, x2 = tf.unstack(boxes, axis=-1)
-        boxes = tf.where(flips, tf.stack([y1, side - x2, y2, side - x1], axis=-1), boxes)
+        pixels = tf.cond(flips, lambda: tf.reverse(pixels, [1]), lambda: pixels)
+        y1, x1, y2, x2 = tf.unstack(whole, axis=-1)
+        whole = tf.where(flips, tf.stack([y1, side - x2, y2, side - x1], axis=-1), whole)
+        if "masks" in objects:
+            masks = objects["masks"]
+            objects = objects | {"masks": tf.cond(flips, lambda: tf.reverse(masks, [2]), lambda: masks)}
+    boxes = tf.clip_by_value(whole, 0.0, float(side))
     kept = tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= _LEAST, axis=-1)
+    if "masks" in objects:
+        objects = objects | {"mask_boxes": whole}
     objects = objects | {"boxes": boxes, "areas": objects["areas"] * ratio**2}
     return pixels, {name: tf.boolean_mask(value, kept) for name, value in objects.items()}
 

@@ -47,18 +47,17 @@ def write_report(report: dict, path: str) -> None:
 def table(report: dict) -> str:
     """Formats the report as a table."""
     module = compare_module(report["comparison"])
-    rows = [("artifact", "precision", "MB", *module.COLUMNS, "batch 1", "batch 8")]
+    rows: list[tuple[str, ...]] = []
     for artifact in report["artifacts"]:
-        rows.append(
-            (
-                artifact["format"],
-                f"{artifact['precision']}{_kind(artifact)}",
-                f"{artifact['bytes'] / 1e6:.1f}",
-                *module.cells(artifact["parity"]),
-                f"{artifact['latency_ms']['1']:.1f} ms",
-                f"{artifact['images_per_second']['8']:.0f} images/s",
-            )
-        )
+        row = {
+            "artifact": artifact["format"],
+            "precision": f"{artifact['precision']}{_kind(artifact)}",
+            "MB": f"{artifact['bytes'] / 1e6:.1f}",
+            **module.cells(artifact["parity"]),
+            "batch 1": f"{artifact['latency_ms']['1']:.1f} ms",
+            "batch 8": f"{artifact['images_per_second']['8']:.0f} images/s",
+        }
+        rows += [tuple(row.values())] if rows else [tuple(row), tuple(row.values())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([*lines, *_memory(report)])

@@ -10,6 +10,7 @@ import numpy as np
 from keras_resnet.description import Preprocessing
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import csv_line, escape_undecodable, plain_cell
+from keras_resnet.inference.pasting import pasted
 
 DEFAULT_TOP_K = 5  # or all classes if there are fewer
 
@@ -21,19 +22,22 @@ _HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 class Prediction:
     """The best classes of one image, or the objects in it, best first, each with its label and its score in [0, 1].
 
-    Objects have boxes too: (y1, x1, y2, x2) in pixels of the image.
+    Objects have boxes too, (y1, x1, y2, x2) in pixels of the image, and masks if the detector finds them: run lengths
+    in COCO's form, {"size": [height, width], "counts": text}.
     """
 
     classes: tuple[int, ...]
     labels: tuple[str, ...]
     scores: tuple[float, ...]
     boxes: tuple[tuple[float, float, float, float], ...] | None = None
+    masks: tuple[dict, ...] | None = None
 
     def above(self, score: float) -> "Prediction":
         """Returns the classes or objects whose score is `score` or more."""
         count = sum(each >= score for each in self.scores)  # the best are first
         boxes = None if self.boxes is None else self.boxes[:count]
-        return Prediction(self.classes[:count], self.labels[:count], self.scores[:count], boxes)
+        masks = None if self.masks is None else self.masks[:count]
+        return Prediction(self.classes[:count], self.labels[:count], self.scores[:count], boxes, masks)
 
     def coco_boxes(self) -> list[list[float]]:
         """Returns the boxes in COCO's form, x, y, width and height, to a hundredth of a pixel."""
@@ -88,7 +92,8 @@ class BoxPredictor(Predictor, Protocol):
     def detections(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
         """images (N, H, W, C) float32 in [0, 255], prepared -> boxes (N, D, 4), scores and classes (N, D), best first.
 
-        "num_detections" (N,) says how many rows there are; the boxes are in pixels of the prepared images.
+        "num_detections" (N,) says how many rows there are; the boxes are in pixels of the prepared images. There may be
+        "masks" (N, D, m, m) in [0, 1], each in its box.
         """
 
 
@@ -137,17 +142,28 @@ def best_objects(
         count = min(int(outputs["num_detections"][row]), top_k)
         boxes = outputs["boxes"][row, :count] * (max(height, width) / side)
         boxes = np.clip(boxes, 0, [height, width, height, width])
-        predictions.append(objects_of(boxes, outputs["classes"][row], outputs["scores"][row], labels))
+        found = {name: value[row] for name, value in outputs.items() if name in ("classes", "scores", "masks")}
+        predictions.append(objects_of(found | {"boxes": boxes}, labels, (height, width)))
     return predictions
 
 
-def objects_of(boxes: np.ndarray, classes: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> Prediction:
-    """Returns the prediction of one image from boxes (R, 4) in its pixels, and classes and scores of R or more."""
-    numbers = classes[: len(boxes)].tolist()
+def objects_of(found: Mapping[str, np.ndarray], labels: Sequence[str], size: tuple[int, int]) -> Prediction:
+    """Returns the prediction of one image.
+
+    Args:
+        found: "boxes" (R, 4) in pixels of the image; "classes", "scores" and any "masks" of R objects or more.
+        labels: the class names.
+        size: height and width of the image.
+    """
+    boxes = found["boxes"]
+    numbers = found["classes"][: len(boxes)].tolist()
     named = tuple(labels[number] if number < len(labels) else str(number) for number in numbers)
-    return Prediction(
-        tuple(numbers), named, tuple(scores[: len(boxes)].tolist()), tuple(tuple(box) for box in boxes.tolist())
-    )
+    masks = None
+    if "masks" in found:
+        whole = pasted(found["masks"][: len(boxes)], boxes, size)
+        masks = tuple({"size": list(size), "counts": mask.decode()} for mask in whole)
+    scores = tuple(found["scores"][: len(boxes)].tolist())
+    return Prediction(tuple(numbers), named, scores, tuple(tuple(box) for box in boxes.tolist()), masks)
 
 
 def printable(text: str) -> str:
@@ -220,7 +236,7 @@ class CsvWriter:
 class JsonWriter:
     """Writes a list with {"image", "predictions": [{"class", "label", "score"}]} or {"image", "error"} per image.
 
-    Objects have a "bbox" too, in COCO's form: [x, y, width, height].
+    Objects have a "bbox" too, in COCO's form: [x, y, width, height], and their mask as "segmentation".
     """
 
     def __init__(self):
@@ -240,6 +256,8 @@ class JsonWriter:
             entry["predictions"] = [{"class": c, "label": label, "score": score} for c, label, score in found]
             for each, box in zip(entry["predictions"], answer.coco_boxes(), strict=False):
                 each["bbox"] = box
+            for each, mask in zip(entry["predictions"], answer.masks or (), strict=False):
+                each["segmentation"] = mask
         separator, self._separator = self._separator, ",\n"
         return separator + dump_json(entry)
 

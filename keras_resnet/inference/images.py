@@ -188,6 +188,19 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
         raise DataError(reason(error)) from None
 
 
+def image_size_of(content: bytes) -> tuple[int, int]:
+    """An image's bytes -> its height and width, upright.
+
+    Raises:
+        DataError: the image cannot be decoded.
+    """
+    header = read_header(content)
+    if header:
+        return header.upright_size
+    height, width, _ = decoded(content, 3).shape
+    return height, width
+
+
 def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
     """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], as in validation."""
     if sys.modules.get("tensorflow") is None:  # LiteRT and onnxruntime do not wait until it is loaded

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from keras_resnet.data.run_lengths import decode
 from keras_resnet.files import write_atomically
 from keras_resnet.inference.answers import Prediction, printable
 
@@ -73,12 +74,22 @@ def draw_boxes(cell, boxes, texts: Sequence[str], colors: Sequence[str], fontsiz
         )
 
 
+def draw_mask(cell, mask: np.ndarray, color: str) -> None:
+    """Draws a mask (H, W) bool into the axes of `show_pixels`, half transparent."""
+    height, width = mask.shape
+    shown = np.zeros((height, width, 4), np.float32)
+    shown[mask] = (*to_rgb(color), 0.5)
+    cell.imshow(shown, extent=(0, width, height, 0), interpolation="nearest")
+
+
 def _draw_image(cell, shown):
     place = show_pixels(cell, shown.pixels)
     numbers, texts, boxes = _objects(shown.prediction)
     colors: dict[int, str] = {}
     for number in numbers:
         colors.setdefault(number, f"C{len(colors) % 10}")
+    for mask, number in zip(shown.prediction.masks or (), numbers, strict=False):
+        draw_mask(cell, decode(mask["counts"].encode(), mask["size"]), colors[number])
     draw_boxes(cell, boxes, texts, [colors[number] for number in numbers])
     if shown.heat_map is not None:
         heat = shown.heat_map / max(float(shown.heat_map.max()), 1e-12)

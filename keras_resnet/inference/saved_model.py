@@ -7,6 +7,9 @@ import tensorflow as tf
 from keras_resnet.errors import ConfigError
 from keras_resnet.inference.answers import Answer, ImageError, Prediction, objects_of
 from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing
+from keras_resnet.inference.images import image_size_of
+
+_OF_OBJECTS = ("boxes", "classes", "scores", "masks")
 
 
 class SavedModelPredictor:
@@ -74,8 +77,9 @@ class SavedModelPredictor:
                 continue
             if self.finds_boxes:
                 count = min(int(outputs["num_detections"][i]), top_k)
-                boxes, classes, scores = (outputs[name][i, :count] for name in ("boxes", "classes", "scores"))
-                answers.append(objects_of(boxes, classes, scores, self.labels))
+                found = {name: value[i, :count] for name, value in outputs.items() if name in _OF_OBJECTS}
+                size = image_size_of(contents[i]) if "masks" in found else (0, 0)
+                answers.append(objects_of(found, self.labels, size))
                 continue
             labels = tuple(label.decode() for label in outputs["labels"][i, :top_k])
             classes, scores = (tuple(outputs[name][i, :top_k].tolist()) for name in ("classes", "scores"))

@@ -11,6 +11,8 @@ from keras_resnet.config import Data
 from keras_resnet.config.detection import DetectionConfig
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.pipeline import Shard
+from keras_resnet.data.run_lengths import decode
+from keras_resnet.data.verify import verify
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.task import load_task
 
@@ -219,3 +221,50 @@ def test_detection_reads_batches_of_several_sizes(tmp_path):
     config = config.model_copy(update={"data": config.data.model_copy(update={"image_size": None})})
     with pytest.raises(ConfigError, match=r"data\.image_size: .* has images of several sizes"):
         load_task(config)
+
+
+def test_masks_are_read_and_unusable_ones_are_named(tmp_path):
+    """An object without a usable mask is left out; cocoapi#139: a polygon of four numbers is no box."""
+    square = [[5, 2, 35, 2, 35, 12, 5, 12]]
+    crowd = {"size": [HEIGHT, WIDTH], "counts": [0, 40, 760]}
+    write(
+        tmp_path,
+        [
+            annotation(0, [5, 2, 30, 10], segmentation=square),
+            annotation(1, [0, 0, 2, 20], segmentation=crowd, iscrowd=1),
+            annotation(2, [5, 2, 30, 10], segmentation=[[5, 2, 30, 10]]),
+            annotation(3, [5, 2, 30, 10]),
+            annotation(4, [5, 2, 30, 10], image=8, segmentation=square),
+        ],
+    )
+    images = load_image_set(Data(name=f"coco:{tmp_path}", validation_fraction=0, test_fraction=0), "boxes", masks=True)
+    train = images.split("train")
+    _, objects = train.read(tf.constant(0, tf.int64))
+    assert objects["masks"].numpy().tolist() == list(train.masks(0))
+    first, second = (decode(mask, (HEIGHT, WIDTH)) for mask in train.masks(0))
+    assert np.argwhere(first).min(0).tolist() == [2, 5]
+    assert np.argwhere(first).max(0).tolist() == [11, 34]
+    assert second[:, :2].all()
+    assert not second[:, 2:].any()
+    assert images.passed_over == {"mask cannot be used": 2}
+    assert [each.source.rpartition(": ")[2] for each in images.findings] == ["annotation 2", "annotation 3"]
+    assert images.findings[0].what == (
+        "mask cannot be used: polygon 0 is [5, 2, 30, 10]; expected x and y of three corners or more"
+    )
+
+
+@pytest.mark.slow
+def test_masks_of_held_out_images_and_of_verify(tmp_path):
+    segments = [[[5 + i, 2, 35, 2, 35, 12, 5, 12]] for i in range(4)]
+    rows = [annotation(i, [5, 2, 30, 10], image=7 + i, segmentation=each) for i, each in enumerate(segments)]
+    write(tmp_path, [*rows, annotation(9, [5, 2, 30, 10])], images=4, categories=CATEGORIES[2:])
+    data = Data(name=f"coco:{tmp_path}", validation_fraction=0.5)
+    assert [each.kind for each in verify(data).findings] == []
+    assert [each.kind for each in verify(data, masks=True).findings] == ["mask cannot be used"]
+    seen = set()
+    for split in load_image_set(data, "boxes", masks=True).splits.values():
+        for i in range(split.size):
+            (mask,) = split.read(tf.constant(i, tf.int64))[1]["masks"].numpy()
+            assert (mask,) == tuple(split.masks(i))
+            seen.add(mask)
+    assert len(seen) == 4

@@ -39,7 +39,7 @@ def images(tmp_path, monkeypatch):
         given = ImageSet(
             "x", ("a", "b"), (None, None, 3), made, dict(passed_over), "boxes", tuple(found), tuple(problems)
         )
-        monkeypatch.setattr("keras_resnet.data.verify.open_image_set", lambda data: given)
+        monkeypatch.setattr("keras_resnet.data.verify.open_image_set", lambda data, masks: given)
         report = verify(data or Data(name=f"coco:{tmp_path}"))
         assert report.findings.pop(len(problems)) == found[0]
         return report

@@ -132,7 +132,7 @@ def total(lines):
     return sum(mean * (step - former) for (step, mean), (former, _) in zip(means, [(0, 0.0), *means], strict=False))
 
 
-@pytest.mark.sampled("15")
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_saves_a_checkpoint_and_ends_the_run(whole_run, tmp_path, figure, number):
     folder = tmp_path / "run"

@@ -18,15 +18,18 @@ from keras_resnet.weights.detectors import convert_detector, set_detector, torch
 from keras_resnet.weights.native import named_variables, to_tensors
 
 SMALL = {"fpn_channels": 8, "box_features": 16}
+MASKS = {"masks": True, "mask_channels": 6, "mask_convolutions": 2}
 KINDS = {
     "v1": TORCHVISION | SMALL,
     "v2": DETECTORS["fasterrcnn_resnet50_fpn_v2"].options | SMALL | {"unused_outputs": 0},
-    "coco": DETECTORS["fasterrcnn_resnet50_fpn"].options | SMALL,
+    "v1 masks": TORCHVISION | SMALL | MASKS,
+    "v2 masks": DETECTORS["maskrcnn_resnet50_fpn_v2"].options | SMALL | MASKS | {"unused_outputs": 0},
+    "coco masks": DETECTORS["maskrcnn_resnet50_fpn"].options | SMALL | MASKS,
 }
 
 
 def small_detector(kind, labels=("cat", "dog", "hound")):
-    labels = COCO_LABELS if kind == "coco" else labels
+    labels = COCO_LABELS if kind == "coco masks" else labels
     spec = variant(SPECS["resnet18"], depths=(1, 1, 1, 1), widths=(8, 8, 16, 16))
     description = Description(
         spec=spec,
@@ -55,12 +58,13 @@ def written(kind):
     return arrays, description, torchvision_state(arrays, description)
 
 
+@pytest.mark.sampled("v1", "v2 masks", "coco masks")
 @pytest.mark.parametrize("kind", KINDS)
 def test_state_dict_is_equal_after_reading_and_writing(kind):
     """Bit by bit, with the counters; the second time with torchvision's old names, which are written as new ones."""
     arrays, _, state = written(kind)
     for given in (state, {f"module.{name}": value for name, value in detectors_rig.old_names(state).items()}):
-        if kind == "v2" and given is not state:
+        if kind.startswith("v2") and given is not state:
             continue  # it came with the new names
         found = convert_detector(given, "x", epsilon=1e-5)
         assert found.arrays.keys() == arrays.keys()
@@ -71,22 +75,24 @@ def test_state_dict_is_equal_after_reading_and_writing(kind):
         for name, value in state.items():
             np.testing.assert_array_equal(again[name], value, err_msg=name)
             assert again[name].dtype == value.dtype
-    labels = COCO_LABELS if kind == "coco" else ("0", "1", "2")
+    labels = COCO_LABELS if kind == "coco masks" else ("0", "1", "2")
     assert found.description.labels == labels
     assert {name: found.description.detector[name] for name in SMALL} == SMALL
 
 
 def test_outputs_of_classes_and_boxes_are_where_torchvision_has_them():
     """Class 12 of COCO has no name: its output follows those of the 80 classes; deltas begin with x there."""
-    _, _, state = written("coco")
+    _, _, state = written("coco masks")
     state["roi_heads.box_predictor.cls_score.bias"] = np.arange(91, dtype=np.float32)
     state["roi_heads.box_predictor.bbox_pred.bias"] = np.arange(364, dtype=np.float32)
+    state["roi_heads.mask_predictor.mask_fcn_logits.bias"] = np.arange(91, dtype=np.float32)
     state["rpn.head.bbox_pred.bias"] = np.arange(12, dtype=np.float32)
     arrays = convert_detector(state, "x").arrays
     numbers = [number for number, name in enumerate(COCO_CATEGORIES, 1) if name]
     unused = [12, 26, 29, 30, 45, 66, 68, 69, 71, 83]
     assert arrays["box_scores/bias"].tolist() == [0, *numbers, *unused]
     assert arrays["box_deltas/bias"].reshape(-1, 4)[:, 0].tolist() == [4 * n + 1 for n in (*numbers, *unused, 0)]
+    assert arrays["mask_scores/bias"].tolist() == [*numbers, *unused, 0]
     assert arrays["rpn_deltas/bias"].tolist() == [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]
     assert (COCO_LABELS[0], COCO_LABELS[11], COCO_LABELS[79]) == ("person", "stop sign", "toothbrush")
 
@@ -99,8 +105,8 @@ def test_first_dense_layer_takes_features_with_the_channels_last():
     np.testing.assert_array_equal(kernel[:, 0].reshape(7, 7, 8), inputs.transpose(1, 2, 0))
 
 
-@pytest.mark.sampled("fasterrcnn_resnet50_fpn_v2")
-@pytest.mark.parametrize("name", [name for name in DETECTORS if name.startswith("faster")])
+@pytest.mark.sampled("maskrcnn_resnet50_fpn_v2")
+@pytest.mark.parametrize("name", DETECTORS)
 def test_every_tensor_of_the_published_detectors_is_known(name):
     """Names and shapes of torchvision's state dicts come back; options are those of the table."""
     listing = detectors_rig.listing(name)
@@ -176,6 +182,7 @@ def test_layers_of_other_classes_keep_their_initialization():
     for path, value in arrays_of(model).items():
         new = path.startswith(("box_scores", "box_deltas"))
         np.testing.assert_array_equal(value, before[path] if new else pretrained.arrays[path], err_msg=path)
+    assert set_detector(small_detector("v1 masks"), pretrained)[0].startswith("mask_conv")
     same = small_detector("v1")
     assert set_detector(same, pretrained, reset_head=True) == ("box_scores", "box_deltas")
     assert set_detector(same, pretrained) == ()

@@ -3,7 +3,6 @@
 import numpy as np
 
 IMAGES, NOISE = 1000, 4
-COLUMNS = ("max error", "top-1")
 # Largest difference from the network's logits, relative to the largest logit, and least share of real images with the
 # same best class. Rounding to fewer digits changes logits measurably and may swap classes of nearly equal logits.
 _SCORES = {"float32": 1e-4, "uint8": 0.0025, "int8": 0.0025}  # integers have steps of 1/256
@@ -62,6 +61,9 @@ def outside(parity, tolerance):
 
 
 def cells(parity):
-    """Returns the largest error and the share of real images with the same best class, as texts."""
+    """Returns {heading: text} of the largest error and the share of real images with the same best class."""
     share = parity["top1_agreement"]
-    return f"{parity['max_abs_error']:.1e}", "-" if share is None else f"{100 * share:.1f} %"
+    return {
+        "max error": f"{parity['max_abs_error']:.1e}",
+        "top-1": "-" if share is None else f"{100 * share:.1f} %",
+    }
