@@ -51,13 +51,13 @@ TORCHVISION = {
     "min_detection_size": 1e-2,
 }
 _VERSION_2 = TORCHVISION | {"rpn_convolutions": 2, "box_convolutions": 4, "box_layers": 1, "normalization": "batch"}
-_COCO = {"unused_outputs": len(COCO_CATEGORIES) - len(COCO_LABELS)}
+COCO = {"unused_outputs": len(COCO_CATEGORIES) - len(COCO_LABELS)}
 
 DETECTORS = {
-    "fasterrcnn_resnet50_fpn": DetectorRow(parameters=41_755_286, options=TORCHVISION | _COCO, epsilon=0.0),
-    "fasterrcnn_resnet50_fpn_v2": DetectorRow(parameters=43_712_278, options=_VERSION_2 | _COCO),
+    "fasterrcnn_resnet50_fpn": DetectorRow(parameters=41_755_286, options=TORCHVISION | COCO, epsilon=0.0),
+    "fasterrcnn_resnet50_fpn_v2": DetectorRow(parameters=43_712_278, options=_VERSION_2 | COCO),
     "maskrcnn_resnet50_fpn": DetectorRow(
-        parameters=44_401_393, options=TORCHVISION | _COCO | {"masks": True}, epsilon=0.0
+        parameters=44_401_393, options=TORCHVISION | COCO | {"masks": True}, epsilon=0.0
     ),
-    "maskrcnn_resnet50_fpn_v2": DetectorRow(parameters=46_359_409, options=_VERSION_2 | _COCO | {"masks": True}),
+    "maskrcnn_resnet50_fpn_v2": DetectorRow(parameters=46_359_409, options=_VERSION_2 | COCO | {"masks": True}),
 }

@@ -59,7 +59,7 @@ ALLOWED = {
     },
     "catalog": {"specs", "weights"},
     "features": {"blocks", "builder"},
-    "applications": {"builder", "description", "errors", "model", "options", "specs", "weights"},
+    "applications": {"builder", "description", "detectors", "errors", "model", "options", "specs", "weights"},
     "analysis/intermediate_outputs": set(),
     "analysis/complexity": {"analysis/intermediate_outputs", "builder", "renamed", "specs"},
     "analysis": {"analysis/complexity", "analysis/intermediate_outputs", "builder"},

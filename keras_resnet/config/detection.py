@@ -1,12 +1,13 @@
 """The configuration of object detection: `Config` with the group `detector`, and without the labels' augmentations."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from keras_resnet.config.data import Data
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.config.groups import Config, Eval
+from keras_resnet.description import Description
 
 _Size = Annotated[float, Field(gt=0, le=4096)]
 # What has no meaning for boxes, or is not offered for them.
@@ -114,6 +115,17 @@ class DetectorOptions(Group):
         return self
 
 
+# Options of training and of answers, and whether there are masks; weights of a detector determine the others.
+_OF_RECIPES = (
+    "masks",
+    *(f"anchor_{name}" for name in ("samples", "positive_fraction", "positive_iou", "negative_iou")),
+    "ignore_crossing_anchors",
+    *("proposals_before_nms", "proposals", "proposal_nms_iou"),
+    *(f"roi_{name}" for name in ("samples", "positive_fraction", "positive_iou", "negative_iou")),
+    *("score_threshold", "nms_iou", "detections"),
+)
+
+
 class DetectionData(Data):
     """The data set, its splits, and the augmentation of images with boxes."""
 
@@ -154,6 +166,25 @@ class DetectionConfig(Config):
     data: DetectionData = DetectionData()
     detector: DetectorOptions = DetectorOptions()
     eval: DetectionEval = DetectionEval()
+
+    def filled_in(self, weights: Description, labels: tuple[str, ...]) -> Self:
+        """Returns a copy as `Config.filled_in`; weights of a detector determine its options too."""
+        config = super().filled_in(weights, labels)
+        if not weights.detector:
+            return config
+        options = DetectorOptions.model_validate(weights.detector)
+        if labels != weights.labels:  # the layers of the classes are new
+            options = options.model_copy(update={"unused_outputs": 0})
+        return config._with_options_of(options)
+
+    def filled_in_as(self, run: Self) -> Self:
+        """Returns a copy as `Config.filled_in_as`."""
+        return super().filled_in_as(run)._with_options_of(run.detector)
+
+    def _with_options_of(self, options):
+        own = {*_OF_RECIPES, *self.detector.model_fields_set}
+        theirs = {name: getattr(options, name) for name in DetectorOptions.model_fields if name not in own}
+        return self.model_copy(update={"detector": self.detector.model_copy(update=theirs)})
 
     @model_validator(mode="after")
     def _possible(self):

@@ -58,7 +58,8 @@ class Detector(keras.Model):
     def __init__(self, description: Description, **training):
         # Boxes stay float32 in mixed precision: Keras would cast them to bfloat16, whose steps are 4 pixels at 1000.
         super().__init__(autocast=False, name=f"{description.spec.name}_detector")
-        self.description, self.options = description, Options.model_validate(description.detector)
+        self.options = Options.model_validate(description.detector)
+        self.description = with_options(description, self.options)
         options, preprocessing = self.options, description.preprocessing
         self.image_size = preprocessing.image_shape[:2]
         self.trunk = build(

@@ -244,7 +244,6 @@ def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: s
     kernel = arrays.get("logits/kernel")
     if kernel is None or kernel.shape != shapes.get("logits/kernel"):
         arrays = {path: value for path, value in arrays.items() if not path.startswith("logits/")}
-    arrays = {path: value for path, value in arrays.items() if path in shapes or not is_of_detector(path)}
     # A network that returns only its stages has no layers after the last stage.
     arrays = {path: value for path, value in arrays.items() if path in shapes or not path.startswith("last_")}
     first = _first_kernel(arrays)

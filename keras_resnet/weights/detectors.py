@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import keras
-
 from keras_resnet.description import Description, Preprocessing
-from keras_resnet.detectors import COCO_CATEGORIES, DETECTORS, TORCHVISION, DetectorRow
+from keras_resnet.detectors import COCO, COCO_CATEGORIES, DETECTORS, TORCHVISION, DetectorRow
 from keras_resnet.weights import torch_names, torchvision_detector_names
 from keras_resnet.weights.conversion import (
     Arrays,
@@ -18,10 +16,6 @@ from keras_resnet.weights.conversion import (
     unfold_epsilon,
 )
 from keras_resnet.weights.formats import EPSILON
-from keras_resnet.weights.native import assign_tensors, named_variables
-
-# Layers with outputs for each class.
-CLASS_LAYERS = ("box_scores/", "box_deltas/", "mask_scores/")
 
 
 def is_detector(names: set[str]) -> bool:
@@ -51,46 +45,62 @@ def convert_detector(
     Raises:
         ValueError: the tensors do not belong to a detector of this package.
     """
+    metadata, given = dict(metadata or {}), dict(given or {})
     if not torchvision_detector_names.matches({*tensors}):
-        return _native(tensors, source, dict(metadata or {}), dict(given or {}))
-    old, known = torchvision_detector_names.is_old({*tensors}), DETECTORS.get(row)
+        return _native(tensors, source, metadata, given)
     trunk, heads = torchvision_detector_names.split(tensors)
+    said = Description.from_metadata(metadata)
+    about = _about(heads, said if said and said.detector else None, row)
     try:
-        options = torchvision_detector_names.shown_options(heads)
-        outputs = torchvision_detector_names.outputs(heads)
-        of_coco = outputs == 1 + len(COCO_CATEGORIES)
-        options["unused_outputs"] = COCO_CATEGORIES.count("") if of_coco else 0
+        options = {**about.options, **torchvision_detector_names.shown_options(heads)}
         arrays = torchvision_detector_names.rename(heads, options)
     except KeyError as error:
         raise ValueError(f"{source}: no tensor for {error.args[0]}") from None
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
-    about = known or DetectorRow()
-    size = Preprocessing(image_size=about.image_size, crop_pct=1.0, channels=3, resize="letterbox")
-    found = convert(trunk, source, preprocessing=size, given=dict(given or {}))
+    preprocessing = Preprocessing(image_size=about.image_size, crop_pct=1.0, channels=3, resize="letterbox")
+    preprocessing = said.preprocessing if said and said.detector else preprocessing
+    found = convert(trunk, source, preprocessing=preprocessing, given=given)
+    old = torchvision_detector_names.is_old({*tensors})
+    known = row in DETECTORS or (said and said.detector)
     if epsilon is None:
-        epsilon = known.epsilon if known else 0.0 if old else EPSILON
+        epsilon = about.epsilon if known else 0.0 if old else EPSILON
     conversion = {}
     if epsilon != EPSILON:
         conversion = {"epsilon": epsilon, "exponents": fold_epsilon(found.arrays, epsilon)}
-    labels = about.labels if of_coco else tuple(map(str, range(outputs - 1)))
     description = replace(
-        found.description, detector=TORCHVISION | options, labels=labels, conversion=conversion, source=source
+        found.description, detector=options, labels=about.labels, conversion=conversion, source=source
     )
-    assumed = () if known else _assumed(epsilon, old, of_coco, description.preprocessing)
+    assumed = () if known else _assumed(epsilon, old, about, description.preprocessing)
     return replace(
         found, arrays=found.arrays | arrays, description=description, classes=None, assumed=found.assumed + assumed
     )
 
 
-def _assumed(epsilon, old, of_coco, preprocessing):
+def _about(heads, said, row):
+    """Returns what the tensors do not show: from the description in their file, the table, or the number of outputs."""
+    if said:
+        return DetectorRow(
+            options=said.detector, labels=said.labels, epsilon=said.conversion.get("epsilon", EPSILON), image_size=0
+        )
+    if row in DETECTORS:
+        return DETECTORS[row]
+    classes = torchvision_detector_names.classes(heads)
+    if classes == len(COCO_CATEGORIES):
+        return DetectorRow(options=TORCHVISION | COCO)
+    return DetectorRow(options=TORCHVISION | {"unused_outputs": 0}, labels=tuple(map(str, range(classes))))
+
+
+def _assumed(epsilon, old, about, preprocessing):
     """Returns lines about what the tensors do not show."""
     why = ", as the published files with the old names have it" if old else ""
     lines = [
         f"epsilon of the trunk's batch normalization is {epsilon:g}{why}; convert-weights has --epsilon",
         f"images are fitted into a square of {preprocessing.image_size} pixels",
     ]
-    return (*lines, *(["91 outputs are COCO's 80 classes, 10 unused numbers and the background"] if of_coco else []))
+    if about.options["unused_outputs"]:
+        lines.append("91 outputs are COCO's 80 classes, 10 numbers of no class and the background")
+    return tuple(lines)
 
 
 def _native(tensors, source, metadata, given):
@@ -104,38 +114,18 @@ def _native(tensors, source, metadata, given):
     return replace(found, arrays=found.arrays | heads, classes=None)
 
 
-def set_detector(model: keras.Model, pretrained: Pretrained, reset_head: bool = False) -> tuple[str, ...]:
-    """Sets a detector's variables to pretrained weights.
-
-    Layers of classes keep their initialization if the number of classes differs, and so does a mask head that the
-    weights lack. A mask head that the detector lacks is left out.
-
-    Args:
-        model: the detector.
-        pretrained: the weights of a whole detector.
-        reset_head: keep the initialization of the layers of classes in any case.
-
-    Returns:
-        The layers that keep their initialization.
-
-    Raises:
-        ValueError: the weights do not fit the model.
-    """
-    variables = named_variables(model)
-    arrays = {
-        path: value for path, value in pretrained.arrays.items() if path in variables or not path.startswith("mask_")
-    }
-    of_classes = {path for path in variables if path.startswith(CLASS_LAYERS)}
-    same = all(path not in arrays or arrays[path].shape == tuple(variables[path].shape) for path in of_classes)
-    new = {path for path in variables if path.startswith("mask_") and path not in arrays}
-    if reset_head or not same:
-        new |= of_classes
-    assign_tensors(
-        {path: variable for path, variable in variables.items() if path not in new},
-        {path: value for path, value in arrays.items() if path not in new},
-        pretrained.path,
+def trunk_of(pretrained: Pretrained) -> Pretrained:
+    """Returns the weights of a detector's trunk alone, as those of a network without a classifier."""
+    about = pretrained.description
+    trunk = replace(
+        about,
+        preprocessing=Preprocessing(mean=about.preprocessing.mean, std=about.preprocessing.std),
+        labels=(),
+        detector={},
+        conversion={},
     )
-    return tuple(dict.fromkeys(path.partition("/")[0] for path in variables if path in new))
+    arrays = {path: value for path, value in pretrained.arrays.items() if not is_of_detector(path)}
+    return replace(pretrained, arrays=arrays, description=trunk)
 
 
 def torchvision_state(arrays: Arrays, description: Description) -> Arrays:

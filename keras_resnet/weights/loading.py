@@ -9,7 +9,7 @@ from keras_resnet.description import Interpolation, check_units
 from keras_resnet.files import is_remote
 from keras_resnet.specs import NETWORK_OPTIONS, Spec, effective, first_different_option, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to
-from keras_resnet.weights.detectors import convert_detector, is_detector
+from keras_resnet.weights.detectors import convert_detector, is_detector, trunk_of
 from keras_resnet.weights.hub import fetch_repository
 from keras_resnet.weights.model_config import read_model_config
 from keras_resnet.weights.native import assign_tensors, named_variables
@@ -18,6 +18,9 @@ from keras_resnet.weights.reading import is_torch, read_weights
 from keras_resnet.weights.state_dict import Which
 from keras_resnet.weights.tensors import read_tensors, write_tensors
 from keras_resnet.weights.torch_files import read_torch_file
+
+# Layers of a detector with outputs for each class.
+_CLASS_LAYERS = ("box_scores/", "box_deltas/", "mask_scores/")
 
 
 def load_pretrained(
@@ -32,6 +35,7 @@ def load_pretrained(
     epsilon: float | None = None,
     torch_allowed: bool = False,
     which: Which | None = None,
+    detectors: bool = False,
 ) -> Pretrained:
     """Reads weights by name, with one download, or from a file; see `from_weights`.
 
@@ -41,6 +45,7 @@ def load_pretrained(
         mean, std, image_size, crop_pct, interpolation, epsilon: as for `from_weights`.
         torch_allowed: also read PyTorch files, in a child process.
         which: "plain" or "ema" for a file with both; None selects the plain weights and reports it.
+        detectors: return the weights of whole detectors; otherwise those of their trunk.
 
     Raises:
         ValueError: the weights do not exist, or do not belong to a network of this package.
@@ -55,7 +60,8 @@ def load_pretrained(
     tensors, metadata = (_converted_once(path), {}) if entry and is_torch(path) else read_weights(path, torch_allowed)
     if is_detector({*tensors}):
         network = entry.network if entry else ""
-        return convert_detector(tensors, weights, metadata, row=network, given=given, epsilon=epsilon)
+        found = convert_detector(tensors, weights, metadata, row=network, given=given, epsilon=epsilon)
+        return found if detectors else trunk_of(found)
     return convert(
         tensors,
         weights,
@@ -148,3 +154,37 @@ def set_pretrained(model: keras.Model, pretrained: Pretrained, reset_head: bool 
         return "logits/kernel" in variables
     assign_tensors(variables, arrays, source)
     return False
+
+
+def set_detector(model: keras.Model, pretrained: Pretrained, reset_head: bool = False) -> tuple[str, ...]:
+    """Sets a detector's variables to pretrained weights.
+
+    Layers of classes keep their initialization if the number of classes differs, and so does a mask head that the
+    weights lack. A mask head that the detector lacks is left out.
+
+    Args:
+        model: the detector.
+        pretrained: the weights of a whole detector.
+        reset_head: keep the initialization of the layers of classes in any case.
+
+    Returns:
+        The layers that keep their initialization.
+
+    Raises:
+        ValueError: the weights do not fit the model.
+    """
+    variables = named_variables(model)
+    arrays = {
+        path: value for path, value in pretrained.arrays.items() if path in variables or not path.startswith("mask_")
+    }
+    of_classes = {path for path in variables if path.startswith(_CLASS_LAYERS)}
+    same = all(path not in arrays or arrays[path].shape == tuple(variables[path].shape) for path in of_classes)
+    new = {path for path in variables if path.startswith("mask_") and path not in arrays}
+    if reset_head or not same:
+        new |= of_classes
+    assign_tensors(
+        {path: variable for path, variable in variables.items() if path not in new},
+        {path: value for path, value in arrays.items() if path not in new},
+        pretrained.path,
+    )
+    return tuple(dict.fromkeys(path.partition("/")[0] for path in variables if path in new))

@@ -97,9 +97,9 @@ def _dense(convolutions, number):
     )
 
 
-def outputs(heads: Arrays) -> int:
-    """Returns the number of outputs of the classes, with that of the background."""
-    return heads[f"{_SCORES}.bias"].shape[0]
+def classes(heads: Arrays) -> int:
+    """Returns the number of outputs without that of the background, 0 if there are none."""
+    return max(0, len(heads.get(f"{_SCORES}.bias", ())) - 1)
 
 
 def rename(heads: Arrays, options: Mapping[str, Any]) -> Arrays:

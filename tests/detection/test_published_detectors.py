@@ -14,7 +14,8 @@ from torchvision_rig import yxyx
 
 from keras_resnet.detection.detector import build_detector
 from keras_resnet.detectors import COCO_CATEGORIES, DETECTORS
-from keras_resnet.weights.detectors import convert_detector, set_detector, torchvision_state
+from keras_resnet.weights.detectors import convert_detector, torchvision_state
+from keras_resnet.weights.loading import set_detector
 from keras_resnet.weights.native import named_variables, to_tensors
 
 IMAGE = seeded.detector_image()[None].astype(np.float32)

@@ -14,7 +14,8 @@ from keras_resnet.detection.detector import build_detector, with_options
 from keras_resnet.detectors import COCO_CATEGORIES, COCO_LABELS, DETECTORS, TORCHVISION
 from keras_resnet.specs import SPECS, variant
 from keras_resnet.weights.conversion import fold_epsilon, unfold_epsilon
-from keras_resnet.weights.detectors import convert_detector, set_detector, torchvision_state
+from keras_resnet.weights.detectors import convert_detector, torchvision_state
+from keras_resnet.weights.loading import set_detector
 from keras_resnet.weights.native import named_variables, to_tensors
 
 SMALL = {"fpn_channels": 8, "box_features": 16}
