@@ -9,6 +9,7 @@ from keras import activations, layers
 
 from keras_resnet import builder
 from keras_resnet.description import Interpolation
+from keras_resnet.detectors import DETECTORS
 from keras_resnet.errors import suggest
 from keras_resnet.model import ResNetModel, preprocess
 from keras_resnet.options import Shortcut, Version
@@ -90,6 +91,8 @@ def create_model(
         if weights is not None:
             raise ValueError(f"weights={weights!r}: {name} names weights already")
         name, weights = entries()[name].network, name
+    if name in DETECTORS:
+        raise ValueError(f"{name} is a detector; `keras-resnet predict` and `train` take its weights")
     if name not in SPECS:
         raise ValueError(f"unknown network {name!r}; {suggest(name, [*SPECS, *entries()])}")
     spec = variant(SPECS[name], version=version, shortcut=shortcut)

@@ -57,11 +57,14 @@ def conv(x, spec, kernel, filters, stride, name, normalized=True, groups=1):
 
 
 def norm(x, spec, name, zero_init_gamma=False):
-    """Applies batch normalization, if any, with epsilon and momentum of the authors' and Torch's networks."""
-    if spec.layer.normalization == "none":
-        return x
+    """Applies batch normalization, if any."""
+    return x if spec.layer.normalization == "none" else batch_norm(name, zero_init_gamma)(x)
+
+
+def batch_norm(name, zero_init_gamma=False):
+    """Creates batch normalization with epsilon and momentum of the authors' and Torch's networks."""
     scale = "zeros" if zero_init_gamma else "ones"
-    return BatchNormalization(axis=channel_axis(), momentum=0.9, epsilon=1e-5, gamma_initializer=scale, name=name)(x)
+    return BatchNormalization(axis=channel_axis(), momentum=0.9, epsilon=1e-5, gamma_initializer=scale, name=name)
 
 
 def activate(x, spec, name):

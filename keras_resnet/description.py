@@ -101,6 +101,8 @@ class Description:
             classifier_activation, include_preprocessing.
         detector: the options of a detector on the network, the values of
             `keras_resnet.config.detection.DetectorOptions`; empty for a classifier.
+        conversion: how the weights of another library were changed, so that writing them gives its bits: the "epsilon"
+            of its normalization, and "exponents" of `keras_resnet.weights.conversion.fold_epsilon`.
     """
 
     spec: Spec
@@ -109,6 +111,7 @@ class Description:
     labels: tuple[str, ...] = ()
     arguments: dict[str, Any] = field(default_factory=dict)
     detector: dict[str, Any] = field(default_factory=dict)
+    conversion: dict[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
         """Returns the description as metadata strings for a weights file."""
@@ -138,8 +141,9 @@ class Description:
         # Files of classifiers are as they were before there were detectors.
         if self.preprocessing.resize == "crop":
             del preprocessing["resize"]
-        if not self.detector:
-            del others["detector"]
+        for name in ("detector", "conversion"):
+            if not others[name]:
+                del others[name]
         return json.loads(json.dumps(others | {"spec": self.spec.to_json(), "preprocessing": preprocessing}))
 
     @classmethod
@@ -158,6 +162,7 @@ class Description:
                 labels=tuple(map(str, values.get("labels", ()))),
                 arguments=dict(values.get("arguments", {})),
                 detector=dict(values.get("detector", {})),
+                conversion=dict(values.get("conversion", {})),
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"the description of its network cannot be read ({error})") from None

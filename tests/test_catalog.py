@@ -6,6 +6,7 @@ import pytest
 
 import keras_resnet
 from keras_resnet import SPECS, create_model, list_models, list_weights
+from keras_resnet.detectors import DETECTORS
 from keras_resnet.weights.published import entries
 
 
@@ -19,7 +20,9 @@ def test_list_models_by_pattern_in_natural_order():
 def test_list_models_with_weights_equals_the_weights_table():
     assert "plain34" not in list_models(weights=True)
     assert list_models("resnet50", weights=True) == ["resnet50"]
-    assert set(list_models(weights=True)) == {entry.network for entry in entries().values()}
+    assert set(list_models(weights=True)) == {entry.network for entry in entries().values()} - {*DETECTORS}
+    with pytest.raises(ValueError, match=r"^fasterrcnn_resnet50_fpn is a detector; `keras-resnet predict`"):
+        create_model("torchvision/fasterrcnn_resnet50_fpn.COCO_V1")
 
 
 def test_list_weights_by_pattern():

@@ -51,12 +51,19 @@ def main(options, arguments):
     given = preprocessing_flags(options)
 
     from keras_resnet.applications import assemble
+    from keras_resnet.commands.runs import built_detector
     from keras_resnet.weights.loading import load_pretrained
     from keras_resnet.weights.native import save_weights
 
     try:
-        pretrained = load_pretrained(source, **given, epsilon=options.epsilon, torch_allowed=True, which=options.which)
-        model = assemble(pretrained.spec, pretrained, include_top=bool(pretrained.classes), classifier_activation=None)
+        pretrained = load_pretrained(
+            source, **given, epsilon=options.epsilon, torch_allowed=True, which=options.which, detectors=True
+        )
+        if pretrained.description.detector:
+            model = built_detector(pretrained)
+        else:
+            with_classes = bool(pretrained.classes)
+            model = assemble(pretrained.spec, pretrained, include_top=with_classes, classifier_activation=None)
         if target.endswith(HDF5):
             model.save_weights(target)
         else:
@@ -85,11 +92,16 @@ def _tell(pretrained, model, target):
     spec, preprocessing = pretrained.spec, pretrained.description.preprocessing
     flavour = ", aligned as tf-models-official" if spec.implementation.padding == "same" else ""
     classes = f"{pretrained.classes} classes" if pretrained.classes else "no classifier"
+    if pretrained.description.detector:
+        kind = "Mask R-CNN" if model.options.masks else "Faster R-CNN"
+        classes = f"{kind} of {len(pretrained.description.labels)} classes"
     print(f"{target}: {spec.name}, version {spec.version}, shortcut {spec.shortcut}{flavour}, {classes}")
     print(f"  parameters  {sum(math.prod(v.shape) for v in model.trainable_variables):,}")
     for name in ("mean", "std"):
         print(f"  {name:<10}  {', '.join(f'{value:g}' for value in getattr(preprocessing, name))}")
     crop = f"{preprocessing.interpolation}, the central {preprocessing.crop_pct:.3g}"
+    if preprocessing.resize == "letterbox":
+        crop = "fitted into a square"
     print(f"  images      {preprocessing.image_size or 'of any'} pixels, {crop}")
     with open(target, "rb") as file:
         print(f"  sha256      {hashlib.file_digest(file, 'sha256').hexdigest()}")

@@ -224,12 +224,15 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
 
     settings = _settings(source.settings)
     try:
-        pretrained = load_pretrained(source.weights, **source.preprocessing)
-        if not pretrained.classes:
+        pretrained = load_pretrained(source.weights, **source.preprocessing, detectors=True)
+        about = pretrained.description
+        if not (pretrained.classes or about.detector):
             raise ValueError("has no classifier; there is nothing to answer")
         for line in pretrained.assumed:
             print(f"  assumed: {line}")
-        about = pretrained.description
+        provenance = {"network": about.spec.name, "weights": source.weights, "source": about.source}
+        if about.detector:
+            return *_of_detector(source, pretrained, settings), provenance
         side = about.preprocessing.image_size or about.spec.image_size
         shape = (side, side, pretrained.channels)
         model = assemble(about.spec, pretrained, input_shape=shape, classifier_activation=None)
@@ -243,8 +246,23 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
         if source.images
         else Photographs(description.preprocessing, "--images=FOLDER")
     )
-    provenance = {"network": about.spec.name, "weights": source.weights, "source": about.source}
     return ClassifierExport(description, settings, images), model, provenance
+
+
+def _of_detector(source, pretrained, settings):
+    from keras_resnet.commands.runs import built_detector
+    from keras_resnet.data.example_images import FolderImages, Photographs
+
+    exportable = TASKS["detection"].export
+    assert exportable
+    model = built_detector(pretrained)
+    labels = _labels(source.labels, pretrained.description.labels, len(pretrained.description.labels))
+    description = model.description = replace(model.description, labels=labels)
+    preprocessing = description.preprocessing
+    images: Any = (
+        FolderImages(source.images, preprocessing) if source.images else Photographs(preprocessing, "--images=FOLDER")
+    )
+    return pkgutil.resolve_name(exportable)(description, settings, images), model
 
 
 def _settings(assignments):

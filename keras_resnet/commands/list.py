@@ -22,7 +22,8 @@ NUMBERS = ("layers", "image", "parameters", "MACs")
 VGG = (("vgg16", 16, 138_357_544, 15.3e9), ("vgg19", 19, 143_667_240, 19.6e9))
 
 
-WEIGHTS_COLUMNS = ("name", "network", "parameters", "top-1", "top-5", "pixels", "license", "checksum", "recipe")
+_NUMBERS_OF_WEIGHTS = ("parameters", "top-1", "top-5", "box AP", "mask AP", "pixels")
+WEIGHTS_COLUMNS = ("name", "network", *_NUMBERS_OF_WEIGHTS, "license", "checksum", "recipe")
 
 
 def define_flags(options: flags.FlagValues) -> None:
@@ -45,16 +46,17 @@ def main(options, arguments):
 def _list_weights():
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in WEIGHTS_COLUMNS:
-        numeric = heading in ("parameters", "top-1", "top-5", "pixels")
+        numeric = heading in _NUMBERS_OF_WEIGHTS
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
     for each in entries().values():
         accuracies = ("" if value is None else f"{value:.2f}" for value in (each.top1, each.top5))
+        aps = ("" if value is None else f"{value:.1f}" for value in (each.box_ap, each.mask_ap))
         pixels = str(each.preprocessing.image_size) if each.preprocessing else ""
         checksum = each.checksum[:8] or "the Hub's"
-        cells = (each.network, f"{each.parameters:,}", *accuracies, pixels, each.license, checksum, each.recipe)
+        cells = (each.network, f"{each.parameters:,}", *accuracies, *aps, pixels, each.license, checksum, each.recipe)
         table.add_row(each.name, *cells)
     _print(table)
-    print("\nAccuracy in percent on ImageNet's validation images, as published. For example:")
+    print("\nAccuracy in percent on ImageNet's validation images and AP on COCO's, as published. For example:")
     print('  keras_resnet.ResNet50(weights="torchvision/resnet50.IMAGENET1K_V2")')
 
 

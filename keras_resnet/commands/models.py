@@ -159,10 +159,23 @@ def _with_weights(name, given):
     from keras_resnet.weights.loading import load_pretrained
 
     try:
-        pretrained = load_pretrained(name, **given)
+        pretrained = load_pretrained(name, **given, detectors=True)
+        if pretrained.description.detector:
+            return _detector(pretrained, name)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return _assembled(pretrained, name, name)
+
+
+def _detector(pretrained, name):
+    from keras_resnet.commands.runs import built_detector
+
+    for line in pretrained.assumed:
+        print(f"{name}: assumed: {line}", file=sys.stderr)
+    model, about = built_detector(pretrained), pretrained.description
+    predictor = TASKS["detection"].predictor
+    assert predictor
+    return pkgutil.resolve_name(predictor)(model, about.labels, about.preprocessing, name)
 
 
 def _assembled(pretrained, weights, source):

@@ -14,8 +14,8 @@ from keras_resnet.model import ResNetModel
 from keras_resnet.runs.checkpoints import committed, network_arrays, newest_checkpoint, read_checkpoint
 from keras_resnet.runs.folder import RunFolder, check_checkpoint_name
 from keras_resnet.task import Task, load_task
-from keras_resnet.tasks import TASKS
-from keras_resnet.weights.conversion import image_channels
+from keras_resnet.tasks import DEFAULT_TASK, TASKS
+from keras_resnet.weights.conversion import Pretrained, image_channels
 from keras_resnet.weights.loading import load_pretrained, set_pretrained
 from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.reading import is_safetensors
@@ -126,30 +126,43 @@ def is_of_a_run(path: str) -> bool:
 def _weights_alone(path, assignments, given):
     """Loads weights that no run wrote; the preprocessing is that of their source."""
     try:
-        pretrained = load_pretrained(path, **given)
+        pretrained = load_pretrained(path, **given, detectors=True)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     for line in pretrained.assumed:
         print(f"{path}: assumed: {line}", file=sys.stderr)
     if not any(assignment.startswith("data.name=") for assignment in assignments):
         raise ConfigError(f"{path}: weights need a data set; add --set=data.name=folder:PATH, or another")
-    if not pretrained.classes:
-        raise ConfigError(f"{path}: has no classifier, so it names no classes")
-    config = changed(Config(train=Train(steps=1)), assignments)
     about = pretrained.description
+    name = "detection" if about.detector else DEFAULT_TASK
+    classes = len(about.labels) if about.detector else pretrained.classes
+    if not classes:
+        raise ConfigError(f"{path}: has no classifier, so it names no classes")
+    settings = pkgutil.resolve_name(TASKS[name].config)
+    config = changed(settings(train=Train(steps=1)), assignments)
     preprocessing = replace(about.preprocessing, **_changed_preprocessing(assignments, config))
     size = preprocessing.image_size or about.spec.image_size
     preprocessing = replace(preprocessing, image_size=size, channels=pretrained.channels)
     description = replace(about, preprocessing=preprocessing)
+    if about.detector:
+        model = built_detector(replace(pretrained, description=description))
+        return Run(path, model, config), load_task(config, model.description)
     task = load_task(config, description)
-    if pretrained.classes != len(task.labels):
+    if classes != len(task.labels):
         raise DataError(
-            f"{path}: is for {pretrained.classes} classes, {config.data.name} has {len(task.labels)} "
+            f"{path}: is for {classes} classes, {config.data.name} has {len(task.labels)} "
             f"({', '.join(task.labels[:5])})"
         )
     model = task.build_model()
     set_pretrained(model, pretrained)
     return Run(path, model, config), task
+
+
+def built_detector(pretrained: Pretrained):
+    """Builds the detector of pretrained weights and sets all of them."""
+    model = pkgutil.resolve_name(TASKS["detection"].build)(pretrained.description)
+    assign_tensors(named_variables(model), pretrained.arrays, pretrained.path)
+    return model
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """The configuration of object detection: `Config` with the group `detector`, and without the labels' augmentations."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from keras_resnet.config.data import Data
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.config.groups import Config, Eval
+from keras_resnet.description import Description
 
 _Size = Annotated[float, Field(gt=0, le=4096)]
 # What has no meaning for boxes, or is not offered for them.
@@ -35,6 +36,9 @@ class DetectorOptions(Group):
         description="For each level, the square roots of the anchors' areas in pixels.",
     )
     anchor_ratios: tuple[_Size, ...] = Field((0.5, 1.0, 2.0), strict=False, description="Anchors' height / width.")
+    anchor_convention: Literal["tf_models", "torchvision", "detectron2"] = Field(
+        "tf_models", description="Where anchors are in their cell, and whether they are rounded, as in that library."
+    )
     anchor_samples: int = Field(256, ge=1, description="Anchors per image in the loss of proposals.")
     anchor_positive_fraction: float = Field(0.5, gt=0, le=1, description="Greatest share of positives among them.")
     anchor_positive_iou: float = Field(0.7, gt=0, le=1, description="Anchors that overlap an object more are positive.")
@@ -48,6 +52,8 @@ class DetectorOptions(Group):
     proposals: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (1000, 1000), strict=False, description="Proposals per image after suppression, in training and in detection."
     )
+    rpn_convolutions: int = Field(1, ge=1, le=16, description="3x3 convolutions of the region proposal network.")
+    min_proposal_size: float = Field(0.0, ge=0, description="Proposals with a shorter side, in pixels, are dropped.")
     proposal_nms_iou: float = Field(0.7, gt=0, le=1, description="Proposals of a level that overlap more are one.")
     roi_samples: int = Field(512, ge=1, description="Proposals per image in the loss of the box head.")
     roi_positive_fraction: float = Field(0.25, gt=0, le=1, description="Greatest share of positives among them.")
@@ -57,9 +63,26 @@ class DetectorOptions(Group):
     )
     roi_size: int = Field(7, ge=1, le=64, description="Height and width of a RoI's features.")
     sampling_ratio: int = Field(2, ge=1, le=8, description="RoIAlign: points per side of each of its bins.")
+    roi_aligned: bool = Field(
+        True, description="RoIAlign: false leaves out the shift by half a cell, as the weights of torchvision need it."
+    )
     canonical_size: _Size = Field(224, description="Side in pixels of a box that belongs to canonical_level.")
     canonical_level: int = Field(4, ge=1, le=6, description="The level of boxes of canonical_size.")
-    box_features: int = Field(1024, ge=1, description="Features of the box head's two layers.")
+    box_convolutions: int = Field(0, ge=0, le=16, description="3x3 convolutions of the box head, before its layers.")
+    box_layers: int = Field(2, ge=1, le=16, description="Fully connected layers of the box head.")
+    box_features: int = Field(1024, ge=1, description="Features of each of these layers.")
+    normalization: Literal["none", "batch"] = Field(
+        "none",
+        description="batch: batch normalization after each convolution of the pyramid and of the heads, not of "
+        "the region proposal network.",
+    )
+    background_outputs: bool = Field(
+        False,
+        description="Boxes and masks have outputs for the background too, which nothing reads; as in torchvision.",
+    )
+    unused_outputs: int = Field(
+        0, ge=0, le=1000, description="Outputs that belong to no class, after the classes; they are never answered."
+    )
     masks: bool = Field(False, description="Predict a mask of each object too, as Mask R-CNN (He et al. 2017).")
     mask_roi_size: int = Field(
         14, ge=1, le=64, description="Height and width of a RoI's features for its mask, which is twice as large."
@@ -70,6 +93,7 @@ class DetectorOptions(Group):
     )
     mask_convolutions: int = Field(4, ge=0, le=16, description="3x3 convolutions of the mask head.")
     mask_channels: int = Field(256, ge=1, description="Their channels.")
+    min_detection_size: float = Field(0.0, ge=0, description="Detections with a shorter side, in pixels, are dropped.")
     score_threshold: float = Field(0.05, ge=0, lt=1, description="Least score of a detection.")
     nms_iou: float = Field(0.5, gt=0, le=1, description="Detections of a class that overlap more are one.")
     detections: int = Field(100, ge=1, description="Greatest number of detections per image.")
@@ -89,6 +113,17 @@ class DetectorOptions(Group):
             if len(getattr(self, name)) != 2:
                 raise problem([name], f"expected two numbers, got {list(getattr(self, name))}")
         return self
+
+
+# Options of training and of answers, and whether there are masks; weights of a detector determine the others.
+_OF_RECIPES = (
+    "masks",
+    *(f"anchor_{name}" for name in ("samples", "positive_fraction", "positive_iou", "negative_iou")),
+    "ignore_crossing_anchors",
+    *("proposals_before_nms", "proposals", "proposal_nms_iou"),
+    *(f"roi_{name}" for name in ("samples", "positive_fraction", "positive_iou", "negative_iou")),
+    *("score_threshold", "nms_iou", "detections"),
+)
 
 
 class DetectionData(Data):
@@ -131,6 +166,25 @@ class DetectionConfig(Config):
     data: DetectionData = DetectionData()
     detector: DetectorOptions = DetectorOptions()
     eval: DetectionEval = DetectionEval()
+
+    def filled_in(self, weights: Description, labels: tuple[str, ...]) -> Self:
+        """Returns a copy as `Config.filled_in`; weights of a detector determine its options too."""
+        config = super().filled_in(weights, labels)
+        if not weights.detector:
+            return config
+        options = DetectorOptions.model_validate(weights.detector)
+        if labels != weights.labels:  # the layers of the classes are new
+            options = options.model_copy(update={"unused_outputs": 0})
+        return config._with_options_of(options)
+
+    def filled_in_as(self, run: Self) -> Self:
+        """Returns a copy as `Config.filled_in_as`."""
+        return super().filled_in_as(run)._with_options_of(run.detector)
+
+    def _with_options_of(self, options):
+        own = {*_OF_RECIPES, *self.detector.model_fields_set}
+        theirs = {name: getattr(options, name) for name in DetectorOptions.model_fields if name not in own}
+        return self.model_copy(update={"detector": self.detector.model_copy(update=theirs)})
 
     @model_validator(mode="after")
     def _possible(self):

@@ -4,15 +4,15 @@ import hashlib
 import json
 import math
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from keras_resnet.config.data import Data
 from keras_resnet.config.fields import Group, problem
-from keras_resnet.config.model import Model
+from keras_resnet.config.model import FILLED_IN, Model
 from keras_resnet.config.train import Recovery, Train
-from keras_resnet.description import Interpolation
+from keras_resnet.description import Description, Interpolation
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.renamed import CONFIG_KEYS, Renamed
 from keras_resnet.yaml_files import dump_yaml
@@ -146,6 +146,20 @@ class Config(Group):
         if train.freeze_at and train.freeze_at != "stem" and int(train.freeze_at[-1]) > len(spec.depths):
             raise problem(["train", "freeze_at"], f"{spec.name} has {len(spec.depths)} stages")
         return self
+
+    def filled_in(self, weights: Description, labels: tuple[str, ...]) -> Self:
+        """Returns a copy with the options that pretrained weights determine and that are not set.
+
+        Args:
+            weights: the description of the weights.
+            labels: the classes of the data set.
+        """
+        return self.model_copy(update={"model": self.model.filled_in(weights.spec, weights.preprocessing)})
+
+    def filled_in_as(self, run: Self) -> Self:
+        """Returns a copy with these options as a run has them, whose weights may no longer exist."""
+        kept = {name: getattr(run.model, name) for name in FILLED_IN if getattr(self.model, name) is None}
+        return self.model_copy(update={"model": self.model.model_copy(update=kept)})
 
     def digest(self) -> str:
         """Returns eight hexadecimal digits that differ if any value differs, stable across versions."""

@@ -68,7 +68,8 @@ class Model(Group):
     weights: str | None = Field(
         None,
         description="Initial weights: a file, or a name of `keras-resnet list --weights`. They fill in null options "
-        "such as version, mean and std. With a different number of classes, the classifier is new.",
+        "such as version, mean and std. With a different number of classes, the classifier is new, and so are the "
+        "layers of classes of a detector.",
     )
     reset_head: bool = Field(False, description="Start with a new classifier, even if that of `weights` fits.")
 

@@ -58,7 +58,8 @@ class Detector(keras.Model):
     def __init__(self, description: Description, **training):
         # Boxes stay float32 in mixed precision: Keras would cast them to bfloat16, whose steps are 4 pixels at 1000.
         super().__init__(autocast=False, name=f"{description.spec.name}_detector")
-        self.description, self.options = description, Options.model_validate(description.detector)
+        self.options = Options.model_validate(description.detector)
+        self.description = with_options(description, self.options)
         options, preprocessing = self.options, description.preprocessing
         self.image_size = preprocessing.image_shape[:2]
         self.trunk = build(
@@ -71,16 +72,30 @@ class Detector(keras.Model):
         )
         outputs = {level: self.trunk.output[stage] for level, stage in self._stages().items()}
         shapes = {level: tuple(output.shape[1:]) for level, output in outputs.items()}
-        self.fpn = feature_pyramid(shapes, options.fpn_channels, options.extra_level)
+        normalized = options.normalization == "batch"
+        self.fpn = feature_pyramid(shapes, options.fpn_channels, options.extra_level, normalized)
         self.levels = sorted(self.fpn.output)
         self.anchors = self._anchors()
         ratios = len(options.anchor_ratios) * len(options.anchor_sizes[0])
-        self.rpn = region_proposal_network(options.fpn_channels, ratios)
-        side = options.roi_size
-        self.box_head = box_head((side, side, options.fpn_channels), options.box_features, len(description.labels))
+        self.rpn = region_proposal_network(options.fpn_channels, ratios, options.rpn_convolutions)
+        outputs_of_classes = len(description.labels) + options.unused_outputs
+        self.box_head = box_head(
+            (options.roi_size, options.roi_size, options.fpn_channels),
+            options.box_features,
+            logits=1 + outputs_of_classes,
+            boxes=outputs_of_classes + options.background_outputs,
+            dense=options.box_layers,
+            convolutions=options.box_convolutions,
+            normalized=normalized,
+        )
         if options.masks:
-            shape = (options.mask_roi_size, options.mask_roi_size, options.fpn_channels)
-            self.mask_head = mask_head(shape, options.mask_channels, options.mask_convolutions, len(description.labels))
+            self.mask_head = mask_head(
+                (options.mask_roi_size, options.mask_roi_size, options.fpn_channels),
+                options.mask_channels,
+                options.mask_convolutions,
+                outputs_of_classes + options.background_outputs,
+                normalized,
+            )
         self.built = True
 
     def _stages(self):
@@ -107,7 +122,9 @@ class Detector(keras.Model):
             )
         shapes = {level: self.fpn.output[level].shape[1:3] for level in self.levels}
         return {
-            level: level_anchors(shapes[level], 2**level, size, self.options.anchor_ratios)
+            level: level_anchors(
+                shapes[level], 2**level, size, self.options.anchor_ratios, self.options.anchor_convention
+            )
             for level, size in zip(self.levels, sizes, strict=True)
         }
 
@@ -152,16 +169,19 @@ class Detector(keras.Model):
         scores, indices = tf.math.top_k(tf.stop_gradient(scores), count)
         deltas = tf.gather(tf.stop_gradient(deltas), indices, batch_dims=1)
         boxes = coding.decode(deltas, tf.gather(tf.constant(self.anchors[level]), indices))
-        return coding.clip(boxes, self.image_size), scores
+        boxes = coding.clip(boxes, self.image_size)
+        if self.options.min_proposal_size:
+            scores = tf.where(shorter_side(boxes) >= self.options.min_proposal_size, scores, tf.float32.min)
+        return boxes, scores
 
     def classify(self, features: dict[int, Any], boxes, training=False):
-        """Features, boxes (N, R, 4) -> (logits (N, R, 1 + classes), deltas (N, R, classes, 4)), float32."""
+        """Features, boxes (N, R, 4) -> (logits (N, R, 1 + classes + unused), deltas (N, R, classes, 4)), float32."""
         rows = self._rois(features, boxes, self.options.roi_size, self.options.canonical_size)
         logits, deltas = (tf.cast(each, tf.float32) for each in self.box_head(rows, training=training))
         count = boxes.shape[1]
         return (
             tf.reshape(logits, [-1, count, logits.shape[-1]]),
-            tf.reshape(deltas, [-1, count, len(self.description.labels), 4]),
+            tf.reshape(deltas, [-1, count, deltas.shape[-1] // 4, 4])[:, :, : len(self.description.labels)],
         )
 
     def mask_logits(self, features: dict[int, Any], boxes, classes, training=False):
@@ -186,6 +206,7 @@ class Detector(keras.Model):
             levels,
             output_size=size,
             sampling_ratio=options.sampling_ratio,
+            aligned=options.roi_aligned,
         )
         return tf.reshape(pooled, [-1, size, size, maps[0].shape[-1]])
 
@@ -204,7 +225,9 @@ class Detector(keras.Model):
         boxes = coding.decode(deltas, proposed.boxes[:, :, None], BOX_WEIGHTS)
         boxes = coding.clip(boxes, self.image_size)
         real = tf.range(proposed.boxes.shape[1])[None] < proposed.counts[:, None]
-        scores = tf.nn.softmax(logits)[..., 1:] * tf.cast(real, tf.float32)[..., None]
+        scores = tf.nn.softmax(logits)[..., 1 : 1 + boxes.shape[2]] * tf.cast(real, tf.float32)[..., None]
+        if options.min_detection_size:
+            scores *= tf.cast(shorter_side(boxes) >= options.min_detection_size, tf.float32)
         classes = tf.zeros_like(scores, tf.int32) + tf.range(scores.shape[-1])
         boxes, scores, classes = (_flat(each, rank) for each, rank in ((boxes, 1), (scores, 0), (classes, 0)))
         limits = count or options.detections, options.nms_iou, options.score_threshold
@@ -227,6 +250,11 @@ def build_detector(description: Description, **training) -> Detector:
 def with_options(description: Description, options: Options) -> Description:
     """Returns the description of a detector with these options."""
     return replace(description, detector=options.model_dump(mode="json"))
+
+
+def shorter_side(boxes):
+    """boxes (..., 4) -> (...): the shorter of height and width."""
+    return tf.reduce_min(boxes[..., 2:] - boxes[..., :2], axis=-1)
 
 
 def _rows(values, size):

@@ -24,7 +24,7 @@ from keras_resnet.detection.losses import detection_losses
 from keras_resnet.detection.transforms import augmented, padded
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
-from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
+from keras_resnet.weights.loading import check_network, load_pretrained, set_detector, set_pretrained
 
 
 class Detection(ImageTask):
@@ -94,14 +94,17 @@ class Detection(ImageTask):
         }
 
     def start_from(self, model):
-        """Sets the trunk's weights to those of `model.weights`, if any, and returns a line that names them."""
+        """Sets the weights to `model.weights`, if any, of a detector or a trunk, and returns a line about them."""
         settings = self.config.model
         if not settings.weights:
             return None
         try:
-            pretrained = load_pretrained(settings.weights, SPECS[settings.name])
+            pretrained = load_pretrained(settings.weights, SPECS[settings.name], detectors=True)
             given = {name: getattr(settings, name) for name in WEIGHT_OPTIONS}
             check_network(pretrained, settings.spec, given, settings.weights)
+            if pretrained.description.detector:
+                new = set_detector(model, pretrained, settings.reset_head)
+                return settings.weights + self._of_new_layers(new, pretrained.description.labels)
             without_head = {
                 path: value
                 for path, value in pretrained.arrays.items()
@@ -111,6 +114,12 @@ class Detection(ImageTask):
         except (ValueError, OSError) as error:
             raise ConfigError(f"model.weights: {error}") from None
         return f"{settings.weights} for the trunk"
+
+    def _of_new_layers(self, layers, labels):
+        if not layers:
+            return ""
+        classes = f": {len(self.labels)} classes, the weights have {len(labels)}" * (len(labels) != len(self.labels))
+        return f"; {', '.join(layers)} start new{classes}"
 
     def _augment(self, image, objects, seed):
         """Returns the image, its objects {"boxes", "classes", "areas", "ignored", "valid"} padded, and its seed."""
@@ -210,7 +219,7 @@ def _new_description(config, images) -> Description:
     size = config.data.image_size or images.image_shape[0]
     if not size:
         raise ConfigError(f"data.image_size: {config.data.name} has images of several sizes; name the network's")
-    weights = f", trunk from {config.model.weights}" if config.model.weights else ""
+    weights = f", weights from {config.model.weights}" if config.model.weights else ""
     description = Description(
         spec=config.model.spec,
         preprocessing=Preprocessing(mean=mean, std=std, image_size=size, crop_pct=1.0, channels=3, resize="letterbox"),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_resnet.config import Config, check_strategy
-from keras_resnet.config.model import FILLED_IN
 from keras_resnet.errors import ConfigError
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.lock import locked
@@ -62,7 +61,7 @@ def train_run(
     check_strategy(config, strategy, devices.num_replicas_in_sync)
     task = load_task(config)
     folder = RunFolder(workdir) if workdir else RunFolder.default(recipe, task.config)
-    task.config = with_weights_filled_in(task.config, folder)
+    task.config = with_weights_filled_in(task.config, folder, task.labels)
     if not is_chief(devices):  # one process writes; the others only read
         return FinishedRun(task, devices, folder, fit(task, devices, folder), already_finished=False, writes=False)
     folder.check_free()
@@ -79,10 +78,15 @@ def train_run(
     return FinishedRun(task, devices, folder, results, already_finished, writes=True)
 
 
-def with_weights_filled_in(config: Config, folder: RunFolder) -> Config:
+def with_weights_filled_in(config: Config, folder: RunFolder, labels: tuple[str, ...] = ()) -> Config:
     """Returns the configuration with null options, such as version, mean and std, filled in from `model.weights`.
 
     An existing run has these options in its saved configuration, because the weights file may no longer exist.
+
+    Args:
+        config: the configuration.
+        folder: the folder of the run.
+        labels: the classes of the data set.
 
     Raises:
         ConfigError: the weights cannot be loaded.
@@ -91,12 +95,9 @@ def with_weights_filled_in(config: Config, folder: RunFolder) -> Config:
     if not model.weights:
         return config
     if folder.is_run():
-        there = folder.read_config().model
-        kept = {name: getattr(there, name) for name in FILLED_IN if getattr(model, name) is None}
-        return config.model_copy(update={"model": model.model_copy(update=kept)})
+        return config.filled_in_as(folder.read_config())
     try:
-        pretrained = load_pretrained(model.weights, SPECS[model.name])
+        pretrained = load_pretrained(model.weights, SPECS[model.name], detectors=True)
     except (ValueError, OSError) as error:
         raise ConfigError(f"model.weights: {error}") from None
-    filled_in = model.filled_in(pretrained.spec, pretrained.description.preprocessing)
-    return config.model_copy(update={"model": filled_in})
+    return config.filled_in(pretrained.description, labels)

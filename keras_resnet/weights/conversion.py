@@ -180,18 +180,51 @@ def fold_biases(arrays: Arrays) -> None:
             arrays[mean] = (arrays[mean].astype(np.float64) - arrays.pop(path)).astype(np.float32)
 
 
-def fold_epsilon(arrays: Arrays, epsilon: float) -> None:
+Exponents = dict[str, dict[str, int]]  # {normalization layer: {channel: n}}
+
+
+def fold_epsilon(arrays: Arrays, epsilon: float) -> Exponents:
     """Folds the difference of two epsilons into the variances, so that variance + epsilon is unchanged.
 
+    A variance that would become negative is multiplied by 4 ** n before, and its gamma by 2 ** n, which changes no bit
+    of gamma.
+
+    Returns:
+        n of these channels, which `unfold_epsilon` takes.
+
     Raises:
-        ValueError: a variance would become negative.
+        ValueError: variance + epsilon is 0, or such a variance has no gamma.
     """
-    for path in arrays:
-        if path.endswith("/moving_variance") and epsilon != EPSILON:
-            folded = arrays[path].astype(np.float64) + (epsilon - EPSILON)
-            if folded.min() < 0:
+    exponents: Exponents = {}
+    for path in [path for path in arrays if path.endswith("/moving_variance") and epsilon != EPSILON]:
+        layer, gamma = path.removesuffix("/moving_variance"), path.replace("/moving_variance", "/gamma")
+        variance = arrays[path].astype(np.float64)
+        folded = variance + (epsilon - EPSILON)
+        if folded.min() < 0:
+            whole = variance + epsilon
+            if gamma not in arrays:
                 raise ValueError(f"{path}: a variance below {EPSILON - epsilon:g} cannot take another epsilon in")
-            arrays[path] = folded.astype(np.float32)
+            if whole.min() <= 0:
+                raise ValueError(f"{path}: a variance of {variance.min():g} cannot be normalized with {epsilon=:g}")
+            numbers = np.where(folded < 0, np.ceil(np.log2(EPSILON / whole) / 2), 0.0)
+            folded = np.where(folded < 0, np.maximum(whole * 4.0**numbers - EPSILON, 0.0), folded)
+            arrays[gamma] = (arrays[gamma] * 2.0**numbers).astype(np.float32)
+            exponents[layer] = {str(channel): int(numbers[channel]) for channel in np.flatnonzero(numbers)}
+        arrays[path] = folded.astype(np.float32)
+    return exponents
+
+
+def unfold_epsilon(arrays: Arrays, epsilon: float, exponents: Exponents) -> None:
+    """Reverses `fold_epsilon`: an epsilon of 0 gives the bits of the variances again."""
+    for path in [path for path in arrays if path.endswith("/moving_variance") and epsilon != EPSILON]:
+        layer, gamma = path.removesuffix("/moving_variance"), path.replace("/moving_variance", "/gamma")
+        numbers = np.zeros(arrays[path].shape)
+        for channel, number in exponents.get(layer, {}).items():
+            numbers[int(channel)] = number
+        whole = (arrays[path].astype(np.float64) + EPSILON) / 4.0**numbers
+        arrays[path] = (whole - epsilon).astype(np.float32)
+        if numbers.any():
+            arrays[gamma] = (arrays[gamma] / 2.0**numbers).astype(np.float32)
 
 
 def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: str) -> Arrays:
@@ -217,6 +250,11 @@ def fit_to(pretrained: Pretrained, shapes: dict[str, tuple[int, ...]], source: s
     if first in shapes and shapes[first][2] != arrays[first].shape[2]:
         arrays[first] = adapt_channels(arrays[first], shapes[first][2], source)
     return arrays
+
+
+def is_of_detector(path: str) -> bool:
+    """Returns whether a variable belongs to the heads of a detector, not to its trunk."""
+    return path.startswith(("fpn_", "rpn_", "box_", "mask_"))
 
 
 def image_channels(arrays: Arrays) -> int:

@@ -9,12 +9,18 @@ from keras_resnet.description import Interpolation, check_units
 from keras_resnet.files import is_remote
 from keras_resnet.specs import NETWORK_OPTIONS, Spec, effective, first_different_option, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to
+from keras_resnet.weights.detectors import convert_detector, is_detector, trunk_of
 from keras_resnet.weights.hub import fetch_repository
 from keras_resnet.weights.model_config import read_model_config
 from keras_resnet.weights.native import assign_tensors, named_variables
 from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, HUB_SCHEME, fetch, locate
-from keras_resnet.weights.reading import read_weights
+from keras_resnet.weights.reading import is_torch, read_weights
 from keras_resnet.weights.state_dict import Which
+from keras_resnet.weights.tensors import read_tensors, write_tensors
+from keras_resnet.weights.torch_files import read_torch_file
+
+# Layers of a detector with outputs for each class.
+_CLASS_LAYERS = ("box_scores/", "box_deltas/", "mask_scores/")
 
 
 def load_pretrained(
@@ -29,6 +35,7 @@ def load_pretrained(
     epsilon: float | None = None,
     torch_allowed: bool = False,
     which: Which | None = None,
+    detectors: bool = False,
 ) -> Pretrained:
     """Reads weights by name, with one download, or from a file; see `from_weights`.
 
@@ -38,6 +45,7 @@ def load_pretrained(
         mean, std, image_size, crop_pct, interpolation, epsilon: as for `from_weights`.
         torch_allowed: also read PyTorch files, in a child process.
         which: "plain" or "ema" for a file with both; None selects the plain weights and reports it.
+        detectors: return the weights of whole detectors; otherwise those of their trunk.
 
     Raises:
         ValueError: the weights do not exist, or do not belong to a network of this package.
@@ -49,7 +57,11 @@ def load_pretrained(
     _check_given(given)
     entry = locate(weights, row)
     path = fetch(entry) if entry else fetch_repository(weights) if weights.startswith(HUB_SCHEME) else weights
-    tensors, metadata = read_weights(path, torch_allowed)
+    tensors, metadata = (_converted_once(path), {}) if entry and is_torch(path) else read_weights(path, torch_allowed)
+    if is_detector({*tensors}):
+        network = entry.network if entry else ""
+        found = convert_detector(tensors, weights, metadata, row=network, given=given, epsilon=epsilon)
+        return found if detectors else trunk_of(found)
     return convert(
         tensors,
         weights,
@@ -60,6 +72,14 @@ def load_pretrained(
         epsilon=epsilon,
         which=which,
     )
+
+
+def _converted_once(path):
+    """Reads a published file of PyTorch; later calls read the safetensors file that the first one leaves beside it."""
+    converted = f"{os.path.splitext(path)[0]}.safetensors"
+    if not os.path.isfile(converted):
+        write_tensors(read_torch_file(path), converted)
+    return read_tensors(converted)
 
 
 def _check_given(given):
@@ -134,3 +154,37 @@ def set_pretrained(model: keras.Model, pretrained: Pretrained, reset_head: bool 
         return "logits/kernel" in variables
     assign_tensors(variables, arrays, source)
     return False
+
+
+def set_detector(model: keras.Model, pretrained: Pretrained, reset_head: bool = False) -> tuple[str, ...]:
+    """Sets a detector's variables to pretrained weights.
+
+    Layers of classes keep their initialization if the number of classes differs, and so does a mask head that the
+    weights lack. A mask head that the detector lacks is left out.
+
+    Args:
+        model: the detector.
+        pretrained: the weights of a whole detector.
+        reset_head: keep the initialization of the layers of classes in any case.
+
+    Returns:
+        The layers that keep their initialization.
+
+    Raises:
+        ValueError: the weights do not fit the model.
+    """
+    variables = named_variables(model)
+    arrays = {
+        path: value for path, value in pretrained.arrays.items() if path in variables or not path.startswith("mask_")
+    }
+    of_classes = {path for path in variables if path.startswith(_CLASS_LAYERS)}
+    same = all(path not in arrays or arrays[path].shape == tuple(variables[path].shape) for path in of_classes)
+    new = {path for path in variables if path.startswith("mask_") and path not in arrays}
+    if reset_head or not same:
+        new |= of_classes
+    assign_tensors(
+        {path: variable for path, variable in variables.items() if path not in new},
+        {path: value for path, value in arrays.items() if path not in new},
+        pretrained.path,
+    )
+    return tuple(dict.fromkeys(path.partition("/")[0] for path in variables if path in new))

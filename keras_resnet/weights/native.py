@@ -5,6 +5,7 @@ from typing import Literal
 import keras
 import numpy as np
 
+from keras_resnet.weights.detectors import torchvision_state
 from keras_resnet.weights.tensors import read_tensors, write_tensors
 from keras_resnet.weights.torch_names import renamed_for
 
@@ -33,7 +34,10 @@ def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None 
             raise ValueError(
                 f'to="{to}": {model.name} is no model that keras_resnet built, so its layers have no names in {to}'
             )
-        arrays, strings = renamed_for(arrays, description.spec, to), {"format": "pt"} | strings
+        if description.detector and to != "torchvision":
+            raise ValueError(f"{model.name}: {to} has no detectors of this kind")
+        renamed = torchvision_state(arrays, description) if description.detector else None
+        arrays, strings = renamed or renamed_for(arrays, description.spec, to), {"format": "pt"} | strings
     write_tensors(arrays, path, strings)
 
 

@@ -1,6 +1,7 @@
 """Provides the table of published weights, published.json, and downloads its files once into Keras's cache folder."""
 
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -27,6 +28,7 @@ _HUB_NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision
 _IMAGENET = "imagenet"  # keras.applications' name for its own weights
 
 OFFLINE = ("KERAS_RESNET_OFFLINE", "HF_HUB_OFFLINE")
+_FIRST_DIGITS = 8  # of a sha256, as PyTorch's file names have them
 TRIES = 3
 WAIT = 1.0  # seconds before the second try, twice as long before the third
 
@@ -38,10 +40,12 @@ class Entry:
     Attributes:
         name: "<publisher>/<network>.<weights>".
         url: URL of the file.
-        network: name in `SPECS`.
-        checksum: "<algorithm>:<digits>" from the publisher, "" to use the checksum that the server states.
+        network: name in `SPECS`, or in `keras_resnet.detectors.DETECTORS`.
+        checksum: digits of the publisher, "" to use the checksum that the server states. Eight digits are the first of
+            the sha256.
         parameters: number of trainable parameters.
         top1, top5: accuracy in percent on ImageNet's validation images, None if the publisher states none.
+        box_ap, mask_ap: average precision on COCO's validation images, in percent, None if the publisher states none.
         recipe: reference for the training.
         license: license of the weights.
         preprocessing: the preprocessing of images, None if the file must specify it.
@@ -54,6 +58,8 @@ class Entry:
     parameters: int = 0
     top1: float | None = None
     top5: float | None = None
+    box_ap: float | None = None
+    mask_ap: float | None = None
     recipe: str = ""
     license: str = ""
     preprocessing: Preprocessing | None = None
@@ -179,7 +185,11 @@ def _download(url, name, entry, staging):
             time.sleep(WAIT * 2 ** (number - 1))
         try:
             checksum = entry.checksum or _stated_checksum(url)
-            return keras.utils.get_file(name, url, cache_dir=staging, cache_subdir="", file_hash=checksum or None)
+            whole = None if len(checksum) == _FIRST_DIGITS else checksum
+            path = keras.utils.get_file(name, url, cache_dir=staging, cache_subdir="", file_hash=whole or None)
+            if whole is None:
+                _check_first_digits(path, checksum)
+            return path
         except ValueError:
             raise ValueError(
                 f"{entry.name}: what {url} sends has not the checksum {checksum}; nothing was saved"
@@ -187,6 +197,12 @@ def _download(url, name, entry, staging):
         except Exception as error:  # get_file raises plain `Exception`
             problem = " ".join(str(error).split())
     raise ValueError(f"{entry.name}: {problem}, {TRIES} times; nothing was saved")
+
+
+def _check_first_digits(path, digits):
+    with open(path, "rb") as file:
+        if not hashlib.file_digest(file, "sha256").hexdigest().startswith(digits):
+            raise ValueError(digits)
 
 
 class _StayHere(urllib.request.HTTPRedirectHandler):

@@ -194,6 +194,11 @@ def is_safetensors(path: str) -> bool:
     return is_remote(path) or not _format(path)
 
 
+def is_torch(path: str) -> bool:
+    """Returns whether the first bytes of a file are those of a PyTorch file."""
+    return not is_remote(path) and os.path.isfile(path) and _format(path) == "torch"
+
+
 def _in_folder(path):
     """Returns the weights file in a folder of the Hugging Face Hub."""
     names = os.listdir(path)

@@ -2,8 +2,8 @@
 
     python -m keras_resnet.weights.torch_files SOURCE TARGET.safetensors
 
-Only `convert-weights` uses this module; all other commands and functions reject such files. The module requires Torch,
-which the package does not.
+Only `convert-weights` and the names of published weights lead here; all commands and functions reject other such files.
+The module requires Torch, which the package does not.
 """
 
 import os

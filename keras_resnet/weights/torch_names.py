@@ -31,8 +31,8 @@ _POOLED_PROJECTION = {"downsample.1": "proj", "downsample.2": "proj_bn"}
 _PRE_BLOCK = {f"conv{i}": f"conv{i}" for i in (1, 2, 3)} | {"downsample.conv": "proj"}
 _PRE_BLOCK |= {"norm1": "preact_bn", "norm2": "bn1", "norm3": "bn2"}
 
-_NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-_COUNTER = "num_batches_tracked"
+NORMALIZATION = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+COUNTER = "num_batches_tracked"
 
 
 def matches(names: set[str]) -> bool:
@@ -66,7 +66,7 @@ def rename(arrays: Arrays) -> Arrays:
     Raises:
         ValueError: a name is not one of this format.
     """
-    kept = {name: value for name, value in arrays.items() if not name.endswith(_COUNTER)}
+    kept = {name: value for name, value in arrays.items() if not name.endswith(COUNTER)}
     renamed = distinct(_to_ours(name, value) for name, value in kept.items())
     if "stem_conv3/kernel" in renamed and "last_bn/gamma" not in renamed:
         # The third normalization of a deep stem has the same name as the only one of other stems.
@@ -95,9 +95,9 @@ def _to_ours(name, value):
         if kind == "bias":
             return f"{layer}/bias", value
         return f"{layer}/kernel", _kernel_to_ours(value, layer == "logits")
-    if kind not in _NORMALIZATION or value.ndim != 1:
+    if kind not in NORMALIZATION or value.ndim != 1:
         raise ValueError(f"{name}: a tensor of shape {value.shape} is not known here")
-    return f"{layer}/{_NORMALIZATION[kind]}", value
+    return f"{layer}/{NORMALIZATION[kind]}", value
 
 
 def _kernel_to_ours(value, dense):
@@ -144,7 +144,7 @@ def renamed_for(arrays: Arrays, spec: Spec, library: str) -> Arrays:
         raise ValueError(f"{spec.name}: {reason}")
     theirs = dict(_to_theirs(path, value, spec) for path, value in arrays.items())
     names = [name.removesuffix("running_mean") for name in theirs if name.endswith("running_mean")]
-    return theirs | {f"{name}{_COUNTER}": np.zeros((), np.int64) for name in names}
+    return theirs | {f"{name}{COUNTER}": np.zeros((), np.int64) for name in names}
 
 
 def _to_theirs(path, value, spec):
@@ -159,7 +159,7 @@ def _to_theirs(path, value, spec):
         return f"{their}.weight", value.transpose(3, 2, 0, 1)
     if variable == "bias":
         return f"{their}.bias", value
-    kinds = {ours: kind for kind, ours in _NORMALIZATION.items()}
+    kinds = {ours: kind for kind, ours in NORMALIZATION.items()}
     return f"{their}.{kinds[variable]}", value
 
 

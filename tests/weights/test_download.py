@@ -153,9 +153,14 @@ def test_from_weights_downloads_by_name(server, monkeypatch):
 
 def test_weights_table_is_complete_and_wrong_names_are_refused():
     from keras_resnet import SPECS
+    from keras_resnet.detectors import DETECTORS
 
+    assert {each.network for each in entries().values()} >= DETECTORS.keys()
     for name, each in entries().items():
-        assert each.network in SPECS, name
+        assert each.network in SPECS or each.network in DETECTORS, name
+        if row := DETECTORS.get(each.network):
+            assert (each.parameters, each.preprocessing.image_size) == (row.parameters, row.image_size)
+            assert 30 < (each.mask_ap or 30.1) < each.box_ap < 60
         assert each.url.startswith("https://"), name
         assert each.license, name
         assert each.recipe.startswith("https://"), name
