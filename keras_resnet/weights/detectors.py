@@ -1,12 +1,13 @@
-"""Loads the weights of whole detectors, of this package and of torchvision, and writes torchvision's."""
+"""Loads the weights of whole detectors, of this package, torchvision and Detectron2, and writes torchvision's."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from keras_resnet.description import Description, Preprocessing
-from keras_resnet.detectors import COCO, COCO_CATEGORIES, DETECTORS, TORCHVISION, DetectorRow
-from keras_resnet.weights import torch_names, torchvision_detector_names
+from keras_resnet.detectors import COCO, COCO_CATEGORIES, COCO_LABELS, DETECTORS, TORCHVISION, DetectorRow
+from keras_resnet.specs import variant
+from keras_resnet.weights import detectron2_names, torch_names, torchvision_detector_names
 from keras_resnet.weights.conversion import (
     Arrays,
     Pretrained,
@@ -20,7 +21,9 @@ from keras_resnet.weights.formats import EPSILON
 
 def is_detector(names: set[str]) -> bool:
     """Returns whether tensors belong to a detector, by their names."""
-    return "rpn_scores/kernel" in names or torchvision_detector_names.matches(names)
+    return "rpn_scores/kernel" in names or any(
+        each.matches(names) for each in (torchvision_detector_names, detectron2_names)
+    )
 
 
 def convert_detector(
@@ -46,6 +49,8 @@ def convert_detector(
         ValueError: the tensors do not belong to a detector of this package.
     """
     metadata, given = dict(metadata or {}), dict(given or {})
+    if detectron2_names.matches({*tensors}):
+        return _of_detectron2(tensors, source, given)
     if not torchvision_detector_names.matches({*tensors}):
         return _native(tensors, source, metadata, given)
     trunk, heads = torchvision_detector_names.split(tensors)
@@ -72,6 +77,38 @@ def convert_detector(
         found.description, detector=options, labels=about.labels, conversion=conversion, source=source
     )
     assumed = () if known else _assumed(epsilon, old, about, description.preprocessing)
+    return replace(
+        found, arrays=found.arrays | arrays, description=description, classes=None, assumed=found.assumed + assumed
+    )
+
+
+def _of_detectron2(tensors, source, given):
+    """Returns the weights of a detector of Detectron2; of 80 classes, they are COCO's."""
+    try:
+        trunk, heads = torchvision_detector_names.split(detectron2_names.as_torchvision(tensors))
+        shown = torchvision_detector_names.shown_options(heads)
+        options = {**shown, **detectron2_names.OPTIONS, "unused_outputs": 0}
+        arrays = torchvision_detector_names.rename(heads, options)
+    except KeyError as error:
+        raise ValueError(f"{source}: no tensor for {error.args[0]}") from None
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    found = convert(trunk, source, preprocessing=detectron2_names.PREPROCESSING, given=given)
+    classes = torchvision_detector_names.classes(heads)
+    spec = found.spec
+    if spec.block == "bottleneck" and spec.groups == 1:  # ResNeXt has the stride in the 3x3 convolution there too
+        spec = variant(spec, stride_in="1x1")
+    description = replace(
+        found.description,
+        spec=spec,
+        detector=options,
+        labels=COCO_LABELS if classes == len(COCO_LABELS) else tuple(map(str, range(classes))),
+        source=source,
+    )
+    assumed = (
+        f"images are fitted into a square of {description.preprocessing.image_size} pixels",
+        "RoIAlign takes 2 x 2 points in each bin; Detectron2 takes more in large boxes",
+    )
     return replace(
         found, arrays=found.arrays | arrays, description=description, classes=None, assumed=found.assumed + assumed
     )

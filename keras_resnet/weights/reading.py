@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from keras_resnet.files import is_remote
+from keras_resnet.weights.pickle_files import read_pickle_file
 from keras_resnet.weights.published import HUB_FILE, HUB_INDEX
 from keras_resnet.weights.tensors import read_metadata, read_tensors
 from keras_resnet.weights.tf_checkpoint import read_tf_checkpoint
@@ -165,7 +166,7 @@ def read_weights(path: str, torch_allowed: bool = False) -> tuple[dict[str, np.n
     Args:
         path: safetensors, the index of several safetensors files, HDF5, a TensorFlow checkpoint prefix, or a folder
             with model.safetensors or its index.
-        torch_allowed: also read PyTorch files, in a child process.
+        torch_allowed: also read PyTorch files, and .pkl files of Detectron2, in a child process.
 
     Raises:
         ValueError: the file cannot be read, or reading it could run code; the message names the file.
@@ -183,7 +184,7 @@ def read_weights(path: str, torch_allowed: bool = False) -> tuple[dict[str, np.n
         if kind == "shards":
             return read_shards(path), {}
         if kind == "torch" and torch_allowed:
-            return read_torch_file(path), {}
+            return read_pickle_file(path) if path.endswith(".pkl") else read_torch_file(path), {}
         if kind:
             raise ValueError(f"{path}: {_REFUSED[kind]}")
     return read_tensors(path), read_metadata(path)

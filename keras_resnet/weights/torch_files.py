@@ -71,9 +71,18 @@ def read_torch_file(path: str) -> dict[str, np.ndarray]:
     Raises:
         ValueError: Torch is not installed or too old, or the file contains objects that are not safe to read.
     """
+    return read_in_child(path, __name__)
+
+
+def read_in_child(path: str, module: str) -> dict[str, np.ndarray]:
+    """Reads the tensors of a file in a child process, by a module that takes the file and a safetensors file to write.
+
+    Raises:
+        ValueError: the module ended with a reason.
+    """
     with tempfile.TemporaryDirectory() as folder:
         target = os.path.join(folder, "tensors.safetensors")
-        command = [sys.executable, "-m", __name__, os.path.abspath(path), target]
+        command = [sys.executable, "-m", module, os.path.abspath(path), target]
         try:
             child = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=WITHIN)
         except subprocess.TimeoutExpired:

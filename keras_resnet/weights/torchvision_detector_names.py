@@ -201,6 +201,8 @@ def _outputs(value, order, of_boxes):
 def _order(layer, value, options):
     """Returns torchvision's number of each output of a layer, in the order of this package."""
     count = len(value) // (4 if layer == "box_deltas" else 1)
+    if layer != "box_scores" and not options["background_outputs"]:  # Detectron2's
+        return np.arange(count)
     numbers: Sequence[int] = range(1, count)
     if options["unused_outputs"]:
         numbers = sorted(numbers, key=lambda number: not COCO_CATEGORIES[number - 1])
