@@ -1,4 +1,4 @@
-"""Times networks of any format side by side, and compares their logits with those of the first.
+"""Times networks of any format side by side, and compares their outputs with those of the first.
 
     keras-resnet benchmark resnet50 resnet50d
     keras-resnet benchmark runs/latest exports/digits exports/digits/litert/1.tflite --batch_sizes=1,8
@@ -7,7 +7,8 @@
 Each model is one that `predict` accepts, or the name of a network, which then has random weights. All models run in
 this process, in turn, for --seconds each at every batch size, on preprocessed images. Parity uses the same images for
 all models. It is the largest difference between logits relative to the first model's largest logit, and the share of
-images with the same top class.
+images with the same top class; for detectors, the largest differences of boxes in pixels and of scores, and the share
+of objects that both find.
 """
 
 import dataclasses
@@ -21,8 +22,6 @@ from keras_resnet.commands.models import check_model, format_of
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.files import csv_line, plain_cell
 from keras_resnet.processor import serve_only
-from keras_resnet.runs.folder import RunFolder
-from keras_resnet.tasks import DEFAULT_TASK
 
 COLUMNS = {  # name in CSV and JSON -> (heading, format) in the table
     "model": ("model", "{}"),
@@ -32,10 +31,16 @@ COLUMNS = {  # name in CSV and JSON -> (heading, format) in the table
     "p95_ms": ("p95 ms", "{:.2f}"),
     "images_per_second": ("images/s", "{:.1f}"),
     "speed": ("speed", "{:.2f}x"),
-    "relative_error": ("logits differ", "{:.1e}"),
-    "top1_agreement": ("same class", "{:.1%}"),
-    "calls": ("calls", "{}"),
 }
+PARITY = {  # of classifiers, then of detectors
+    False: {"relative_error": ("logits differ", "{:.1e}"), "top1_agreement": ("same class", "{:.1%}")},
+    True: {
+        "box_error": ("boxes differ", "{:.1e}"),
+        "score_error": ("scores differ", "{:.1e}"),
+        "found_by_both": ("found by both", "{:.1%}"),
+    },
+}
+LAST = {"calls": ("calls", "{}")}
 
 
 def define_flags(options: flags.FlagValues) -> None:
@@ -63,12 +68,7 @@ def main(options, arguments):
     sizes = _batch_sizes(options.batch_sizes)
     if options.format not in _WRITERS:
         raise ConfigError(f"--format={options.format}: {suggest(options.format, _WRITERS)}")
-    kinds = set()
-    for name in arguments:
-        kinds.add(check_model(name, options.weights, options.checkpoint, random_weights=True))
-        task = RunFolder(name).read_config().task if RunFolder(name).is_run() else DEFAULT_TASK
-        if task != DEFAULT_TASK:
-            raise ConfigError(f"{name}: is of the task {task}; this command times classifiers")
+    kinds = {check_model(name, options.weights, options.checkpoint, random_weights=True) for name in arguments}
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     threads = options.threads or os.cpu_count() or 1
     formats = [format_of(kind) for kind in kinds]
@@ -85,14 +85,17 @@ def main(options, arguments):
     for name in arguments:
         _tell(f"loading {name}")
         models.append(open_model(name, options.weights, options.checkpoint, threads))
-        if models[-1].finds_boxes:
-            raise ConfigError(f"{name}: finds objects; this command times classifiers")
+        if models[-1].finds_boxes != models[0].finds_boxes:
+            detector, other = (name, arguments[0]) if models[-1].finds_boxes else (arguments[0], name)
+            raise ConfigError(f"{detector}: finds objects, {other} does not; expected models of one kind")
     contents = _contents(options.images)
     images = [examples(model, contents) for model in models]
     seconds = options.seconds * len(models) * len(sizes)
     _tell(f"timing at batch size {', '.join(map(str, sizes))}: {seconds:.0f} seconds or more")
-    rows = benchmark(models, sizes, options.seconds, images, _tell)
-    print(_WRITERS[options.format]([_columns(row) for row in rows], threads), end="")
+    detectors = models[0].finds_boxes
+    rows = benchmark(models, sizes, options.seconds, images, _tell, _compared if detectors else None)
+    columns = COLUMNS | PARITY[detectors] | LAST
+    print(_WRITERS[options.format]([_values(row, columns) for row in rows], columns, threads), end="")
 
 
 def _tell(line):
@@ -122,19 +125,29 @@ def _contents(names):
     return contents
 
 
-def _columns(row):
-    """Returns {column: value} of a row, with one column per field of the parity; None for unknown values."""
+def _compared(outputs, reference):
+    """Compares the objects that two detectors find; returns None if they answer other numbers of them."""
+    from keras_resnet.export.comparisons.detections import compared
+
+    try:
+        return compared(outputs, reference, len(outputs["scores"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _values(row, columns):
+    """Returns {column: value} of a row; None for unknown values."""
     values = dataclasses.asdict(row)
-    agreement = values.pop("parity") or {"relative_error": None, "top1_agreement": None}
-    return {name: (values | agreement)[name] for name in COLUMNS}
+    values |= values.pop("parity") or {}
+    return {name: values.get(name) for name in columns}
 
 
-def _table(rows, threads):
+def _table(rows, columns, threads):
     from keras_resnet.inference.answers import printable
 
-    cells = [[heading for heading, _ in COLUMNS.values()]]
+    cells = [[heading for heading, _ in columns.values()]]
     for row in rows:
-        texts = [form.format(row[name]) if row[name] is not None else "-" for name, (_, form) in COLUMNS.items()]
+        texts = [form.format(row[name]) if row[name] is not None else "-" for name, (_, form) in columns.items()]
         cells.append([printable(text) for text in texts])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -144,17 +157,17 @@ def _table(rows, threads):
         )
         for line in cells
     ]
-    return "\n".join([*lines, "", f"{threads} threads; speed, logits and classes beside the first model's", ""])
+    return "\n".join([*lines, "", f"{threads} threads; speed and parity beside the first model's", ""])
 
 
-def _csv(rows, threads):
-    lines = [csv_line(COLUMNS)]
+def _csv(rows, columns, threads):
+    lines = [csv_line(columns)]
     for row in rows:
-        lines.append(csv_line(["" if row[n] is None else plain_cell(str(row[n])) for n in COLUMNS]))
+        lines.append(csv_line(["" if row[n] is None else plain_cell(str(row[n])) for n in columns]))
     return "".join(lines)
 
 
-def _json(rows, threads):
+def _json(rows, columns, threads):
     import platform
     from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""Measures latency, throughput and parity of several networks, in turns in one process."""
+"""Measures latency, throughput and agreement of several networks, in turns in one process."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_resnet.data.photographs import cut_squares
 from keras_resnet.errors import DataError
-from keras_resnet.inference.answers import Predictor
+from keras_resnet.inference.answers import BoxPredictor, ClassPredictor
 from keras_resnet.inference.images import decoded, prepared
 
 TURNS = 10  # so that a brief disturbance of the machine affects all models
@@ -16,17 +16,8 @@ WARM_UP = 3  # untimed calls before the first timed one
 SQUARES = 16  # cut from two photographs
 
 
-@dataclass(frozen=True)
-class Parity:
-    """The agreement of two networks.
-
-    Attributes:
-        relative_error: largest difference of a logit, relative to the reference's largest logit.
-        top1_agreement: share of images whose best class is the same.
-    """
-
-    relative_error: float
-    top1_agreement: float
+Outputs = Mapping[str, np.ndarray]
+Compare = Callable[[Outputs, Outputs], Mapping[str, float] | None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +29,7 @@ class Row:
         median_ms, p95_ms: milliseconds per call.
         images_per_second: over all calls.
         speed: the first model's median divided by this model's.
-        parity: with the first model; None if their numbers of classes differ.
+        parity: {measure: value} of the agreement with the first model; None if their outputs have other shapes.
     """
 
     model: str
@@ -49,17 +40,18 @@ class Row:
     p95_ms: float
     images_per_second: float
     speed: float
-    parity: Parity | None
+    parity: Mapping[str, float] | None
 
 
 def benchmark(
-    models: Sequence[Predictor],
+    models: Sequence[ClassPredictor | BoxPredictor],
     batch_sizes: Sequence[int],
     seconds: float,
     images: Sequence[np.ndarray],
     tell: Callable[[str], None] = lambda line: None,
+    compare: Compare | None = None,
 ) -> list[Row]:
-    """Times `logits` of all models.
+    """Times the logits of all models, or the detections of all.
 
     Args:
         models: the models to compare; the first is the reference.
@@ -67,9 +59,10 @@ def benchmark(
         seconds: time per model and batch size; at least `TURNS` calls are timed.
         images: the same N images in each model's input format (N, H, W, C), for parity and timing.
         tell: called with a line after each batch size.
+        compare: outputs and those of the reference -> `Row.parity`. None: `parity` of logits.
     """
-    logits = [_in_batches(model, each) for model, each in zip(models, images, strict=True)]
-    agreements = [parity(each, logits[0]) for each in logits]
+    outputs = [_in_batches(model, each) for model, each in zip(models, images, strict=True)]
+    agreements = [(compare or parity)(each, outputs[0]) for each in outputs]
     rows = []
     for size in batch_sizes:
         batches = [np.resize(each, (size, *each.shape[1:])) for each in images]
@@ -97,7 +90,7 @@ def benchmark(
 def _timed(models, batches, seconds):
     for model, batch in zip(models, batches, strict=True):
         for _ in range(WARM_UP):
-            model.logits(batch)
+            _outputs(model, batch)
     calls: list[list[float]] = [[] for _ in models]
     for _ in range(TURNS):
         for model, batch, taken in zip(models, batches, calls, strict=True):
@@ -111,20 +104,29 @@ def _turn(model, batch, seconds):
     taken: list[float] = []
     while not taken or time.perf_counter() < end:
         began = time.perf_counter()
-        model.logits(batch)
+        _outputs(model, batch)
         taken.append(time.perf_counter() - began)
     return taken
 
 
-def parity(logits: np.ndarray, reference: np.ndarray) -> Parity | None:
-    """Compares logits (N, classes) with a reference; returns None if their shapes differ."""
-    if logits.shape != reference.shape:
+def parity(outputs: Outputs, reference: Outputs) -> dict[str, float] | None:
+    """Compares the "logits" (N, classes) of two networks; returns None if their shapes differ.
+
+    Returns:
+        "relative_error", the largest difference of a logit, relative to the reference's largest logit, and
+        "top1_agreement", the share of images whose best class is the same.
+    """
+    logits, expected = outputs["logits"], reference["logits"]
+    if logits.shape != expected.shape:
         return None
-    error = float(np.abs(logits - reference).max() / max(float(np.abs(reference).max()), 1e-12))
-    return Parity(error, float((logits.argmax(-1) == reference.argmax(-1)).mean()))
+    error = float(np.abs(logits - expected).max() / max(float(np.abs(expected).max()), 1e-12))
+    return {
+        "relative_error": error,
+        "top1_agreement": float((logits.argmax(-1) == expected.argmax(-1)).mean()),
+    }
 
 
-def examples(model: Predictor, contents: Mapping[str, bytes] | None = None) -> np.ndarray:
+def examples(model: ClassPredictor | BoxPredictor, contents: Mapping[str, bytes] | None = None) -> np.ndarray:
     """Returns model inputs (N, H, W, C): from images {path: bytes}, or squares of two photographs.
 
     Raises:
@@ -151,5 +153,10 @@ def _squares(channels):
     return [each if channels == 3 else np.asarray(Image.fromarray(each).convert("L"))[..., None] for each in squares]
 
 
+def _outputs(model, images):
+    return model.detections(images) if model.finds_boxes else {"logits": model.logits(images)}
+
+
 def _in_batches(model, images, size=8):
-    return np.concatenate([model.logits(images[i : i + size]) for i in range(0, len(images), size)])
+    parts = [_outputs(model, images[i : i + size]) for i in range(0, len(images), size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

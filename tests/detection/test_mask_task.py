@@ -1,5 +1,6 @@
 """Mask R-CNN on a few painted scenes: trained, evaluated, exported and used by the commands that detectors have."""
 
+import io
 import json
 import pathlib
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT, tiny_task
+from PIL import Image
 
 from keras_resnet.commands import entry
 from keras_resnet.config import load_config
@@ -108,3 +110,49 @@ def test_every_exported_format_finds_the_masks_of_the_run(trained, tmp_path, cap
         masks.append(np.stack([decode(each["segmentation"]["counts"].encode(), (60, 200)) for each in found]))
     for others in masks[1:]:
         assert np.mean(others != masks[0]) < 1e-3
+    check_odd_images(tf.saved_model.load(str(output / "1")))
+
+
+def odd_images():
+    """Returns twenty files that users send: blank, of one pixel, very long, gray, CMYK, truncated, and no image."""
+    random = np.random.RandomState(0)
+    sizes = ((1, 1), (30, 400), (400, 30), (2, 3), (500, 500), (64, 64), (37, 91))
+    images = [Image.fromarray(random.randint(0, 255, (*size, 3), np.uint8)) for size in sizes]
+    images += [Image.new("RGB", (90, 60), color) for color in ("black", "white", "red")]
+    images += [images[6].convert(mode) for mode in ("L", "CMYK", "P", "1")]
+    contents = []
+    for i, image in enumerate(images):
+        file = io.BytesIO()
+        image.save(file, "PNG" if image.mode in ("P", "1") or i % 2 else "JPEG")
+        contents.append(file.getvalue())
+    long = io.BytesIO()
+    Image.new("RGB", (4000, 30)).save(long, "PNG")
+    return [
+        *contents,
+        long.getvalue(),
+        contents[4][: len(contents[4]) // 2],
+        b"",
+        b"no image",
+        contents[5][:20],
+        b"GIF89a",
+    ]
+
+
+def check_odd_images(model):
+    """Good rows of 50 requests of 20 images equal those of requests alone; bad ones have a status and no object."""
+    serve, contents, random = model.signatures["serving_default"], odd_images(), np.random.RandomState(1)
+    alone = [{name: value.numpy()[0] for name, value in serve(tf.constant([each])).items()} for each in contents]
+    good = [each["status"] == b"OK" for each in alone]
+    assert sum(good) == 14
+    assert len(contents) == 20
+    for _ in range(50):
+        order = random.permutation(20)
+        found = {name: value.numpy() for name, value in serve(tf.constant([contents[i] for i in order])).items()}
+        for row, i in enumerate(order):
+            assert found["status"][row] == alone[i]["status"]
+            assert found["num_detections"][row] == alone[i]["num_detections"]
+            for name in ("boxes", "scores", "masks"):
+                np.testing.assert_allclose(found[name][row], alone[i][name], atol=1e-4, err_msg=f"{name} of image {i}")
+            if not good[i]:
+                assert not found["num_detections"][row]
+                assert not found["masks"][row].any()
