@@ -178,7 +178,9 @@ def set_detector(model: keras.Model, pretrained: Pretrained, reset_head: bool = 
         path: value for path, value in pretrained.arrays.items() if path in variables or not path.startswith("mask_")
     }
     of_classes = {path for path in variables if path.startswith(_CLASS_LAYERS)}
-    same = all(path not in arrays or arrays[path].shape == tuple(variables[path].shape) for path in of_classes)
+    shapes = all(path not in arrays or arrays[path].shape == tuple(variables[path].shape) for path in of_classes)
+    # The shapes alone do not tell: 90 classes have as many outputs as COCO's 80 classes and 10 numbers without one.
+    same = shapes and len(model.description.labels) == len(pretrained.description.labels)
     new = {path for path in variables if path.startswith("mask_") and path not in arrays}
     if reset_head or not same:
         new |= of_classes

@@ -15,8 +15,8 @@ from keras_resnet.detectors import COCO_CATEGORIES, COCO_LABELS, DETECTORS, TORC
 from keras_resnet.specs import SPECS, variant
 from keras_resnet.weights.conversion import fold_epsilon, unfold_epsilon
 from keras_resnet.weights.detectors import convert_detector, torchvision_state
-from keras_resnet.weights.loading import set_detector
-from keras_resnet.weights.native import named_variables, to_tensors
+from keras_resnet.weights.loading import load_pretrained, set_detector
+from keras_resnet.weights.native import named_variables, save_weights, to_tensors
 
 SMALL = {"fpn_channels": 8, "box_features": 16}
 MASKS = {"masks": True, "mask_channels": 6, "mask_convolutions": 2}
@@ -144,9 +144,9 @@ def test_old_names_stand_for_an_epsilon_of_0_unless_it_is_given():
     found = convert_detector(old, "x")
     assert found.description.conversion["epsilon"] == 0
     assert any("epsilon of the trunk's batch normalization is 0" in line for line in found.assumed)
-    for name, value in torchvision_state(
-        found.arrays, found.description
-    ).items():  # constant normalization has no counters
+    again = torchvision_state(found.arrays, found.description)
+    assert again.keys() == {name for name in state if not name.endswith("num_batches_tracked")}  # it counts nothing
+    for name, value in again.items():
         np.testing.assert_array_equal(value, state[name])
     assert convert_detector(old, "x", epsilon=1e-5).description.conversion == {}
     assert convert_detector(state, "x").description.conversion == {}
@@ -174,6 +174,27 @@ def test_other_detectors_are_no_detectors_of_torchvision():
         torchvision_state(arrays, replace(description, detector=other))
 
 
+def test_as_many_outputs_of_other_classes_are_new_layers():
+    """80 classes of COCO with 10 numbers of none, and 90 classes of one's own."""
+    _, description, state = written("coco masks")
+    pretrained = convert_detector(state, "x")
+    options = description.detector | {"unused_outputs": 0}
+    own = build_detector(replace(description, labels=tuple(map(str, range(90))), detector=options))
+    assert set_detector(own, pretrained) == ("box_scores", "box_deltas", "mask_scores")
+
+
+def test_file_of_this_package_has_the_whole_detector_or_its_trunk(tmp_path):
+    model, path = small_detector("v1"), str(tmp_path / "x.safetensors")
+    save_weights(model, path)
+    found, trunk = load_pretrained(path, detectors=True), load_pretrained(path)
+    assert found.description == replace(model.description, source=path)
+    for name, value in arrays_of(model).items():
+        np.testing.assert_array_equal(found.arrays[name], value)
+    assert trunk.arrays.keys() == {name for name in found.arrays if name.startswith("st")}
+    assert (trunk.description.detector, trunk.description.labels) == ({}, ())
+    assert trunk.description.preprocessing.resize == "crop"
+
+
 def test_layers_of_other_classes_keep_their_initialization():
     model, (_, _, state) = small_detector("v1", ("a", "b")), written("v1")
     before = arrays_of(model)
@@ -183,7 +204,6 @@ def test_layers_of_other_classes_keep_their_initialization():
     for path, value in arrays_of(model).items():
         new = path.startswith(("box_scores", "box_deltas"))
         np.testing.assert_array_equal(value, before[path] if new else pretrained.arrays[path], err_msg=path)
-    assert set_detector(small_detector("v1 masks"), pretrained)[0].startswith("mask_conv")
     same = small_detector("v1")
     assert set_detector(same, pretrained, reset_head=True) == ("box_scores", "box_deltas")
     assert set_detector(same, pretrained) == ()
