@@ -33,6 +33,7 @@ SLOW = (
     "variable_input",
     "custom_input",
     "classifier_activation",
+    "pooling",
 )  # `make test` runs the cases of ResNet50, channels last
 
 

@@ -46,6 +46,7 @@ def trained(strategies, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_training_images_have_the_masks_of_their_objects():
     """Scenes at their own size without jitter: a mask covers the pixels of its box that the scene says."""
     task = load_task(load_config(RECIPE, ["data.scale_range=[1, 1]", "data.image_size=128", "train.batch_size=4"]))

@@ -59,7 +59,7 @@ def written(kind):
     return arrays, description, torchvision_state(arrays, description)
 
 
-@pytest.mark.sampled("v1", "v2 masks", "coco masks")
+@pytest.mark.sampled("v2 masks", "coco masks")
 @pytest.mark.parametrize("kind", KINDS)
 def test_state_dict_is_equal_after_reading_and_writing(kind):
     """Bit by bit, with the counters; the second time with torchvision's old names, which are written as new ones."""
