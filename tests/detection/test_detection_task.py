@@ -237,6 +237,7 @@ def test_every_exported_format_finds_what_the_run_finds(trained, tmp_path, capsy
             assert other["bbox"] == pytest.approx(one["bbox"], abs=0.02)
 
 
+@pytest.mark.slow
 def test_weights_and_description_of_a_detector_round_trip(small_task, tmp_path):
     model = model_of(small_task)
     path = str(tmp_path / "w.safetensors")

@@ -47,6 +47,7 @@ def rolled_back(tmp_path_factory):
     return folder, train(folder, fault_at=NAN)
 
 
+@pytest.mark.slow
 def test_diverged_run_rolls_back_and_lowers_the_learning_rate(rolled_back, whole_run, figure):
     folder, process = rolled_back
     assert process.returncode == 0, process.stderr
