@@ -144,7 +144,7 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(regression, strategies, tmp_path_factory):
-    """Returns the finished run of the task on two replicas."""
+    """Returns the finished run of the task."""
     folder = tmp_path_factory.mktemp("regression")
     (folder / "config.yaml").write_text(
         "task: regression\nmodel: {name: cifar_resnet8}\ndata: {name: digits}\n"
@@ -155,7 +155,7 @@ def trained(regression, strategies, tmp_path_factory):
     assert type(config) is RegressionConfig
     task, run = load_task(config), RunFolder(str(folder / "run"))
     run.claim(task.config, task.description)
-    return Trained(task, run, fit(task, strategies[2], run))
+    return Trained(task, run, fit(task, strategies[1], run))
 
 
 def test_best_weights_are_those_of_the_highest_correlation(trained):
