@@ -124,7 +124,7 @@ def odd_images():
     contents = []
     for i, image in enumerate(images):
         file = io.BytesIO()
-        image.save(file, "PNG" if image.mode in ("P", "1") or i % 2 else "JPEG")
+        image.save(file, "PNG" if image.mode in ("P", "1") or (i % 2 and image.mode != "CMYK") else "JPEG")
         contents.append(file.getvalue())
     long = io.BytesIO()
     Image.new("RGB", (4000, 30)).save(long, "PNG")
