@@ -129,10 +129,12 @@ def _compared(outputs, reference):
     """Compares the objects that two detectors find; returns None if they answer other numbers of them."""
     from keras_resnet.export.comparisons.detections import compared
 
+    if any(name not in outputs or outputs[name].shape != value.shape for name, value in reference.items()):
+        return None
     try:
         return compared(outputs, reference, len(outputs["scores"]))
-    except (KeyError, ValueError):
-        return None
+    except ValueError as error:  # values that are not finite
+        raise ConfigError(str(error)) from None
 
 
 def _values(row, columns):

@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
+from keras_resnet.data.run_lengths import BITS, FIRST, MORE, SIGN
+
 SIDE = 56  # twice that of a predicted mask; a mask is of the pixels that contain these points
-_FIRST, _MORE, _BITS, _SIGN = 48, 32, 31, 16
 
 
 def crop_masks(masks, boxes, size):
@@ -29,14 +30,14 @@ def crop_masks(masks, boxes, size):
 
 def _runs(content):
     """content () string -> runs (R,) int64, as `keras_resnet.data.run_lengths.decompress`."""
-    codes = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.int64) - _FIRST
-    last = tf.bitwise.bitwise_and(codes, _MORE) == 0
+    codes = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.int64) - FIRST
+    last = tf.bitwise.bitwise_and(codes, MORE) == 0
     number = tf.cumsum(tf.cast(last, tf.int64), exclusive=True)
     firsts = tf.where(tf.concat([[True], last[:-1]], 0))[:, 0]
     place = tf.range(tf.size(codes, tf.int64)) - tf.gather(firsts, number)
-    numbers = tf.math.segment_sum(tf.bitwise.left_shift(tf.bitwise.bitwise_and(codes, _BITS), 5 * place), number)
+    numbers = tf.math.segment_sum(tf.bitwise.left_shift(tf.bitwise.bitwise_and(codes, BITS), 5 * place), number)
     ends, lengths = tf.boolean_mask(codes, last), tf.boolean_mask(place, last) + 1
-    negative = tf.bitwise.bitwise_and(ends, _SIGN) > 0
+    negative = tf.bitwise.bitwise_and(ends, SIGN) > 0
     numbers -= tf.where(negative, tf.bitwise.left_shift(tf.ones_like(lengths), 5 * lengths), 0)
     # From the fourth on, a number is the difference from that two before.
     even, odd = tf.concat([numbers[:1], tf.cumsum(numbers[2::2])], 0), tf.cumsum(numbers[1::2])

@@ -7,8 +7,8 @@ two before.
 
 import numpy as np
 
+FIRST, MORE, BITS, SIGN = 48, 32, 31, 16  # of a byte: the code of zero; further groups follow; its bits; is negative
 _GROUPS = 7  # of five bits, enough for 32
-_FIRST, _MORE, _BITS, _SIGN = 48, 32, 31, 16
 
 
 def encode(mask: np.ndarray, corner: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None) -> bytes:
@@ -51,11 +51,11 @@ def compress(runs: np.ndarray) -> bytes:
     numbers = np.array(runs, np.int64)
     numbers[3:] -= numbers[1:-2].copy()
     shifts = 5 * np.arange(_GROUPS)
-    digits = numbers[:, None] >> shifts & _BITS
+    digits = numbers[:, None] >> shifts & BITS
     rest = numbers[:, None] >> (shifts + 5)
-    groups = np.argmax(rest == np.where(digits & _SIGN, -1, 0), axis=1)[:, None]  # the last one that is needed
+    groups = np.argmax(rest == np.where(digits & SIGN, -1, 0), axis=1)[:, None]  # the last one that is needed
     place = np.arange(_GROUPS)
-    codes = digits + _FIRST + _MORE * (place < groups)
+    codes = digits + FIRST + MORE * (place < groups)
     return codes[place <= groups].astype(np.uint8).tobytes()
 
 
@@ -65,16 +65,16 @@ def decompress(content: bytes) -> np.ndarray:
     Raises:
         ValueError: the bytes are not run lengths.
     """
-    codes = np.frombuffer(content, np.uint8).astype(np.int64) - _FIRST
-    if not len(codes) or codes.min() < 0 or codes.max() > _MORE + _BITS or codes[-1] & _MORE:
+    codes = np.frombuffer(content, np.uint8).astype(np.int64) - FIRST
+    if not len(codes) or codes.min() < 0 or codes.max() > MORE + BITS or codes[-1] & MORE:
         raise ValueError("damaged run lengths")
-    last = codes & _MORE == 0
+    last = codes & MORE == 0
     firsts = np.flatnonzero(np.concatenate([[True], last[:-1]]))
     place = np.arange(len(codes)) - firsts[np.cumsum(last) - last]
     if place.max() >= _GROUPS:
         raise ValueError("damaged run lengths")
-    numbers = np.add.reduceat((codes & _BITS) << 5 * place, firsts)
-    numbers -= np.where(codes[last] & _SIGN, 1 << 5 * (place[last] + 1), 0)
+    numbers = np.add.reduceat((codes & BITS) << 5 * place, firsts)
+    numbers -= np.where(codes[last] & SIGN, 1 << 5 * (place[last] + 1), 0)
     for first in (1, 2):
         numbers[first::2] = np.cumsum(numbers[first::2])
     if numbers.min() < 0:

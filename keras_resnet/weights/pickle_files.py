@@ -7,22 +7,19 @@ Only `convert-weights` and the names of published weights lead here.
 
 import pickle
 import sys
-import traceback
-from collections import OrderedDict
 
 import numpy as np
 
-from keras_resnet.errors import INTERNAL_ERROR, one_line
-from keras_resnet.weights.torch_files import read_in_child
+from keras_resnet.errors import one_line
+from keras_resnet.weights.torch_files import check_declared, read_in_child, run_child
 
 # What arrays are made of, by the names that NumPy 1 and 2 give it. Nothing else is looked up.
 _ALLOWED = {
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): None for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): None for core in ("core", "_core")},
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("_codecs", "encode"): None,
+    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("collections", "OrderedDict"),
+    ("_codecs", "encode"),
 }
 
 
@@ -54,16 +51,12 @@ def main(source: str, target: str) -> None:
     tensors = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(name, str) for name in tensors):
         sys.exit("holds no tensors by name")
-    arrays = {name: np.ascontiguousarray(each) for name, each in tensors.items() if isinstance(each, np.ndarray)}
-    kinds = {name: each for name, each in arrays.items() if each.dtype.kind in "fiu"}
-    if not kinds:
+    arrays = {name: each for name, each in tensors.items() if isinstance(each, np.ndarray) and each.dtype.kind in "fiu"}
+    if not arrays:
         sys.exit("holds no tensors by name")
-    save_file(kinds, target)
+    check_declared(sum(each.nbytes for each in arrays.values()), source)
+    save_file({name: np.ascontiguousarray(each) for name, each in arrays.items()}, target)
 
 
 if __name__ == "__main__":
-    try:
-        main(*sys.argv[1:])
-    except Exception:  # an internal error; errors of the file end the process with one line
-        traceback.print_exc()
-        sys.exit(INTERNAL_ERROR)
+    run_child(main)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import traceback
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 
@@ -117,9 +118,23 @@ def main(source: str, target: str) -> None:
         sys.exit(str(error))
     if not tensors:
         sys.exit("holds no tensors by name")
-    if declared > _MOST_EXPANSION * os.path.getsize(source) + 2**20:
-        sys.exit(f"declares {declared:,} bytes of tensors in a file of {os.path.getsize(source):,}")
+    check_declared(declared, source)
     save_file({name: _array(name, value) for name, value in tensors.items()}, target)
+
+
+def check_declared(size: int, source: str) -> None:
+    """Ends the child process with a one-line reason if tensors of `size` bytes are far more than their file holds."""
+    if size > _MOST_EXPANSION * os.path.getsize(source) + 2**20:
+        sys.exit(f"declares {size:,} bytes of tensors in a file of {os.path.getsize(source):,}")
+
+
+def run_child(main: Callable[..., None]) -> None:
+    """Calls the `main` of a child process; an error of the file ends it with one line, another one with a traceback."""
+    try:
+        main(*sys.argv[1:])
+    except Exception:
+        traceback.print_exc()
+        sys.exit(INTERNAL_ERROR)
 
 
 def _array(name, value):
@@ -145,8 +160,4 @@ def explain(message: str) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main(*sys.argv[1:])
-    except Exception:  # an internal error; errors of the file end the process with one line
-        traceback.print_exc()
-        sys.exit(INTERNAL_ERROR)
+    run_child(main)

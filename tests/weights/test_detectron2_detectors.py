@@ -117,3 +117,18 @@ def test_pkl_file_with_code_is_refused_and_runs_none(tmp_path, capfd):
     with pytest.raises(ValueError, match=r"model_final.pkl: holds __builtin__.print, which could run code"):
         load_pretrained(str(path), detectors=True, torch_allowed=True)
     assert "must not appear" not in capfd.readouterr().out
+
+
+class Claims:
+    """An array of 80 GB that its file does not hold."""
+
+    def __reduce__(self):
+        return np.ndarray, ((10**10,), np.dtype(np.float64))
+
+
+@pytest.mark.slow
+def test_pkl_file_that_claims_more_than_it_holds_is_refused(tmp_path):
+    path = tmp_path / "model_final.pkl"
+    path.write_bytes(pickle.dumps({"model": {"a": Claims()}}, protocol=2))
+    with pytest.raises(ValueError, match=r"model_final.pkl: (declares 80,000,000,000 bytes|Unable to allocate)"):
+        load_pretrained(str(path), detectors=True, torch_allowed=True)
