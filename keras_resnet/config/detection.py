@@ -163,6 +163,12 @@ class DetectionData(Data):
         strict=False,
         description="Scale jitter: the longer side becomes a random share in this range of image_size.",
     )
+    copy_paste: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Probability of pasting objects of another training image on an image, for detector.masks.",
+    )
     split_lists: SplitLists = Field(
         SplitLists(),
         description="voc: the lists of each split, FOLDER/LIST for FOLDER/ImageSets/Main/LIST.txt in the folder of "
@@ -235,4 +241,6 @@ class DetectionConfig(Config):
     def _possible(self):
         if self.train.remat:
             raise problem(["train", "remat"], "is not possible with the task detection")
+        if self.data.copy_paste and not self.detector.masks:
+            raise problem(["data", "copy_paste"], "pastes objects through their masks; set detector.masks: true too")
         return self

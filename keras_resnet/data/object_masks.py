@@ -28,6 +28,18 @@ def crop_masks(masks, boxes, size):
     return tf.map_fn(crop, (masks, boxes), fn_output_signature=tf.TensorSpec((SIDE, SIDE), tf.uint8))
 
 
+def union_of_masks(masks, size):
+    """masks (R,) string, size (2,) of their image -> (H, W) bool, true where one of the objects is."""
+    height, width = tf.unstack(tf.cast(size, tf.int32))
+
+    def drawn(union, mask):
+        runs = _runs(mask)
+        return union | tf.repeat(tf.range(tf.size(runs)) % 2 == 1, runs)
+
+    union = tf.foldl(drawn, masks, tf.zeros([height * width], tf.bool))
+    return tf.transpose(tf.reshape(union, [width, height]))  # columns first
+
+
 def required_masks(masks, count, size):
     """Masks (R,) string of `count` objects, size (2,) of their image -> the masks; fails if they do not fit."""
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
