@@ -2,6 +2,7 @@
 
     keras-resnet prepare-data photos records --max_side=512
     keras-resnet prepare-data coco:PATH records
+    keras-resnet prepare-data voc:VOCdevkit records --set "data.split_lists={train: [VOC2007/trainval]}"
 
 Train on them with --set data.name=tfrecord:records. The folder may contain train, val and test; otherwise the same
 images are held out as for data.name=folder:photos. The images of coco:PATH and voc:PATH keep their boxes, in
@@ -17,6 +18,7 @@ from absl import flags
 from rich.console import Console
 
 from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands.verify_data import with_assignments
 from keras_resnet.config import BOX_SETS, validate
 from keras_resnet.errors import ConfigError
 from keras_resnet.tasks import DEFAULT_TASK
@@ -47,6 +49,9 @@ def define_flags(options: flags.FlagValues) -> None:
         "An unreadable image: stop, or skip it.",
         flag_values=options,
     )
+    flags.DEFINE_multi_string(
+        "set", [], "data.key=value, as for training; may be given several times.", flag_values=options
+    )
 
 
 def main(options, arguments):
@@ -57,7 +62,7 @@ def main(options, arguments):
     if options["quality"].present and options.max_side is None:
         raise ConfigError(f"--quality={options.quality}: requires --max_side")
     root, output = arguments
-    data = _data(root, options.validation_fraction, options.test_fraction, options.on_unreadable_image)
+    data = _data(root, options)
     # libjpeg's warnings about damaged files would mix with the lines that name these files.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
@@ -93,14 +98,14 @@ def main(options, arguments):
     print(f"\nNext: keras-resnet train {config}" + " ".join(f"--set {shlex.quote(each)}" for each in sets))
 
 
-def _data(root, validation_fraction, test_fraction, on_unreadable_image):
+def _data(root, options):
     with_boxes = root.partition(":")[0] in BOX_SETS and ":" in root
-    values = {
-        "name": root if with_boxes else f"folder:{root}",
-        "validation_fraction": validation_fraction,
-        "test_fraction": test_fraction,
-        "on_unreadable_image": on_unreadable_image,
-    }
-    marks = {("data", name): f"--{name}" for name in values} | {("data", "name"): root}
+    flagged = ("validation_fraction", "test_fraction", "on_unreadable_image")
+    values = {"name": root if with_boxes else f"folder:{root}"} | {name: options[name].value for name in flagged}
+    marks = {("data", name): f"--{name}" for name in flagged} | {("data", "name"): root}
     task = "detection" if with_boxes else DEFAULT_TASK
-    return validate(Located({"task": task, "data": values, "train": {"steps": 1}}, marks)).data
+    located = Located({"task": task, "data": values, "train": {"steps": 1}}, marks)
+    data = validate(with_assignments(located, options.set)).data
+    if data.name != values["name"]:
+        raise ConfigError(f"--set=data.name={data.name}: the data set is the first argument; omit it")
+    return data

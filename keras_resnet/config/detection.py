@@ -1,8 +1,10 @@
 """The configuration of object detection: `Config` with the group `detector`, and without the labels' augmentations."""
 
+from collections import Counter
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from keras_resnet.config.data import Data
 from keras_resnet.config.fields import Group, problem
@@ -126,6 +128,30 @@ _OF_RECIPES = (
 )
 
 
+def _voc_list(value):
+    if {"", ".", ".."} & {*value.split("/")} or value.endswith(".txt"):
+        raise PydanticCustomError("unknown_name", "{hint}", {"hint": "expected FOLDER/LIST, such as VOC2007/trainval"})
+    return value
+
+
+_VocLists = Annotated[tuple[Annotated[str, AfterValidator(_voc_list)], ...], Field(strict=False)]
+
+
+class SplitLists(Group):
+    """The lists of images that are a split of Pascal VOC's data, which may be of several years."""
+
+    train: _VocLists = Field((), description="Lists of training images, such as [VOC2007/trainval, VOC2012/trainval].")
+    validation: _VocLists = Field(
+        (), description="Lists of validation images. Empty: data.validation_fraction of the training images."
+    )
+    test: _VocLists = Field((), description="Lists of test images.")
+
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """Returns the lists of each split that has any."""
+        lists = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: each for name, each in lists.items() if each}
+
+
 class DetectionData(Data):
     """The data set, its splits, and the augmentation of images with boxes."""
 
@@ -137,6 +163,11 @@ class DetectionData(Data):
         strict=False,
         description="Scale jitter: the longer side becomes a random share in this range of image_size.",
     )
+    split_lists: SplitLists = Field(
+        SplitLists(),
+        description="voc: the lists of each split, FOLDER/LIST for FOLDER/ImageSets/Main/LIST.txt in the folder of "
+        "data.name. Empty: the lists of a folder of one year.",
+    )
 
     @model_validator(mode="after")
     def _for_boxes(self):
@@ -145,6 +176,20 @@ class DetectionData(Data):
                 raise problem([name], "is for images of one class; the task detection has scale_range, horizontal_flip")
         if len(self.scale_range) != 2 or self.scale_range[0] > self.scale_range[1]:
             raise problem(["scale_range"], f"expected two numbers, the smaller first, got {list(self.scale_range)}")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_of_voc(self):
+        lists = self.split_lists.named()
+        if lists and not self.name.startswith("voc:"):
+            raise problem(["split_lists"], f"is for voc:PATH, not for {self.name}; omit it")
+        if lists and "train" not in lists:
+            raise problem(["split_lists", "train"], "expected a list or more, such as [VOC2007/trainval]")
+        name, count = (
+            Counter(each for names in lists.values() for each in names).most_common(1)[0] if lists else ("", 0)
+        )
+        if count > 1:
+            raise problem(["split_lists"], f"names {name} {count} times")
         return self
 
 
