@@ -6,7 +6,7 @@
 
 Train on them with --set data.name=tfrecord:records. The folder may contain train, val and test; otherwise the same
 images are held out as for data.name=folder:photos. The images of coco:PATH and voc:PATH keep their boxes, in
-tf-models-official's layout.
+tf-models-official's layout, and with --masks the masks of coco:PATH.
 """
 
 import os
@@ -39,6 +39,9 @@ def define_flags(options: flags.FlagValues) -> None:
     )
     flags.DEFINE_integer(
         "shard_size_mb", 100, "Approximate size of one file in megabytes.", lower_bound=1, flag_values=options
+    )
+    flags.DEFINE_bool(
+        "masks", False, "Store the masks of coco:PATH too, and leave out objects without one.", flag_values=options
     )
     flags.DEFINE_float("validation_fraction", 0.1, "As data.validation_fraction for training.", flag_values=options)
     flags.DEFINE_float("test_fraction", 0.1, "As data.test_fraction for training.", flag_values=options)
@@ -76,6 +79,7 @@ def main(options, arguments):
     prepared = prepare(
         data,
         output,
+        masks=options.masks,
         max_side=options.max_side,
         quality=options.quality,
         shard_bytes=options.shard_size_mb * 10**6,
@@ -94,7 +98,8 @@ def main(options, arguments):
     # Without these settings, training would hold out images for splits that this command left empty.
     missing = [] if "validation" in prepared.images else [n for n in ("validation", "test") if n not in prepared.images]
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
-    config = "" if data.name.startswith("folder:") else "--config=detection/coco_faster_rcnn_r50_fpn "
+    recipe = "coco_mask_rcnn_r50_fpn" if options.masks else "coco_faster_rcnn_r50_fpn"
+    config = "" if data.name.startswith("folder:") else f"--config=detection/{recipe} "
     print(f"\nNext: keras-resnet train {config}" + " ".join(f"--set {shlex.quote(each)}" for each in sets))
 
 

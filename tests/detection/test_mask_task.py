@@ -64,7 +64,7 @@ def test_training_images_have_the_masks_of_their_objects():
 
 def test_sets_without_masks_are_refused(tmp_path):
     config = load_config(RECIPE, [f"data.name=voc:{tmp_path}"])
-    with pytest.raises(ConfigError, match="masks are read from coco, scenes, not from voc"):
+    with pytest.raises(ConfigError, match="masks are read from coco, scenes, tfrecord, not from voc"):
         load_task(config)
 
 
