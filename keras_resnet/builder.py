@@ -16,6 +16,8 @@ from keras_resnet.specs import Spec, check_training_arguments
 # layers, and Python allows 1,000 nested calls by default.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
+STEM = "stem"  # key of the stem's output in the model of `with_stem`
+
 
 def build(
     spec: Spec,
@@ -70,6 +72,18 @@ def build(
     stages, x = features(x, spec, drop_path_rate, zero_init_last_gamma, dropout)
     outputs = stages if features_only else head(x, classes or spec.classes, dropout)
     return ResNetModel(inputs, outputs, name=spec.name)
+
+
+def with_stem(model: ResNetModel) -> ResNetModel:
+    """Returns a network with features_only=True that also returns `STEM`, the stem's output before its pooling.
+
+    Raises:
+        ValueError: the stem has no pooling.
+    """
+    pool = next((layer for layer in model.layers if layer.name.startswith("stem_pool")), None)
+    if pool is None:
+        raise ValueError(f"the stem of {model.name} has no pooling")
+    return ResNetModel(model.input, {STEM: pool.input, **model.output}, name=model.name)
 
 
 def check_classes(classes: int | None, features_only: bool = False) -> None:

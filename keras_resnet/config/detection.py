@@ -93,6 +93,11 @@ class DetectorOptions(Group):
         None,
         description="canonical_size for masks; a larger one takes their features from finer levels. null: the same.",
     )
+    mask_stem_features: bool = Field(
+        False,
+        description="Masks also have the features of the stem, before its pooling, at half of the image's resolution; "
+        "for small objects.",
+    )
     mask_convolutions: int = Field(4, ge=0, le=16, description="3x3 convolutions of the mask head.")
     mask_channels: int = Field(256, ge=1, description="Their channels.")
     min_detection_size: float = Field(0.0, ge=0, description="Detections with a shorter side, in pixels, are dropped.")
@@ -104,6 +109,8 @@ class DetectorOptions(Group):
     def _consistent(self):
         if len({len(sizes) for sizes in self.anchor_sizes}) != 1 or not self.anchor_sizes[0]:
             raise problem(["anchor_sizes"], f"expected as many sizes for every level, got {list(self.anchor_sizes)}")
+        if self.mask_stem_features and not self.masks:
+            raise problem(["mask_stem_features"], "is for detectors with masks: true")
         if not self.anchor_ratios:
             raise problem(["anchor_ratios"], "expected at least one")
         if self.anchor_negative_iou > self.anchor_positive_iou:

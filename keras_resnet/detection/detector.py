@@ -14,11 +14,12 @@ from keras_resnet.boxes import coding
 from keras_resnet.boxes.anchors import level_anchors
 from keras_resnet.boxes.nms import class_nms, take
 from keras_resnet.boxes.roi_align import assign_levels, roi_align
-from keras_resnet.builder import build
+from keras_resnet.builder import STEM, build, with_stem
 from keras_resnet.config.detection import DetectorOptions as Options
 from keras_resnet.description import Description
 from keras_resnet.detection.heads import box_head, feature_pyramid, mask_head, region_proposal_network
 
+STEM_LEVEL = 1  # its stride is 2
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of a box head's deltas (Girshick 2015)
 
 
@@ -70,6 +71,11 @@ class Detector(keras.Model):
             std=preprocessing.std,
             **training,
         )
+        if options.mask_stem_features:
+            try:
+                self.trunk = with_stem(self.trunk)
+            except ValueError as error:
+                raise ValueError(f"detector.mask_stem_features: true, but {error}") from None
         outputs = {level: self.trunk.output[stage] for level, stage in self._stages().items()}
         shapes = {level: tuple(output.shape[1:]) for level, output in outputs.items()}
         normalized = options.normalization == "batch"
@@ -90,7 +96,7 @@ class Detector(keras.Model):
         )
         if options.masks:
             self.mask_head = mask_head(
-                (options.mask_roi_size, options.mask_roi_size, options.fpn_channels),
+                (options.mask_roi_size, options.mask_roi_size, options.fpn_channels + self._stem_channels),
                 options.mask_channels,
                 options.mask_convolutions,
                 outputs_of_classes + options.background_outputs,
@@ -98,10 +104,16 @@ class Detector(keras.Model):
             )
         self.built = True
 
+    @property
+    def _stem_channels(self):
+        return self.trunk.output[STEM].shape[-1] if self.options.mask_stem_features else 0
+
     def _stages(self):
         """Returns {level: name of the trunk's stage with that stride}, from `min_level` on."""
         found = {}
         for stage, output in self.trunk.output.items():
+            if stage == STEM:
+                continue
             level = round(np.log2(self.image_size[0] / output.shape[1]))
             if level >= self.options.min_level:
                 found[level] = stage  # of stages with one stride, the last
@@ -138,10 +150,14 @@ class Detector(keras.Model):
         return cls(Description.from_json(config["description"]))
 
     def pyramid(self, images, training=False, trunk: keras.Model | None = None) -> dict[int, Any]:
-        """images (N, H, W, 3) -> {level: features (N, h, w, channels)}; by the detector's trunk or an equal one."""
+        """images (N, H, W, 3) -> {level: features (N, h, w, channels)}; by the detector's trunk or an equal one.
+
+        With `mask_stem_features`, level 1 is the stem's output.
+        """
         stages = (trunk or self.trunk)(images, training=training)
         inputs = {f"level{level}": stages[stage] for level, stage in self._stages().items()}
-        return self.fpn(inputs, training=training)
+        found = self.fpn(inputs, training=training)
+        return found | {STEM_LEVEL: stages[STEM]} if self.options.mask_stem_features else found
 
     def propose(self, features: dict[int, Any], training=False) -> Proposed:
         """Features of every level -> the region proposal network's outputs and its proposals."""
@@ -186,24 +202,33 @@ class Detector(keras.Model):
 
     def mask_logits(self, features: dict[int, Any], boxes, classes, training=False):
         """Features, boxes (N, R, 4), their classes (N, R) -> logits (N, R, m, m) float32 of the masks in the boxes."""
-        options = self.options
-        canonical = options.mask_canonical_size or options.canonical_size
-        rows = self.mask_head(self._rois(features, boxes, options.mask_roi_size, canonical), training=training)
+        rows = self.mask_head(self.mask_features(features, boxes), training=training)
         side, count = rows.shape[1], boxes.shape[1]
         of_class = tf.one_hot(tf.reshape(classes, [-1]), rows.shape[-1], dtype=tf.float32)
         logits = tf.reduce_sum(tf.cast(rows, tf.float32) * of_class[:, None, None], axis=-1)
         return tf.reshape(logits, [-1, count, side, side])
 
+    def mask_features(self, features: dict[int, Any], boxes):
+        """Features, boxes (N, R, 4) -> what the mask head reads (N * R, size, size, channels)."""
+        options, size = self.options, self.options.mask_roi_size
+        rows = self._rois(features, boxes, size, options.mask_canonical_size or options.canonical_size)
+        if not options.mask_stem_features:
+            return rows
+        return tf.concat([rows, self._align(features, [STEM_LEVEL], boxes, None, size)], axis=-1)
+
     def _rois(self, features, boxes, size, canonical_size):
         """Features, boxes (N, R, 4) -> features of the boxes (N * R, size, size, channels)."""
-        options, stages = self.options, list(self._stages())
-        maps = [features[level] for level in stages]  # not the extra level
-        levels = assign_levels(boxes, stages[0], stages[-1], canonical_size, options.canonical_level)
+        stages = list(self._stages())  # not the extra level
+        levels = assign_levels(boxes, stages[0], stages[-1], canonical_size, self.options.canonical_level)
+        return self._align(features, stages, boxes, levels, size)
+
+    def _align(self, features, levels, boxes, level_of_box, size):
+        options, maps = self.options, [features[level] for level in levels]
         pooled = roi_align(
             maps,
-            [2**level for level in stages],
+            [2**level for level in levels],
             boxes,
-            levels,
+            level_of_box,
             output_size=size,
             sampling_ratio=options.sampling_ratio,
             aligned=options.roi_aligned,
