@@ -32,12 +32,13 @@ def union_of_masks(masks, size):
     """masks (R,) string, size (2,) of their image -> (H, W) bool, true where one of the objects is."""
     height, width = tf.unstack(tf.cast(size, tf.int32))
 
-    def drawn(union, mask):
-        runs = _runs(mask)
-        return union | tf.repeat(tf.range(tf.size(runs)) % 2 == 1, runs)
+    def with_edges_of(edges, mask):
+        """Adds 1 where a run of the object begins and -1 behind its end."""
+        ends = tf.cumsum(_runs(mask))
+        return tf.tensor_scatter_nd_add(edges, ends[:, None], 1 - 2 * (tf.range(tf.size(ends)) % 2))
 
-    union = tf.foldl(drawn, masks, tf.zeros([height * width], tf.bool))
-    return tf.transpose(tf.reshape(union, [width, height]))  # columns first
+    edges = tf.foldl(with_edges_of, masks, tf.zeros([height * width + 1], tf.int32))  # the last run ends there
+    return tf.transpose(tf.reshape(tf.cumsum(edges[:-1]) > 0, [width, height]))  # columns first
 
 
 def required_masks(masks, count, size):

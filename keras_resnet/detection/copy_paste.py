@@ -42,26 +42,27 @@ def draw(probability: float, size: int, seed) -> Draws:
     )
 
 
-def chosen(image, objects, seed):
-    """image (H, W, C) uint8, objects with run lengths -> (the image with their union as a last channel, some objects).
+def chosen(objects, size, seed):
+    """Objects with run lengths, size (2,) of their image -> (some of them, their union (H, W, 3) uint8, 0 or 255).
 
-    The channel is 255 where one of the objects is, so that it takes part in the image's scale and flip.
+    The union is an image, so that it gets the scale and flip of theirs: kernels for three channels are the fastest.
     """
     draws = tf.random.stateless_uniform(tf.shape(objects["classes"]), seed)
     taken = (draws < _CHOSEN) & ~objects["ignored"]
     objects = {name: tf.boolean_mask(value, taken) for name, value in objects.items()}
-    union = union_of_masks(objects["masks"], tf.shape(image)[:2])
-    return tf.concat([image, tf.cast(union, tf.uint8)[..., None] * 255], axis=-1), objects
+    union = tf.cast(union_of_masks(objects["masks"], size), tf.uint8) * 255
+    return objects, tf.stack([union] * 3, axis=-1)
 
 
-def pasted(image, objects, other, other_objects):
-    """Returns (image (S, S, C), objects) with the chosen objects of `other` (S, S, C + 1) pasted on the image.
+def pasted(image, objects, other, other_objects, union):
+    """Returns (image (S, S, 3), objects) with the chosen objects of `other` (S, S, 3) pasted on the image.
 
-    Both have objects as `keras_resnet.detection.transforms.augmented` returns them, with masks.
+    Both have objects as `keras_resnet.detection.transforms.augmented` returns them, with masks; it also returns the
+    `union` (S, S, 3) of the chosen ones.
     """
-    covered = other[..., -1] >= 127.5
-    image = tf.where(covered[..., None], other[..., :-1], image)
-    objects = visible(objects, covered)
+    covered = union >= 127.5
+    image = tf.where(covered, other, image)
+    objects = visible(objects, covered[..., 0])
     return image, {name: tf.concat([value, other_objects[name]], axis=0) for name, value in objects.items()}
 
 

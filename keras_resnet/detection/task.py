@@ -124,7 +124,8 @@ class Detection(ImageTask):
     def _augment(self, image, objects, seed):
         """Returns the image, its objects {"boxes", "classes", "areas", "ignored", "valid"} padded, and its seed."""
         data = self.config.data
-        image, objects = self._fitted(decode(image, self.image_shape[2]), objects, self._mean, seed)
+        image = decode(image, self.image_shape[2])
+        image, objects = self._fitted(image, self._with_crops(image, objects), self._mean, seed)
         if data.copy_paste:
             draws = self._pasted(seed)
             image, objects = tf.cond(
@@ -132,11 +133,14 @@ class Detection(ImageTask):
             )
         return image, padded(objects, data.max_objects), seed
 
+    def _with_crops(self, image, objects):
+        """Returns objects with crops of their masks, if they have any, in place of run lengths."""
+        if not self.masks:
+            return objects
+        return objects | {"masks": crop_masks(objects["masks"], objects["boxes"], tf.shape(image)[:2])}
+
     def _fitted(self, image, objects, mean, seed):
-        """Returns pixels (H, W, C) and their objects in the detector's input, as `augmented`."""
         data = self.config.data
-        if self.masks:
-            objects = objects | {"masks": crop_masks(objects["masks"], objects["boxes"], tf.shape(image)[:2])}
         return augmented(image, objects, self._side, mean, data.scale_range, data.horizontal_flip, seed)
 
     def _pasted(self, seed):
@@ -144,9 +148,12 @@ class Detection(ImageTask):
 
     def _with_pasted(self, image, objects, draws):
         other, others = self.images.split("train").read(draws.index)
-        other, others = copy_paste.chosen(decode(other, self.image_shape[2]), others, draws.choice)
-        other, others = self._fitted(other, others, (*self._mean, 0.0), draws.augmentation)
-        return copy_paste.pasted(image, objects, other, others)
+        other = decode(other, self.image_shape[2])
+        others, union = copy_paste.chosen(others, tf.shape(other)[:2], draws.choice)
+        others = self._with_crops(other, others)
+        union, _ = self._fitted(union, others, (0.0,) * 3, draws.augmentation)
+        other, others = self._fitted(other, others, self._mean, draws.augmentation)
+        return copy_paste.pasted(image, objects, other, others, union)
 
     def train_faults(self, step):
         """Returns a line for each unreadable image of a training step, also of those whose objects are pasted."""

@@ -47,10 +47,10 @@ def objects_of(*rows):
     }
 
 
-def fitted(image, objects, mean=(0.0, 0.0, 0.0)):
+def fitted(image, objects):
     """Returns the image and its objects as they are in the detector's input; their sizes are equal."""
     objects = objects | {"masks": crop_masks(objects["masks"], objects["boxes"], tf.shape(image)[:2])}
-    return augmented(image, objects, SIZE, mean, (1.0, 1.0), False, SEED)
+    return augmented(image, objects, SIZE, (0.0,) * 3, (1.0, 1.0), False, SEED)
 
 
 def numbers(objects):
@@ -71,11 +71,10 @@ def test_pasted_object_by_hand(all_chosen):
     image = tf.fill((SIZE, SIZE, 3), tf.constant(10, tf.uint8))
     image, objects = fitted(image, objects_of(*((box, mask_of(box)) for box in (first, second, third))))
     bent = mask_of((0, 28, 56, 90), (56, 80, 99, 90))
-    other, others = copy_paste.chosen(
-        tf.fill((SIZE, SIZE, 3), tf.constant(200, tf.uint8)), objects_of(((0, 28, 99, 90), bent)), SEED
-    )
-    other, others = fitted(other, others, (0.0,) * 4)
-    image, objects = copy_paste.pasted(image, objects, other, others)
+    others, union = copy_paste.chosen(objects_of(((0, 28, 99, 90), bent)), (SIZE, SIZE), SEED)
+    union, _ = fitted(union, others)
+    other, others = fitted(tf.fill((SIZE, SIZE, 3), tf.constant(200, tf.uint8)), others)
+    image, objects = copy_paste.pasted(image, objects, other, others, union)
     found = numbers(objects)
     np.testing.assert_array_equal(image, np.where(bent[..., None], 200, 10) * np.ones(3))
     assert found["classes"].tolist() == [1, 3, 1]
@@ -140,12 +139,12 @@ def test_union_of_masks():
 def test_about_half_of_the_objects_are_chosen_and_none_to_be_ignored():
     objects = objects_of(*[((0, 0, 9, 9), mask_of((0, 0, 9, 9)))] * 6)
     objects["ignored"] = tf.constant([False] * 5 + [True])
-    image, counts = tf.zeros((SIZE, SIZE, 3), tf.uint8), []
+    counts = []
     chosen = tf.function(copy_paste.chosen, autograph=False)
     for seed in range(24):
-        pixels, found = chosen(image, objects, tf.constant([seed, 1], tf.int64))
+        found, union = chosen(objects, (SIZE, SIZE), tf.constant([seed, 1], tf.int64))
         assert 6 not in found["classes"].numpy()
-        assert pixels[..., 3].numpy().any() == (len(found["classes"]) > 0)
+        assert union.numpy().any() == (len(found["classes"]) > 0)
         counts.append(len(found["classes"]))
     assert 1.8 < np.mean(counts) < 3.2
 
@@ -164,7 +163,7 @@ def task_of(*assignments):
 
 def test_copy_paste_without_masks_or_for_labels_is_one_line():
     with pytest.raises(ConfigError, match=r"data\.copy_paste: pastes objects through their masks; set detector\.masks"):
-        load_config(RECIPE, ["data.copy_paste=0.5", "detector.masks=false"])
+        load_config(str(ROOT / "configs/detection/scenes.yaml"), ["data.copy_paste=0.5"])
     with pytest.raises(ConfigError, match=r"data\.copy_paste: expected a number >= 0 and <= 1, got 2"):
         load_config(RECIPE, ["data.copy_paste=2"])
     with pytest.raises(ConfigError, match=r"data\.copy_paste: unknown key"):
