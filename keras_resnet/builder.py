@@ -16,6 +16,8 @@ from keras_resnet.specs import Spec, check_training_arguments
 # layers, and Python allows 1,000 nested calls by default.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
+STEM = "stem"  # key of the stem's output in the model of `with_stem`
+
 
 def build(
     spec: Spec,
@@ -30,7 +32,6 @@ def build(
     drop_path_rate: float = 0.0,
     zero_init_last_gamma: bool = False,
     dropout: float | None = None,
-    last_stage: int | None = None,
 ) -> ResNetModel:
     """images (N, H, W, 3) in [0, 255] -> logits (N, classes), or a dict of the stages' outputs.
 
@@ -53,13 +54,10 @@ def build(
             al. 2017, section 5.1).
         dropout: dropout rate before the classifier, for `highway19` also in its transitions; default the network's own
             (0.2 for `highway19`, else 0).
-        last_stage: number of the last stage of a network with `features_only`; default all. `build_stages` builds the
-            others.
 
     Raises:
         ValueError: `classes` is below 1, `input_shape` is not (H, W, C), `mean` and `std` are not in the units of
-            images in [0, 255], or the network has no place for `drop_path_rate` or `zero_init_last_gamma`, or no such
-            `last_stage`.
+            images in [0, 255], or the network has no place for `drop_path_rate` or `zero_init_last_gamma`.
     """
     check_classes(classes, features_only)
     check_units(mean, std)
@@ -71,11 +69,7 @@ def build(
     arguments = {"include_top": not features_only, "include_preprocessing": include_preprocessing}
     description = replace(new_description(spec, mean, std), arguments=arguments)
     x = preprocess(images, with_images(description, images))
-    if last_stage is not None:
-        _check_stages(spec, 1, last_stage, features_only)
-        stages, x = residual_stages(stem(x, spec), spec, 1, last_stage, drop_path_rate, zero_init_last_gamma)
-    else:
-        stages, x = features(x, spec, drop_path_rate, zero_init_last_gamma, dropout)
+    stages, x = features(x, spec, drop_path_rate, zero_init_last_gamma, dropout)
     outputs = stages if features_only else head(x, classes or spec.classes, dropout)
     return ResNetModel(inputs, outputs, name=spec.name)
 
@@ -102,19 +96,29 @@ def build_stages(
     Raises:
         ValueError: the network has no such stage.
     """
-    _check_stages(spec, first, len(spec.depths))
+    if spec.block == "single" or not 1 < first <= len(spec.depths):
+        raise ValueError(f"{spec.name} has no stage {first} that could be built without those before it")
     inputs = keras.Input(input_shape, name="features")
-    _, x = residual_stages(inputs, spec, first, len(spec.depths), drop_path_rate, zero_init_last_gamma)
+    _, x = residual_stages(inputs, spec, first, drop_path_rate, zero_init_last_gamma)
     return keras.Model(inputs, x, name=f"{spec.name}_from_stage{first}")
 
 
-def _check_stages(spec, first, last, features_only=True):
-    if not features_only:
-        raise ValueError(f"last_stage={last}: a network without all of its stages has features_only=True")
-    if spec.block == "single":
-        raise ValueError(f"{spec.name} is built as a whole; its stages are not those of residual networks")
-    if not 1 <= first <= last <= len(spec.depths):
-        raise ValueError(f"stages {first} to {last}: {spec.name} has stages 1 to {len(spec.depths)}")
+def with_stem(model: ResNetModel) -> ResNetModel:
+    """Returns a network with features_only=True that also returns `STEM`, the stem's output before its pooling.
+
+    Raises:
+        ValueError: the stem has no pooling.
+    """
+    pool = next((layer for layer in model.layers if layer.name.startswith("stem_pool")), None)
+    if pool is None:
+        raise ValueError(f"the stem of {model.name} has no pooling")
+    return ResNetModel(model.input, {STEM: pool.input, **model.output}, name=model.name)
+
+
+def without_last_stage(model: ResNetModel) -> ResNetModel:
+    """Returns a network with features_only=True without its last stage, which `build_stages` builds alone."""
+    *stages, _ = model.output
+    return ResNetModel(model.input, {stage: model.output[stage] for stage in stages}, name=model.name)
 
 
 def check_classes(classes: int | None, features_only: bool = False) -> None:
@@ -187,17 +191,14 @@ def features(x, spec, drop_path_rate=0.0, zero_init_last_gamma=False, dropout=0.
     x = stem(x, spec)
     if spec.block == "single":
         return highway.features(x, spec, dropout)
-    return residual_stages(x, spec, 1, len(spec.depths), drop_path_rate, zero_init_last_gamma)
+    return residual_stages(x, spec, 1, drop_path_rate, zero_init_last_gamma)
 
 
-def residual_stages(x, spec, first, last, drop_path_rate=0.0, zero_init_last_gamma=False):
-    """x (N, h, w, C) -> ({"stage<first>": ..., ...}, the output of stage `last`).
-
-    After the network's last stage, the output is the head's input.
-    """
+def residual_stages(x, spec, first, drop_path_rate=0.0, zero_init_last_gamma=False):
+    """x (N, h, w, C) -> ({"stage<first>": ..., ...}, the head's input)."""
     stages: dict = {}
     blocks = sum(spec.depths[: first - 1])
-    for i in range(first, last + 1):
+    for i in range(first, len(spec.depths) + 1):
         halving = halving_block(spec, i)
         for j in range(1, spec.depths[i - 1] + 1):
             blocks += 1
@@ -205,7 +206,7 @@ def residual_stages(x, spec, first, last, drop_path_rate=0.0, zero_init_last_gam
             stride, name = 2 if j == halving else 1, f"stage{i}_block{j}"
             x = block(x, spec, spec.widths[i - 1], stride, name, i, j, drop_rate, zero_init_last_gamma)
         stages[f"stage{i}"] = x
-    if spec.preactivation and last == len(spec.depths):
+    if spec.preactivation:
         x = activate(norm(x, spec, "last_bn"), spec, f"last_{spec.layer.activation}")
     return stages, x
 

@@ -1,8 +1,10 @@
 """The configuration of object detection: `Config` with the group `detector`, and without the labels' augmentations."""
 
+from collections import Counter
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from keras_resnet.config.data import Data
 from keras_resnet.config.fields import Group, problem
@@ -29,6 +31,7 @@ _FOR_LABELS = (
 _OF_PYRAMIDS = (
     *("min_level", "extra_level", "fpn_channels", "canonical_size", "canonical_level", "normalization"),
     *("box_convolutions", "box_layers", "box_features", "mask_roi_size", "mask_canonical_size"),
+    "mask_stem_features",
 )
 
 
@@ -128,6 +131,11 @@ class DetectorOptions(Group):
         None,
         description="canonical_size for masks; a larger one takes their features from finer levels. null: the same.",
     )
+    mask_stem_features: bool = Field(
+        False,
+        description="Masks also have the features of the stem, before its pooling, at half of the image's resolution; "
+        "for small objects.",
+    )
     mask_convolutions: int = _by_design(4, 0, ge=0, le=16, description="3x3 convolutions of the mask head; with c4 0.")
     mask_channels: int = Field(256, ge=1, description="Their channels.")
     min_detection_size: float = Field(0.0, ge=0, description="Detections with a shorter side, in pixels, are dropped.")
@@ -139,6 +147,8 @@ class DetectorOptions(Group):
     def _consistent(self):
         if len({len(sizes) for sizes in self.anchor_sizes}) != 1 or not self.anchor_sizes[0]:
             raise problem(["anchor_sizes"], f"expected as many sizes for every level, got {list(self.anchor_sizes)}")
+        if self.mask_stem_features and not self.masks:
+            raise problem(["mask_stem_features"], "is for detectors with masks: true")
         if not self.anchor_ratios:
             raise problem(["anchor_ratios"], "expected at least one")
         if self.anchor_negative_iou > self.anchor_positive_iou:
@@ -172,6 +182,30 @@ _OF_RECIPES = (
 )
 
 
+def _voc_list(value):
+    if {"", ".", ".."} & {*value.split("/")} or value.endswith(".txt"):
+        raise PydanticCustomError("unknown_name", "{hint}", {"hint": "expected FOLDER/LIST, such as VOC2007/trainval"})
+    return value
+
+
+_VocLists = Annotated[tuple[Annotated[str, AfterValidator(_voc_list)], ...], Field(strict=False)]
+
+
+class SplitLists(Group):
+    """The lists of images that are a split of Pascal VOC's data, which may be of several years."""
+
+    train: _VocLists = Field((), description="Lists of training images, such as [VOC2007/trainval, VOC2012/trainval].")
+    validation: _VocLists = Field(
+        (), description="Lists of validation images. Empty: data.validation_fraction of the training images."
+    )
+    test: _VocLists = Field((), description="Lists of test images.")
+
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """Returns the lists of each split that has any."""
+        lists = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: each for name, each in lists.items() if each}
+
+
 class DetectionData(Data):
     """The data set, its splits, and the augmentation of images with boxes."""
 
@@ -183,6 +217,17 @@ class DetectionData(Data):
         strict=False,
         description="Scale jitter: the longer side becomes a random share in this range of image_size.",
     )
+    copy_paste: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Probability of pasting objects of another training image on an image, for detector.masks.",
+    )
+    split_lists: SplitLists = Field(
+        SplitLists(),
+        description="voc: the lists of each split, FOLDER/LIST for FOLDER/ImageSets/Main/LIST.txt in the folder of "
+        "data.name. Empty: the lists of a folder of one year.",
+    )
 
     @model_validator(mode="after")
     def _for_boxes(self):
@@ -191,6 +236,20 @@ class DetectionData(Data):
                 raise problem([name], "is for images of one class; the task detection has scale_range, horizontal_flip")
         if len(self.scale_range) != 2 or self.scale_range[0] > self.scale_range[1]:
             raise problem(["scale_range"], f"expected two numbers, the smaller first, got {list(self.scale_range)}")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_of_voc(self):
+        lists = self.split_lists.named()
+        if lists and not self.name.startswith("voc:"):
+            raise problem(["split_lists"], f"is for voc:PATH, not for {self.name}; omit it")
+        if lists and "train" not in lists:
+            raise problem(["split_lists", "train"], "expected a list or more, such as [VOC2007/trainval]")
+        name, count = (
+            Counter(each for names in lists.values() for each in names).most_common(1)[0] if lists else ("", 0)
+        )
+        if count > 1:
+            raise problem(["split_lists"], f"names {name} {count} times")
         return self
 
 
@@ -241,4 +300,6 @@ class DetectionConfig(Config):
     def _possible(self):
         if self.train.remat:
             raise problem(["train", "remat"], "is not possible with the task detection")
+        if self.data.copy_paste and not self.detector.masks:
+            raise problem(["data", "copy_paste"], "pastes objects through their masks; set detector.masks: true too")
         return self

@@ -26,7 +26,7 @@ _LOADERS = {
     "voc": "keras_resnet.data.voc:load_voc",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
-_WITH_MASKS = ("coco", "scenes")
+_WITH_MASKS = ("coco", "scenes", "tfrecord")
 Target = Literal["label", "boxes"]
 _SHOWN = 10  # classes, and reasons, on one line
 

@@ -11,15 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.boxes.anchors import level_anchors
-from keras_resnet.boxes.roi_align import assign_levels, roi_align
-from keras_resnet.boxes.roi_pool import roi_pool
-from keras_resnet.builder import build, build_stages
+from keras_resnet.builder import STEM, build, build_stages, with_stem, without_last_stage
 from keras_resnet.config.detection import DetectorOptions as Options
 from keras_resnet.description import Description
 from keras_resnet.detection.detections import Detections, candidates_of, suppressed
 from keras_resnet.detection.heads import box_head, feature_pyramid, mask_head, region_proposal_network, roi_head
 from keras_resnet.detection.proposals import Proposed, proposals_of
+from keras_resnet.detection.roi_features import roi_features
 
+STEM_LEVEL = 1  # its stride is 2
 C4_RPN_CHANNELS = 512  # Ren et al. 2015
 
 
@@ -77,16 +77,21 @@ class Detector(keras.Model):
 
     def _build_trunk(self, training):
         """Builds the network whose features all RoIs share: all stages, or with c4 all but the last."""
-        spec, preprocessing = self.description.spec, self.description.preprocessing
-        return build(
-            spec,
+        preprocessing = self.description.preprocessing
+        trunk = build(
+            self.description.spec,
             features_only=True,
             input_shape=preprocessing.image_shape,
             mean=preprocessing.mean,
             std=preprocessing.std,
-            last_stage=None if self.options.design == "fpn" else len(spec.depths) - 1,
             **training,
         )
+        if self.options.design == "c4":
+            return without_last_stage(trunk)
+        try:
+            return with_stem(trunk) if self.options.mask_stem_features else trunk
+        except ValueError as error:
+            raise ValueError(f"detector.mask_stem_features: true, but {error}") from None
 
     def _build_roi_head(self, channels, training):
         """Builds the layers from a RoI's features to those that the siblings read, with c4 before their average."""
@@ -105,6 +110,8 @@ class Detector(keras.Model):
 
     def _build_mask_head(self, channels, masks):
         options = self.options
+        if options.mask_stem_features:
+            channels += self.trunk.output[STEM].shape[-1]
         shape = (options.mask_roi_size, options.mask_roi_size, channels)
         if options.design == "c4":
             shape = self.roi_head.output.shape[1:]
@@ -114,6 +121,8 @@ class Detector(keras.Model):
         """Returns {level: name of the trunk's stage with that stride}: from `min_level` on, with c4 the last alone."""
         found = {}
         for stage, output in self.trunk.output.items():
+            if stage == STEM:
+                continue
             level = round(np.log2(self.image_size[0] / output.shape[1]))
             if level >= self.options.min_level:
                 found[level] = stage  # of stages with one stride, the last
@@ -149,12 +158,16 @@ class Detector(keras.Model):
         return cls(Description.from_json(config["description"]))
 
     def feature_maps(self, images, training=False, networks: Networks | None = None) -> dict[int, Any]:
-        """images (N, H, W, 3) -> {level: features (N, h, w, channels)}."""
+        """images (N, H, W, 3) -> {level: features (N, h, w, channels)}.
+
+        With `mask_stem_features`, level 1 is the stem's output.
+        """
         stages = (networks or self.networks).trunk(images, training=training)
         maps = {level: stages[stage] for level, stage in self._stages().items()}
         if self.options.design == "c4":
             return maps
-        return self.fpn({f"level{level}": each for level, each in maps.items()}, training=training)
+        found = self.fpn({f"level{level}": each for level, each in maps.items()}, training=training)
+        return found | {STEM_LEVEL: stages[STEM]} if self.options.mask_stem_features else found
 
     def propose(self, features: dict[int, Any], training=False) -> Proposed:
         """Features of every level -> the region proposal network's outputs and its proposals."""
@@ -165,7 +178,7 @@ class Detector(keras.Model):
     def classify(self, features: dict[int, Any], boxes, training=False, networks: Networks | None = None):
         """Features, boxes (N, R, 4) -> (logits (N, R, 1 + classes + unused), deltas (N, R, classes, 4)), float32."""
         options = self.options
-        pooled = self.roi_features(features, boxes, options.roi_size)
+        pooled = roi_features(self._pooled_maps(features), boxes, options.roi_size, options)
         rows = (networks or self.networks).roi_head(pooled, training=training)
         if options.design == "c4":
             rows = tf.reduce_mean(rows, axis=[1, 2])
@@ -178,40 +191,27 @@ class Detector(keras.Model):
 
     def mask_logits(self, features: dict[int, Any], boxes, classes, training=False, networks: Networks | None = None):
         """Features, boxes (N, R, 4), their classes (N, R) -> logits (N, R, m, m) float32 of the masks in the boxes."""
-        options = self.options
-        if options.design == "c4":
-            pooled = self.roi_features(features, boxes, options.roi_size)
-            rows = (networks or self.networks).roi_head(pooled, training=training)
-        else:
-            rows = self.roi_features(features, boxes, options.mask_roi_size, options.mask_canonical_size)
-        rows = self.mask_head(rows, training=training)
+        rows = self.mask_head(self.mask_features(features, boxes, training, networks), training=training)
         side, count = rows.shape[1], boxes.shape[1]
         of_class = tf.one_hot(tf.reshape(classes, [-1]), rows.shape[-1], dtype=tf.float32)
         logits = tf.reduce_sum(tf.cast(rows, tf.float32) * of_class[:, None, None], axis=-1)
         return tf.reshape(logits, [-1, count, side, side])
 
-    def roi_features(self, features, boxes, size, canonical_size=None):
-        """Features, boxes (N, R, 4) -> features of the boxes (N * R, size, size, channels).
+    def mask_features(self, features: dict[int, Any], boxes, training=False, networks: Networks | None = None):
+        """Features, boxes (N, R, 4) -> what the mask head reads (N * R, size, size, channels)."""
+        options, maps = self.options, self._pooled_maps(features)
+        if options.design == "c4":
+            pooled = roi_features(maps, boxes, options.roi_size, options)
+            return (networks or self.networks).roi_head(pooled, training=training)
+        rows = roi_features(maps, boxes, options.mask_roi_size, options, options.mask_canonical_size)
+        if not options.mask_stem_features:
+            return rows
+        stem = roi_features({STEM_LEVEL: features[STEM_LEVEL]}, boxes, options.mask_roi_size, options)
+        return tf.concat([rows, stem], axis=-1)
 
-        The side of a box on the canonical level is by default the option.
-        """
-        options, stages = self.options, list(self._stages())
-        maps = [features[level] for level in stages]  # not the extra level
-        if options.pooling == "max":
-            pooled = roi_pool(maps[0], 2 ** stages[0], boxes, size)
-        else:
-            canonical_size = canonical_size or options.canonical_size
-            levels = assign_levels(boxes, stages[0], stages[-1], canonical_size, options.canonical_level)
-            pooled = roi_align(
-                maps,
-                [2**level for level in stages],
-                boxes,
-                levels,
-                output_size=size,
-                sampling_ratio=options.sampling_ratio,
-                aligned=options.roi_aligned,
-            )
-        return tf.reshape(pooled, [-1, size, size, maps[0].shape[-1]])
+    def _pooled_maps(self, features):
+        """Returns the maps from which RoIs are pooled: not the extra level, and not the stem's."""
+        return {level: features[level] for level in self._stages()}
 
     def detect(self, images, count: int | None = None, networks: Networks | None = None) -> Detections:
         """images (N, H, W, 3) in [0, 255] -> detections in pixels of these images.

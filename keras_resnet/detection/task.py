@@ -14,7 +14,7 @@ from keras_resnet.data.image_task import ImageTask
 from keras_resnet.data.object_masks import crop_masks
 from keras_resnet.data.transforms import letterbox
 from keras_resnet.description import Description, Preprocessing, different_classes
-from keras_resnet.detection import metrics
+from keras_resnet.detection import copy_paste, metrics
 from keras_resnet.detection.coco_metrics import CocoMetrics
 from keras_resnet.detection.collector import Collector
 from keras_resnet.detection.detector import build_detector, with_options
@@ -117,20 +117,39 @@ class Detection(ImageTask):
     def _augment(self, image, objects, seed):
         """Returns the image, its objects {"boxes", "classes", "areas", "ignored", "valid"} padded, and its seed."""
         data = self.config.data
-        image = decode(image, self.image_shape[2])
-        if self.masks:
-            cropped = crop_masks(objects["masks"], objects["boxes"], tf.shape(image)[:2])
-            objects = objects | {"masks": cropped}
-        image, objects = augmented(
-            image,
-            objects,
-            self.image_shape[0],
-            self.description.preprocessing.mean,
-            data.scale_range,
-            data.horizontal_flip,
-            seed,
-        )
+        image, objects = self._fitted(decode(image, self.image_shape[2]), objects, self._mean, seed)
+        if data.copy_paste:
+            draws = self._pasted(seed)
+            image, objects = tf.cond(
+                draws.pastes, lambda: self._with_pasted(image, objects, draws), lambda: (image, objects)
+            )
         return image, padded(objects, data.max_objects), seed
+
+    def _fitted(self, image, objects, mean, seed):
+        """Returns pixels (H, W, C) and their objects in the detector's input, as `augmented`."""
+        data = self.config.data
+        if self.masks:
+            objects = objects | {"masks": crop_masks(objects["masks"], objects["boxes"], tf.shape(image)[:2])}
+        return augmented(image, objects, self._side, mean, data.scale_range, data.horizontal_flip, seed)
+
+    def _pasted(self, seed):
+        return copy_paste.draw(self.config.data.copy_paste, self.train_size, seed)
+
+    def _with_pasted(self, image, objects, draws):
+        other, others = self.images.split("train").read(draws.index)
+        other, others = copy_paste.chosen(decode(other, self.image_shape[2]), others, draws.choice)
+        other, others = self._fitted(other, others, (*self._mean, 0.0), draws.augmentation)
+        return copy_paste.pasted(image, objects, other, others)
+
+    def train_faults(self, step):
+        """Returns a line for each unreadable image of a training step, also of those whose objects are pasted."""
+        indices = self._indices(step)
+        if self.config.data.copy_paste:
+            train = self.config.train
+            positions = range(step * train.batch_size, (step + 1) * train.batch_size)
+            draws = [self._pasted(tf.constant([train.seed, position], tf.int64)) for position in positions]
+            indices += [int(each.index) for each in draws if each.pastes]
+        return pipeline.unreadable(self.images.split("train"), indices)
 
     def _prepare(self, image, objects):
         """Returns the image, all its objects in pixels of the original, and the geometry (3,).

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, tiny_task
 
-from keras_resnet.builder import build, build_stages
+from keras_resnet.builder import build, build_stages, without_last_stage
 from keras_resnet.commands import entry
 from keras_resnet.config import load_config
 from keras_resnet.config.detection import DetectorOptions as Options
@@ -16,6 +16,7 @@ from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import Shard
 from keras_resnet.description import Description, Preprocessing
 from keras_resnet.detection.detector import build_detector, with_options
+from keras_resnet.detection.roi_features import roi_features
 from keras_resnet.detection.signatures import DetectorExport
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.graph import fold
@@ -56,7 +57,7 @@ def convolutions(model):
 def test_resnet101_has_91_shared_convolutions():
     """He et al. 2015, appendix A: conv1 to conv4_x, "91 conv layers in ResNet-101"; conv5_x has the other 9."""
     spec = SPECS["resnet101"]
-    trunk = build(spec, features_only=True, input_shape=(64, 64, 3), last_stage=3)
+    trunk = without_last_stage(build(spec, features_only=True, input_shape=(64, 64, 3)))
     assert len(convolutions(trunk)) == 91
     assert [*trunk.output] == ["stage1", "stage2", "stage3"]
     assert trunk.output["stage3"].shape[1:] == (4, 4, 1024)
@@ -88,7 +89,7 @@ def test_last_stage_on_the_whole_image_equals_that_of_the_network(name):
     images = IMAGE[:, :side, :side]
     features = model.feature_maps(images)
     whole = tf.constant([[[0.0, 0.0, side, side]]])
-    found = model.roi_head(model.roi_features(features, whole, 8))
+    found = model.roi_head(roi_features(features, whole, 8, options))
     expected = keras.Model(network.input, network.get_layer("pool").input)(images)
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
@@ -166,7 +167,7 @@ def test_options_that_are_not_given_follow_the_design():
         (["detector.fpn_channels=64"], "detector.fpn_channels: is for detector.design: fpn"),
         (["detector.design=fpn", "detector.pooling=max"], "detector.pooling: max needs detector.design: c4"),
         (["detector.anchor_sizes=[[16], [32]]"], "detector.anchor_sizes: 2 lists, expected one for the only level"),
-        (["model.name=highway19"], "highway19 is built as a whole"),
+        (["model.name=highway19"], "highway19 has no stage 3 that could be built"),
     ],
 )
 def test_wrong_configuration_is_one_line(assignments, message):
