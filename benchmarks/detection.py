@@ -162,7 +162,7 @@ def latency(side=512, repeats=5, python=sys.executable):
     with tempfile.TemporaryDirectory() as folder:
         np.save(os.path.join(folder, "image.npy"), image)
         eager, _, process = torchvision_steps(python, 1, side, folder)
-        weights, exported = os.path.join(folder, "weights.pth"), os.path.join(folder, "exported")
+        weights, exported = os.path.join(folder, "weights.safetensors"), os.path.join(folder, "exported")
         command = [sys.executable, "-m", "keras_resnet", "export", f"--weights={weights}", f"--output={exported}"]
         formats = ("saved_model", "litert", "onnx")
         subprocess.run([*command, f"--image_size={side}", f"--formats={','.join(formats)}"], check=True)

@@ -1,7 +1,5 @@
 """Provides the detection task: images with boxes, the losses of Faster R-CNN, and COCO's metrics."""
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -24,7 +22,7 @@ from keras_resnet.detection.losses import detection_losses
 from keras_resnet.detection.transforms import augmented, padded
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
-from keras_resnet.weights.loading import check_network, load_pretrained, set_detector, set_pretrained
+from keras_resnet.weights.loading import check_network, load_pretrained, set_detector, set_trunk
 
 
 class Detection(ImageTask):
@@ -84,10 +82,10 @@ class Detection(ImageTask):
         """Returns the detector's cost, the sizes of the splits, and the classes."""
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
         anchors = sum(map(len, model.anchors.values()))
-        trunk = complexity(model.trunk)
+        trunk, rois = complexity(model.trunk), complexity(model.roi_head)
         return {
             "network": f"{count_parameters(model):,} parameters; the trunk has {trunk.parameters:,}, and "
-            f"{trunk.macs:,} MACs per image",
+            f"{trunk.macs:,} MACs per image; {rois.macs:,} MACs per RoI",
             "detector": f"{anchors:,} anchors at strides {', '.join(str(2**level) for level in model.levels)}",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {'x'.join(map(str, self.image_shape))}",
             **self.images.overview(),
@@ -105,12 +103,7 @@ class Detection(ImageTask):
             if pretrained.description.detector:
                 new = set_detector(model, pretrained, settings.reset_head)
                 return settings.weights + self._of_new_layers(new, pretrained.description.labels)
-            without_head = {
-                path: value
-                for path, value in pretrained.arrays.items()
-                if path.partition("/")[0] not in ("logits", "last_bn")
-            }
-            set_pretrained(model.trunk, replace(pretrained, arrays=without_head))
+            set_trunk(model, pretrained)
         except (ValueError, OSError) as error:
             raise ConfigError(f"model.weights: {error}") from None
         return f"{settings.weights} for the trunk"

@@ -172,6 +172,8 @@ def torchvision_state(arrays: Arrays, description: Description) -> Arrays:
         ValueError: torchvision has no such detector.
     """
     options, conversion = description.detector, description.conversion
+    if options.get("design", "fpn") != "fpn":
+        raise ValueError(f"{description.spec.name}: torchvision has no detectors of design {options['design']}")
     expected = {name: TORCHVISION[name] for name in ("anchor_convention", "roi_aligned", "background_outputs")}
     for name, value in {**expected, "mask_stem_features": False}.items():
         if options.get(name, False) != value:

@@ -71,7 +71,7 @@ def test_sets_without_masks_are_refused(tmp_path):
 def test_mask_features_are_those_of_the_pyramid_and_of_the_stem():
     """A stem that counts rows: RoIAlign of 14 bins over rows 8 to 36 of the image has the rows of their centers."""
     model = tiny_task(load_config(RECIPE, TINY)).build_model()
-    features = model.pyramid(tf.zeros((1, 64, 64, 3)))
+    features = model.feature_maps(tf.zeros((1, 64, 64, 3)))
     assert features[1].shape == (1, 32, 32, 24)
     features = {level: tf.zeros_like(each) for level, each in features.items()}
     features[1] += tf.range(32.0)[:, None, None]
