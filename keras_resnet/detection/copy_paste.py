@@ -45,7 +45,7 @@ def draw(probability: float, size: int, seed) -> Draws:
 def chosen(objects, size, seed):
     """Objects with run lengths, size (2,) of their image -> (some of them, their union (H, W, 3) uint8, 0 or 255).
 
-    The union is an image, so that it gets the scale and flip of theirs: kernels for three channels are the fastest.
+    The union is an image of three channels, which gets the scale and flip of the objects' image by the same code.
     """
     draws = tf.random.stateless_uniform(tf.shape(objects["classes"]), seed)
     taken = (draws < _CHOSEN) & ~objects["ignored"]
