@@ -44,6 +44,7 @@ _NO_CATEGORY = "annotation of an unknown category"
 _KEY = {_TWICE: "id", _NO_IMAGE: "image_id", _NO_CATEGORY: "category_id"}  # other findings: bbox
 _EXPECTED = EXPECTED | {_TWICE: "one", _NO_IMAGE: "an id in images", _NO_CATEGORY: "an id in categories"}
 _ID = (int, str)
+_MAX_SIDE = 10**9  # of an image in pixels; pycocotools takes no larger ones
 _FIELDS: dict[str, dict[str, Any]] = {
     "images": {"id": _ID, "file_name": str, "height": (int, float), "width": (int, float)},
     "annotations": {"id": _ID, "image_id": _ID, "category_id": _ID, "bbox": object},
@@ -86,7 +87,7 @@ def load_coco(data: Data, masks: bool = False) -> ImageSet:
         objects, problems = _objects(content, class_of, read_mask if masks else None)
         paths = _paths(content["images"], folders)
         missing += missing_images(path, split, paths)
-        sizes = [[min(each[key], 1e9) for key in ("height", "width")] for each in content["images"]]
+        sizes = [[each[key] for key in ("height", "width")] for each in content["images"]]
         ids = tuple(each["id"] for each in content["images"])
         splits[split] = replace(split_of_files(paths, objects, np.array(sizes, np.float64)), ids=ids)
         findings += [Finding(reason, split, f"{path}: {source}", what) for reason, source, what in problems]
@@ -150,8 +151,8 @@ def _read(path) -> dict[str, Any]:
                     raise DataError(f"{path}: {key}[{i}] has no {name}")
                 if not isinstance(row[name], kind):
                     raise DataError(f"{path}: {key}[{i}] has the {name} {one_line(repr(row[name]), 40)}")
-            if key == "images" and (problem := name_problem(row["file_name"])):
-                raise DataError(f"{path}: images[{i}] has the file_name {row['file_name']!a}: {problem}")
+            if problem := _problem(row, key):
+                raise DataError(f"{path}: {key}[{i}] has the {problem}")
     if not content["images"]:
         raise DataError(f"{path}: has no images")
     if not content["categories"]:
@@ -161,6 +162,17 @@ def _read(path) -> dict[str, Any]:
         if count > 1:
             raise DataError(f"{path}: {count:,} of its {key} have the id {one_line(number, 60)}")
     return content
+
+
+def _problem(row, key):
+    """Returns what is wrong with a value of an image or a category, None if nothing is."""
+    for name in {"images": ("file_name",), "categories": ("name",)}.get(key, ()):
+        if problem := name_problem(row[name]) or (None if row[name].strip() else "it is empty"):
+            return f"{name} {row[name]!a}: {problem}"
+    for name in ("height", "width") if key == "images" else ():
+        if not 0 <= row[name] < _MAX_SIDE:  # also true for NaN
+            return f"{name} {one_line(repr(row[name]), 40)}; expected a number of pixels below {_MAX_SIDE:,}"
+    return None
 
 
 def _difference(found, expected):
@@ -218,8 +230,9 @@ def _checked(annotation, images, class_of, seen):
         return None, _NO_IMAGE
     if annotation["category_id"] not in class_of:
         return None, _NO_CATEGORY
+    bbox = annotation["bbox"]
     try:
-        x, y, width, height = map(float, annotation["bbox"])
+        x, y, width, height = map(float, bbox if isinstance(bbox, list) else ())  # not the digits of a text
     except (TypeError, ValueError, OverflowError):
         return None, NO_BOX
     image = images[annotation["image_id"]]

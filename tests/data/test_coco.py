@@ -81,6 +81,7 @@ def test_boxes_classes_crowds_and_areas(tmp_path):
         (annotation(2, [5, 2, 30]), "box is not four finite numbers"),
         (annotation(2, [5, 2, 10**400, 10]), "box is not four finite numbers"),
         (annotation(2, None), "box is not four finite numbers"),
+        (annotation(2, "1234"), "box is not four finite numbers"),
         (annotation(2, [5, 2, float("nan"), 10]), "box is not four finite numbers"),
     ],
 )
@@ -157,6 +158,29 @@ def test_damaged_file_is_one_line(tmp_path, content, message):
     with pytest.raises(DataError, match=f"instances_train2017.json: {message}") as error:
         load(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "value", "message"),
+    [
+        ("images", "height", float("inf"), "height inf; expected a number of pixels below 1,000,000,000"),
+        ("images", "height", float("nan"), "height nan; expected"),
+        ("images", "width", 10**400, r"width \.\.\.; expected"),
+        ("images", "width", -1, "width -1; expected"),
+        ("images", "file_name", "", "file_name '': it is empty"),
+        ("categories", "name", " ", "name ' ': it is empty"),
+        ("categories", "name", "a\nb", r"name 'a\\nb': its name has a control character"),
+        ("categories", "name", "\ud800", r"name '\\ud800': its name is not UTF-8"),
+    ],
+)
+def test_unusable_image_or_category_is_refused(tmp_path, key, name, value, message):
+    """A name is a line of labels.txt; pycocotools draws polygons in an image of this size."""
+    path = write(tmp_path, [annotation(1, [1, 1, 8, 8], segmentation=[[1, 1, 8, 1, 8, 8]])])
+    content = json.loads(path.read_text())
+    content[key][0][name] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=rf"{key}\[0\] has the {message}"):
+        load_image_set(Data(name=f"coco:{tmp_path}"), "boxes", masks=True)
 
 
 def test_area_that_is_no_number_is_that_of_the_box(tmp_path):
