@@ -1,6 +1,7 @@
 """Provides what reports share: tables as JSON, CSV and Markdown, and the plot of a confusion matrix."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +44,13 @@ def _cell(value, digits):
         return ""
     if isinstance(value, float):
         return f"{value:,.{digits}f}" if abs(value) >= 0.1 or value == 0 else f"{value:.{digits}g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value).replace("|", "\\|")
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Returns the names, with its position from 0 after each that two share: "crane (134)", "crane (517)"."""
+    counts = Counter(names)
+    return [f"{name} ({i})" if counts[name] > 1 else name for i, name in enumerate(names)]
 
 
 def draw_confusion(
@@ -72,8 +79,9 @@ def draw_confusion(
     picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xlabel=columns, ylabel=rows)
     if len(names) <= NAMED_CLASSES:
-        axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 3 else 0, fontsize=8)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+        style = {"fontsize": 8, "parse_math": False}
+        axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 3 else 0, **style)
+        axes.set_yticks(range(len(names)), names, **style)
     if len(names) <= COUNTED_CLASSES:
         for (row, column), count in np.ndenumerate(matrix):
             if count:

@@ -68,5 +68,5 @@ def draw_errors(path: str, task, split: str, predictions: Predictions, rows: np.
         cell.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
         answer, label = int(predictions.scores[row].argmax()), int(predictions.labels[row])
         title = f"{task.labels[answer]} {predictions.scores[row, answer]:.2f}\nis {task.labels[label]}"
-        cell.set_title(title, fontsize=8)
+        cell.set_title(title, fontsize=8, parse_math=False)
     figure.savefig(path, dpi=130)

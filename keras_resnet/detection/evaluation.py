@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from keras_resnet.detection.voc_metrics import voc_metrics
+from keras_resnet.reports import distinct
 from keras_resnet.training import evaluation
 
 PRINTED_CLASSES = 100  # the report has a table of any number
@@ -40,7 +41,7 @@ class Evaluation(evaluation.Evaluation):
             {"class": label}
             | each.values
             | {"objects": each.objects, "ignored": each.ignored, "detections": each.detections}
-            for label, each in zip(self._task.labels, self._classes(), strict=True)
+            for label, each in zip(distinct(self._task.labels), self._classes(), strict=True)
         ]
 
     def lines(self) -> Iterator[str]:
@@ -54,7 +55,7 @@ class Evaluation(evaluation.Evaluation):
             yield f"{len(rows)} classes: classes.csv of --report=FOLDER lists them"
             return
         names = list(self._classes()[0].values)
-        width = max(len("class"), *map(len, self._task.labels))
+        width = max(len("class"), *(len(row["class"]) for row in rows))
         yield (
             f"{'class':<{width}}  " + "  ".join(f"{self._task.metrics[name].short:>8}" for name in names) + "  objects"
         )

@@ -7,7 +7,7 @@ from keras_resnet.detection.coco_metrics import segmentation, xywh
 from keras_resnet.detection.collector import RECALLS, Collector
 from keras_resnet.detection.mistakes import IOU, SCORE, confusion, match, worst
 from keras_resnet.detection.report_plots import draw_curves, draw_images
-from keras_resnet.reports import draw_confusion, markdown_table, write_csv, write_json
+from keras_resnet.reports import distinct, draw_confusion, markdown_table, write_csv, write_json
 
 SHOWN_IMAGES = 8
 BACKGROUND = "background"
@@ -39,12 +39,13 @@ def write_report(
     os.makedirs(folder, exist_ok=True)
     matches = [match(image) for image in collected.images]
     assert collected.measured is not None
-    classes = dict(zip(task.labels, collected.measured.classes, strict=True))
+    names = distinct((*task.labels, BACKGROUND))
+    classes = list(zip(names[:-1], collected.measured.classes, strict=True))
 
     def path(name):
         return os.path.join(folder, name)
 
-    matrix, names = confusion(matches, len(task.labels)), (*task.labels, BACKGROUND)
+    matrix = confusion(matches, len(task.labels))
     paths = [
         write_json(path("evaluation.json"), figures),
         write_csv(path("classes.csv"), class_rows),
@@ -68,7 +69,7 @@ def write_report(
 def _write_curves(path, classes):
     rows = [
         {"class": label, "recall": round(recall, 2), "precision": round(precision, 4), "score": round(score, 4)}
-        for label, each in classes.items()
+        for label, each in classes
         if each.precisions is not None
         for recall, precision, score in zip(
             RECALLS.tolist(), each.precisions.tolist(), each.scores.tolist(), strict=True

@@ -1,7 +1,7 @@
 """Draws the precision-recall curves and the worst images of a detector's report."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -17,22 +17,24 @@ COLORED_CLASSES = 20  # maximum number of classes whose curves have colors of th
 _RIGHT, _WRONG, _IGNORED = "#0072B2", "#D55E00", "#808080"
 
 
-def draw_curves(path: str, classes: Mapping[str, ClassResult]) -> str:
-    """Draws the precision of each class over the recall, and their mean, into a PNG file; returns its path."""
-    curves = {label: each.precisions for label, each in classes.items() if each.precisions is not None}
+def draw_curves(path: str, classes: Sequence[tuple[str, ClassResult]]) -> str:
+    """Draws the precision of each named class over the recall, and their mean, into a PNG file; returns its path."""
+    curves = [(label, each.precisions) for label, each in classes if each.precisions is not None]
     named = len(curves) <= COLORED_CLASSES
     figure = Figure(figsize=(7.5 if named else 5.8, 4.8), layout="constrained")
     axes = figure.subplots()
-    for i, (label, precisions) in enumerate(curves.items()):
+    for i, (label, precisions) in enumerate(curves):
         line = axes.plot(RECALLS, precisions, color="#BBBBBB", linewidth=0.6)[0]
         if named:
             line.set(color=f"C{i % 10}", linestyle=("-", "--")[i // 10], linewidth=1.1, label=shortened(label))
         elif i == 0:
             line.set_label(f"{len(curves):,} classes")
     if curves:
-        axes.plot(RECALLS, np.mean(list(curves.values()), 0), color="black", linewidth=2.2, label="mean of the classes")
+        axes.plot(RECALLS, np.mean([precisions for _, precisions in curves], 0), color="black", linewidth=2.2, label="mean of the classes")
         place = {"loc": "outside right upper"} if named else {"loc": "lower left", "bbox_to_anchor": (0.12, 0.12)}
-        figure.legend(frameon=not named, fontsize=8, **place)
+        legend = figure.legend(frameon=not named, fontsize=8, **place)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     axes.set(xlabel="recall", ylabel="precision at this recall or a higher one", xlim=(0, 1), ylim=(0, 1.02))
     axes.set_title(f"IoU of at least {IOU}", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

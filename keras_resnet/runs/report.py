@@ -32,7 +32,7 @@ def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
         gray = image.shape[-1] != 3
         pixels = np.clip(image[..., 0] if gray else image, 0, 255).astype(np.uint8)
         cell.imshow(pixels, cmap="gray" if gray else None, vmin=0, vmax=255)
-        cell.set_title(caption if len(caption) <= 22 else caption[:21] + "…", fontsize=7)
+        cell.set_title(caption if len(caption) <= 22 else caption[:21] + "…", fontsize=7, parse_math=False)
     write_atomically(path, _png(figure))
 
 

@@ -101,6 +101,37 @@ def test_write_report_without_objects_or_mistakes(tmp_path):
     assert "0 of 1 images have mistakes" in (tmp_path / "report.md").read_text()
 
 
+def test_write_report_tells_classes_of_one_name_apart(tmp_path):
+    """Two classes "$_$" and one that has the name of the background: the first of these is found as the second."""
+    collector = collected(
+        partial(voc_metrics, classes=3, protocol="voc07"), step([(BOX, 0), (FAR, 2)], [(BOX, 1, 0.9)])
+    )
+    measured = collector.metrics()
+    split = types.SimpleNamespace(
+        source=lambda i: f"{i}.png", read=lambda i: (tf.io.encode_png(np.zeros((20, 20, 3), np.uint8)), {}), ids=None
+    )
+    task = types.SimpleNamespace(
+        images=types.SimpleNamespace(split=lambda name: split, category_ids=None),
+        labels=("$_$", "$_$", "background"),
+        image_shape=(20, 20, 3),
+        metrics=metrics.METRICS,
+        max_detections=7,
+    )
+    figures = {"networks": [], "data": "pets", "split": "test", "protocol": "voc07"}
+    write_report(str(tmp_path), task, "test", collector, measured, [{"class": "a|b", "objects": 1}], figures)
+    columns = "found as $_$ (0),found as $_$ (1),found as background (2),found as background (3)"
+    assert (tmp_path / "confusion.csv").read_text().splitlines() == [
+        f"object,{columns}",
+        "$_$ (0),0,1,0,0",
+        "$_$ (1),0,0,0,0",
+        "background (2),0,0,0,1",
+        "background (3),0,0,0,0",
+    ]
+    curves = (tmp_path / "precision_recall.csv").read_text().splitlines()[1:]
+    assert {line.split(",")[0] for line in curves} == {"$_$ (0)", "background (2)"}
+    assert r"| a\|b | 1 |" in (tmp_path / "report.md").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "names"), [("coco", {"ap", "ap50"}), ("voc07", {"voc07_ap"})])
 def test_evaluation_prints_classes_and_measures_them(strategies, monkeypatch, protocol, names):

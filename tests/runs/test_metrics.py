@@ -4,7 +4,7 @@ import pytest
 
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.runs.logs import MetricsLog, TensorBoard, read_metrics
-from keras_resnet.runs.report import draw_curves
+from keras_resnet.runs.report import draw_curves, draw_examples
 from keras_resnet.task import metrics_of
 
 
@@ -37,6 +37,11 @@ def test_draw_curves_writes_a_plot(tmp_path):
     picture = matplotlib.image.imread(folder.curves)
     assert picture.shape[0] > 300
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 10
+
+
+def test_draw_examples_takes_names_that_are_no_formulas(tmp_path):
+    draw_examples(str(tmp_path / "examples.png"), np.zeros((1, 8, 8, 3)), ["$_$"])
+    assert matplotlib.image.imread(tmp_path / "examples.png").shape[0] > 100
 
 
 def test_tensorboard_discards_repeated_steps(tmp_path):
