@@ -125,7 +125,7 @@ def read_labels(folder: str, data: Data) -> tuple[str, ...]:
     # Two classes may share a name: ImageNet has two cranes and two maillots.
     if empty := [number for number, label in enumerate(labels, 1) if not label.strip()]:
         raise DataError(f"{path}: line {empty[0]} is empty; expected the name of a class on every line")
-    if len(labels) < 2:
+    if len(labels) < 2 and not isinstance(data, DetectionData):
         raise DataError(f"{path}: names one class; expected two or more")
     if data.classes and data.classes != len(labels):
         raise ConfigError(f"data.classes: {data.classes}, but {path} names {len(labels)} classes; omit data.classes")

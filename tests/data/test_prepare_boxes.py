@@ -51,6 +51,16 @@ def prepare(*arguments):
     return in_process("-m", "keras_resnet", "prepare-data", *arguments, "--validation_fraction=0", "--test_fraction=0")
 
 
+def test_one_class_is_enough_for_boxes(coco, tmp_path):
+    path, output = coco / "annotations/train.json", tmp_path / "records"
+    content = json.loads(path.read_text())
+    del content["categories"][0]
+    path.write_text(json.dumps(content))
+    assert prepare(f"coco:{coco}", output).returncode == 0
+    data = DetectionData(name=f"tfrecord:{output}", validation_fraction=0, test_fraction=0)
+    assert load_image_set(data, "boxes").labels == ("cat",)
+
+
 @pytest.mark.parametrize(("flags", "scale"), [((), 1), (("--max_side=20",), 0.25)])
 def test_prepared_boxes_are_those_of_the_folder(coco, tmp_path, flags, scale):
     output = tmp_path / "records"
