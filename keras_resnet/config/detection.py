@@ -162,6 +162,22 @@ class DetectorOptions(Group):
         return self
 
     @model_validator(mode="after")
+    def _has_positives(self):
+        for name in ("anchor", "roi"):
+            samples, fraction = getattr(self, f"{name}_samples"), getattr(self, f"{name}_positive_fraction")
+            if int(samples * fraction) < 1:
+                raise problem(
+                    [f"{name}_samples"], f"{samples} with {name}_positive_fraction {fraction} have no positive one"
+                )
+        low, high = self.roi_negative_iou
+        if not low <= high <= self.roi_positive_iou:
+            raise problem(
+                ["roi_negative_iou"],
+                f"expected two increasing numbers up to roi_positive_iou {self.roi_positive_iou}, got {[low, high]}",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _of_one_design(self):
         if self.design == "fpn" and self.pooling != "align":
             raise problem(["pooling"], f"{self.pooling} needs detector.design: c4")

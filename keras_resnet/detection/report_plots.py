@@ -30,7 +30,8 @@ def draw_curves(path: str, classes: Sequence[tuple[str, ClassResult]]) -> str:
         elif i == 0:
             line.set_label(f"{len(curves):,} classes")
     if curves:
-        axes.plot(RECALLS, np.mean([precisions for _, precisions in curves], 0), color="black", linewidth=2.2, label="mean of the classes")
+        mean = np.mean([precisions for _, precisions in curves], 0)
+        axes.plot(RECALLS, mean, color="black", linewidth=2.2, label="mean of the classes")
         place = {"loc": "outside right upper"} if named else {"loc": "lower left", "bbox_to_anchor": (0.12, 0.12)}
         legend = figure.legend(frameon=not named, fontsize=8, **place)
         for text in legend.get_texts():

@@ -78,6 +78,12 @@ class Detection(ImageTask):
         except ValueError as error:
             raise ConfigError(str(error)) from None
 
+    def train_dataset(self, start_step, shard):
+        """Returns the batches of `ImageTask.train_dataset`; raises a `DataError` if no training image has an object."""
+        if self.images.split("train").max_objects == 0:
+            raise DataError(f"data.name: {self.config.data.name}: no training image has an object that can be used")
+        return super().train_dataset(start_step, shard)
+
     def overview(self, model):
         """Returns the detector's cost, the sizes of the splits, and the classes."""
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())

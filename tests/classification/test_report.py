@@ -9,7 +9,8 @@ import tensorflow as tf
 from keras_resnet.classification.protocols import Predictions
 from keras_resnet.classification.report import write_report
 
-# Class "c" has no image, the last, whose name is no formula, is never predicted, and row 5 is a tie, which the first class wins.
+# Class "c" has no image, the last, whose name is no formula, is never predicted; row 5 is a tie, which the first class
+# wins.
 SCORES = [[0.7, 0.1, 0.1, 0.1], [0.6, 0.2, 0.1, 0.1], [0.1, 0.8, 0.1, 0.0]]
 SCORES += [[0.9, 0.1, 0.0, 0.0], [0.1, 0.2, 0.6, 0.1], [0.4, 0.4, 0.1, 0.1], [0.8, 0.0, 0.1, 0.1]]
 LABELS = [0, 1, 1, 3, 3, 0, 0]

@@ -1,5 +1,6 @@
 """A detector is trained, evaluated and used by the commands that classifiers use, on a few painted scenes."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -20,7 +21,7 @@ from keras_resnet.detection.detections import Detections
 from keras_resnet.detection.detector import Detector
 from keras_resnet.detection.losses import sampled_rois
 from keras_resnet.detection.metrics import LOSSES
-from keras_resnet.errors import ConfigError
+from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.specs import SPECS
 from keras_resnet.task import load_task
@@ -304,6 +305,28 @@ def test_anchors_must_fit_the_levels():
     task = load_task(load_config(RECIPE, ["detector.anchor_sizes=[[16], [32]]"]))
     with pytest.raises(ConfigError, match=r"detector\.anchor_sizes: 2 lists, expected one for each level 2 to 4"):
         task.build_model()
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["anchor_samples=1"], "anchor_samples: 1 with anchor_positive_fraction 0.5 have no positive one"),
+        (["roi_positive_fraction=0.01"], "roi_samples: 32 with roi_positive_fraction 0.01 have no positive one"),
+        (["roi_positive_iou=0.3"], r"roi_positive_iou 0.3, got \[0.0, 0.5\]"),
+        (["roi_negative_iou=[0.4, 0.2]"], r"roi_negative_iou: expected two increasing numbers .* got \[0.4, 0.2\]"),
+    ],
+)
+def test_options_that_nothing_can_be_trained_with_are_refused(assignments, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(RECIPE, [f"detector.{each}" for each in assignments])
+
+
+def test_training_images_without_objects_are_refused(monkeypatch):
+    task = load_task(load_config(RECIPE))
+    train = dataclasses.replace(task.images.split("train"), max_objects=0)
+    monkeypatch.setitem(task.images.splits, "train", train)
+    with pytest.raises(DataError, match="scenes: no training image has an object"):
+        task.train_dataset(0, Shard(0, 1, 2))
 
 
 def test_classification_does_not_take_boxes():
