@@ -9,6 +9,8 @@ from keras_resnet.errors import ConfigError
 class Evaluation:
     """The evaluation of one or more networks on a split: see `keras_resnet.training.evaluation.Evaluation`."""
 
+    ensembles = True
+
     def __init__(self, strategy, split: str, protocol: protocols.Protocol, scales: tuple[int, ...], track: Callable):
         self._strategy, self._split, self._protocol = strategy, split, protocol
         self._scales, self._track = scales, track

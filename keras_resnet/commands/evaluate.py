@@ -93,6 +93,8 @@ def main(options, arguments):
             protocol = row.protocols[0] if options.protocol is None else options.protocol
             one_of("--protocol", protocol, row.protocols)
             evaluation = pkgutil.resolve_name(row.evaluation)(strategy, options.split, protocol, scales, track)
+            if len(arguments) > 1 and not evaluation.ensembles:
+                raise ConfigError(f"{arguments[1]}: the task {config.task} evaluates one network at a time")
         evaluation.add(task, run.model, path)
         names.append(f"{run.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
     _print(names, config.data.name, evaluation.lines(), options.split, options.protocol)

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 
-from keras_resnet.errors import ConfigError
 from keras_resnet.reports import write_json
 from keras_resnet.task import Collector
 from keras_resnet.training.metrics import Evaluator
@@ -18,7 +17,12 @@ class Evaluation:
         protocol: one of the task's protocols in `TASKS`.
         scales: shorter sides of the protocol multi_scale, where the task has one.
         track: (iterable of batches, number of images, batch size) -> the same batches; may show progress.
+
+    Attributes:
+        ensembles: whether `add` takes several networks, whose outputs are averaged.
     """
+
+    ensembles = False
 
     def __init__(self, strategy, split: str, protocol: str, scales: tuple[int, ...], track: Callable):
         self._strategy, self._split, self._protocol, self._track = strategy, split, protocol, track
@@ -28,11 +32,8 @@ class Evaluation:
         """Evaluates a network; `path` names it in errors.
 
         Raises:
-            ConfigError: it is not the first; this task has no ensembles.
             DataError: an image cannot be read.
         """
-        if self._measured is not None:
-            raise ConfigError(f"{path}: the task {task.config.task} evaluates one network at a time")
         self._task, collector = task, self._collector(task)
         self._measured = Evaluator(task, model, self._strategy)(self._split, collector, self._track)
 
