@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_resnet.inference.answers import have_area
 from keras_resnet.inference.pasting import pasted
 
 RECALLS = np.linspace(0, 1, 101)  # of the precision-recall curves, as COCO has them
@@ -95,7 +96,7 @@ class Collector:
         self.measured: Measured | None = None
 
     def add(self, outputs: dict) -> None:
-        """Adds the rows of one step.
+        """Adds the rows of one step, without detections that have no area in their image.
 
         Args:
             outputs: the objects "true_boxes" (N, R, 4), "true_classes", "true_areas", "true_ignored" and "true_valid"
@@ -106,9 +107,10 @@ class Collector:
         for row in np.flatnonzero(outputs["weights"]):
             valid, count = outputs["true_valid"][row], outputs["counts"][row]
             true = [outputs[f"true_{name}"][row][valid] for name in ("boxes", "classes", "areas", "ignored")]
-            found = [outputs[name][row, :count].copy() for name in ("boxes", "classes", "scores")]  # not the batch
+            rows = np.flatnonzero(have_area(outputs["boxes"][row, :count]))
+            found = [outputs[name][row, rows] for name in ("boxes", "classes", "scores")]  # copies, not the batch
             index = self._rows + int(row)
-            masks = _masks(outputs, row, count, self._masks_of(index)) if self._masks_of else ()
+            masks = _masks(outputs, row, rows, self._masks_of(index)) if self._masks_of else ()
             self.images.append(ImageResult(index, *true, *found, *masks))
         self._rows += len(outputs["weights"])
 
@@ -118,10 +120,10 @@ class Collector:
         return self.measured.metrics
 
 
-def _masks(outputs, row, count, true_masks):
+def _masks(outputs, row, rows, true_masks):
     """Returns the size of an image, and the masks of its objects and detections."""
     height, width = outputs["sizes"][row].astype(int).tolist()
-    found = pasted(outputs["masks"][row, :count], outputs["boxes"][row, :count], (height, width))
+    found = pasted(outputs["masks"][row, rows], outputs["boxes"][row, rows], (height, width))
     return (height, width), tuple(true_masks), tuple(found)
 
 

@@ -139,30 +139,36 @@ def best_objects(
     """
     predictions = []
     for row, (height, width) in enumerate(sizes):
-        count = min(int(outputs["num_detections"][row]), top_k)
+        count = int(outputs["num_detections"][row])
         boxes = outputs["boxes"][row, :count] * (max(height, width) / side)
         boxes = np.clip(boxes, 0, [height, width, height, width])
         found = {name: value[row] for name, value in outputs.items() if name in ("classes", "scores", "masks")}
-        predictions.append(objects_of(found | {"boxes": boxes}, labels, (height, width)))
+        predictions.append(objects_of(found | {"boxes": boxes}, labels, top_k, (height, width)))
     return predictions
 
 
-def objects_of(found: Mapping[str, np.ndarray], labels: Sequence[str], size: tuple[int, int]) -> Prediction:
-    """Returns the prediction of one image.
+def have_area(boxes: np.ndarray) -> np.ndarray:
+    """boxes (R, 4), y1 x1 y2 x2 -> (R,) bool: false for one that was found beside the image, in its letterbox."""
+    return (boxes[:, 2:] > boxes[:, :2]).all(1)
+
+
+def objects_of(found: Mapping[str, np.ndarray], labels: Sequence[str], top_k: int, size: tuple[int, int]) -> Prediction:
+    """Returns the prediction of one image, without boxes that have no area in it.
 
     Args:
         found: "boxes" (R, 4) in pixels of the image; "classes", "scores" and any "masks" of R objects or more.
         labels: the class names.
+        top_k: greatest number of objects.
         size: height and width of the image.
     """
-    boxes = found["boxes"]
-    numbers = found["classes"][: len(boxes)].tolist()
+    rows = np.flatnonzero(have_area(found["boxes"]))[:top_k]
+    boxes, numbers = found["boxes"][rows], found["classes"][rows].tolist()
     named = tuple(labels[number] if number < len(labels) else str(number) for number in numbers)
     masks = None
     if "masks" in found:
-        whole = pasted(found["masks"][: len(boxes)], boxes, size)
+        whole = pasted(found["masks"][rows], boxes, size)
         masks = tuple({"size": list(size), "counts": mask.decode()} for mask in whole)
-    scores = tuple(found["scores"][: len(boxes)].tolist())
+    scores = tuple(found["scores"][rows].tolist())
     return Prediction(tuple(numbers), named, scores, tuple(tuple(box) for box in boxes.tolist()), masks)
 
 

@@ -76,10 +76,10 @@ class SavedModelPredictor:
                 answers.append(ImageError(status))
                 continue
             if self.finds_boxes:
-                count = min(int(outputs["num_detections"][i]), top_k)
+                count = int(outputs["num_detections"][i])
                 found = {name: value[i, :count] for name, value in outputs.items() if name in _OF_OBJECTS}
                 size = image_size_of(contents[i]) if "masks" in found else (0, 0)
-                answers.append(objects_of(found, self.labels, size))
+                answers.append(objects_of(found, self.labels, top_k, size))
                 continue
             labels = tuple(label.decode() for label in outputs["labels"][i, :top_k])
             classes, scores = (tuple(outputs[name][i, :top_k].tolist()) for name in ("classes", "scores"))

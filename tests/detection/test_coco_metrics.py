@@ -35,6 +35,14 @@ def test_padding_images_do_not_count_but_have_an_index():
     assert [image.index for image in collector.images] == [1, 2]
 
 
+def test_detection_without_area_in_its_image_does_not_count():
+    """It was found beside the image, in its letterbox; the next one is right."""
+    box = (10, 10, 20, 30)
+    images = collected(CocoMetrics(1), step([(box, 0)], [((40, 0, 40, 30), 0, 0.9), (box, 0, 0.8)]))
+    assert images.metrics()["ap"] == pytest.approx(1)
+    assert images.images[0].scores.tolist() == pytest.approx([0.8])
+
+
 def test_classes_have_their_own_values_and_counts():
     """Class 0: one of two objects is found. Class 1: a detection, and an object to be ignored. Class 2: nothing."""
     steps = step([(BOX, 0), (FAR, 0), (FAR, 1, True)], [(BOX, 0, 0.9), (BOX, 1, 0.8)]), step([], [])

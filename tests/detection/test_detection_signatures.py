@@ -93,6 +93,22 @@ def test_files_of_other_runtimes_give_the_same_boxes():
     assert len(best_objects(outputs, DESCRIPTION.labels, 1, [(40, 80)], SIDE)[0].boxes) == 1
 
 
+def test_box_beside_the_image_is_no_object():
+    """The image has 40 of the 80 rows of its letterbox: the first is below it, the second reaches into it."""
+    outputs = {
+        "boxes": np.float32([[[45, 0, 80, 40], [0, 0, 80, 40], [20, 80, 30, 80]]]) * SIDE / 80,
+        "scores": np.float32([[0.9, 0.8, 0.7]]),
+        "classes": np.int32([[0, 1, 0]]),
+        "masks": np.ones((1, 3, 4, 4), np.float32),
+        "num_detections": np.int32([3]),
+    }
+    (found,) = best_objects(outputs, DESCRIPTION.labels, 1, [(40, 80)], SIDE)
+    assert found.labels == (DESCRIPTION.labels[1],)
+    assert found.scores == (np.float32(0.8),)
+    np.testing.assert_allclose(found.boxes, [[0, 0, 40, 40]], atol=1e-4)
+    assert len(found.masks) == 1
+
+
 def changed(**changes):
     """Returns the network's outputs for two images, with rows of the first image replaced."""
     outputs = {name: value.numpy() for name, value in network(tf.zeros((2, SIDE, SIDE, 3))).items()}
