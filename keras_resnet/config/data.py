@@ -18,9 +18,16 @@ IMAGE_SETS = (
     "folder:PATH",
     "coco:PATH",
     "voc:PATH",
+    "det:PATH",
     "tfrecord:PATH",
 )
-BOX_SETS = ("scenes", "coco", "voc")  # kinds whose images all have boxes; tfds has sets with labels and with boxes
+BOX_SETS = (
+    "scenes",
+    "coco",
+    "voc",
+    "det",
+)  # kinds whose images all have boxes; tfds has sets with labels and with boxes
+LISTED_SETS = ("voc", "det")  # kinds whose splits data.split_lists may name
 
 
 def _image_set(value):
@@ -47,8 +54,8 @@ class Data(Group):
         description="The data set. digits: scikit-learn's digits, without download. scene_digits: these digits painted "
         "on photographs, in color. scenes: several of them in an image, with boxes. synthetic: generated images. "
         "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. coco:PATH and voc:PATH: "
-        "images and boxes in the layout of COCO and of Pascal VOC. tfrecord:PATH: files in the ImageNet "
-        "layout, or with boxes in that of tf-models-official.",
+        "images and boxes in the layout of COCO and of Pascal VOC. det:PATH: ImageNet's detection data. "
+        "tfrecord:PATH: files in the ImageNet layout, or with boxes in that of tf-models-official.",
     )
     directory: str | None = Field(
         None, description="tfds: the folder of prepared data sets. null: ~/tensorflow_datasets."

@@ -24,6 +24,7 @@ _LOADERS = {
     "folder": "keras_resnet.data.folder:load_folder",
     "coco": "keras_resnet.data.coco:load_coco",
     "voc": "keras_resnet.data.voc:load_voc",
+    "det": "keras_resnet.data.imagenet_det:load_imagenet_det",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
 _WITH_MASKS = ("coco", "scenes", "tfrecord")
