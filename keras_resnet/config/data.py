@@ -13,6 +13,7 @@ IMAGE_SETS = (
     "digits",
     "scene_digits",
     "scenes",
+    "scene_objects",
     "synthetic",
     "tfds:NAME",
     "folder:PATH",
@@ -20,7 +21,8 @@ IMAGE_SETS = (
     "voc:PATH",
     "tfrecord:PATH",
 )
-BOX_SETS = ("scenes", "coco", "voc")  # kinds whose images all have boxes; tfds has sets with labels and with boxes
+# Kinds whose images all have boxes; tfds has sets with labels and with boxes.
+BOX_SETS = ("scenes", "scene_objects", "coco", "voc")
 
 
 def _image_set(value):
@@ -45,7 +47,8 @@ class Data(Group):
     name: Annotated[str, AfterValidator(_image_set)] = Field(
         "digits",
         description="The data set. digits: scikit-learn's digits, without download. scene_digits: these digits painted "
-        "on photographs, in color. scenes: several of them in an image, with boxes. synthetic: generated images. "
+        "on photographs, in color. scenes: several of them in an image, with boxes. scene_objects: one large one in an "
+        "image, with its box. synthetic: generated images. "
         "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. coco:PATH and voc:PATH: "
         "images and boxes in the layout of COCO and of Pascal VOC. tfrecord:PATH: files in the ImageNet "
         "layout, or with boxes in that of tf-models-official.",

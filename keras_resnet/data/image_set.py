@@ -19,6 +19,7 @@ _LOADERS = {
     "digits": "keras_resnet.data.embedded:load_digits",
     "scene_digits": "keras_resnet.data.scenes:load_scene_digits",
     "scenes": "keras_resnet.data.scenes:load_scenes",
+    "scene_objects": "keras_resnet.data.scenes:load_scene_objects",
     "synthetic": "keras_resnet.data.embedded:load_synthetic",
     "tfds": "keras_resnet.data.tfds:load_tfds",
     "folder": "keras_resnet.data.folder:load_folder",

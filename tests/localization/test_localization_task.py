@@ -1,0 +1,189 @@
+"""A localizer is trained, evaluated and used by the commands that classifiers use, on a few painted digits."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT, tiny_task
+
+from keras_resnet.builder import build
+from keras_resnet.commands import entry
+from keras_resnet.config import load_config
+from keras_resnet.data import scenes
+from keras_resnet.data.pipeline import Shard
+from keras_resnet.errors import ConfigError
+from keras_resnet.localization.dense import default_scales
+from keras_resnet.localization.metrics import LOSSES
+from keras_resnet.runs.folder import RunFolder
+from keras_resnet.specs import SPECS
+from keras_resnet.task import load_task
+from keras_resnet.training.fit import fit
+from keras_resnet.training.optimizer import prepare
+from keras_resnet.training.start import with_weights_filled_in
+from keras_resnet.weights.loading import load_pretrained
+from keras_resnet.weights.native import named_variables, save_weights
+
+RECIPE = str(ROOT / "configs/localization/scenes.yaml")
+TINY = ["train.steps=4", "train.eval_every=4", "train.warmup_steps=0", "train.batch_size=4", "eval.batch_size=4"]
+TINY += ["train.optimizer=sgd", "train.log_every=2"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_images():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "OBJECTS", {"train": 12, "validation": 6, "test": 5})
+        yield
+
+
+@pytest.fixture(scope="module")
+def task():
+    return load_task(load_config(RECIPE, TINY))
+
+
+@pytest.fixture(scope="module")
+def small_task():
+    """A localizer of one block per stage: tracing is most of a test's time."""
+    return tiny_task(load_config(RECIPE, TINY))
+
+
+def model_of(task):
+    keras.utils.set_random_seed(0)
+    model = task.build_model()
+    prepare(model, task.config.train)
+    return model
+
+
+def test_batches_have_the_painted_boxes(task):
+    """Evaluation boxes are in pixels of the images of 80 x 80, of which the network sees all at 64 x 64."""
+    (images, target, start, ratio), weights = next(iter(task.eval_dataset("validation", Shard(0, 1, 4))))
+    assert images.shape == (4, 64, 64, 3)
+    for i in range(4):
+        _, label, box = scenes.paint_object("validation", i)
+        assert (int(target["labels"][i]), target["true_boxes"][i].numpy().tolist()) == (label, [list(box)])
+    assert (start.numpy().tolist(), weights.numpy().tolist()) == ([[0, 0]] * 4, [1] * 4)
+    np.testing.assert_allclose(ratio, 0.8)
+    _, _, boxes, valid, _ = next(iter(task.train_dataset(0, Shard(0, 1, 4))))[0]
+    assert (boxes.shape, valid.numpy().sum(1).max()) == ((4, task.config.data.max_objects, 4), 1)
+    assert float(tf.reduce_max(boxes)) <= 64
+
+
+def test_loss_of_an_image_does_not_depend_on_its_batch(small_task):
+    """So that parts, replicas and skipped images give the loss of the whole batch."""
+    model = model_of(small_task)
+    batch = next(iter(small_task.train_dataset(0, Shard(0, 1, 4))))
+    model.network.trainable = False  # batch statistics would depend on the batch
+    losses, sums = small_task.loss(model, batch)
+    first, _ = small_task.loss(model, tf.nest.map_structure(lambda x: x[:2], batch))
+    np.testing.assert_allclose(losses[:2], first, rtol=1e-4)
+    assert float(sums["loss"]) == pytest.approx(sum(float(sums[name]) for name in LOSSES), rel=1e-5)
+    nothing, _ = small_task.loss(model, (batch[0], tf.zeros_like(batch[1])))
+    assert float(tf.reduce_sum(nothing)) == 0.0
+
+
+def test_every_weight_has_a_finite_dense_gradient(small_task):
+    model = model_of(small_task)
+    with tf.GradientTape() as tape:
+        losses, _ = small_task.loss(model, next(iter(small_task.train_dataset(0, Shard(0, 1, 4)))))
+        loss = tf.reduce_sum(losses)
+    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert np.isfinite(gradient.numpy()).all(), variable.path
+
+
+def test_mean_box_share_is_that_of_the_training_images(task):
+    boxes = np.array([scenes.paint_object("train", i)[2] for i in range(12)])
+    np.testing.assert_allclose(task.mean_box_share, (boxes[:, 2:] - boxes[:, :2]).mean(0) / 80, rtol=1e-5)
+
+
+def test_dense_scales_are_those_of_training(task):
+    assert default_scales(task) == (64, 72, 80)
+    assert default_scales(load_task(load_config(RECIPE, [*TINY, "data.crop=center", "eval.crop_pct=0.8"]))) == (80,)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["data.name=digits"], "data.name: digits has a class for each image, and this needs boxes"),
+        (["data.mixup=0.2"], "data.mixup: does not move boxes"),
+        (["data.resize_range=[32, 80]"], "data.resize_range: a shorter side of 32 is less than the image_size 64"),
+        (["localizer.stage=4"], "localizer.stage: scene_resnet14 has 3 stages"),
+        (["localizer.anchor_negative_iou=0.9"], "localizer.anchor_negative_iou: 0.9 is more than anchor_positive_iou"),
+        (["train.remat=true"], "train.remat: is not possible with the task localization"),
+    ],
+)
+def test_wrong_configuration_is_one_line(assignments, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        load_task(load_config(RECIPE, assignments))
+    assert "\n" not in str(error.value)
+
+
+def test_localizer_starts_from_a_classifier_or_a_localizer(small_task, tmp_path):
+    """A localizer's options come with its weights; where its classifier is meant, a line says what is left out."""
+    classifier = build(SPECS["scene_resnet14"], classes=10, input_shape=(32, 32, 3), mean=(10.0, 20.0, 30.0))
+    path = str(tmp_path / "classifier.safetensors")
+    save_weights(classifier, path, classifier.description.to_metadata())
+    task = load_task(load_config(RECIPE, [*TINY, f"model.weights={path}"]))
+    task.config = with_weights_filled_in(task.config, RunFolder(str(tmp_path / "none")))
+    model = task.build_model()
+    assert task.start_from(model) == f"{path}; the boxes new"
+    assert model.description.preprocessing.mean == (10.0, 20.0, 30.0)
+    for name in ("stem_conv/kernel", "logits/kernel"):
+        np.testing.assert_array_equal(*(named_variables(each)[name].numpy() for each in (model, classifier)))
+
+    path = str(tmp_path / "localizer.safetensors")
+    save_weights(model, path, model.description.to_metadata())
+    pretrained = load_pretrained(path)
+    assert pretrained.classes == 10
+    left_out = "without head/conv, head/deltas, head/scores"
+    assert pretrained.assumed == (f"only its classifier is meant, {left_out}",)
+    config = "task: localization\nmodel: {name: scene_resnet14}\ndata: {name: scene_objects}\ntrain: {steps: 1}\n"
+    (tmp_path / "other.yaml").write_text(config)
+    other = load_config(str(tmp_path / "other.yaml"), [f"model.weights={path}", "localizer.anchor_samples=4"])
+    other = with_weights_filled_in(other, RunFolder(str(tmp_path / "none")))
+    assert (other.localizer.channels, other.localizer.anchor_sizes) == (64, (20, 28, 40))
+    assert (other.localizer.anchor_samples, other.localizer.top_k) == (4, 5)
+    task = load_task(other)
+    model = task.build_model()
+    assert task.start_from(model) == path
+
+
+@pytest.fixture(scope="module")
+def trained(small_task, strategies, tmp_path_factory):
+    """Returns the folder of a finished run, of two replicas."""
+    folder = RunFolder(str(tmp_path_factory.mktemp("localizer") / "run"))
+    folder.claim(small_task.config, small_task.description)
+    fit(small_task, strategies[2], folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_run_has_losses_and_errors(trained):
+    lines = [json.loads(line) for line in pathlib.Path(trained.metrics).read_text().splitlines()]
+    last = {key: value for line in lines for key, value in line.items()}
+    assert last["train/loss"] == pytest.approx(sum(last[f"train/{name}"] for name in LOSSES), rel=1e-5)
+    assert 0 <= last["validation/topk_localization_error"] <= last["validation/top1_localization_error"] <= 100
+    assert pathlib.Path(trained.path, "examples.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_evaluate_has_both_protocols_and_the_center_box(trained, tmp_path, capsys):
+    entry.call("evaluate", [trained.path, "--split=test", f"--report={tmp_path / 'report'}"])
+    printed = capsys.readouterr().out
+    assert "center box" in printed
+    assert "5 images, k = 3" in printed
+    measured = json.loads((tmp_path / "report" / "evaluation.json").read_text())
+    assert {"oracle_error", "center_box_error", "topk_error"} <= set(measured)
+    assert len((tmp_path / "report" / "classes.csv").read_text().splitlines()) == 11
+    arguments = [trained.path, "--split=test", "--protocol=dense"]
+    entry.call("evaluate", [*arguments, "--scales=64", f"--report={tmp_path / 'dense'}"])
+    dense = json.loads((tmp_path / "dense" / "evaluation.json").read_text())
+    assert {name for name in measured if measured[name] != dense[name]} == {"protocol"}  # the crop is the whole image
+    entry.call("evaluate", arguments)
+    assert "on scene_objects, test, dense" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="--scales: 32 is less than 64, the size of the network's input"):
+        entry.call("evaluate", [*arguments, "--scales=32"])
+    with pytest.raises(ConfigError, match="--scales: requires --protocol=multi_scale or dense, got none"):
+        entry.call("evaluate", [trained.path, "--scales=64"])
