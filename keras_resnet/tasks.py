@@ -66,5 +66,8 @@ TASKS = {
         evaluation="keras_resnet.localization.evaluation:Evaluation",
         protocols=("single", "dense"),
         scaled_protocols=("dense",),
+        predictor="keras_resnet.localization.predictor:LocalizationPredictor",
+        export="keras_resnet.localization.signatures:LocalizerExport",
+        pipeline_tag="object-detection",
     ),
 }

@@ -9,6 +9,7 @@
 | `collector` | answers for single images, and the errors of ILSVRC |
 | `metrics` | the table of metrics |
 | `dense`, `evaluation` | the fully convolutional test at several scales; what `keras-resnet evaluate` does |
+| `predictor`, `signatures` | the best (class, box) pairs for `predict`; the functions of an exported localizer |
 | `weights` | weights of classifiers and of localizers |
 | `task` | the `Task` that training and evaluation use |
 """

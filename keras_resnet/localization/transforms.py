@@ -36,10 +36,10 @@ def _twice(pairs):
 
 
 def center_geometry(shape, size: int, crop_pct: float = 1.0) -> Geometry:
-    """Returns the geometry of `data.transforms.for_test` for an image of this shape (2,)."""
+    """Returns the geometry of `data.transforms.for_test` for an image of this shape (..., 2)."""
     shape = tf.cast(shape, tf.float32)
     side = tf.cast(round(size / crop_pct), tf.float32)
-    scaled = tf.round(shape * (side / tf.reduce_min(shape)))
+    scaled = tf.round(shape * (side / tf.reduce_min(shape, axis=-1, keepdims=True)))
     return Geometry(tf.math.floordiv(scaled - size, 2.0), scaled / shape)
 
 

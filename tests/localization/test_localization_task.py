@@ -187,3 +187,31 @@ def test_evaluate_has_both_protocols_and_the_center_box(trained, tmp_path, capsy
         entry.call("evaluate", [*arguments, "--scales=32"])
     with pytest.raises(ConfigError, match="--scales: requires --protocol=multi_scale or dense, got none"):
         entry.call("evaluate", [trained.path, "--scales=64"])
+
+
+@pytest.mark.slow
+def test_every_exported_format_finds_what_the_run_finds(trained, tmp_path, capsys):
+    output = tmp_path / "out"
+    flags = ["--formats=saved_model,litert,onnx", "--precision=float32,float16"]
+    entry.call("export", [f"--workdir={trained.path}", f"--output={output}", *flags])
+    report = json.loads((output / "1" / "export_report.json").read_text())
+    operators = next(each["operators"] for each in report["artifacts"] if each["format"] == "litert")
+    assert not {name for name in operators if name.startswith(("Flex", "CUSTOM"))}
+    path = str(tmp_path / "wide.png")
+    pixels = np.random.RandomState(3).randint(0, 255, (60, 200, 3), np.uint8)
+    tf.io.write_file(path, tf.io.encode_png(pixels))
+    answers = []
+    for model in (trained.path, output, *(each["path"] for each in report["artifacts"])):
+        if "float16" in str(model):
+            continue
+        capsys.readouterr()
+        arguments = [str(model), path, "--format=json", "--min_score=0", f"--plot={tmp_path / 'plot.png'}"]
+        entry.call("predict", arguments)
+        answers.append(json.loads(capsys.readouterr().out)[0]["predictions"])
+    assert len(answers[0]) == 3
+    assert min(each["bbox"][0] for each in answers[0]) >= 70  # the crop is in the middle
+    for others in answers[1:]:
+        assert [each["label"] for each in others] == [each["label"] for each in answers[0]]
+        for one, other in zip(answers[0], others, strict=True):
+            assert other["score"] == pytest.approx(one["score"], abs=1e-4)
+            assert other["bbox"] == pytest.approx(one["bbox"], abs=0.05)
