@@ -77,6 +77,7 @@ ALLOWED = {
         "runs",
         "specs",
         "task",
+        "tasks",
         "training",
         "weights",
     },

@@ -110,6 +110,8 @@ def test_recipe_trains_for_two_steps(name, pictures, eagerly, policy, strategies
         assert math.isfinite(float(sums["loss"]))
     after = to_tensors(named_variables(model))
     assert [name for name, value in after.items() if not np.isfinite(value).all()] == []
+    if name == "localization/scenes_rcnn.yaml":  # the first stage is not trained
+        after = {name: value for name, value in after.items() if name.startswith("head/rcnn/")}
     if train.batch_norm != "constant":
         assert [name for name, value in after.items() if np.array_equal(value, before[name])] == []
 

@@ -1,6 +1,6 @@
 """The configuration of object detection: `Config` with the group `detector`, and without the labels' augmentations."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -128,6 +128,8 @@ _OF_RECIPES = (
 
 class DetectionData(Data):
     """The data set, its splits, and the augmentation of images with boxes."""
+
+    wants_boxes: ClassVar[bool] = True
 
     max_objects: int = Field(
         100, ge=1, le=1000, description="Objects of a training image that count; images with more lose the last ones."

@@ -1,6 +1,6 @@
 """The configuration of localization: `Config` with the group `localizer`, and crops that carry boxes."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -33,6 +33,21 @@ class LocalizerOptions(Group):
     class_loss_weight: float = Field(
         1.0, ge=0, description="Weight of the classification loss. 0: the classifier is not trained."
     )
+    rcnn: bool = Field(
+        False, description="Train the second stage, R-CNN on proposals, on a localizer that `model.weights` has."
+    )
+    proposals: int = Field(200, ge=1, description="R-CNN: the best proposals of a class in an image.")
+    proposal_nms_iou: float = Field(0.7, gt=0, le=1, description="R-CNN: proposals that overlap more are one.")
+    roi_samples: int = Field(
+        1, ge=1, description="R-CNN: proposals of an image in the loss. 1: every one in a batch is of another image."
+    )
+    roi_positive_fraction: float = Field(0.25, gt=0, lt=1, description="R-CNN: probability of drawing a positive.")
+    roi_positive_iou: float = Field(
+        0.5, gt=0, le=1, description="R-CNN: proposals that overlap a box more are positive."
+    )
+    roi_context: float = Field(
+        1.164, ge=1, le=4, description="R-CNN: side of what is warped, in sides of the proposal."
+    )
     top_k: int = Field(5, ge=1, description="Number of (class, box) pairs of an answer; all classes if they are fewer.")
 
     @model_validator(mode="after")
@@ -49,11 +64,18 @@ class LocalizerOptions(Group):
 
 
 # Options of training and of answers; weights of a localizer determine the others.
-_OF_RECIPES = ("anchor_samples", "anchor_positive_iou", "anchor_negative_iou", "class_loss_weight", "top_k")
+_OF_RECIPES = (
+    *(f"anchor_{name}" for name in ("samples", "positive_iou", "negative_iou")),
+    *("class_loss_weight", "rcnn", "proposals", "proposal_nms_iou"),
+    *(f"roi_{name}" for name in ("samples", "positive_fraction", "positive_iou")),
+    "top_k",
+)
 
 
 class LocalizationData(Data):
     """The data set, its splits, and the random crops of images with boxes."""
+
+    wants_boxes: ClassVar[bool] = True
 
     max_objects: int = Field(
         20, ge=1, le=1000, description="Boxes of a training image that count; images with more lose the last ones."

@@ -25,6 +25,8 @@ _LOADERS = {
     "folder": "keras_resnet.data.folder:load_folder",
     "coco": "keras_resnet.data.coco:load_coco",
     "voc": "keras_resnet.data.voc:load_voc",
+    "imagenet_loc": "keras_resnet.data.annotated:load_imagenet_loc",
+    "annotated": "keras_resnet.data.annotated:load_annotated",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
 _WITH_MASKS = ("coco", "scenes")

@@ -15,7 +15,6 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from keras_resnet.config import Data
-from keras_resnet.config.detection import DetectionData
 from keras_resnet.data.decode import image_size
 from keras_resnet.data.image_set import ImageSet, Split, complete
 from keras_resnet.data.objects import objects_in_pixels, unusable_boxes
@@ -129,9 +128,9 @@ def load_tfrecord(data: Data) -> ImageSet:
 def set_of_records(data: Data, labels: tuple[str, ...], records: dict[str, Records]) -> ImageSet:
     """Returns the records of each split as they are, with the target that the first record has.
 
-    Of records with a label and objects, such as ImageNet's can be, the task detection has the objects.
+    Of records with a label and objects, such as ImageNet's can be, the tasks of boxes have the objects.
     """
-    boxes = any(_has_objects(each, isinstance(data, DetectionData)) for each in list(records.values())[:1])
+    boxes = any(_has_objects(each, data.wants_boxes) for each in list(records.values())[:1])
     split_of = _split_of_objects if boxes else _split_of_labels
     splits = {name: split_of(each, len(labels)) for name, each in records.items()}
     return ImageSet(data.name, labels, (None, None, 3), splits, target="boxes" if boxes else "label")

@@ -3,6 +3,7 @@
 | module | provides |
 |---|---|
 | `localizer` | the model: a classifier, and a region proposal network for each class on one of its feature maps |
+| `rcnn` | the second stage, R-CNN on the proposals of a class |
 | `layers` | the layer whose kernels belong to classes |
 | `losses` | the class, and the sampled anchors of the image's own class |
 | `transforms` | crops of images together with their boxes |

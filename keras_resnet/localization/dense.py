@@ -18,6 +18,7 @@ from keras_resnet.data.decode import decode
 from keras_resnet.data.pipeline import evaluation_outputs, over_replicas
 from keras_resnet.errors import ConfigError
 from keras_resnet.localization.localizer import Localizer, Located, stride_of
+from keras_resnet.localization.rcnn import best_proposals
 from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors
 
 
@@ -93,14 +94,21 @@ def dense_locate(model: Localizer) -> Callable:
     window = model.image_size // stride_of(model.description.spec)
 
     def locate(images, labels, sizes):
+        """The second stage warps from the image at the last scale."""
         outputs = [any_size.network(each, training=False) for each in images]
         scores = tf.reduce_mean(tf.stack([_mean_scores(any_size, each["last"], window) for each in outputs]), 0)
         scores, classes = tf.math.top_k(scores, any_size.top_k)
         both = tf.concat([classes, labels[:, None]], axis=1)
         found = [_candidates(any_size, *each, both, sizes) for each in zip(images, outputs, strict=True)]
         boxes, box_scores = (tf.concat(parts, axis=2) for parts in zip(*found, strict=True))
-        boxes = tf.gather(boxes, tf.argmax(box_scores, axis=-1), batch_dims=2)
-        best = tf.sigmoid(tf.reduce_max(box_scores, axis=-1))
+        if any_size.rcnn:
+            ratio = tf.tile(tf.cast(tf.shape(images[-1])[1:3], tf.float32) / sizes, [1, 2])[:, None]
+            proposals = best_proposals(boxes * ratio[:, None], box_scores, any_size.options)
+            boxes, best = any_size.rcnn.best_boxes(images[-1], proposals, both)
+            boxes /= ratio
+        else:
+            boxes = tf.gather(boxes, tf.argmax(box_scores, axis=-1), batch_dims=2)
+            best = tf.sigmoid(tf.reduce_max(box_scores, axis=-1))
         return Located(classes, scores, boxes[:, :-1], best[:, :-1]), boxes[:, -1]
 
     return locate

@@ -13,6 +13,7 @@ from keras_resnet.builder import build_described, halving_block
 from keras_resnet.config.localization import LocalizerOptions as Options
 from keras_resnet.description import Description
 from keras_resnet.localization.layers import PerClass
+from keras_resnet.localization.rcnn import Proposals, RegionClassifier, Warp, best_proposals
 from keras_resnet.specs import Spec
 
 
@@ -59,6 +60,11 @@ class Localizer(keras.Model):
             self.deltas = PerClass(classes, 4 * shapes, name="deltas")
             for layer in (self.scores, self.deltas):
                 layer.build((None, None, self.options.channels or width), (None, None))
+            self.rcnn = _second_stage(self.description, **training)
+        if self.rcnn:  # trains alone
+            for part in (self.network, self.conv, self.scores, self.deltas):
+                if part:
+                    part.trainable = False
         self.built = True
 
     def get_config(self):
@@ -97,24 +103,36 @@ class Localizer(keras.Model):
         centers = tf.stack([y, x, y, x], axis=-1)
         return tf.reshape(centers[:, :, None] + tf.constant(shapes), [-1, 4])
 
-    def boxes(self, images, features, classes):
+    def boxes(self, images, features, classes, warp: Warp = "crop", regions: keras.Model | None = None):
         """images, features, classes (N, T) -> the best box of each class (N, T, 4) float32, and its score (N, T)."""
         found = self.candidates(features, classes)
+        if self.rcnn:
+            proposals = self.proposals(images, found)
+            return self.rcnn.best_boxes(images, proposals, classes, warp, regions)
         best = tf.argmax(found.scores, axis=-1, output_type=tf.int32)
         deltas = tf.gather(found.deltas, best, batch_dims=2)
         boxes = coding.clip(coding.decode(deltas, tf.gather(found.anchors, best)), tf.shape(images)[1:3])
         return boxes, tf.sigmoid(tf.reduce_max(found.scores, axis=-1))
 
-    def locate(self, images, network: keras.Model | None = None) -> Located:
+    def proposals(self, images, found: Candidates) -> Proposals:
+        """Returns the proposals of the second stage, without gradient."""
+        boxes = coding.clip(coding.decode(found.deltas, found.anchors), tf.shape(images)[1:3])
+        return best_proposals(tf.stop_gradient(boxes), tf.stop_gradient(found.scores), self.options)
+
+    def locate(
+        self, images, network: keras.Model | None = None, regions: keras.Model | None = None, warp: Warp = "crop"
+    ) -> Located:
         """images (N, H, W, C) in [0, 255] -> the answer for each, in pixels of these images.
 
         Args:
             images: of the localizer's size.
             network: computes the same as the localizer's network in another way, such as with folded normalization.
+            regions: the same for the network of the second stage.
+            warp: how proposals are warped, see `roi_align`.
         """
         outputs = (network or self.network)(images, training=False)
         classes, scores = self._best_classes(outputs)
-        return Located(classes, scores, *self.boxes(images, outputs["features"], classes))
+        return Located(classes, scores, *self.boxes(images, outputs["features"], classes, warp, regions))
 
     def locate_with(self, images, labels) -> tuple[Located, Any]:
         """images, labels (N,) -> the answers, and the boxes (N, 4) of these classes, whatever the classifier says."""
@@ -160,6 +178,14 @@ def _network(classifier, stage):
         features = [layer for layer in classifier.layers if layer.name.startswith(f"stage{stage}_")][-1].output
     outputs = {"logits": classifier.output, "last": last, "features": features}
     return keras.Model(classifier.input, outputs, name=classifier.name)
+
+
+def _second_stage(description, **training):
+    """Returns the second stage if the options have it; the names of its weights begin with "head/rcnn"."""
+    if not description.head["rcnn"]:
+        return None
+    with keras.name_scope("rcnn"):
+        return RegionClassifier(description, **training)
 
 
 def _convolution(width, channels):

@@ -10,9 +10,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_resnet.boxes import coding
-from keras_resnet.boxes.matching import match
+from keras_resnet.boxes.matching import IGNORED, NEGATIVE, POSITIVE, match
 from keras_resnet.boxes.sampling import Sample, sample
 from keras_resnet.localization.localizer import Candidates, Localizer
+from keras_resnet.localization.rcnn import BOX_WEIGHTS
+
+_ROI_SEED = (1 << 20, 0)  # so that RoIs are drawn by another seed than anchors
 
 
 class Losses(NamedTuple):
@@ -25,6 +28,8 @@ class Losses(NamedTuple):
 def localization_losses(model: Localizer, images, labels, boxes, valid, seeds) -> Losses:
     """Returns {"class_loss", "rpn_score_loss", "rpn_box_loss": (N,)}, and the logits.
 
+    With a second stage, which trains alone, {"roi_score_loss", "roi_box_loss"}.
+
     Args:
         model: the localizer.
         images: (N, H, W, C) in [0, 255].
@@ -33,10 +38,12 @@ def localization_losses(model: Localizer, images, labels, boxes, valid, seeds) -
         valid: (N, R) bool, false for padding.
         seeds: (N, 2), from which the anchors of each image are drawn.
     """
-    outputs = model.network(images, training=True)
+    outputs = model.network(images, training=not model.rcnn)
     logits = tf.cast(outputs["logits"], tf.float32)
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    found = model.candidates(outputs["features"], labels[:, None], training=True)
+    found = model.candidates(outputs["features"], labels[:, None], training=not model.rcnn)
+    if model.rcnn:
+        return Losses(region_losses(model, images, labels, found, boxes, valid, seeds), logits)
     class_loss = model.options.class_loss_weight * entropy
     return Losses({"class_loss": class_loss} | anchor_losses(model.options, found, boxes, valid, seeds), logits)
 
@@ -62,6 +69,48 @@ def anchor_losses(options, found: Candidates, boxes, valid, seeds) -> dict[str, 
         "rpn_score_loss": mean_entropy(scores, drawn),
         "rpn_box_loss": mean_distance(deltas, targets, drawn),
     }
+
+
+def region_losses(model, images, labels, found: Candidates, boxes, valid, seeds) -> dict[str, tf.Tensor]:
+    """Candidates of each image's class, boxes (N, R, 4) -> {"roi_score_loss", "roi_box_loss": (N,)}."""
+    proposals, options = model.proposals(images, found), model.options
+    rois = tf.concat([proposals.boxes[:, 0], boxes], axis=1)  # positives when proposals are still bad
+    real = tf.range(proposals.boxes.shape[2])[None] < proposals.counts
+    matches = match(
+        rois,
+        boxes,
+        valid,
+        eligible=tf.concat([real, valid], axis=1),
+        positive_iou=options.roi_positive_iou,
+        negative_iou=(0.0, options.roi_positive_iou),
+    )
+    drawn = drawn_rois(matches.labels, seeds + tf.constant([_ROI_SEED]), options)
+    rois, objects = (tf.gather(each, drawn.indices, batch_dims=1) for each in (rois, matches.objects))
+    scores, deltas = model.rcnn.classify(images, rois[:, None], labels[:, None], training=True)
+    targets = coding.encode(tf.gather(boxes, objects, batch_dims=1), rois, BOX_WEIGHTS)
+    return {
+        "roi_score_loss": mean_entropy(scores[:, 0], drawn),
+        "roi_box_loss": mean_distance(deltas[:, 0], targets, drawn),
+    }
+
+
+def drawn_rois(labels, seeds, options) -> Sample:
+    """labels (N, A) of `match`, seeds (N, 2) -> `options.roi_samples` RoIs of each image, with replacement.
+
+    A RoI is positive with probability `roi_positive_fraction`; if the image has none of its kind, it is of the other.
+    """
+    boxes, count = tf.shape(labels)[1], options.roi_samples
+    draws = tf.map_fn(
+        lambda seed: tf.random.stateless_uniform([count, 1 + boxes], seed),
+        seeds,
+        fn_output_signature=tf.TensorSpec([count, None], tf.float32),
+    )
+    wanted = tf.where(draws[..., :1] < options.roi_positive_fraction, POSITIVE, NEGATIVE)
+    rank = 0.5 * draws[..., 1:] + tf.where(labels[:, None] == wanted, 1.0, 0.5)
+    rank = tf.where(labels[:, None] == IGNORED, 0.0, rank)
+    indices = tf.ensure_shape(tf.argmax(rank, axis=-1, output_type=tf.int32), (None, count))
+    positive = tf.gather(labels, indices, batch_dims=1) == POSITIVE
+    return Sample(indices, positive, tf.reduce_max(rank, axis=-1) > 0)
 
 
 def balanced(drawn: Sample) -> Sample:

@@ -2,7 +2,7 @@
 
 from keras_resnet.task import Metric
 
-LOSSES = ("class_loss", "rpn_score_loss", "rpn_box_loss")
+LOSSES = ("class_loss", "rpn_score_loss", "rpn_box_loss", "roi_score_loss", "roi_box_loss")
 
 METRICS = {
     "topk_localization_error": Metric(unit="%", precedence=1, compared=True, short="top-k loc", axis="error (%)"),

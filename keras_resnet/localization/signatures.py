@@ -102,7 +102,9 @@ class LocalizerExport:
     def network(self, model: Localizer, change: Callable, stages: bool = False):
         """Returns a function images -> `pairs`."""
         changed = change(model.network)
-        return lambda images: pairs(model.locate(images, network=changed))
+        regions = change(model.rcnn.network) if model.rcnn else None
+        # "gather" converts to LiteRT's own operators.
+        return lambda images: pairs(model.locate(images, network=changed, regions=regions, warp="gather"))
 
     def signatures(self, network: Callable, stages: bool = False):
         """Returns the exported functions, see `localization_signatures`."""

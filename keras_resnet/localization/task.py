@@ -85,6 +85,8 @@ class Localization(ImageTask):
         """Sets the weights to `model.weights`, if any, of a classifier or a localizer; returns a line about them."""
         settings = self.config.model
         if not settings.weights:
+            if model.rcnn:
+                raise ConfigError("model.weights: localizer.rcnn needs the weights of a localizer, such as a run's")
             return None
         try:
             pretrained = load_pretrained(settings.weights, SPECS[settings.name])

@@ -5,6 +5,8 @@ from keras_resnet.weights.conversion import Pretrained
 from keras_resnet.weights.loading import HEAD, set_pretrained
 from keras_resnet.weights.native import assign_tensors, named_variables
 
+_RCNN = f"{HEAD}rcnn/"  # begins the paths of the second stage
+
 
 def set_localizer(model: Localizer, pretrained: Pretrained, reset_head: bool = False) -> str:
     """Sets the classifier, and the region proposal networks if the weights have them for as many classes.
@@ -23,6 +25,15 @@ def set_localizer(model: Localizer, pretrained: Pretrained, reset_head: bool = F
     new_classifier = set_pretrained(model.network, pretrained, reset_head)
     head = {path: variable for path, variable in named_variables(model).items() if path.startswith(HEAD)}
     fits = not new_classifier and len(model.description.labels) == len(pretrained.description.labels)
+    if model.rcnn and not (pretrained.head and fits):
+        raise ValueError(f"{pretrained.path}: localizer.rcnn needs the weights of a localizer of the same classes")
+    if model.rcnn and not any(path.startswith(_RCNN) for path in pretrained.head):
+        first = {path: variable for path, variable in head.items() if not path.startswith(_RCNN)}
+        assign_tensors(first, pretrained.head, pretrained.path)
+        network = named_variables(model.rcnn.network)
+        arrays = {path: pretrained.arrays[path.removeprefix(_RCNN)] for path in network}
+        assign_tensors(network, arrays, pretrained.path)
+        return "the second stage's layers of the classes"
     if pretrained.head and fits:
         assign_tensors(head, pretrained.head, pretrained.path)
         return ""

@@ -78,7 +78,7 @@ def test_loss_of_an_image_does_not_depend_on_its_batch(small_task):
     losses, sums = small_task.loss(model, batch)
     first, _ = small_task.loss(model, tf.nest.map_structure(lambda x: x[:2], batch))
     np.testing.assert_allclose(losses[:2], first, rtol=1e-4)
-    assert float(sums["loss"]) == pytest.approx(sum(float(sums[name]) for name in LOSSES), rel=1e-5)
+    assert float(sums["loss"]) == pytest.approx(sum(float(sums[name]) for name in LOSSES[:3]), rel=1e-5)
     nothing, _ = small_task.loss(model, (batch[0], tf.zeros_like(batch[1])))
     assert float(tf.reduce_sum(nothing)) == 0.0
 
@@ -163,7 +163,7 @@ def trained(small_task, strategies, tmp_path_factory):
 def test_run_has_losses_and_errors(trained):
     lines = [json.loads(line) for line in pathlib.Path(trained.metrics).read_text().splitlines()]
     last = {key: value for line in lines for key, value in line.items()}
-    assert last["train/loss"] == pytest.approx(sum(last[f"train/{name}"] for name in LOSSES), rel=1e-5)
+    assert last["train/loss"] == pytest.approx(sum(last[f"train/{name}"] for name in LOSSES[:3]), rel=1e-5)
     assert 0 <= last["validation/topk_localization_error"] <= last["validation/top1_localization_error"] <= 100
     assert pathlib.Path(trained.path, "examples.png").stat().st_size > 1000
 
