@@ -167,6 +167,16 @@ def test_weights_of_a_localizer_set_all_of_another_and_the_network_of_a_classifi
     assert set_localizer(other, replace(pretrained, head=head), reset_head=True) == "the classifier and the boxes"
 
 
+def test_boxes_stay_float32_in_mixed_precision(policy, images):
+    policy("mixed_bfloat16")
+    model = Localizer(described(rcnn=True, proposals=2))
+    outputs = model.network(images)
+    assert outputs["features"].dtype == tf.bfloat16
+    found = model.candidates(outputs["features"], tf.constant([[0, 1], [1, 2]]))
+    assert {each.dtype for each in found} == {tf.float32}
+    assert {each.dtype for each in model.locate(images)} == {tf.int32, tf.float32}
+
+
 def test_description_of_a_localizer_round_trips(model):
     about = Description.from_json(model.description.to_json())
     assert about == model.description
