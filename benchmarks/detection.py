@@ -1,6 +1,7 @@
 """Faster R-CNN with ResNet-50 and a feature pyramid: training step and inference, and the input pipeline.
 
     python benchmarks/detection.py steps [batch] [side] [repeats] [PYTHON]
+    python benchmarks/detection.py latency [side] [repeats] [PYTHON]
     python benchmarks/detection.py input [images] [side] [repeats]
 
 `steps`: images per second at SIDE pixels, 512 where it is not given, on one fixed batch. PYTHON is an interpreter that
@@ -9,6 +10,9 @@ measured. Both have 90 classes, frozen normalization, stem and first stage, 256 
 losses, and 1000 proposals. The counts of parameters differ: torchvision does not count normalization, and has deltas of
 the background. Weights are random: no score is above the threshold, so that the last suppression has nothing to do on
 either side. XLA is used where a run uses it by default: on one GPU, on no CPU.
+
+`latency`: of one image of SIDE pixels, as tensors, 512 where it is not given: torchvision's detector, eager, its ONNX
+export in onnxruntime, and `keras-resnet export` of the same weights. With 100 detections, which are compared.
 
 `input`: images per second that one core prepares at SIDE pixels, 800 where it is not given, from JPEGs of 640x480
 pixels with 8 boxes, in COCO's format; processor time, beside Pillow on the same files (open, convert, resize, flip,
@@ -95,30 +99,32 @@ def our_steps(task):
     for each in work.values():
         each()
 
-    def timed(function):
-        began = time.perf_counter()
-        for _ in range(STEPS):
-            function()
-        return (time.perf_counter() - began) / STEPS
-
     return {name: lambda each=each: timed(each) for name, each in work.items()}, count_parameters(model)
 
 
-def torchvision_steps(python, batch, side):
+def timed(function):
+    """Returns the seconds of a call."""
+    began = time.perf_counter()
+    for _ in range(STEPS):
+        function()
+    return (time.perf_counter() - began) / STEPS
+
+
+def torchvision_steps(python, *arguments):
     """Returns ({"train", "detect": () -> seconds of a step}, the number of parameters, the process)."""
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torchvision_detector.py")
     pipe = subprocess.PIPE
-    process = subprocess.Popen([python, script, str(batch), str(side)], stdin=pipe, stdout=pipe, text=True)
+    process = subprocess.Popen([python, script, *map(str, arguments)], stdin=pipe, stdout=pipe, text=True)
     first = process.stdout.readline()
     if not first:
         sys.exit(f"{python}: cannot run {script}")
 
-    def timed(name):
+    def seconds(name):
         process.stdin.write(f"{name} {STEPS}\n")
         process.stdin.flush()
         return float(process.stdout.readline())
 
-    return {name: lambda name=name: timed(name) for name in ("train", "detect")}, int(first), process
+    return {name: lambda name=name: seconds(name) for name in ("train", "detect")}, int(first), process
 
 
 def steps(batch=4, side=512, repeats=5, python=None):
@@ -142,6 +148,54 @@ def steps(batch=4, side=512, repeats=5, python=None):
         report(times, int(batch), "keras_resnet")
     if python:
         process.communicate()
+
+
+def latency(side=512, repeats=5, python=sys.executable):
+    import onnxruntime
+
+    from keras_resnet.commands.models import open_model
+    from keras_resnet.data.photographs import cut_squares
+    from keras_resnet.processor import describe
+
+    side = int(side)
+    image = np.asarray(Image.fromarray(next(cut_squares(1))).resize((side, side), Image.Resampling.BILINEAR))
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(os.path.join(folder, "image.npy"), image)
+        eager, _, process = torchvision_steps(python, 1, side, folder)
+        weights, exported = os.path.join(folder, "weights.safetensors"), os.path.join(folder, "exported")
+        command = [sys.executable, "-m", "keras_resnet", "export", f"--weights={weights}", f"--output={exported}"]
+        formats = ("saved_model", "litert", "onnx")
+        subprocess.run([*command, f"--image_size={side}", f"--formats={','.join(formats)}"], check=True)
+        theirs = onnxruntime.InferenceSession(os.path.join(folder, "torchvision.onnx"))
+        pixels = {theirs.get_inputs()[0].name: image.transpose(2, 0, 1).astype(np.float32) / 255}
+        files = {"saved_model": "1", "litert": "litert/1.tflite", "onnx": "onnx/1.onnx"}
+        ours = {name: open_model(os.path.join(exported, files[name]), threads=os.cpu_count()) for name in formats}
+        compare(theirs.run(None, pixels), {name: each.detections(image[None]) for name, each in ours.items()})
+        sides = {"SavedModel": "saved_model", "LiteRT": "litert", "ONNX": "onnx"}
+        work = {title: lambda each=ours[name]: each.detections(image[None]) for title, name in sides.items()}
+        work["torchvision's ONNX"] = lambda: theirs.run(None, pixels)
+        times = {name: [] for name in ("SavedModel", "LiteRT", "ONNX", "torchvision", "torchvision's ONNX")}
+        for _ in range(int(repeats)):
+            for name, column in times.items():
+                column.append(eager["detect"]() if name == "torchvision" else timed(work[name]))
+        process.communicate()
+    print(describe())
+    print(f"Faster R-CNN, R-50 FPN, one image of {side} px")
+    report(times, 1, "SavedModel")
+
+
+def compare(theirs, ours):
+    """Prints how far the detections of exports are from torchvision's: x1 y1 x2 y2, categories and scores."""
+    from keras_resnet.detectors import COCO_CATEGORIES, COCO_LABELS
+    from keras_resnet.export.comparisons.detections import cells, compared
+
+    boxes, categories, scores = theirs
+    classes = [COCO_LABELS.index(COCO_CATEGORIES[category - 1]) for category in categories]
+    theirs = {"boxes": boxes[:, [1, 0, 3, 2]], "classes": np.array(classes), "scores": scores}
+    theirs = {name: values[None] for name, values in theirs.items()} | {"num_detections": np.array([len(scores)])}
+    for name, found in ours.items():
+        found = {each: values[:, : len(scores)] if values.ndim > 1 else values for each, values in found.items()}
+        print(f"  {name}: {', '.join(f'{key} {text}' for key, text in cells(compared(found, theirs, 1)).items())}")
 
 
 def pipeline_seconds(task, batch):
@@ -215,7 +269,7 @@ def report(times, images, first):
 
 
 if __name__ == "__main__":
-    parts = {"steps": steps, "input": input_pipeline}
+    parts = {"steps": steps, "latency": latency, "input": input_pipeline}
     if len(sys.argv) < 2 or sys.argv[1] not in parts:
         sys.exit(__doc__)
     parts[sys.argv[1]](*sys.argv[2:])

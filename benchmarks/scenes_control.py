@@ -76,7 +76,7 @@ def main(path):
     for images, boxes, classes, counted, batch in batches(task, "test"):
         outputs = {name: value.numpy() for name, value in task.evaluate(model, batch).items() if name != "images"}
         detector.append(outputs)
-        features = model.pyramid(images)
+        features = model.feature_maps(images)
         logits, _ = model.classify(features, tf.constant(boxes))
         right["box head"].append((logits.numpy()[..., 1:].argmax(-1) == classes)[counted])
         right["nearest patch"].append((classified(images, boxes)[0] == classes)[counted])

@@ -16,6 +16,8 @@ from keras_resnet.specs import Spec, check_training_arguments
 # layers, and Python allows 1,000 nested calls by default.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
+STEM = "stem"  # key of the stem's output in the model of `with_stem`
+
 
 def build(
     spec: Spec,
@@ -70,6 +72,53 @@ def build(
     stages, x = features(x, spec, drop_path_rate, zero_init_last_gamma, dropout)
     outputs = stages if features_only else head(x, classes or spec.classes, dropout)
     return ResNetModel(inputs, outputs, name=spec.name)
+
+
+def build_stages(
+    spec: Spec,
+    first: int,
+    input_shape: tuple[int, int, int],
+    *,
+    drop_path_rate: float = 0.0,
+    zero_init_last_gamma: bool = False,
+) -> keras.Model:
+    """features (N, h, w, C) of stage `first` - 1 -> (N, h', w', C'), the input of the network's head.
+
+    The layers have the names that they have in the whole network. In version 2, the network's last normalization and
+    activation follow the last stage.
+
+    Args:
+        spec: the network.
+        first: number of the first stage.
+        input_shape: (h, w, C).
+        drop_path_rate, zero_init_last_gamma: as for `build`.
+
+    Raises:
+        ValueError: the network has no such stage.
+    """
+    if spec.block == "single" or not 1 < first <= len(spec.depths):
+        raise ValueError(f"{spec.name} has no stage {first} that could be built without those before it")
+    inputs = keras.Input(input_shape, name="features")
+    _, x = residual_stages(inputs, spec, first, drop_path_rate, zero_init_last_gamma)
+    return keras.Model(inputs, x, name=f"{spec.name}_from_stage{first}")
+
+
+def with_stem(model: ResNetModel) -> ResNetModel:
+    """Returns a network with features_only=True that also returns `STEM`, the stem's output before its pooling.
+
+    Raises:
+        ValueError: the stem has no pooling.
+    """
+    pool = next((layer for layer in model.layers if layer.name.startswith("stem_pool")), None)
+    if pool is None:
+        raise ValueError(f"the stem of {model.name} has no pooling")
+    return ResNetModel(model.input, {STEM: pool.input, **model.output}, name=model.name)
+
+
+def without_last_stage(model: ResNetModel) -> ResNetModel:
+    """Returns a network with features_only=True without its last stage, which `build_stages` builds alone."""
+    *stages, _ = model.output
+    return ResNetModel(model.input, {stage: model.output[stage] for stage in stages}, name=model.name)
 
 
 def check_classes(classes: int | None, features_only: bool = False) -> None:
@@ -142,15 +191,20 @@ def features(x, spec, drop_path_rate=0.0, zero_init_last_gamma=False, dropout=0.
     x = stem(x, spec)
     if spec.block == "single":
         return highway.features(x, spec, dropout)
+    return residual_stages(x, spec, 1, drop_path_rate, zero_init_last_gamma)
+
+
+def residual_stages(x, spec, first, drop_path_rate=0.0, zero_init_last_gamma=False):
+    """x (N, h, w, C) -> ({"stage<first>": ..., ...}, the head's input)."""
     stages: dict = {}
-    blocks = 0
-    for i, (width, depth) in enumerate(zip(spec.widths, spec.depths, strict=True), 1):
+    blocks = sum(spec.depths[: first - 1])
+    for i in range(first, len(spec.depths) + 1):
         halving = halving_block(spec, i)
-        for j in range(1, depth + 1):
+        for j in range(1, spec.depths[i - 1] + 1):
             blocks += 1
             drop_rate = drop_path_rate * blocks / sum(spec.depths)
-            name = f"stage{i}_block{j}"
-            x = block(x, spec, width, 2 if j == halving else 1, name, i, j, drop_rate, zero_init_last_gamma)
+            stride, name = 2 if j == halving else 1, f"stage{i}_block{j}"
+            x = block(x, spec, spec.widths[i - 1], stride, name, i, j, drop_rate, zero_init_last_gamma)
         stages[f"stage{i}"] = x
     if spec.preactivation:
         x = activate(norm(x, spec, "last_bn"), spec, f"last_{spec.layer.activation}")

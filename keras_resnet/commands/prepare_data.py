@@ -2,10 +2,11 @@
 
     keras-resnet prepare-data photos records --max_side=512
     keras-resnet prepare-data coco:PATH records
+    keras-resnet prepare-data voc:VOCdevkit records --set "data.split_lists={train: [VOC2007/trainval]}"
 
 Train on them with --set data.name=tfrecord:records. The folder may contain train, val and test; otherwise the same
 images are held out as for data.name=folder:photos. The images of coco:PATH and voc:PATH keep their boxes, in
-tf-models-official's layout.
+tf-models-official's layout, and with --masks the masks of coco:PATH.
 """
 
 import os
@@ -17,6 +18,7 @@ from absl import flags
 from rich.console import Console
 
 from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands.verify_data import with_assignments
 from keras_resnet.config import BOX_SETS, validate
 from keras_resnet.errors import ConfigError
 from keras_resnet.tasks import DEFAULT_TASK
@@ -38,6 +40,9 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "shard_size_mb", 100, "Approximate size of one file in megabytes.", lower_bound=1, flag_values=options
     )
+    flags.DEFINE_bool(
+        "masks", False, "Store the masks of coco:PATH too, and leave out objects without one.", flag_values=options
+    )
     flags.DEFINE_float("validation_fraction", 0.1, "As data.validation_fraction for training.", flag_values=options)
     flags.DEFINE_float("test_fraction", 0.1, "As data.test_fraction for training.", flag_values=options)
     flags.DEFINE_enum(
@@ -46,6 +51,9 @@ def define_flags(options: flags.FlagValues) -> None:
         ["fail", "skip"],
         "An unreadable image: stop, or skip it.",
         flag_values=options,
+    )
+    flags.DEFINE_multi_string(
+        "set", [], "data.key=value, as for training; may be given several times.", flag_values=options
     )
 
 
@@ -57,7 +65,7 @@ def main(options, arguments):
     if options["quality"].present and options.max_side is None:
         raise ConfigError(f"--quality={options.quality}: requires --max_side")
     root, output = arguments
-    data = _data(root, options.validation_fraction, options.test_fraction, options.on_unreadable_image)
+    data = _data(root, options)
     # libjpeg's warnings about damaged files would mix with the lines that name these files.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
@@ -71,6 +79,7 @@ def main(options, arguments):
     prepared = prepare(
         data,
         output,
+        masks=options.masks,
         max_side=options.max_side,
         quality=options.quality,
         shard_bytes=options.shard_size_mb * 10**6,
@@ -89,18 +98,19 @@ def main(options, arguments):
     # Without these settings, training would hold out images for splits that this command left empty.
     missing = [] if "validation" in prepared.images else [n for n in ("validation", "test") if n not in prepared.images]
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
-    config = "" if data.name.startswith("folder:") else "--config=detection/coco_faster_rcnn_r50_fpn "
+    recipe = "coco_mask_rcnn_r50_fpn" if options.masks else "coco_faster_rcnn_r50_fpn"
+    config = "" if data.name.startswith("folder:") else f"--config=detection/{recipe} "
     print(f"\nNext: keras-resnet train {config}" + " ".join(f"--set {shlex.quote(each)}" for each in sets))
 
 
-def _data(root, validation_fraction, test_fraction, on_unreadable_image):
+def _data(root, options):
     with_boxes = root.partition(":")[0] in BOX_SETS and ":" in root
-    values = {
-        "name": root if with_boxes else f"folder:{root}",
-        "validation_fraction": validation_fraction,
-        "test_fraction": test_fraction,
-        "on_unreadable_image": on_unreadable_image,
-    }
-    marks = {("data", name): f"--{name}" for name in values} | {("data", "name"): root}
+    flagged = ("validation_fraction", "test_fraction", "on_unreadable_image")
+    values = {"name": root if with_boxes else f"folder:{root}"} | {name: options[name].value for name in flagged}
+    marks = {("data", name): f"--{name}" for name in flagged} | {("data", "name"): root}
     task = "detection" if with_boxes else DEFAULT_TASK
-    return validate(Located({"task": task, "data": values, "train": {"steps": 1}}, marks)).data
+    located = Located({"task": task, "data": values, "train": {"steps": 1}}, marks)
+    data = validate(with_assignments(located, options.set)).data
+    if data.name != values["name"]:
+        raise ConfigError(f"--set=data.name={data.name}: the data set is the first argument; omit it")
+    return data

@@ -92,17 +92,27 @@ def data_settings(name, assignments):
     """
     task = "detection" if name.partition(":")[0] in BOX_SETS else DEFAULT_TASK
     located = Located({"task": task, "data": {"name": name}, "train": {"steps": 1}}, {(): name})
+    return validate(with_assignments(located, assignments)).data
+
+
+def with_assignments(located, assignments):
+    """Returns a configuration with the assignments of --set on top.
+
+    Raises:
+        ConfigError: an assignment is not one of a key of `data` or of the task.
+    """
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        group, _, key = path.partition(".")
-        if not equals or (path != "task" and (group != "data" or not key)):
+        keys = tuple(path.split("."))
+        if not equals or not all(keys) or (path != "task" and (keys[0] != "data" or len(keys) < 2)):
             raise ConfigError(
                 f"--set={assignment!r}: expected data.key=value or task=NAME, for example data.test_fraction=0.2"
             )
         value = read_yaml_value(text, f"--set={assignment!r}")
-        value = {"data": {key: value}} if key else {"task": value}
-        located = merge(located, Located(value, {("data", key) if key else ("task",): "--set"}))
-    return validate(located).data
+        for key in reversed(keys):
+            value = {key: value}
+        located = merge(located, Located(value, {keys: "--set"}))
+    return located
 
 
 def _print_findings(console, findings, path):

@@ -1,13 +1,16 @@
 """The configuration of object detection: `Config` with the group `detector`, and without the labels' augmentations."""
 
+from collections import Counter
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from keras_resnet.config.data import Data
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.config.groups import Config, Eval
 from keras_resnet.description import Description
+from keras_resnet.errors import ConfigError
 
 _Size = Annotated[float, Field(gt=0, le=4096)]
 # What has no meaning for boxes, or is not offered for them.
@@ -24,16 +27,40 @@ _FOR_LABELS = (
 )
 
 
-class DetectorOptions(Group):
-    """The feature pyramid, anchors, proposals and box head of Faster R-CNN."""
+# What the design c4 has none of: options of the feature pyramid and of the heads on it.
+_OF_PYRAMIDS = (
+    *("min_level", "extra_level", "fpn_channels", "canonical_size", "canonical_level", "normalization"),
+    *("box_convolutions", "box_layers", "box_features", "mask_roi_size", "mask_canonical_size"),
+    "mask_stem_features",
+)
 
+
+def _by_design(fpn, c4, **arguments):
+    """Returns a field whose default depends on the design."""
+    return Field(
+        default_factory=lambda values: c4 if values.get("design") == "c4" else fpn,
+        json_schema_extra={"default": fpn},
+        **arguments,
+    )
+
+
+class DetectorOptions(Group):
+    """The features, anchors, proposals and heads of Faster R-CNN."""
+
+    design: Literal["fpn", "c4"] = Field(
+        "fpn",
+        description="fpn: a feature pyramid (Lin et al. 2017). c4: proposals from the stage before the last, and the "
+        "last stage for each RoI, as in the paper.",
+    )
     min_level: int = Field(2, ge=1, le=6, description="First level of the pyramid; its stride is 2 ** min_level.")
     extra_level: bool = Field(True, description="One more level of proposals, of half the last resolution.")
     fpn_channels: int = Field(256, ge=1, description="Channels of every level.")
-    anchor_sizes: tuple[Annotated[tuple[_Size, ...], Field(strict=False)], ...] = Field(
+    anchor_sizes: tuple[Annotated[tuple[_Size, ...], Field(strict=False)], ...] = _by_design(
         ((32,), (64,), (128,), (256,), (512,)),
+        ((128, 256, 512),),
         strict=False,
-        description="For each level, the square roots of the anchors' areas in pixels.",
+        description="For each level, the square roots of the anchors' areas in pixels. c4 has one level: by default "
+        "[[128, 256, 512]].",
     )
     anchor_ratios: tuple[_Size, ...] = Field((0.5, 1.0, 2.0), strict=False, description="Anchors' height / width.")
     anchor_convention: Literal["tf_models", "torchvision", "detectron2"] = Field(
@@ -52,6 +79,16 @@ class DetectorOptions(Group):
     proposals: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (1000, 1000), strict=False, description="Proposals per image after suppression, in training and in detection."
     )
+    rpn_channels: int | None = Field(
+        None,
+        ge=1,
+        description="Channels of the region proposal network's convolutions. null: fpn_channels, 512 with c4.",
+    )
+    rpn_normalizer: Literal["samples", "paper"] = Field(
+        "samples",
+        description="What the losses of proposals are divided by. samples: the sampled anchors. paper: anchor_samples "
+        "for scores and a tenth of the anchors' positions for boxes, as Ren et al. 2015.",
+    )
     rpn_convolutions: int = Field(1, ge=1, le=16, description="3x3 convolutions of the region proposal network.")
     min_proposal_size: float = Field(0.0, ge=0, description="Proposals with a shorter side, in pixels, are dropped.")
     proposal_nms_iou: float = Field(0.7, gt=0, le=1, description="Proposals of a level that overlap more are one.")
@@ -61,7 +98,10 @@ class DetectorOptions(Group):
     roi_negative_iou: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (0.0, 0.5), strict=False, description="The range of overlaps of negative proposals. Fast R-CNN: [0.1, 0.5]."
     )
-    roi_size: int = Field(7, ge=1, le=64, description="Height and width of a RoI's features.")
+    roi_size: int = _by_design(7, 14, ge=1, le=64, description="Height and width of a RoI's features; with c4 14.")
+    pooling: Literal["align", "max"] = Field(
+        "align", description="align: RoIAlign. max: RoI max pooling as in Fast R-CNN, with c4."
+    )
     sampling_ratio: int = Field(2, ge=1, le=8, description="RoIAlign: points per side of each of its bins.")
     roi_aligned: bool = Field(
         True, description="RoIAlign: false leaves out the shift by half a cell, as the weights of torchvision need it."
@@ -91,7 +131,12 @@ class DetectorOptions(Group):
         None,
         description="canonical_size for masks; a larger one takes their features from finer levels. null: the same.",
     )
-    mask_convolutions: int = Field(4, ge=0, le=16, description="3x3 convolutions of the mask head.")
+    mask_stem_features: bool = Field(
+        False,
+        description="Masks also have the features of the stem, before its pooling, at half of the image's resolution; "
+        "for small objects.",
+    )
+    mask_convolutions: int = _by_design(4, 0, ge=0, le=16, description="3x3 convolutions of the mask head; with c4 0.")
     mask_channels: int = Field(256, ge=1, description="Their channels.")
     min_detection_size: float = Field(0.0, ge=0, description="Detections with a shorter side, in pixels, are dropped.")
     score_threshold: float = Field(0.05, ge=0, lt=1, description="Least score of a detection.")
@@ -102,6 +147,8 @@ class DetectorOptions(Group):
     def _consistent(self):
         if len({len(sizes) for sizes in self.anchor_sizes}) != 1 or not self.anchor_sizes[0]:
             raise problem(["anchor_sizes"], f"expected as many sizes for every level, got {list(self.anchor_sizes)}")
+        if self.mask_stem_features and not self.masks:
+            raise problem(["mask_stem_features"], "is for detectors with masks: true")
         if not self.anchor_ratios:
             raise problem(["anchor_ratios"], "expected at least one")
         if self.anchor_negative_iou > self.anchor_positive_iou:
@@ -114,16 +161,49 @@ class DetectorOptions(Group):
                 raise problem([name], f"expected two numbers, got {list(getattr(self, name))}")
         return self
 
+    @model_validator(mode="after")
+    def _of_one_design(self):
+        if self.design == "fpn" and self.pooling != "align":
+            raise problem(["pooling"], f"{self.pooling} needs detector.design: c4")
+        for name in _OF_PYRAMIDS if self.design == "c4" else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise problem([name], "is for detector.design: fpn")
+        return self
+
 
 # Options of training and of answers, and whether there are masks; weights of a detector determine the others.
 _OF_RECIPES = (
     "masks",
     *(f"anchor_{name}" for name in ("samples", "positive_fraction", "positive_iou", "negative_iou")),
-    "ignore_crossing_anchors",
+    *("ignore_crossing_anchors", "rpn_normalizer"),
     *("proposals_before_nms", "proposals", "proposal_nms_iou"),
     *(f"roi_{name}" for name in ("samples", "positive_fraction", "positive_iou", "negative_iou")),
     *("score_threshold", "nms_iou", "detections"),
 )
+
+
+def _voc_list(value):
+    if {"", ".", ".."} & {*value.split("/")} or value.endswith(".txt"):
+        raise PydanticCustomError("unknown_name", "{hint}", {"hint": "expected FOLDER/LIST, such as VOC2007/trainval"})
+    return value
+
+
+_VocLists = Annotated[tuple[Annotated[str, AfterValidator(_voc_list)], ...], Field(strict=False)]
+
+
+class SplitLists(Group):
+    """The lists of images that are a split of Pascal VOC's data, which may be of several years."""
+
+    train: _VocLists = Field((), description="Lists of training images, such as [VOC2007/trainval, VOC2012/trainval].")
+    validation: _VocLists = Field(
+        (), description="Lists of validation images. Empty: data.validation_fraction of the training images."
+    )
+    test: _VocLists = Field((), description="Lists of test images.")
+
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """Returns the lists of each split that has any."""
+        lists = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: each for name, each in lists.items() if each}
 
 
 class DetectionData(Data):
@@ -139,6 +219,17 @@ class DetectionData(Data):
         strict=False,
         description="Scale jitter: the longer side becomes a random share in this range of image_size.",
     )
+    copy_paste: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Probability of pasting objects of another training image on an image, for detector.masks.",
+    )
+    split_lists: SplitLists = Field(
+        SplitLists(),
+        description="voc: the lists of each split, FOLDER/LIST for FOLDER/ImageSets/Main/LIST.txt in the folder of "
+        "data.name. Empty: the lists of a folder of one year.",
+    )
 
     @model_validator(mode="after")
     def _for_boxes(self):
@@ -147,6 +238,20 @@ class DetectionData(Data):
                 raise problem([name], "is for images of one class; the task detection has scale_range, horizontal_flip")
         if len(self.scale_range) != 2 or self.scale_range[0] > self.scale_range[1]:
             raise problem(["scale_range"], f"expected two numbers, the smaller first, got {list(self.scale_range)}")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_of_voc(self):
+        lists = self.split_lists.named()
+        if lists and not self.name.startswith("voc:"):
+            raise problem(["split_lists"], f"is for voc:PATH, not for {self.name}; omit it")
+        if lists and "train" not in lists:
+            raise problem(["split_lists", "train"], "expected a list or more, such as [VOC2007/trainval]")
+        name, count = (
+            Counter(each for names in lists.values() for each in names).most_common(1)[0] if lists else ("", 0)
+        )
+        if count > 1:
+            raise problem(["split_lists"], f"names {name} {count} times")
         return self
 
 
@@ -175,6 +280,11 @@ class DetectionConfig(Config):
         if not weights.detector:
             return config
         options = DetectorOptions.model_validate(weights.detector)
+        design = self.detector.design
+        if design != options.design and "design" in self.detector.model_fields_set:
+            raise ConfigError(
+                f"detector.design: {design}, but {self.model.weights} has weights of design {options.design}"
+            )
         if labels != weights.labels:  # the layers of the classes are new
             options = options.model_copy(update={"unused_outputs": 0})
         return config._with_options_of(options)
@@ -192,4 +302,6 @@ class DetectionConfig(Config):
     def _possible(self):
         if self.train.remat:
             raise problem(["train", "remat"], "is not possible with the task detection")
+        if self.data.copy_paste and not self.detector.masks:
+            raise problem(["data", "copy_paste"], "pastes objects through their masks; set detector.masks: true too")
         return self

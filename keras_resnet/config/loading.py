@@ -30,6 +30,7 @@ _EXCLUSIVE: dict[tuple[str, str], Callable] = {
     ("data.name", "data.on_unreadable_image"): lambda name, on_unreadable_image: (
         name == "synthetic" and on_unreadable_image == "skip"
     ),
+    ("data.name", "data.split_lists"): lambda name, lists: not str(name).startswith("voc:"),
 }
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of numbers"}
@@ -259,7 +260,9 @@ def _expected(path, error, config):
     words = _KINDS.get(kind, error["msg"])
     limits = field.metadata
     if kind is tuple:  # the bounds apply to its items
-        limits = getattr(get_args(get_args(annotation)[0])[1], "metadata", [])
+        item = get_args(get_args(annotation)[0])
+        words = "a list of texts" if item[0] is str else words
+        limits = getattr(item[1], "metadata", [])
     bounds = [
         f"{sign} {getattr(limit, name)}"
         for limit in limits

@@ -5,6 +5,8 @@
 | `image_set` | `load_image_set`, the table of sources, splits |
 | `embedded`, `scenes`, `folder`, `tfds`, `tfrecord` | sources with labels; `folder_tree` finds splits and classes |
 | `scenes`, `coco`, `voc`, `tfds_objects`, `tfrecord` | sources with boxes; `objects` makes splits of listed ones |
+| `voc_lists` | the images of each split of VOC |
+| `records`, `record_objects` | records at random positions, and their objects |
 | `image_task` | what tasks over images share |
 | `pipeline` | the order of samples, batches for a strategy, the image behind an error |
 | `tf_data_service` | batches that other machines prepare |

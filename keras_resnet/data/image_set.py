@@ -29,7 +29,7 @@ _LOADERS = {
     "annotated": "keras_resnet.data.annotated:load_annotated",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
-_WITH_MASKS = ("coco", "scenes")
+_WITH_MASKS = ("coco", "scenes", "tfrecord")
 Target = Literal["label", "boxes"]
 _SHOWN = 10  # classes, and reasons, on one line
 

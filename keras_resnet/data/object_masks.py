@@ -28,6 +28,42 @@ def crop_masks(masks, boxes, size):
     return tf.map_fn(crop, (masks, boxes), fn_output_signature=tf.TensorSpec((SIDE, SIDE), tf.uint8))
 
 
+def union_of_masks(masks, size):
+    """masks (R,) string, size (2,) of their image -> (H, W) bool, true where one of the objects is."""
+    height, width = tf.unstack(tf.cast(size, tf.int32))
+
+    def with_edges_of(edges, mask):
+        """Adds 1 where a run of the object begins and -1 behind its end."""
+        ends = tf.cumsum(_runs(mask))
+        return tf.tensor_scatter_nd_add(edges, ends[:, None], 1 - 2 * (tf.range(tf.size(ends)) % 2))
+
+    edges = tf.foldl(with_edges_of, masks, tf.zeros([height * width + 1], tf.int32))  # the last run ends there
+    return tf.transpose(tf.reshape(tf.cumsum(edges[:-1]) > 0, [width, height]))  # columns first
+
+
+def required_masks(masks, count, size):
+    """Masks (R,) string of `count` objects, size (2,) of their image -> the masks; fails if they do not fit."""
+    pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+
+    def fits(mask):
+        def of_size():
+            runs = _runs(mask)
+            return (tf.reduce_sum(runs) == pixels) & tf.reduce_all(runs >= 0)
+
+        codes = tf.strings.regex_full_match(mask, "[0-o]*[0-O]")  # those of `_runs`; the last one ends a number
+        return tf.cond(codes, of_size, lambda: tf.constant(False))
+
+    fitting = tf.map_fn(fits, masks, fn_output_signature=tf.TensorSpec((), tf.bool))
+    first = tf.argmin(tf.concat([tf.cast(fitting, tf.int32), [0]], 0))
+    found, expected, first = map(tf.strings.as_string, (tf.size(masks), count, first))
+    number = tf.strings.join(["has ", found, " masks of ", expected, " objects"])
+    damaged = tf.strings.join(["the mask of its object ", first, " is damaged, or not of the size of the image"])
+    checks = [tf.debugging.Assert(tf.size(masks) == count, [number])]
+    checks.append(tf.debugging.Assert(tf.reduce_all(fitting), [damaged]))
+    with tf.control_dependencies(checks):
+        return tf.identity(masks)
+
+
 def _runs(content):
     """content () string -> runs (R,) int64, as `keras_resnet.data.run_lengths.decompress`."""
     codes = tf.cast(tf.io.decode_raw(content, tf.uint8), tf.int64) - FIRST

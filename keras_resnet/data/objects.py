@@ -129,7 +129,7 @@ def clipped_box(box: Box, height: float, width: float, tolerance: float = 0) -> 
     return inside, CLIPPED if max(-y1, -x1, y2 - height, x2 - width) > tolerance else None
 
 
-def objects_in_pixels(boxes, size, classes, ignored, areas=None) -> dict:
+def objects_in_pixels(boxes, size, classes, ignored, areas=None, masks=None) -> dict:
     """Returns the objects of an image inside a graph, clipped to it, without those that have no area in it.
 
     Args:
@@ -138,12 +138,14 @@ def objects_in_pixels(boxes, size, classes, ignored, areas=None) -> dict:
         classes: (R,).
         ignored: (R,) bool.
         areas: (R,) square pixels; 0, or None for all objects: that of the box.
+        masks: (R,) run lengths, or None.
     """
     boxes = tf.clip_by_value(boxes, 0.0, tf.tile(size, [2]))
     sides = boxes[:, 2:] - boxes[:, :2]
     of_boxes = sides[:, 0] * sides[:, 1]
     areas = of_boxes if areas is None else tf.where(areas > 0, tf.cast(areas, tf.float32), of_boxes)
     found = {"boxes": boxes, "classes": tf.cast(classes, tf.int32), "ignored": ignored, "areas": areas}
+    found |= {} if masks is None else {"masks": masks}
     usable = tf.reduce_all(sides > 0, axis=-1)
     return {name: tf.boolean_mask(value, usable) for name, value in found.items()}
 

@@ -19,7 +19,8 @@ from keras_resnet.data.decode import decode, image_size
 from keras_resnet.data.header import MAX_PIXELS, Header, read_header
 from keras_resnet.data.image_set import Split, distinct_splits, load_image_set, map_in_threads
 from keras_resnet.data.pipeline import reason
-from keras_resnet.data.tfrecord import AREA, CORNERS, IS_CROWD, LABEL, LABELS, OBJECT_LABEL
+from keras_resnet.data.record_objects import AREA, CORNERS, IS_CROWD, MASKS, OBJECT_LABEL, resized_mask
+from keras_resnet.data.tfrecord import LABEL, LABELS
 from keras_resnet.errors import ConfigError, DataError, DiskError
 
 
@@ -40,6 +41,7 @@ def prepare(
     data: Data,
     output: str,
     *,
+    masks: bool = False,
     max_side: int | None = None,
     quality: int = 90,
     shard_bytes: int = 100 * 10**6,
@@ -51,6 +53,7 @@ def prepare(
     Args:
         data: a folder of images, with boxes or without, its held-out fractions, and how to handle unreadable images.
         output: a folder that is empty or does not exist.
+        masks: store the masks of objects too. An object whose mask cannot be used is left out.
         max_side: greatest height or width in pixels; larger images are downscaled. None keeps all unchanged.
         quality: JPEG quality of converted images, 1 to 100.
         shard_bytes: a file is closed when it has this many bytes.
@@ -58,13 +61,13 @@ def prepare(
         track: (iterable of results, their number) -> the same results; may show progress.
 
     Raises:
-        ConfigError: `output` cannot be used.
+        ConfigError: `output` cannot be used, or the images have no masks.
         DataError: the folder is not a set of images, or an image is unreadable.
         DiskError: the disk is full.
     """
     root, output = data.name.partition(":")[2], os.path.realpath(output)
     _check_output(root, output)
-    images = load_image_set(data, None)
+    images = load_image_set(data, None, masks)
     splits = distinct_splits(images.splits)
     orders = {name: np.arange(split.size) for name, split in splits.items()}
     orders["train"] = np.random.RandomState(0).permutation(splits["train"].size)
@@ -143,12 +146,20 @@ def _object_features(objects, content, header, labels):
     boxes = objects["boxes"].numpy() / np.tile(size, 2).astype(np.float32)
     classes = objects["classes"].numpy()
     scale = header.height * header.width / float(size.prod())
-    return dict(zip(CORNERS, boxes.T, strict=True)) | {
-        OBJECT_LABEL: classes + 1,
-        "image/object/class/text": [labels[label].encode() for label in classes],
-        IS_CROWD: objects["ignored"].numpy().astype(np.int64),
-        AREA: objects["areas"].numpy() * scale,
-    }
+    masks = {}
+    if "masks" in objects:
+        stored_size = (header.height, header.width) if scale != 1 else tuple(size)
+        masks[MASKS] = [resized_mask(mask, tuple(size), stored_size) for mask in objects["masks"].numpy()]
+    return (
+        masks
+        | dict(zip(CORNERS, boxes.T, strict=True))
+        | {
+            OBJECT_LABEL: classes + 1,
+            "image/object/class/text": [labels[label].encode() for label in classes],
+            IS_CROWD: objects["ignored"].numpy().astype(np.int64),
+            AREA: objects["areas"].numpy() * scale,
+        }
+    )
 
 
 def _feature(value):

@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras_resnet.config import Data
 from keras_resnet.data.image_set import ImageSet, Split, complete, split_of_arrays
 from keras_resnet.data.pipeline import reason
+from keras_resnet.data.records import Records, index_records, reader
 from keras_resnet.data.tfds_objects import has_objects, load_objects
-from keras_resnet.data.tfrecord import Records, index_records, reader
 from keras_resnet.errors import ConfigError, DataError, needs, suggest
 
 IN_MEMORY = 2 * 10**9  # bytes of pixels up to which a split is decoded into memory

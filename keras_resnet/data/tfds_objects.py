@@ -17,7 +17,7 @@ from keras_resnet.config import Data
 from keras_resnet.data.decode import image_size
 from keras_resnet.data.image_set import ImageSet, Split, complete
 from keras_resnet.data.objects import objects_in_pixels, unusable_boxes
-from keras_resnet.data.tfrecord import Records, reader
+from keras_resnet.data.records import Records, reader
 
 _IGNORED = ("is_crowd", "is_difficult")
 _KEYS = ("bbox", "label", "area", *_IGNORED)

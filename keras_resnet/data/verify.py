@@ -17,8 +17,8 @@ from keras_resnet.data.folder import scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
 from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits, map_in_threads, open_image_set
 from keras_resnet.data.pipeline import reason
+from keras_resnet.data.records import index_records
 from keras_resnet.data.stated_size import size_problem
-from keras_resnet.data.tfrecord import index_records
 from keras_resnet.data.verify_scan import Look, Scan, SplitReport, copies
 from keras_resnet.data.verify_targets import INSPECTORS, Inspected, Inspector
 from keras_resnet.errors import DataError
@@ -119,7 +119,7 @@ def _open(data, masks) -> tuple[ImageSet, list[Finding]]:
     kind = data.name.partition(":")[0]
     try:
         if kind in ("folder", "tfrecord"):
-            return (_open_folder if kind == "folder" else _open_tfrecord)(data)
+            return _open_folder(data) if kind == "folder" else _open_tfrecord(data, masks)
         images = open_image_set(data, masks)
         return images, [*images.problems, *images.findings]
     except (OSError, tf.errors.OpError) as error:
@@ -133,7 +133,7 @@ def _open_folder(data):
     return set_of_scan(scan, data), list(scan.problems)
 
 
-def _open_tfrecord(data):
+def _open_tfrecord(data, masks):
     """Loads TFRecord files like `load_tfrecord`, but skips broken files and returns them as findings."""
     root, findings = data.name.partition(":")[2], []
     files = tfrecord.files_of_splits(root)
@@ -145,8 +145,8 @@ def _open_tfrecord(data):
         if whole:
             records[name] = index_records(whole)
     if not findings:
-        return tfrecord.load_tfrecord(data), []
-    return tfrecord.set_of_records(data, labels, records), findings
+        return tfrecord.load_tfrecord(data, masks), []
+    return tfrecord.set_of_records(data, labels, records, masks), findings
 
 
 def _fault_of_records(path):

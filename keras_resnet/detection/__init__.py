@@ -6,6 +6,7 @@
 | `heads` | its parts as Keras models |
 | `losses` | sampled anchors and proposals, and their losses for each image |
 | `transforms` | letterbox, scale jitter and flips of images and their boxes |
+| `copy_paste` | objects of another image, pasted through their masks |
 | `metrics` | the table of metrics |
 | `coco_metrics` | average precision as pycocotools computes it |
 | `task` | the `Task` that training and evaluation use |

@@ -36,31 +36,24 @@ def feature_pyramid(
     return keras.Model({each.name: each for each in inputs.values()}, dict(sorted(found.items())), name="fpn")
 
 
-def region_proposal_network(channels: int, anchors: int, convolutions: int = 1) -> keras.Model:
-    """features (N, h, w, channels) -> (scores (N, h, w, anchors), deltas (N, h, w, 4 anchors)), of Ren et al. 2015."""
-    x = inputs = keras.Input((None, None, channels), name="features")
+def region_proposal_network(inputs: int, anchors: int, channels: int, convolutions: int = 1) -> keras.Model:
+    """features (N, h, w, inputs) -> (scores (N, h, w, anchors), deltas (N, h, w, 4 anchors)), of Ren et al. 2015.
+
+    The 3x3 convolutions have `channels`.
+    """
+    x = features = keras.Input((None, None, inputs), name="features")
     for number in ("", *map(str, range(2, convolutions + 1))):
         conv = layers.Conv2D(channels, 3, padding="same", kernel_initializer=_normal(0.01), name=f"rpn_conv{number}")
         x = layers.ReLU(name=f"rpn_relu{number}")(conv(x))
     scores = layers.Conv2D(anchors, 1, kernel_initializer=_normal(0.01), name="rpn_scores")(x)
     deltas = layers.Conv2D(4 * anchors, 1, kernel_initializer=_normal(0.01), name="rpn_deltas")(x)
-    return keras.Model(inputs, [scores, deltas], name="rpn")
+    return keras.Model(features, [scores, deltas], name="rpn")
 
 
-def box_head(
-    shape: tuple[int, int, int],
-    features: int,
-    logits: int,
-    boxes: int,
-    *,
-    dense: int = 2,
-    convolutions: int = 0,
-    normalized: bool = False,
+def roi_head(
+    shape: tuple[int, int, int], features: int, *, dense: int = 2, convolutions: int = 0, normalized: bool = False
 ) -> keras.Model:
-    """RoI features (N, *shape) -> (logits (N, logits), background first, deltas (N, 4 boxes)).
-
-    Convolutions, fully connected layers and two siblings (Girshick 2015; Lin et al. 2017).
-    """
+    """RoI features (N, *shape) -> (N, features): convolutions and fully connected layers (Lin et al. 2017)."""
     x = inputs = keras.Input(shape, name="roi_features")
     for i in range(1, convolutions + 1):
         x = _conv(x, shape[-1], 3, "box_conv", i, normalized, "he_normal")
@@ -69,9 +62,15 @@ def box_head(
     for i in range(1, dense + 1):
         x = layers.Dense(features, name=f"box_dense{i}")(x)
         x = layers.ReLU(name=f"box_relu{i}")(x)
+    return keras.Model(inputs, x, name="roi_head")
+
+
+def box_head(features: int, logits: int, boxes: int) -> keras.Model:
+    """features (N, features) -> (logits (N, logits), background first, deltas (N, 4 boxes)): the siblings."""
+    x = keras.Input((features,), name="box_features")
     scores = layers.Dense(logits, kernel_initializer=_normal(0.01), name="box_scores")(x)
     deltas = layers.Dense(4 * boxes, kernel_initializer=_normal(0.001), name="box_deltas")(x)
-    return keras.Model(inputs, [scores, deltas], name="box_head")
+    return keras.Model(x, [scores, deltas], name="box_head")
 
 
 def _conv(x, channels, size, name, number, normalized, initializer="glorot_uniform"):

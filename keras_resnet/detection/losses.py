@@ -1,7 +1,8 @@
 """Provides the losses of Faster R-CNN for each image, over anchors and proposals that a seed samples.
 
 Every loss of an image is divided by the number of its sampled boxes, positive or not, as in Detectron2 and torchvision;
-dividing by the positives would give an image with one object the weight of one with many. An image without objects has
+dividing by the positives would give an image with one object the weight of one with many. With `rpn_normalizer: paper`,
+those of proposals are divided as in Ren et al. 2015. An image without objects has
 negatives only, and box and mask losses of 0. The mask loss alone is divided by the positives of the image, since other
 boxes have no mask. Nothing is divided by a number of the batch, so that the sum over a batch does not
 depend on how it is distributed.
@@ -13,7 +14,10 @@ from keras_resnet.boxes import coding
 from keras_resnet.boxes.matching import match
 from keras_resnet.boxes.roi_align import roi_align
 from keras_resnet.boxes.sampling import sample
-from keras_resnet.detection.detector import BOX_WEIGHTS, Detector
+from keras_resnet.detection.detections import BOX_WEIGHTS
+from keras_resnet.detection.detector import Detector
+
+PAPER_BOX_WEIGHT = 10.0  # lambda of Ren et al. 2015, equation 1
 
 
 def detection_losses(detector: Detector, images, objects: dict, seeds) -> dict[str, tf.Tensor]:
@@ -26,7 +30,7 @@ def detection_losses(detector: Detector, images, objects: dict, seeds) -> dict[s
             For masks also "masks" (N, R, M, M), 1 inside, each in its box of "mask_boxes" (N, R, 4).
         seeds: (N, 2), from which the anchors and proposals of each image are drawn.
     """
-    features = detector.pyramid(images, training=True)
+    features = detector.feature_maps(images, training=True)
     proposed = detector.propose(features, training=True)
     losses = proposal_losses(detector.options, proposed, objects, detector.image_size, seeds)
     rois = sampled_rois(detector.options, proposed, objects, seeds)
@@ -63,10 +67,13 @@ def proposal_losses(options, proposed, objects, image_size, seeds) -> dict[str, 
     targets = coding.encode(tf.gather(objects["boxes"], found, batch_dims=1), anchors)
     positive, valid = (tf.cast(each, tf.float32) for each in (drawn.positive, drawn.valid))
     entropy = tf.nn.sigmoid_cross_entropy_with_logits(positive, scores)
-    return {
-        "rpn_score_loss": _mean(entropy, valid, valid),
-        "rpn_box_loss": _mean(absolute_difference(deltas, targets), positive, valid),
-    }
+    scores, boxes = _sum(entropy, valid), _sum(absolute_difference(deltas, targets), positive)
+    if options.rpn_normalizer == "paper":
+        positions = proposed.anchors.shape[0] // (len(options.anchor_sizes[0]) * len(options.anchor_ratios))
+        scores, boxes = scores / options.anchor_samples, PAPER_BOX_WEIGHT * boxes / positions
+    else:
+        scores, boxes = (tf.math.divide_no_nan(each, tf.reduce_sum(valid, axis=1)) for each in (scores, boxes))
+    return {"rpn_score_loss": scores, "rpn_box_loss": boxes}
 
 
 def sampled_rois(options, proposed, objects, seeds) -> dict[str, tf.Tensor]:
@@ -141,6 +148,10 @@ def absolute_difference(deltas, targets):
 
 def _mean(values, counted, sampled):
     """values (N, S) -> (N,): the sum of the values that count over the number of sampled boxes."""
+    return tf.math.divide_no_nan(_sum(values, counted), tf.reduce_sum(sampled, axis=1))
+
+
+def _sum(values, counted):
+    """values (N, S) -> (N,): the sum of the values that count."""
     # A masked value may be infinite, such as the target of padding; infinity times 0 would be NaN.
-    values = tf.where(counted > 0, values, 0.0)
-    return tf.math.divide_no_nan(tf.reduce_sum(values, axis=1), tf.reduce_sum(sampled, axis=1))
+    return tf.reduce_sum(tf.where(counted > 0, values, 0.0), axis=1)

@@ -9,7 +9,7 @@ from keras_resnet.data.example_images import ExampleImages
 from keras_resnet.data.requests import decode_request
 from keras_resnet.data.transforms import letterbox_ratio, prepare, prepare_batch
 from keras_resnet.description import Description
-from keras_resnet.detection.detector import Detector
+from keras_resnet.detection.detector import Detector, Networks
 
 
 def detection_signatures(
@@ -95,10 +95,12 @@ class DetectorExport:
 
     def network(self, model: Detector, change: Callable, stages: bool = False):
         """Returns a function images -> detections."""
-        trunk = change(model.trunk)
+        networks = Networks(change(model.trunk), model.roi_head)
+        if model.options.design == "c4":
+            networks = networks._replace(roi_head=change(model.roi_head))
 
         def network(images):
-            found = model.detect(images, trunk=trunk).named()
+            found = model.detect(images, networks=networks).named()
             return {"num_detections": found.pop("counts"), **found}
 
         return network

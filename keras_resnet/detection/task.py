@@ -1,7 +1,5 @@
 """Provides the detection task: images with boxes, the losses of Faster R-CNN, and COCO's metrics."""
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,7 +14,7 @@ from keras_resnet.data.image_task import ImageTask
 from keras_resnet.data.object_masks import crop_masks
 from keras_resnet.data.transforms import letterbox
 from keras_resnet.description import Description, Preprocessing, different_classes
-from keras_resnet.detection import metrics
+from keras_resnet.detection import copy_paste, metrics
 from keras_resnet.detection.coco_metrics import CocoMetrics
 from keras_resnet.detection.collector import Collector
 from keras_resnet.detection.detector import build_detector, with_options
@@ -24,7 +22,7 @@ from keras_resnet.detection.losses import detection_losses
 from keras_resnet.detection.transforms import augmented, padded
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
-from keras_resnet.weights.loading import check_network, load_pretrained, set_detector, set_pretrained
+from keras_resnet.weights.loading import check_network, load_pretrained, set_detector, set_trunk
 
 
 class Detection(ImageTask):
@@ -84,10 +82,10 @@ class Detection(ImageTask):
         """Returns the detector's cost, the sizes of the splits, and the classes."""
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
         anchors = sum(map(len, model.anchors.values()))
-        trunk = complexity(model.trunk)
+        trunk, rois = complexity(model.trunk), complexity(model.roi_head)
         return {
             "network": f"{count_parameters(model):,} parameters; the trunk has {trunk.parameters:,}, and "
-            f"{trunk.macs:,} MACs per image",
+            f"{trunk.macs:,} MACs per image; {rois.macs:,} MACs per RoI",
             "detector": f"{anchors:,} anchors at strides {', '.join(str(2**level) for level in model.levels)}",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {'x'.join(map(str, self.image_shape))}",
             **self.images.overview(),
@@ -105,12 +103,7 @@ class Detection(ImageTask):
             if pretrained.description.detector:
                 new = set_detector(model, pretrained, settings.reset_head)
                 return settings.weights + self._of_new_layers(new, pretrained.description.labels)
-            without_head = {
-                path: value
-                for path, value in pretrained.arrays.items()
-                if path.partition("/")[0] not in ("logits", "last_bn")
-            }
-            set_pretrained(model.trunk, replace(pretrained, arrays=without_head))
+            set_trunk(model, pretrained)
         except (ValueError, OSError) as error:
             raise ConfigError(f"model.weights: {error}") from None
         return f"{settings.weights} for the trunk"
@@ -125,19 +118,45 @@ class Detection(ImageTask):
         """Returns the image, its objects {"boxes", "classes", "areas", "ignored", "valid"} padded, and its seed."""
         data = self.config.data
         image = decode(image, self.image_shape[2])
-        if self.masks:
-            cropped = crop_masks(objects["masks"], objects["boxes"], tf.shape(image)[:2])
-            objects = objects | {"masks": cropped}
-        image, objects = augmented(
-            image,
-            objects,
-            self.image_shape[0],
-            self.description.preprocessing.mean,
-            data.scale_range,
-            data.horizontal_flip,
-            seed,
-        )
+        image, objects = self._fitted(image, self._with_crops(image, objects), self._mean, seed)
+        if data.copy_paste:
+            draws = self._pasted(seed)
+            image, objects = tf.cond(
+                draws.pastes, lambda: self._with_pasted(image, objects, draws), lambda: (image, objects)
+            )
         return image, padded(objects, data.max_objects), seed
+
+    def _with_crops(self, image, objects):
+        """Returns objects with crops of their masks, if they have any, in place of run lengths."""
+        if not self.masks:
+            return objects
+        return objects | {"masks": crop_masks(objects["masks"], objects["boxes"], tf.shape(image)[:2])}
+
+    def _fitted(self, image, objects, mean, seed):
+        data = self.config.data
+        return augmented(image, objects, self._side, mean, data.scale_range, data.horizontal_flip, seed)
+
+    def _pasted(self, seed):
+        return copy_paste.draw(self.config.data.copy_paste, self.train_size, seed)
+
+    def _with_pasted(self, image, objects, draws):
+        other, others = self.images.split("train").read(draws.index)
+        other = decode(other, self.image_shape[2])
+        others, union = copy_paste.chosen(others, tf.shape(other)[:2], draws.choice)
+        others = self._with_crops(other, others)
+        union, _ = self._fitted(union, others, (0.0,) * 3, draws.augmentation)
+        other, others = self._fitted(other, others, self._mean, draws.augmentation)
+        return copy_paste.pasted(image, objects, other, others, union)
+
+    def train_faults(self, step):
+        """Returns a line for each unreadable image of a training step, also of those whose objects are pasted."""
+        indices = self._indices(step)
+        if self.config.data.copy_paste:
+            train = self.config.train
+            positions = range(step * train.batch_size, (step + 1) * train.batch_size)
+            draws = [self._pasted(tf.constant([train.seed, position], tf.int64)) for position in positions]
+            indices += [int(each.index) for each in draws if each.pastes]
+        return pipeline.unreadable(self.images.split("train"), indices)
 
     def _prepare(self, image, objects):
         """Returns the image, all its objects in pixels of the original, and the geometry (3,).

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_resnet.data.transforms import letterbox
 
-_LEAST = 1.0  # side of a box in pixels below which its object is left out after a crop
+LEAST_SIDE = 1.0  # of a box in pixels; an object with a smaller part in the image is left out
 
 
 def augmented(image, objects, side: int, mean, scale_range: tuple[float, ...], horizontal_flip: bool, seed):
@@ -27,7 +27,7 @@ def augmented(image, objects, side: int, mean, scale_range: tuple[float, ...], h
             masks = objects["masks"]
             objects = objects | {"masks": tf.cond(flips, lambda: tf.reverse(masks, [2]), lambda: masks)}
     boxes = tf.clip_by_value(whole, 0.0, float(side))
-    kept = tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= _LEAST, axis=-1)
+    kept = tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE, axis=-1)
     if "masks" in objects:
         objects = objects | {"mask_boxes": whole}
     objects = objects | {"boxes": boxes, "areas": objects["areas"] * ratio**2}

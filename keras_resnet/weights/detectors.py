@@ -172,11 +172,13 @@ def torchvision_state(arrays: Arrays, description: Description) -> Arrays:
         ValueError: torchvision has no such detector.
     """
     options, conversion = description.detector, description.conversion
-    for name in ("anchor_convention", "roi_aligned", "background_outputs"):
-        if options.get(name) != TORCHVISION[name]:
+    if options.get("design", "fpn") != "fpn":
+        raise ValueError(f"{description.spec.name}: torchvision has no detectors of design {options['design']}")
+    expected = {name: TORCHVISION[name] for name in ("anchor_convention", "roi_aligned", "background_outputs")}
+    for name, value in {**expected, "mask_stem_features": False}.items():
+        if options.get(name, False) != value:
             raise ValueError(
-                f"{description.spec.name}: its detector has {name}={options.get(name)!r}, torchvision's have "
-                f"{TORCHVISION[name]!r}"
+                f"{description.spec.name}: its detector has {name}={options.get(name)!r}, torchvision's have {value!r}"
             )
     arrays, epsilon = dict(arrays), conversion.get("epsilon", EPSILON)
     unfold_epsilon(arrays, epsilon, conversion.get("exponents", {}))

@@ -9,7 +9,7 @@ import keras
 from keras_resnet.description import Interpolation, check_units
 from keras_resnet.files import is_remote
 from keras_resnet.specs import NETWORK_OPTIONS, Spec, effective, first_different_option, variant
-from keras_resnet.weights.conversion import Pretrained, convert, fit_to
+from keras_resnet.weights.conversion import Pretrained, convert, fit_to, is_of_detector
 from keras_resnet.weights.detectors import convert_detector, is_detector, trunk_of
 from keras_resnet.weights.hub import fetch_repository
 from keras_resnet.weights.model_config import read_model_config
@@ -161,6 +161,18 @@ def set_pretrained(model: keras.Model, pretrained: Pretrained, reset_head: bool 
         return "logits/kernel" in variables
     assign_tensors(variables, arrays, source)
     return False
+
+
+def set_trunk(model: keras.Model, pretrained: Pretrained) -> None:
+    """Sets the network in a detector, without its heads, to the weights of a classifier.
+
+    Raises:
+        ValueError: the weights do not fit the model.
+    """
+    variables = {path: variable for path, variable in named_variables(model).items() if not is_of_detector(path)}
+    arrays = fit_to(pretrained, {path: tuple(each.shape) for path, each in variables.items()}, pretrained.path)
+    arrays = {path: value for path, value in arrays.items() if not path.startswith("logits/")}
+    assign_tensors(variables, arrays, pretrained.path)
 
 
 def set_detector(model: keras.Model, pretrained: Pretrained, reset_head: bool = False) -> tuple[str, ...]:

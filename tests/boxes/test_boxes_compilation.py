@@ -9,6 +9,7 @@ from keras_resnet.boxes.coding import clip, decode, encode, inside_image
 from keras_resnet.boxes.matching import match
 from keras_resnet.boxes.nms import class_nms, take
 from keras_resnet.boxes.roi_align import assign_levels, roi_align
+from keras_resnet.boxes.roi_pool import roi_pool
 from keras_resnet.boxes.sampling import sample
 
 ANCHORS = level_anchors((6, 8), 8, [16], [0.5, 1, 2])
@@ -95,7 +96,7 @@ def test_xla_computes_the_same_features_and_gradients():
     def features_and_gradients(p3, p4):
         with tf.GradientTape() as tape:
             tape.watch([p3, p4])
-            features = pool(p3, p4, boxes)
+            features = tf.concat([pool(p3, p4, boxes), roi_pool(p3, 8, boxes, 3)], axis=1)
             loss = tf.reduce_sum(features**2)
         return features, *tape.gradient(loss, [p3, p4])
 
@@ -117,7 +118,7 @@ def test_litert_computes_the_same_detections_with_its_own_operators():
 
     def detect_and_pool(p3, p4, **outputs):
         found = detect(**outputs)
-        return *found, pool(p3, p4, found[0])
+        return *found, pool(p3, p4, found[0]), roi_pool(p3, 8, found[0], 3)
 
     inputs = {**feature_maps(1), **head_outputs(1)}
     specs = {name: tf.TensorSpec(each.shape, each.dtype, name) for name, each in inputs.items()}
@@ -130,4 +131,4 @@ def test_litert_computes_the_same_detections_with_its_own_operators():
     interpreter = litert.Interpreter(model_content=content)
     interpreter.allocate_tensors()
     outputs = interpreter.get_signature_runner()(**inputs)
-    assert_equal_results([outputs[f"output_{number}"] for number in range(4)], detect_and_pool(**inputs))
+    assert_equal_results([outputs[f"output_{number}"] for number in range(5)], detect_and_pool(**inputs))

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_resnet.data import scenes
 from keras_resnet.detection.collector import Collector
-from keras_resnet.detection.detector import Detections
+from keras_resnet.detection.detections import Detections
 
 
 def step(true, found, weights=(1,), size=200):

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from keras_resnet.config.detection import DetectorOptions
-from keras_resnet.detection.detector import Proposed
-from keras_resnet.detection.losses import absolute_difference, roi_losses, sampled_rois
+from keras_resnet.detection.losses import absolute_difference, proposal_losses, roi_losses, sampled_rois
+from keras_resnet.detection.proposals import Proposed
 
 
 def rois(classes, valid=None):
@@ -101,3 +101,21 @@ def test_sampled_rois_depend_on_the_image_s_own_seed():
 
 def test_absolute_difference_sums_the_four_deltas():
     assert float(absolute_difference(tf.zeros((1, 1, 4)), tf.constant([[[1.0, -2, 3, -4]]]))[0, 0]) == 10
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "scores", "boxes"), [("samples", np.log(2), 2.0), ("paper", np.log(2) / 2, 20.0)]
+)
+def test_losses_of_proposals_by_hand(normalizer, scores, boxes):
+    """Two positions with one anchor each: the first is the object, the other is far. All four deltas are wrong by 1.
+
+    The sampled: 2 log 2 / 2 and 4 / 2. The paper's: 2 log 2 / 4, because 4 anchors are asked for, and 10 * 4 / 2.
+    """
+    anchors = np.float32([[0, 0, 16, 16], [40, 40, 56, 56]])
+    outputs = Proposed(anchors, tf.zeros((1, 2)), tf.ones((1, 2, 4)), None, None)
+    options = DetectorOptions(
+        anchor_samples=4, anchor_sizes=((16.0,),), anchor_ratios=(1.0,), rpn_normalizer=normalizer
+    )
+    found = proposal_losses(options, outputs, objects([[0, 0, 16, 16]], [0]), (64, 64), SEED)
+    assert float(found["rpn_score_loss"][0]) == pytest.approx(scores)
+    assert float(found["rpn_box_loss"][0]) == pytest.approx(boxes)

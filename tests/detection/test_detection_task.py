@@ -16,7 +16,8 @@ from keras_resnet.config.detection import DetectionConfig
 from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import Shard
 from keras_resnet.description import Description
-from keras_resnet.detection.detector import Detections, Detector
+from keras_resnet.detection.detections import Detections
+from keras_resnet.detection.detector import Detector
 from keras_resnet.detection.losses import sampled_rois
 from keras_resnet.detection.metrics import LOSSES
 from keras_resnet.errors import ConfigError
@@ -253,7 +254,7 @@ def test_boxes_stay_float32_in_mixed_precision(small_task, policy):
     """A ground truth box of 1001 pixels is 1001 wide among the RoIs; bfloat16 has 1000 (keras-cv issue 1258)."""
     policy("mixed_bfloat16")
     model = small_task.build_model()
-    features = model.pyramid(tf.zeros((1, 64, 64, 3)))
+    features = model.feature_maps(tf.zeros((1, 64, 64, 3)))
     assert features[3].dtype == tf.bfloat16
     proposed = model.propose(features)
     assert {proposed.scores.dtype, proposed.deltas.dtype, proposed.boxes.dtype} == {tf.float32}

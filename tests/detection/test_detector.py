@@ -1,9 +1,7 @@
 """What other packages' detectors got wrong with whole models: batches, 16 bits, images without objects, odd boxes."""
 
-import functools
 import io
 from dataclasses import replace
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,9 +12,10 @@ from PIL import Image
 
 from keras_resnet.config import load_config
 from keras_resnet.config.detection import DetectorOptions as Options
-from keras_resnet.detection.detector import Detector, Proposed
+from keras_resnet.detection.detector import Detector
 from keras_resnet.detection.losses import proposal_losses, roi_losses, sampled_rois
 from keras_resnet.detection.predictor import DetectionPredictor
+from keras_resnet.detection.proposals import Proposed, proposals_of
 
 SETTINGS = [
     "data.image_size=64",
@@ -129,14 +128,7 @@ def test_losses_of_an_image_without_boxes_that_have_an_area(boxes):
 def test_proposals_of_deltas_that_are_no_numbers_are_inside_the_image():
     """RoIAlign would look for cells there: a run that diverges would end with the message of a kernel."""
     anchors = np.float32([[0, 0, 16, 16], [8, 8, 24, 24], [16, 16, 32, 32]])
-    part = SimpleNamespace(
-        options=Options(),
-        levels=(5,),
-        anchors={5: anchors},
-        image_size=(32, 32),
-        rpn=lambda features: (tf.constant([[[[3.0, 2.0, 1.0]]]]), tf.constant([[[[float("nan")] * 8 + [0.0] * 4]]])),
-    )
-    part._best_of_level = functools.partial(Detector._best_of_level, part)
-    boxes = Detector.propose(part, {5: None}).boxes.numpy()
+    outputs = tf.constant([[[[3.0, 2.0, 1.0]]]]), tf.constant([[[[float("nan")] * 8 + [0.0] * 4]]])
+    boxes = proposals_of([outputs], [anchors], Options(), (32, 32)).boxes.numpy()
     assert ((boxes >= 0) & (boxes <= 32)).all()
     assert [16, 16, 32, 32] in boxes[0].tolist()

@@ -98,7 +98,7 @@ def test_step_in_mixed_precision(plain, strategies, precision):
     assert sums["loss"] == pytest.approx(plain[2]["loss"], rel=0.05)
     assert np.isfinite(sums["gradient_norm"])
     assert {name for name in changes if changes[name].any()} == {name for name in plain[1] if plain[1][name].any()}
-    features = model.pyramid(tf.zeros((1, 64, 64, 3)))
+    features = model.feature_maps(tf.zeros((1, 64, 64, 3)))
     assert features[3].dtype == precision.removeprefix("mixed_")
     assert model.propose(features).boxes.dtype == model.detect(tf.zeros((1, 64, 64, 3))).boxes.dtype == tf.float32
 

@@ -64,8 +64,28 @@ def test_training_images_have_the_masks_of_their_objects():
 
 def test_sets_without_masks_are_refused(tmp_path):
     config = load_config(RECIPE, [f"data.name=voc:{tmp_path}"])
-    with pytest.raises(ConfigError, match="masks are read from coco, scenes, not from voc"):
+    with pytest.raises(ConfigError, match="masks are read from coco, scenes, tfrecord, not from voc"):
         load_task(config)
+
+
+def test_mask_features_are_those_of_the_pyramid_and_of_the_stem():
+    """A stem that counts rows: RoIAlign of 14 bins over rows 8 to 36 of the image has the rows of their centers."""
+    model = tiny_task(load_config(RECIPE, TINY)).build_model()
+    features = model.feature_maps(tf.zeros((1, 64, 64, 3)))
+    assert features[1].shape == (1, 32, 32, 24)
+    features = {level: tf.zeros_like(each) for level, each in features.items()}
+    features[1] += tf.range(32.0)[:, None, None]
+    found = model.mask_features(features, tf.constant([[[8.0, 12.0, 36.0, 40.0]]])).numpy()
+    assert found.shape == (1, 14, 14, 48 + 24)
+    assert not found[..., :48].any()
+    expected = (8 + 2 * (np.arange(14) + 0.5)) / 2 - 0.5
+    np.testing.assert_allclose(found[0, ..., 48:], np.broadcast_to(expected[:, None, None], (14, 14, 24)), atol=1e-5)
+
+
+def test_stems_without_pooling_have_no_features_for_masks():
+    config = load_config(RECIPE, [*TINY, "model.name=cifar_resnet20"])
+    with pytest.raises(ConfigError, match="mask_stem_features: true, but the stem of cifar_resnet20 has no pooling"):
+        tiny_task(config).build_model()
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def answers(model, arrays):
 
     The unused numbers, which torchvision answers, are left out: suppression is by class.
     """
-    features = model.pyramid(IMAGE)
+    features = model.feature_maps(IMAGE)
     errors = []
     for level, value in features.items():
         expected = np.moveaxis(arrays[f"features.{'pool' if level == 6 else level - 2}"], 1, -1)

@@ -5,18 +5,16 @@ loss is smooth L1 with beta = 1/9, ours is L1, as in Detectron2: for differences
 for each of the four deltas of a positive box. All given differences are above it.
 """
 
-import functools
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from torchvision_rig import HEIGHT, WIDTH, arrays, channels_last, yxyx
 
 from keras_resnet.config.detection import DetectorOptions as Options
-from keras_resnet.detection.detector import Detector, Proposed
+from keras_resnet.detection.detections import candidates_of, suppressed
 from keras_resnet.detection.heads import feature_pyramid
 from keras_resnet.detection.losses import proposal_losses, roi_losses, sampled_rois
+from keras_resnet.detection.proposals import Proposed, proposals_of
 
 OBJECTS = yxyx(np.float32([[10, 12, 44, 40], [60, 30, 120, 90], [70, 2, 98, 10]]))
 CLASSES = np.array([2, 0, 3])  # torchvision's labels 3, 1 and 4, whose 0 is the background
@@ -98,19 +96,13 @@ def test_proposals_equal_torchvision():
     anchors, deltas = (np.split(yxyx(golden[name]), ends) for name in ("anchors", "deltas"))
     scores = np.split(golden["scores"], ends)
 
-    def rpn(level):
-        grid = (1, HEIGHT >> level, WIDTH >> level, -1)
-        return tf.reshape(scores[level - 2], grid), tf.reshape(deltas[level - 2], grid)
-
-    part = SimpleNamespace(
-        options=Options(proposals_before_nms=(80, 80), proposals=(60, 60)),
-        levels=levels,
-        anchors=dict(zip(levels, anchors, strict=True)),
-        image_size=(HEIGHT, WIDTH),
-        rpn=rpn,
-    )
-    part._best_of_level = functools.partial(Detector._best_of_level, part)
-    proposed = Detector.propose(part, {level: level for level in levels})
+    grids = [(1, HEIGHT >> level, WIDTH >> level, -1) for level in levels]
+    outputs = [
+        (tf.reshape(score, grid), tf.reshape(delta, grid))
+        for score, delta, grid in zip(scores, deltas, grids, strict=True)
+    ]
+    options = Options(proposals_before_nms=(80, 80), proposals=(60, 60))
+    proposed = proposals_of(outputs, anchors, options, (HEIGHT, WIDTH))
     assert proposed.counts.numpy() == [60] == [len(golden["boxes"])]
     np.testing.assert_allclose(proposed.boxes[0], yxyx(golden["boxes"]), atol=1e-3)
 
@@ -119,17 +111,10 @@ def test_detections_equal_torchvision():
     """40 boxes, scores and classes in the same order: to 1e-3 pixels and 1e-5."""
     golden = arrays("roi")
     boxes = tf.constant(yxyx(golden["boxes"])[None])
-    part = SimpleNamespace(
-        options=Options(detections=40),
-        image_size=(HEIGHT, WIDTH),
-        pyramid=lambda images, trunk: None,
-        propose=lambda features: Proposed(None, None, None, boxes, tf.constant([boxes.shape[1]])),
-        classify=lambda features, boxes: (
-            tf.constant(golden["logits"][None]),
-            tf.constant(yxyx(golden["deltas"])[None, :, 1:]),
-        ),
-    )
-    found = Detector.detect(part, None)
+    deltas = tf.constant(yxyx(golden["deltas"])[None, :, 1:])
+    scores, counts = tf.nn.softmax(golden["logits"][None]), tf.constant([boxes.shape[1]])
+    candidates = candidates_of(scores, deltas, boxes, counts, Options(), (HEIGHT, WIDTH))
+    found = suppressed(candidates, 40, Options().nms_iou, Options().score_threshold)
     assert found.counts.numpy() == [40]
     np.testing.assert_allclose(found.boxes[0], yxyx(golden["found_boxes"]), atol=1e-3)
     np.testing.assert_allclose(found.scores[0], golden["found_scores"], atol=1e-5)

@@ -1,4 +1,4 @@
-"""Requests the classes of images from TF Serving, over gRPC.
+"""Requests the predictions for images from TF Serving, over gRPC.
 
 pip install tensorflow-serving-api
 python client_grpc.py IMAGE... [--host localhost:8500] [--model @MODEL_NAME@] [--label stable]
@@ -27,7 +27,7 @@ def build_request(contents: list[bytes], model: str, label: str | None = None) -
 
 
 def read_response(response: predict_pb2.PredictResponse) -> list[dict]:
-    """A response -> {"classes", "labels", "scores"} per image, best first, and "status" if there is one."""
+    """A response -> {name of an output: values} per image, the best class or object first."""
     outputs = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
     rows = len(outputs["scores"])
     return [{name: _plain(values[row]) for name, values in outputs.items()} for row in range(rows)]

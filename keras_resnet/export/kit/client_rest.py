@@ -1,4 +1,4 @@
-"""Requests the classes of images from TF Serving, over REST, with only Python's standard library.
+"""Requests the predictions for images from TF Serving, over REST, with only Python's standard library.
 
 python client_rest.py IMAGE... [--host localhost:8501] [--model @MODEL_NAME@]
 """
@@ -20,7 +20,7 @@ def build_body(contents: list[bytes]) -> bytes:
 
 
 def predict(host: str, model: str, contents: list[bytes], timeout: float = 60.0) -> list[dict]:
-    """Returns the answers for at most `BATCH` images: {"classes", "labels", "scores"}, best first, and "status".
+    """Returns the answers for at most `BATCH` images: {name of an output: values}, the best class or object first.
 
     Raises:
         RuntimeError: the server refuses; the message is the server's.
