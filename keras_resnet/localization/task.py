@@ -19,7 +19,7 @@ from keras_resnet.localization import metrics
 from keras_resnet.localization.collector import Collector
 from keras_resnet.localization.localizer import build_localizer, with_options
 from keras_resnet.localization.losses import localization_losses
-from keras_resnet.localization.transforms import Geometry, augmented, center_geometry, class_of, padded
+from keras_resnet.localization.transforms import Geometry, augmented, center_geometry, of_one_class, padded
 from keras_resnet.localization.weights import set_localizer
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained
@@ -45,7 +45,7 @@ class Localization(ImageTask):
         keras.config.set_image_data_format("channels_last")
         self.config, self.metrics = config, metrics.METRICS
         self._given = description
-        self.images = load_image_set(config.data, "boxes")
+        self.images = of_one_class(load_image_set(config.data, "boxes"))
         self.labels = self.description.labels
         difference = different_classes(self.images.labels, self.labels)
         if difference:
@@ -100,9 +100,8 @@ class Localization(ImageTask):
     def _augment(self, image, objects, seed):
         """Returns the image, its class, its boxes (R, 4) and which are no padding (R,), and its seed."""
         size, _, channels = self.image_shape
-        label = class_of(objects)
         image, boxes, counts = augmented(image, objects["boxes"], size, channels, self.config.data, seed)
-        return image, label, *padded(boxes, counts, self.config.data.max_objects), seed
+        return image, objects["class"], *padded(boxes, counts, self.config.data.max_objects), seed
 
     def _prepare(self, image, objects):
         """Returns the image, its target: see `target_of`, and the start and ratio of the crop."""
@@ -115,7 +114,7 @@ class Localization(ImageTask):
         boxes = objects["boxes"]
         boxes, valid = padded(boxes, tf.ones_like(boxes[:, 0], tf.bool), self._max_objects)
         size = tf.cast(tf.shape(pixels)[:2], tf.float32)
-        return {"labels": class_of(objects), "true_boxes": boxes, "valid": valid, "sizes": size}
+        return {"labels": objects["class"], "true_boxes": boxes, "valid": valid, "sizes": size}
 
     @cached_property
     def _max_objects(self):

@@ -4,6 +4,7 @@ A box is clipped to the crop. In training, it does not count if too little of it
 class alone.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -12,6 +13,7 @@ from keras_resnet.boxes.iou import area
 from keras_resnet.config.localization import LocalizationData
 from keras_resnet.data import transforms
 from keras_resnet.data.decode import decode
+from keras_resnet.data.image_set import ImageSet
 
 _LEAST = 1.0  # side of a box in pixels below which it does not count
 
@@ -92,6 +94,20 @@ def class_of(objects: dict):
         return 0
 
     return tf.cond(one, lambda: classes[0], fail)
+
+
+def of_one_class(images: ImageSet) -> ImageSet:
+    """Returns the set with the class of each image among its objects; an image of several classes is unreadable."""
+
+    def checked(split):
+        def read(index):
+            image, objects = split.read(index)
+            return image, objects | {"class": class_of(objects)}
+
+        return replace(split, read=read)
+
+    found = {id(split): checked(split) for split in images.splits.values()}  # validation may repeat another split
+    return replace(images, splits={name: found[id(split)] for name, split in images.splits.items()})
 
 
 def padded(boxes, counts, count: int):

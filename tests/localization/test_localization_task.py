@@ -103,6 +103,42 @@ def test_dense_scales_are_those_of_training(task):
     assert default_scales(load_task(load_config(RECIPE, [*TINY, "data.crop=center", "eval.crop_pct=0.8"]))) == (80,)
 
 
+def annotated_folder(root):
+    """Two training images of 20 x 40 pixels; the second has two cats."""
+    (root / "train").mkdir()
+    for name, boxes in {"a": [(1, 1, 10, 20)], "b": [(1, 1, 5, 5), (31, 11, 40, 20)]}.items():
+        corners = ("xmin", "ymin", "xmax", "ymax")
+        objects = ""
+        for box in boxes:
+            inside = "".join(f"<{corner}>{value}</{corner}>" for corner, value in zip(corners, box, strict=True))
+            objects += f"<object><name>{'cat' if name == 'b' else 'dog'}</name><bndbox>{inside}</bndbox></object>"
+        (root / f"train/{name}.xml").write_text(f"<annotation>{objects}</annotation>")
+        tf.io.write_file(str(root / f"train/{name}.png"), tf.io.encode_png(np.zeros((20, 40, 3), np.uint8)))
+
+
+def test_images_of_a_folder_have_all_their_boxes(tmp_path):
+    annotated_folder(tmp_path)
+    data = [f"data.name=annotated:{tmp_path}", "data.image_size=16", "data.crop=center"]
+    task = load_task(load_config(RECIPE, [*TINY, *data, "data.validation_fraction=0", "data.test_fraction=0"]))
+    (images, target, start, ratio), _ = next(iter(task.eval_dataset("train", Shard(0, 1, 4))))
+    assert (task.labels, images.shape) == (("cat", "dog"), (4, 16, 16, 3))
+    assert target["labels"].numpy().tolist()[:2] == [1, 0]
+    assert target["true_boxes"][1].numpy().tolist() == [[0, 0, 5, 5], [10, 30, 20, 40]]
+    assert target["valid"].numpy().tolist()[:2] == [[True, False], [True, True]]
+    assert target["sizes"][0].numpy().tolist() == [20, 40]
+    np.testing.assert_allclose(ratio[0], 0.8)
+    assert start[0].numpy().tolist() == [0, 8]
+
+
+def test_image_of_several_classes_is_named(monkeypatch):
+    monkeypatch.setattr(scenes, "SCENES", {"train": 4, "validation": 4, "test": 4})
+    task = load_task(load_config(RECIPE, [*TINY, "data.name=scenes"]))
+    assert [line for line in task.eval_faults("validation", 0) if "classes of objects; expected one" in line]
+    assert task.eval_faults("validation", 0)[0].startswith("scenes validation image ")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="classes of objects; expected one"):
+        list(task.eval_dataset("validation", Shard(0, 1, 4)))
+
+
 @pytest.mark.parametrize(
     ("assignments", "message"),
     [
