@@ -84,10 +84,10 @@ def jobs(experiment: Experiment) -> list[Measurement]:
     """Returns the job of each seed, which trains the second stage too, after the first."""
     function = "keras_resnet.reproduce.localization:measure_localization"
     return [
-        # With the digest, the name of the result's file depends on the second stage's recipe too.
+        # With the digest, the name of the result's file depends on the second stage's recipe, but not on the workdir.
         Measurement(
             function,
-            (("seed", seed), ("digest", experiment.digest(second_stage(experiment, seed)))),
+            (("seed", seed), ("digest", experiment.digest(Training(NETWORK, seed, (), SECOND)))),
             (first_stage(seed),),
             False,
             400.0,

@@ -25,6 +25,7 @@ from keras_resnet.training.optimizer import prepare
 from keras_resnet.training.start import with_weights_filled_in
 from keras_resnet.weights.loading import load_pretrained
 from keras_resnet.weights.native import named_variables, save_weights
+from keras_resnet.weights.tensors import read_tensors
 
 RECIPE = str(ROOT / "configs/localization/scenes.yaml")
 TINY = ["train.steps=4", "train.eval_every=4", "train.warmup_steps=0", "train.batch_size=4", "eval.batch_size=4"]
@@ -251,3 +252,33 @@ def test_every_exported_format_finds_what_the_run_finds(trained, tmp_path, capsy
         for one, other in zip(answers[0], others, strict=True):
             assert other["score"] == pytest.approx(one["score"], abs=1e-4)
             assert other["bbox"] == pytest.approx(one["bbox"], abs=0.05)
+
+
+@pytest.mark.slow
+def test_second_stage_trains_on_a_run_and_is_exported_with_it(
+    trained, small_task, strategies, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(SPECS, "scene_resnet14", small_task.description.spec)
+    recipe = str(ROOT / "configs/localization/scenes_rcnn.yaml")
+    weights = [f"model.weights={trained.best_weights}", "localizer.proposals=4"]
+    config = with_weights_filled_in(load_config(recipe, [*TINY, *weights]), RunFolder(str(tmp_path / "none")))
+    task = load_task(config)
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(task.config, task.description)
+    fit(task, strategies[2], folder)
+    last = json.loads(pathlib.Path(folder.metrics).read_text().splitlines()[-1])
+    assert {"validation/oracle_error", "validation/topk_localization_error"} <= set(last)
+    first, second = (read_tensors(each.last_weights) for each in (trained, folder))
+    assert all(np.array_equal(second[name], value) for name, value in first.items())
+    assert not np.array_equal(second["head/rcnn/stem_conv/kernel"], first["stem_conv/kernel"])
+    output = tmp_path / "out"
+    entry.call("export", [f"--workdir={folder.path}", f"--output={output}", "--formats=saved_model,litert"])
+    path = str(tmp_path / "image.png")
+    tf.io.write_file(path, tf.io.encode_png(scenes.paint_object("test", 0)[0]))
+    answers = []
+    for model in (folder.path, str(output)):
+        capsys.readouterr()
+        entry.call("predict", [model, path, "--format=json", "--min_score=0"])
+        answers.append(json.loads(capsys.readouterr().out)[0]["predictions"])
+    for one, other in zip(*answers, strict=True):
+        assert (one["label"], other["bbox"]) == (other["label"], pytest.approx(one["bbox"], abs=0.05))

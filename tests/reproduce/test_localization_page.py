@@ -1,5 +1,7 @@
 """Every check of the page on localization, with errors that confirm it and errors that refute it."""
 
+import os
+
 import pytest
 
 from keras_resnet.reproduce.experiment import Experiment
@@ -65,5 +67,8 @@ def test_jobs_have_the_recipes_of_localization(tmp_path):
     assert (first.task, first.localizer.rcnn, second.localizer.rcnn) == ("localization", False, True)
     assert (first.train.steps, first.train.seed, first.data.validation_fraction) == (5, 1, 0.1)
     assert second.model.weights == f"{experiment.folder(first_stage(1)).path}/weights/last.safetensors"
-    changed = Experiment("configs/evidence/digits.yaml", str(tmp_path), ("train.steps=6",))
-    assert experiment.answer_file(jobs(experiment)[0]) != changed.answer_file(jobs(changed)[0])
+    other = Experiment("configs/evidence/digits.yaml", str(tmp_path), ("train.steps=6",))
+    moved = Experiment("configs/evidence/digits.yaml", str(tmp_path / "moved"), assigned)
+    names = [os.path.basename(each.answer_file(jobs(each)[0])) for each in (experiment, other, moved)]
+    assert names[0] != names[1]
+    assert names[0] == names[2]
