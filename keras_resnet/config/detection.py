@@ -1,7 +1,7 @@
 """The configuration of object detection: `Config` with the group `detector`, and without the labels' augmentations."""
 
 from collections import Counter
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -208,6 +208,8 @@ class SplitLists(Group):
 
 class DetectionData(Data):
     """The data set, its splits, and the augmentation of images with boxes."""
+
+    wants_boxes: ClassVar[bool] = True
 
     max_objects: int = Field(
         100, ge=1, le=1000, description="Objects of a training image that count; images with more lose the last ones."

@@ -2,16 +2,17 @@
 
 | file | read as |
 |---|---|
-| `ImageSets/DET/train_1.txt` to `train_200.txt` | training images: those in which a class is (1) or is partly labeled (0) |
-| `ImageSets/DET/train.txt` | the same, if it exists: names of training images |
+| `ImageSets/DET/train_1.txt` to `train_200.txt` | training images: those with a class, labeled in full or in part |
+| `ImageSets/DET/train.txt`, if it exists | training images, in place of these |
 | `ImageSets/DET/val.txt` | validation images |
 | `ImageSets/DET/test.txt` | test images, if all have annotations; ILSVRC's are not published |
 | `Annotations/DET/SET/NAME.xml` | the objects of the image NAME; SET is the word train, val or test in NAME |
 | `Data/DET/SET/NAME.JPEG` | the image |
 
-`data.split_lists` names other lists of that folder, such as `val1` and `val2`. A second column that is -1 leaves an image
-out. So does a missing annotation of a training image, which by ILSVRC's kit is one without a labeled object: it was
-checked for one class, and may have objects of the others. An annotated image without objects is background.
+`data.split_lists` names other lists of that folder, such as `val1` and `val2`. A label of -1 in the second column
+leaves an image out. So does a missing annotation of a training image, which by ILSVRC's kit is one without a labeled
+object: it was checked for some classes, and may have objects of the others. An annotated image without objects is
+background.
 
 ILSVRC counts pixels from 0 (annotations have corners at 0) and includes the last (its kit adds 1 to widths), so xmin to
 xmax is [xmin, xmax + 1] here. An object of another class than the 200 is left out and is a finding.

@@ -1,4 +1,4 @@
-"""Commands on detectors of other libraries: conversion, prediction, evaluation, fine-tuning on VOC and on one's own classes."""
+"""Commands on detectors of other libraries: conversion, prediction, evaluation, fine-tuning on other classes."""
 
 import hashlib
 import json
