@@ -84,6 +84,8 @@ def test_answer_is_the_proposal_with_the_highest_score_of_its_class(model, image
             expected = decode(deltas[row, place, real.argmax()], boxes[row, place, real.argmax()], BOX_WEIGHTS)
             np.testing.assert_allclose(best[row, place], np.clip(expected, 0, 32), rtol=1e-4, atol=1e-4)
             assert float(best_scores[row, place]) == pytest.approx(1 / (1 + np.exp(-real.max())), rel=1e-4)
+    alone, _ = model.rcnn.best_boxes(images[:1], Proposals(boxes[:1], counts[:1]), classes[:1])
+    np.testing.assert_allclose(alone[0], best[0], rtol=1e-4, atol=1e-3)
     features = model.rcnn.network(model.rcnn.warped(images[:1], boxes[:1, 0]))
     own = features.numpy() @ model.rcnn.scores.kernel.numpy()[2] + model.rcnn.scores.bias.numpy()[2]
     np.testing.assert_allclose(scores[0, 1], own[:, 0], rtol=1e-3, atol=1e-4)
