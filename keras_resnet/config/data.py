@@ -19,14 +19,14 @@ IMAGE_SETS = (
     "folder:PATH",
     "coco:PATH",
     "voc:PATH",
-    "det:PATH",
+    "imagenet_det:PATH",
     "imagenet_loc:PATH",
     "annotated:PATH",
     "tfrecord:PATH",
 )
 # Kinds whose images all have boxes; tfds has sets with labels and with boxes.
-BOX_SETS = ("scenes", "scene_objects", "coco", "voc", "det", "imagenet_loc", "annotated")
-LISTED_SETS = ("voc", "det")  # kinds whose splits data.split_lists may name
+BOX_SETS = ("scenes", "scene_objects", "coco", "voc", "imagenet_det", "imagenet_loc", "annotated")
+LISTED_SETS = ("voc", "imagenet_det")  # kinds whose splits data.split_lists may name
 
 
 def _image_set(value):
@@ -56,7 +56,7 @@ class Data(Group):
         "on photographs, in color. scenes: several of them in an image, with boxes. scene_objects: one large one in an "
         "image, with its box. synthetic: generated images. "
         "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. coco:PATH and voc:PATH: "
-        "images and boxes in the layout of COCO and of Pascal VOC. det:PATH: ImageNet's data of 200 classes. "
+        "images and boxes in the layout of COCO and of Pascal VOC. imagenet_det:PATH: ImageNet's data of 200 classes. "
         "imagenet_loc:PATH and annotated:PATH: images of one class with boxes, of ImageNet and of a folder. "
         "tfrecord:PATH: files in the ImageNet layout, or with boxes in that of tf-models-official.",
     )

@@ -228,7 +228,7 @@ class DetectionData(Data):
     split_lists: SplitLists = Field(
         SplitLists(),
         description="voc: the lists of each split, FOLDER/LIST for FOLDER/ImageSets/Main/LIST.txt in the folder of "
-        "data.name; det: LIST for ImageSets/DET/LIST.txt. Empty: the lists of a folder of one year; those of det.",
+        "data.name; imagenet_det: LIST for ImageSets/DET/LIST.txt. Empty: the lists of a folder of one year; those of imagenet_det.",
     )
 
     @model_validator(mode="after")
@@ -244,7 +244,7 @@ class DetectionData(Data):
     def _lists_of_splits(self):
         lists = self.split_lists.named()
         if lists and self.name.partition(":")[0] not in LISTED_SETS:
-            raise problem(["split_lists"], f"is for voc:PATH and det:PATH, not for {self.name}; omit it")
+            raise problem(["split_lists"], f"is for voc:PATH and imagenet_det:PATH, not for {self.name}; omit it")
         if lists and "train" not in lists:
             raise problem(["split_lists", "train"], "expected a list or more, such as [VOC2007/trainval]")
         name, count = (

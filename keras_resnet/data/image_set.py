@@ -25,7 +25,7 @@ _LOADERS = {
     "folder": "keras_resnet.data.folder:load_folder",
     "coco": "keras_resnet.data.coco:load_coco",
     "voc": "keras_resnet.data.voc:load_voc",
-    "det": "keras_resnet.data.imagenet_det:load_imagenet_det",
+    "imagenet_det": "keras_resnet.data.imagenet_det:load_imagenet_det",
     "imagenet_loc": "keras_resnet.data.annotated:load_imagenet_loc",
     "annotated": "keras_resnet.data.annotated:load_annotated",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",

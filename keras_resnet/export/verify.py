@@ -47,7 +47,7 @@ def verify_in_child(folder: str, artifacts: list[dict], comparison: str, chunk: 
 
     loaded_by = [each | {"loader": EXPORT_FORMATS[each["format"]].loader_file()} for each in artifacts]
     comparing = os.path.join(os.path.dirname(__file__), "comparisons", f"{comparison}.py")
-    job = {"examples": os.path.join(folder, EXAMPLES), "artifacts": loaded_by, "comparison": comparing}
+    job: dict = {"examples": os.path.join(folder, EXAMPLES), "artifacts": loaded_by, "comparison": comparing}
     job |= {"chunk": chunk, "batches": batches}
     child = subprocess.run(
         [sys.executable, "-I", os.path.abspath(__file__), json.dumps(job)],

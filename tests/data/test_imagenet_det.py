@@ -61,7 +61,7 @@ def folder(tmp_path):
 
 
 def load(folder, **data):
-    return load_image_set(DetectionData(name=f"det:{folder}", **data), "boxes")
+    return load_image_set(DetectionData(name=f"imagenet_det:{folder}", **data), "boxes")
 
 
 def first(images, split="train"):
@@ -134,7 +134,7 @@ def test_list_of_all_training_images_replaces_those_of_classes(folder):
 
 
 def test_recipe_trains_on_train_and_val1(folder):
-    data = load_config(RECIPE, [f"data.name=det:{folder}"]).data
+    data = load_config(RECIPE, [f"data.name=imagenet_det:{folder}"]).data
     assert sizes(load_image_set(data, "boxes")) == {"train": 6, "validation": 1}
     one = load(folder, split_lists={"train": ["train_59"], "validation": ["val2"]})
     assert sizes(one) == {"train": 2, "validation": 1}
@@ -175,10 +175,10 @@ def test_missing_lists_annotations_and_images_are_one_line(folder, tmp_path):
 def test_verify_data_and_records(folder, tmp_path):
     dog = next(iter(TRAIN))
     write(folder, dog, thing(BOX, TERRIER))
-    process = in_process("-m", "keras_resnet", "verify-data", f"det:{folder}")
+    process = in_process("-m", "keras_resnet", "verify-data", f"imagenet_det:{folder}")
     assert process.returncode == 3
     assert f"{dog}.xml: is of the class {TERRIER}" in " ".join(process.stdout.split())
-    prepare = in_process("-m", "keras_resnet", "prepare-data", f"det:{folder}", tmp_path / "records")
+    prepare = in_process("-m", "keras_resnet", "prepare-data", f"imagenet_det:{folder}", tmp_path / "records")
     assert prepare.returncode == 0, prepare.stderr
     assert "7 images (train 3, validation 4)" in prepare.stdout
 
@@ -189,7 +189,7 @@ def test_train_and_evaluate_the_recipe(folder, tmp_path):
     small = ["data.image_size=64", "model.name=scene_resnet14", "model.version=null", "model.weights=null"]
     small += ["detector.anchor_sizes=[[12, 24, 48]]", "detector.rpn_channels=16", "train.steps=2"]
     small += ["train.batch_size=2", "eval.batch_size=1", "detector.score_threshold=0"]
-    sets = [f"--set={each}" for each in [f"data.name=det:{folder}", *small]]
+    sets = [f"--set={each}" for each in [f"data.name=imagenet_det:{folder}", *small]]
     run = str(tmp_path / "run")
     train = in_process("-m", "keras_resnet", "train", f"--config={RECIPE}", f"--workdir={run}", *sets)
     assert train.returncode == 0, train.stderr
