@@ -93,7 +93,7 @@ class LocalizerExport:
 
     kind, comparison, has_stages = "localizers", "detections", False
     precisions = ("float32", "float16")
-    batch = 1
+    batch, call_bytes = 1, 16_000_000
 
     def __init__(self, description: Description, settings: Export, images: ExampleImages):
         self.description, self.settings = description, settings
