@@ -228,7 +228,7 @@ class DetectionData(Data):
     split_lists: SplitLists = Field(
         SplitLists(),
         description="voc: the lists of each split, FOLDER/LIST for FOLDER/ImageSets/Main/LIST.txt in the folder of "
-        "data.name; imagenet_det: LIST for ImageSets/DET/LIST.txt. Empty: the lists of a folder of one year; those of imagenet_det.",
+        "data.name; imagenet_det: LIST for ImageSets/DET/LIST.txt. Empty: the lists of a folder of one year; ILSVRC's.",
     )
 
     @model_validator(mode="after")

@@ -96,7 +96,10 @@ def _folders(data, folder):
     for split, paths in there.items():
         if len(paths) > 1:
             raise DataError(f"data.name: {data.name}: {paths[0]} and {paths[1]} are both for {split}; expected one")
+    others = [path for paths in there.values() for path in paths]
     if not there["train"]:
+        if others:
+            raise DataError(f"data.name: {data.name}: has {others[0]}, but no folder train")
         return {"train": folder}
     return {split: paths[0] for split, paths in there.items() if paths}
 
@@ -148,7 +151,9 @@ def _set_of(data, found: dict[str, list[Annotated]], counts, classes=(), names=N
         of_files = split_of_files(paths, [objects_of(image, class_of) for image in images], sizes)
         numbers = np.array([class_of[image.rows[0][1]] for image in images], np.int32)
         splits[split] = replace(of_files, labels=numbers)
-    splits = complete(splits, data.validation_fraction, data.test_fraction)
+    splits = complete(splits, data.validation_fraction, data.test_fraction)  # by class
+    with_objects = {id(split): replace(split, labels=None) for split in splits.values()}
+    splits = {name: with_objects[id(split)] for name, split in splits.items()}
     shown = tuple((names or {}).get(label, label) for label in labels)
     passed_over = {kind: count for kind, count in counts.items() if count > 0}
     return ImageSet(

@@ -10,6 +10,7 @@ from keras_resnet.config import Data
 from keras_resnet.config.detection import DetectionData
 from keras_resnet.config.localization import LocalizationData
 from keras_resnet.data.image_set import load_image_set, open_image_set
+from keras_resnet.data.verify import verify
 from keras_resnet.errors import ConfigError, DataError
 
 
@@ -41,7 +42,6 @@ def test_imagenet_has_the_images_with_boxes(tmp_path):
     assert {name: split.size for name, split in images.splits.items()} == {"train": 2, "validation": 1}
     assert images.passed_over == {"image without an annotation": 1}
     train = images.split("train")
-    assert train.labels.tolist() == [0, 1]
     assert train.source(1).endswith("Data/CLS-LOC/train/n02/n02_1.JPEG")
     content, objects = train.read(tf.constant(1, tf.int64))
     assert tf.io.decode_jpeg(content).shape == (HEIGHT, WIDTH, 3)
@@ -73,7 +73,7 @@ def folder(root):
 def test_folder_has_annotations_beside_images(tmp_path):
     folder(tmp_path)
     images = load_image_set(Data(name=f"annotated:{tmp_path}"), "boxes")
-    assert (images.labels, images.split("train").labels.tolist()) == (("cat", "dog"), [0, 1])
+    assert images.labels == ("cat", "dog")
     assert {name: split.size for name, split in images.splits.items()} == {"train": 2, "validation": 1}
     assert images.passed_over == {
         "image without an annotation": 1,
@@ -84,6 +84,13 @@ def test_folder_has_annotations_beside_images(tmp_path):
     assert str(finding) == f"train: {tmp_path}/train/both.jpg: has objects of cat, dog; expected one class"
     _, objects = images.split("train").read(tf.constant(0, tf.int64))
     assert objects["boxes"].numpy().tolist() == [[0, 0, 5, 5], [0, 10, 5, 15]]  # VOC's pixels begin at 1
+
+
+def test_verify_counts_objects(tmp_path):
+    folder(tmp_path)
+    report = verify(DetectionData(name=f"annotated:{tmp_path}"))
+    assert (report.splits["train"].images, report.splits["train"].objects) == (2, 3)
+    assert [finding.kind for finding in report.findings if finding.split == "train"][:1] == ["several classes"]
 
 
 def test_folder_without_splits_holds_out_some_of_its_images(tmp_path):
@@ -98,6 +105,7 @@ def test_folder_without_splits_holds_out_some_of_its_images(tmp_path):
     [
         (lambda root: None, "no training image has an annotation with an object of one class"),
         (lambda root: [(root / name).mkdir() for name in ("train", "val", "valid")], "are both for validation"),
+        (lambda root: (root / "val").mkdir(), "has .*/val, but no folder train"),
     ],
 )
 def test_folder_that_is_no_set_is_refused(make, message, tmp_path):
