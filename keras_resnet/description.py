@@ -101,6 +101,8 @@ class Description:
             classifier_activation, include_preprocessing.
         detector: the options of a detector on the network, the values of
             `keras_resnet.config.detection.DetectorOptions`; empty for a classifier.
+        head: the options of the layers that a task adds to the network, whose weights are named "head/..."; empty if
+            it adds none.
         conversion: how the weights of another library were changed, so that writing them gives its bits: the "epsilon"
             of its normalization, and "exponents" of `keras_resnet.weights.conversion.fold_epsilon`.
     """
@@ -111,6 +113,7 @@ class Description:
     labels: tuple[str, ...] = ()
     arguments: dict[str, Any] = field(default_factory=dict)
     detector: dict[str, Any] = field(default_factory=dict)
+    head: dict[str, Any] = field(default_factory=dict)
     conversion: dict[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
@@ -141,7 +144,7 @@ class Description:
         # Files of classifiers are as they were before there were detectors.
         if self.preprocessing.resize == "crop":
             del preprocessing["resize"]
-        for name in ("detector", "conversion"):
+        for name in ("detector", "head", "conversion"):
             if not others[name]:
                 del others[name]
         return json.loads(json.dumps(others | {"spec": self.spec.to_json(), "preprocessing": preprocessing}))
@@ -162,6 +165,7 @@ class Description:
                 labels=tuple(map(str, values.get("labels", ()))),
                 arguments=dict(values.get("arguments", {})),
                 detector=dict(values.get("detector", {})),
+                head=dict(values.get("head", {})),
                 conversion=dict(values.get("conversion", {})),
             )
         except (TypeError, KeyError, AttributeError) as error:

@@ -106,6 +106,22 @@ COSTS: tuple[PublishedCost, ...] = (
 )
 
 
+_TABLE_13, _TABLE_14 = f"ImageNet validation ({_HE}, table 13)", f"ImageNet test ({_HE}, table 14)"
+
+# Localization errors in percent: with the true class where it says so, else of the best of five (class, box) pairs.
+LOCALIZATION: dict[str, tuple[float, str]] = {
+    "VGG-16, true class, one crop": (33.1, _TABLE_13),
+    "RPN, true class, one crop": (13.3, _TABLE_13),
+    "RPN, true class, dense": (11.7, _TABLE_13),
+    "RPN, predicted classes, dense": (14.4, f"{_TABLE_13}; the classes alone 4.6"),
+    "RPN and R-CNN, dense": (10.6, _TABLE_13),
+    "ensemble": (8.9, f"{_TABLE_13}; ImageNet test 9.0 (table 14)"),
+    "OverFeat": (29.9, f"{_TABLE_14}; validation 30.0"),
+    "GoogLeNet": (26.7, _TABLE_14),
+    "VGG": (25.3, f"{_TABLE_14}; validation 26.9"),
+}
+
+
 def ten_crop_error(name: str) -> float:
     """Returns the published 10-crop top-1 error of a network on ImageNet; "resnet34:A" is ResNet-34 with option A."""
     return next(each.error for each in PUBLISHED[name, "imagenet"] if each.protocol == "10-crop")

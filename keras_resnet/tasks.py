@@ -14,6 +14,7 @@ class TaskRow:
         metrics: its table of metrics, {name: `keras_resnet.task.Metric`}, in a module that imports no TensorFlow.
         evaluation: what `keras-resnet evaluate` does; the default evaluates one network.
         protocols: names that its --protocol accepts, the default first.
+        scaled_protocols: those of them that take --scales.
         predictor: the `Predictor` of its models in memory, made from (model, labels, preprocessing, source); None for a
             task whose models do not predict.
         export: the form of its models that `export_model` takes, made from (description, settings, images); None for a
@@ -27,6 +28,7 @@ class TaskRow:
     build: str = "keras_resnet.builder:build_described"
     evaluation: str = "keras_resnet.training.evaluation:Evaluation"
     protocols: tuple[str, ...] = ("single",)
+    scaled_protocols: tuple[str, ...] = ()
     predictor: str | None = None
     export: str | None = None
     pipeline_tag: str = "other"
@@ -40,6 +42,7 @@ TASKS = {
         metrics="keras_resnet.classification.metrics:METRICS",
         evaluation="keras_resnet.classification.evaluation:Evaluation",
         protocols=("single", "ten_crop", "multi_scale"),
+        scaled_protocols=("multi_scale",),
         predictor="keras_resnet.inference.keras_model:KerasPredictor",
         export="keras_resnet.classification.signatures:ClassifierExport",
         pipeline_tag="image-classification",
@@ -53,6 +56,18 @@ TASKS = {
         protocols=("coco", "voc07", "voc12"),
         predictor="keras_resnet.detection.predictor:DetectionPredictor",
         export="keras_resnet.detection.signatures:DetectorExport",
+        pipeline_tag="object-detection",
+    ),
+    "localization": TaskRow(
+        task="keras_resnet.localization.task:Localization",
+        config="keras_resnet.config.localization:LocalizationConfig",
+        metrics="keras_resnet.localization.metrics:METRICS",
+        build="keras_resnet.localization.localizer:build_localizer",
+        evaluation="keras_resnet.localization.evaluation:Evaluation",
+        protocols=("single", "dense"),
+        scaled_protocols=("dense",),
+        predictor="keras_resnet.localization.predictor:LocalizationPredictor",
+        export="keras_resnet.localization.signatures:LocalizerExport",
         pipeline_tag="object-detection",
     ),
 }

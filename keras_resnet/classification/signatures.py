@@ -99,7 +99,7 @@ class ClassifierExport:
 
     kind, comparison, has_stages = "classifiers", "scores", True
     precisions = ("float32", "float16", "bfloat16", "dynamic", "int8")
-    batch = None
+    batch = call_bytes = None
 
     def __init__(self, description: Description, settings: Export, images: ExampleImages):
         classes = len(description.labels)

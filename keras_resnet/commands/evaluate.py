@@ -9,7 +9,7 @@ Each argument is a run's folder, or weights: a file or a published name. Weights
 --set=data.name=... for the data set. If there are several arguments, their scores are averaged (an ensemble).
 Protocols: single, the central crop; ten_crop, the corners, the center and their mirror images; multi_scale, the whole
 image at several sizes and mirrored, fully convolutional. For detectors: coco, COCO's metrics; voc07 and voc12, Pascal
-VOC's average precision.
+VOC's average precision. For localizers: single; dense, the whole image at several sizes, fully convolutional.
 """
 
 import os
@@ -35,7 +35,8 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "scales",
         [],
-        "multi_scale: shorter sides in pixels; default the paper's 224,256,384,480,640, in proportion.",
+        "multi_scale: shorter sides in pixels; default the paper's 224,256,384,480,640, in proportion. dense: shorter "
+        "sides; default those of training.",
         flag_values=options,
     )
     flags.DEFINE_multi_string(
@@ -124,9 +125,10 @@ def _protocols():
 
 
 def _scales(scales, protocol):
-    if scales and protocol != "multi_scale":
+    scaled = list(dict.fromkeys(name for row in TASKS.values() for name in row.scaled_protocols))
+    if scales and protocol not in scaled:
         given = "none" if protocol is None else f"--protocol={protocol}"
-        raise ConfigError(f"--scales: requires --protocol=multi_scale, got {given}")
+        raise ConfigError(f"--scales: requires --protocol={' or '.join(scaled)}, got {given}")
     if not all(scale.isdecimal() and int(scale) >= 8 for scale in scales):
         raise ConfigError(f"--scales={','.join(scales)}: expected whole numbers >= 8, such as 224,256,384")
     return tuple(map(int, scales))

@@ -5,8 +5,8 @@
     keras-resnet prepare-data voc:VOCdevkit records --set "data.split_lists={train: [VOC2007/trainval]}"
 
 Train on them with --set data.name=tfrecord:records. The folder may contain train, val and test; otherwise the same
-images are held out as for data.name=folder:photos. The images of coco:PATH and voc:PATH keep their boxes, in
-tf-models-official's layout, and with --masks the masks of coco:PATH.
+images are held out as for data.name=folder:photos. The images of coco:PATH, voc:PATH and imagenet_det:PATH keep their
+boxes, in tf-models-official's layout, and with --masks the masks of coco:PATH.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The configuration group `data`."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -13,14 +13,20 @@ IMAGE_SETS = (
     "digits",
     "scene_digits",
     "scenes",
+    "scene_objects",
     "synthetic",
     "tfds:NAME",
     "folder:PATH",
     "coco:PATH",
     "voc:PATH",
+    "imagenet_det:PATH",
+    "imagenet_loc:PATH",
+    "annotated:PATH",
     "tfrecord:PATH",
 )
-BOX_SETS = ("scenes", "coco", "voc")  # kinds whose images all have boxes; tfds has sets with labels and with boxes
+# Kinds whose images all have boxes; tfds has sets with labels and with boxes.
+BOX_SETS = ("scenes", "scene_objects", "coco", "voc", "imagenet_det", "imagenet_loc", "annotated")
+LISTED_SETS = ("voc", "imagenet_det")  # kinds whose splits data.split_lists may name
 
 
 def _image_set(value):
@@ -42,13 +48,17 @@ def _service(value):
 class Data(Group):
     """The data set, its splits and the augmentation of training images."""
 
+    wants_boxes: ClassVar[bool] = False  # of sets that have labels and boxes
+
     name: Annotated[str, AfterValidator(_image_set)] = Field(
         "digits",
         description="The data set. digits: scikit-learn's digits, without download. scene_digits: these digits painted "
-        "on photographs, in color. scenes: several of them in an image, with boxes. synthetic: generated images. "
+        "on photographs, in color. scenes: several of them in an image, with boxes. scene_objects: one large one in an "
+        "image, with its box. synthetic: generated images. "
         "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. coco:PATH and voc:PATH: "
-        "images and boxes in the layout of COCO and of Pascal VOC. tfrecord:PATH: files in the ImageNet "
-        "layout, or with boxes in that of tf-models-official.",
+        "images and boxes in the layout of COCO and of Pascal VOC. imagenet_det:PATH: ImageNet's data of 200 classes. "
+        "imagenet_loc:PATH and annotated:PATH: images of one class with boxes, of ImageNet and of a folder. "
+        "tfrecord:PATH: files in the ImageNet layout, or with boxes in that of tf-models-official.",
     )
     directory: str | None = Field(
         None, description="tfds: the folder of prepared data sets. null: ~/tensorflow_datasets."

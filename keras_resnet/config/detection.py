@@ -1,12 +1,12 @@
 """The configuration of object detection: `Config` with the group `detector`, and without the labels' augmentations."""
 
 from collections import Counter
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from keras_resnet.config.data import Data
+from keras_resnet.config.data import LISTED_SETS, Data
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.config.groups import Config, Eval
 from keras_resnet.description import Description
@@ -198,23 +198,23 @@ _OF_RECIPES = (
 )
 
 
-def _voc_list(value):
+def _list_name(value):
     if {"", ".", ".."} & {*value.split("/")} or value.endswith(".txt"):
         raise PydanticCustomError("unknown_name", "{hint}", {"hint": "expected FOLDER/LIST, such as VOC2007/trainval"})
     return value
 
 
-_VocLists = Annotated[tuple[Annotated[str, AfterValidator(_voc_list)], ...], Field(strict=False)]
+_ListNames = Annotated[tuple[Annotated[str, AfterValidator(_list_name)], ...], Field(strict=False)]
 
 
 class SplitLists(Group):
-    """The lists of images that are a split of Pascal VOC's data, which may be of several years."""
+    """The lists of images that are a split, such as those of several years of Pascal VOC."""
 
-    train: _VocLists = Field((), description="Lists of training images, such as [VOC2007/trainval, VOC2012/trainval].")
-    validation: _VocLists = Field(
+    train: _ListNames = Field((), description="Lists of training images, such as [VOC2007/trainval, VOC2012/trainval].")
+    validation: _ListNames = Field(
         (), description="Lists of validation images. Empty: data.validation_fraction of the training images."
     )
-    test: _VocLists = Field((), description="Lists of test images.")
+    test: _ListNames = Field((), description="Lists of test images.")
 
     def named(self) -> dict[str, tuple[str, ...]]:
         """Returns the lists of each split that has any."""
@@ -224,6 +224,8 @@ class SplitLists(Group):
 
 class DetectionData(Data):
     """The data set, its splits, and the augmentation of images with boxes."""
+
+    wants_boxes: ClassVar[bool] = True
 
     max_objects: int = Field(
         100, ge=1, le=1000, description="Objects of a training image that count; images with more lose the last ones."
@@ -242,7 +244,7 @@ class DetectionData(Data):
     split_lists: SplitLists = Field(
         SplitLists(),
         description="voc: the lists of each split, FOLDER/LIST for FOLDER/ImageSets/Main/LIST.txt in the folder of "
-        "data.name. Empty: the lists of a folder of one year.",
+        "data.name; imagenet_det: LIST for ImageSets/DET/LIST.txt. Empty: the lists of a folder of one year; ILSVRC's.",
     )
 
     @model_validator(mode="after")
@@ -255,10 +257,10 @@ class DetectionData(Data):
         return self
 
     @model_validator(mode="after")
-    def _lists_of_voc(self):
+    def _lists_of_splits(self):
         lists = self.split_lists.named()
-        if lists and not self.name.startswith("voc:"):
-            raise problem(["split_lists"], f"is for voc:PATH, not for {self.name}; omit it")
+        if lists and self.name.partition(":")[0] not in LISTED_SETS:
+            raise problem(["split_lists"], f"is for voc:PATH and imagenet_det:PATH, not for {self.name}; omit it")
         if lists and "train" not in lists:
             raise problem(["split_lists", "train"], "expected a list or more, such as [VOC2007/trainval]")
         name, count = (

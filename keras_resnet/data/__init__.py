@@ -5,7 +5,9 @@
 | `image_set` | `load_image_set`, the table of sources, splits |
 | `embedded`, `scenes`, `folder`, `tfds`, `tfrecord` | sources with labels; `folder_tree` finds splits and classes |
 | `scenes`, `coco`, `voc`, `tfds_objects`, `tfrecord` | sources with boxes; `objects` makes splits of listed ones |
-| `voc_lists` | the images of each split of VOC |
+| `imagenet_det` | ImageNet's detection data; `imagenet_det_classes` has its classes |
+| `listed_images`, `split_lists`, `voc_lists` | sets of images that lists name; the lists of a split; those of VOC |
+| `voc_annotations` | the objects of an annotation in VOC's format |
 | `records`, `record_objects` | records at random positions, and their objects |
 | `image_task` | what tasks over images share |
 | `pipeline` | the order of samples, batches for a strategy, the image behind an error |

@@ -19,11 +19,15 @@ _LOADERS = {
     "digits": "keras_resnet.data.embedded:load_digits",
     "scene_digits": "keras_resnet.data.scenes:load_scene_digits",
     "scenes": "keras_resnet.data.scenes:load_scenes",
+    "scene_objects": "keras_resnet.data.scenes:load_scene_objects",
     "synthetic": "keras_resnet.data.embedded:load_synthetic",
     "tfds": "keras_resnet.data.tfds:load_tfds",
     "folder": "keras_resnet.data.folder:load_folder",
     "coco": "keras_resnet.data.coco:load_coco",
     "voc": "keras_resnet.data.voc:load_voc",
+    "imagenet_det": "keras_resnet.data.imagenet_det:load_imagenet_det",
+    "imagenet_loc": "keras_resnet.data.annotated:load_imagenet_loc",
+    "annotated": "keras_resnet.data.annotated:load_annotated",
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
 _WITH_MASKS = ("coco", "scenes", "tfrecord")

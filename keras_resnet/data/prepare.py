@@ -1,7 +1,7 @@
 """Converts a folder of images to TFRecord files, which `data.name: tfrecord:PATH` reads.
 
 Splits, classes and held-out images are those of the folder: `folder:PATH`, whose records have the ImageNet layout, or
-`coco:PATH` and `voc:PATH`, whose records have tf-models-official's layout for detection.
+`coco:PATH`, `voc:PATH` and `imagenet_det:PATH`, whose records have tf-models-official's layout for detection.
 """
 
 import io

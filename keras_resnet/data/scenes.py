@@ -1,9 +1,10 @@
-"""Paints scenes: scikit-learn's handwritten digits on its two photographs, for detection without a download.
+"""Paints scenes: scikit-learn's handwritten digits on its two photographs, for boxes without a download.
 
 | set | image | target |
 |---|---|---|
 | `scenes` | 128 x 128 pixels, up to 8 digits of 10 to 77 pixels, shuffled digits as decoys | boxes, masks |
 | `scene_digits` | 32 x 32 pixels, one painted digit | its class |
+| `scene_objects` | 80 x 80 pixels, one digit of 30 to 60 pixels in front of smaller decoys | its box |
 
 Digits overlap, so boxes and masks are those of the visible part. A digit of which less than half is visible is to be
 ignored: finding it is neither right nor wrong. An image is a function of its split and its index. Training images use
@@ -22,12 +23,13 @@ from PIL import Image
 from keras_resnet.config import Data
 from keras_resnet.data.embedded import split_indices
 from keras_resnet.data.image_set import ImageSet, Split, split_of_arrays
-from keras_resnet.data.objects import Objects, split_of_objects
+from keras_resnet.data.objects import Objects, area_of, split_of_objects
 from keras_resnet.data.run_lengths import encode
 
 SPLITS = ("train", "validation", "test")
 SIDE, SCENES = 128, {"train": 2000, "validation": 250, "test": 500}
 DIGIT_SIDE, DIGITS = 32, {"train": 16_000, "validation": 1000, "test": 2000}
+OBJECT_SIDE, OBJECTS = 80, {"train": 4000, "validation": 500, "test": 1000}
 LABELS = tuple(map(str, range(10)))
 MAX_DIGITS = 8
 VISIBLE = 0.5  # least share of a digit's pixels that makes it an object
@@ -98,6 +100,18 @@ def paint_digit(split: str, index: int) -> tuple[np.ndarray, int]:
     pixels, label = _digit(random, split)
     _paint(random, image, _glyph(random, pixels, random.uniform(14, 24)))
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), label
+
+
+def paint_object(split: str, index: int) -> tuple[np.ndarray, int, tuple[int, int, int, int]]:
+    """Returns (image (80, 80, 3) uint8, class, box) of the one digit of a split at an index: y1 x1 y2 x2 in pixels."""
+    random = np.random.RandomState((2, SPLITS.index(split), index))
+    image = _background(random, split, OBJECT_SIDE, 40)
+    for _ in range(random.poisson(1.0)):
+        _paint(random, image, _glyph(random, _shuffled(random, _digit(random, split)[0]), _between(random, 10, 20)))
+    pixels, label = _digit(random, split)
+    mask = _paint(random, image, _glyph(random, pixels, _between(random, 30, 60)))
+    top, left, bottom, right = map(int, _box(mask))
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8), label, (top, left, bottom, right)
 
 
 def _background(random, split, side, smallest):
@@ -203,6 +217,25 @@ def _paint_scenes(name, size, masks):
     ]
     return split_of_objects(
         objects, lambda index: tf.gather(images, index), lambda index: f"scenes {name} image {index}"
+    )
+
+
+def load_scene_objects(data: Data) -> ImageSet:
+    """Returns images of one digit with its box."""
+    splits = {
+        name: replace(_when_read("scene_objects", name, size, _paint_objects), max_objects=1)
+        for name, size in OBJECTS.items()
+    }
+    return ImageSet("scene_objects", LABELS, (OBJECT_SIDE, OBJECT_SIDE, 3), splits, target="boxes")
+
+
+def _paint_objects(name, size):
+    images, labels, boxes = zip(*(paint_object(name, index) for index in range(size)), strict=True)
+    with tf.device("CPU:0"):
+        stacked = tf.constant(np.stack(images))
+    objects = [Objects([box], [label], [False], [area_of(box)]) for label, box in zip(labels, boxes, strict=True)]
+    return split_of_objects(
+        objects, lambda index: tf.gather(stacked, index), lambda index: f"scene_objects {name} image {index}"
     )
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.config import Data
-from keras_resnet.config.detection import DetectionData
 from keras_resnet.data.image_set import ImageSet, Split, complete, split_of_arrays
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.records import Records, index_records, reader
@@ -24,7 +23,7 @@ _SPLITS = ("train", "validation", "test")
 def load_tfds(data: Data) -> ImageSet:
     """Returns the set's own splits, and held-out splits if it lacks them.
 
-    A set with labels and boxes gives boxes to the task detection, and labels to other tasks.
+    A set with labels and boxes gives boxes to the tasks of boxes, and labels to other tasks.
 
     Raises:
         ConfigError: TensorFlow Datasets has no such set, or it has neither labeled images nor objects with boxes.
@@ -33,7 +32,7 @@ def load_tfds(data: Data) -> ImageSet:
     name = data.name.partition(":")[2]
     builder = _prepared(name, data)
     keys = _keys(builder.info)
-    if has_objects(builder.info.features) and (isinstance(data, DetectionData) or not keys):
+    if has_objects(builder.info.features) and (data.wants_boxes or not keys):
         records = {split: _records(builder, split) for split in _SPLITS if split in builder.info.splits}
         _require_train(records, builder, data)
         return load_objects(builder, data, records)

@@ -12,7 +12,6 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from keras_resnet.config import Data
-from keras_resnet.config.detection import DetectionData
 from keras_resnet.data.image_set import ImageSet, Split, complete
 from keras_resnet.data.record_objects import MASKS, OBJECT_LABEL, split_of_records
 from keras_resnet.data.records import Records, index_records, reader
@@ -47,13 +46,13 @@ def load_tfrecord(data: Data, masks: bool = False) -> ImageSet:
 def set_of_records(data: Data, labels: tuple[str, ...], records: dict[str, Records], masks: bool = False) -> ImageSet:
     """Returns the records of each split as they are, with the target that the first record has.
 
-    Of records with a label and objects, such as ImageNet's can be, the task detection has the objects.
+    Of records with a label and objects, such as ImageNet's can be, the tasks of boxes have the objects.
 
     Raises:
         ConfigError: the first record has objects without masks, and `masks` asks for them.
     """
     first = _first_features(records)
-    boxes = _has_objects(first, isinstance(data, DetectionData))
+    boxes = _has_objects(first, data.wants_boxes)
     if boxes and masks and MASKS not in first:
         what = f"its records have no masks ({MASKS}); prepare-data --masks writes them"
         raise ConfigError(f"data.name: {data.name}: {what}")
@@ -125,7 +124,7 @@ def read_labels(folder: str, data: Data) -> tuple[str, ...]:
     # Two classes may share a name: ImageNet has two cranes and two maillots.
     if empty := [number for number, label in enumerate(labels, 1) if not label.strip()]:
         raise DataError(f"{path}: line {empty[0]} is empty; expected the name of a class on every line")
-    if len(labels) < 2 and not isinstance(data, DetectionData):
+    if len(labels) < 2 and not data.wants_boxes:
         raise DataError(f"{path}: names one class; expected two or more")
     if data.classes and data.classes != len(labels):
         raise ConfigError(f"data.classes: {data.classes}, but {path} names {len(labels)} classes; omit data.classes")

@@ -115,6 +115,11 @@ def random_scale_crop(image, size, scales, seed, channels):
     The shorter side becomes a random number of pixels in `scales`, both ends included, then a random square is
     cropped. Only the square is read and scaled.
     """
+    return resized(decode_crop(image, scale_crop(size, scales, seed), channels, size), size)
+
+
+def scale_crop(size, scales, seed):
+    """Returns a function: height (), width () of an image -> the square (top, left, h, w) of `random_scale_crop`."""
     scale_seed, crop_seed = tf.unstack(tf.random.split(seed, 2))
     scale = tf.random.stateless_uniform((), scale_seed, scales[0], scales[1] + 1, tf.int32)
 
@@ -123,7 +128,7 @@ def random_scale_crop(image, size, scales, seed, channels):
         side = tf.cast(tf.round(size * shorter / scale), tf.int32)
         return _random_box(height, width, side, side, crop_seed)
 
-    return _resized(decode_crop(image, square, channels, size), size)
+    return square
 
 
 def random_resized_crop(image, size, area, seed, channels):
@@ -136,6 +141,11 @@ def random_resized_crop(image, size, area, seed, channels):
         seed: (2,).
         channels: 1 or 3.
     """
+    return resized(decode_crop(image, resized_crop(area, seed, channels), channels, size), size)
+
+
+def resized_crop(area, seed, channels):
+    """Returns a function: height (), width () of an image -> the part (top, left, h, w) of `random_resized_crop`."""
 
     def part(height, width):
         begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
@@ -150,7 +160,7 @@ def random_resized_crop(image, size, area, seed, channels):
         )
         return tf.concat([begin[:2], extent[:2]], 0)
 
-    return _resized(decode_crop(image, part, channels, size), size)
+    return part
 
 
 def random_crop(image, padding, seed):
@@ -208,7 +218,7 @@ def _random_box(height, width, h, w, seed):
     return tf.stack([top, left, h, w])
 
 
-def _resized(image, size):
+def resized(image, size):
     """(h, w, C) uint8 -> (size, size, C) float32."""
     image = tf.cast(image, tf.float32)  # the resize kernel is faster on floats, conversion included
     return tf.ensure_shape(tf.image.resize(image, (size, size)), (size, size, image.shape[-1]))

@@ -4,6 +4,7 @@ With the option `masks`, it is Mask R-CNN (He et al. 2017).
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -17,7 +18,7 @@ from keras_resnet.description import Description
 from keras_resnet.detection.detections import Detections, candidates_of, suppressed
 from keras_resnet.detection.heads import box_head, feature_pyramid, mask_head, region_proposal_network, roi_head
 from keras_resnet.detection.proposals import Proposed, proposals_of
-from keras_resnet.detection.roi_features import roi_features
+from keras_resnet.detection.roi_features import image_by_image, roi_features
 
 STEM_LEVEL = 1  # its stride is 2
 C4_RPN_CHANNELS = 512  # Ren et al. 2015
@@ -224,13 +225,20 @@ class Detector(keras.Model):
         options = self.options
         features = self.feature_maps(images, networks=networks)
         proposed = self.propose(features)
-        logits, deltas = self.classify(features, proposed.boxes, networks=networks)
+        rois = proposed.boxes.shape[1]
+        shapes = (rois, self.box_head.output[0].shape[-1]), (rois, len(self.description.labels), 4)
+        classify = partial(self.classify, networks=networks)
+        logits, deltas = image_by_image(classify, (features, proposed.boxes), shapes)
         scores = tf.nn.softmax(logits)
         candidates = candidates_of(scores, deltas, proposed.boxes, proposed.counts, options, self.image_size)
         found = suppressed(candidates, count or options.detections, options.nms_iou, options.score_threshold)
         if not options.masks:
             return found
-        logits = self.mask_logits(features, found.boxes, found.classes, networks=networks)
+        shape = found.boxes.shape[1], *self.mask_head.output.shape[1:3]
+        mask_logits = partial(self.mask_logits, networks=networks)
+        (logits,) = image_by_image(
+            lambda *each: (mask_logits(*each),), (features, found.boxes, found.classes), (shape,)
+        )
         return found._replace(masks=tf.sigmoid(logits))
 
     def call(self, images, training=False):

@@ -87,7 +87,7 @@ class DetectorExport:
 
     kind, comparison, has_stages = "detectors", "detections", False
     precisions = ("float32", "float16")
-    batch = 1
+    batch, call_bytes = 1, 16_000_000
 
     def __init__(self, description: Description, settings: Export, images: ExampleImages):
         self.description, self.settings = description, settings

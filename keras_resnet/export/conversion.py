@@ -27,6 +27,8 @@ class Exportable(Protocol):
         comparison: the module of `keras_resnet.export.comparisons` that compares the outputs.
         precisions: the precisions in which its models can be exported.
         batch: images per call of files for other runtimes than TensorFlow; None if there are files for any number.
+        call_bytes: bytes of the prepared images in one call, at most, while artifacts are compared and measured, and in
+            warm-up requests; for models that take long, or much memory, for large images. None: any.
         has_stages: whether there is a signature for the stages' outputs.
     """
 
@@ -36,6 +38,7 @@ class Exportable(Protocol):
     comparison: str
     precisions: tuple[str, ...]
     batch: int | None
+    call_bytes: int | None
     has_stages: bool
 
     def network(self, model: keras.Model, change: Callable, stages: bool = False) -> Callable:

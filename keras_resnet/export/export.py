@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -19,11 +19,10 @@ from keras_resnet.export.formats import EXPORT_FORMATS, SAVED_MODEL, Plan
 from keras_resnet.export.memory import measure_memory
 from keras_resnet.export.publishing import check_free, publish, staged
 from keras_resnet.export.report import compare_module, file_sums, judge, write_report
-from keras_resnet.export.verify import EXAMPLES, OUTPUT, verify_in_child
+from keras_resnet.export.verify import CHUNK, EXAMPLES, OUTPUT, verify_in_child
 
 REPORT = "export_report.json"
 _EXAMPLE_BYTES = 64_000_000  # at most
-_BATCH = 16  # images per call
 _FEWEST = 100  # images to judge int8 by: two images may agree where 3.5 % of a thousand do not
 
 
@@ -59,6 +58,7 @@ def export_model(
     _check_plan(what, plan)
     check_free(output, plan.version)
     real = _real_images(what, plan)
+    plan = replace(plan, batch_sizes=tuple(size for size in plan.batch_sizes if size == 1 or size <= _chunk(what)))
     with staged(output) as staging:
         try:
             artifacts = _write(Conversion(what=what, model=model, plan=plan, staging=staging, tell=tell))
@@ -66,7 +66,8 @@ def export_model(
             raise DiskError(f"{output}: cannot be written ({_first_line(error)}); nothing was published") from None
         tell("verifying in a process without this package")
         _write_examples(what, model, real, staging)
-        found = verify_in_child(staging, artifacts, what.comparison)
+        batches = 1, plan.batch_sizes[-1]
+        found = verify_in_child(staging, artifacts, what.comparison, _chunk(what), tuple(dict.fromkeys(batches)))
         wrong: list[str] = []
         for artifact, measured in zip(artifacts, found["artifacts"], strict=True):
             artifact |= measured
@@ -106,14 +107,20 @@ def _real_images(what, plan):
     """
     size, rounded = 4 * int(np.prod(what.description.preprocessing.image_shape)), plan.uses("int8")
     fewest = _FEWEST if rounded else 8  # large images take much memory
-    most = compare_module(what.comparison).IMAGES
-    real = np.asarray(what.example_images(max(fewest, min(most, _EXAMPLE_BYTES // size))), np.float32)
+    most = min(compare_module(what.comparison).IMAGES, (what.call_bytes or _EXAMPLE_BYTES) // size)
+    real = np.asarray(what.example_images(max(fewest, most)), np.float32)
     if rounded and len(real) < _FEWEST:
         raise ConfigError(
             f"--precision=int8: needs {_FEWEST} images or more to be compared on, there are {len(real)}: "
             f"--images=FOLDER names {2 * _FEWEST} or more, one half for comparing and the other for choosing ranges"
         )
     return real
+
+
+def _chunk(what):
+    """Returns the number of images in a call, at most."""
+    size = 4 * int(np.prod(what.description.preprocessing.image_shape))
+    return max(1, min(CHUNK, what.call_bytes // size)) if what.call_bytes else CHUNK
 
 
 def _write_examples(what, model, real, staging):
@@ -123,7 +130,8 @@ def _write_examples(what, model, real, staging):
     images = np.concatenate([real, noise])
     function, specs = what.signatures(what.network(model, lambda part: part), False)["network"]
     graph = tf.function(function, input_signature=specs, autograph=False)
-    parts = [graph(tf.constant(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
+    chunk = _chunk(what)
+    parts = [graph(tf.constant(images[i : i + chunk])) for i in range(0, len(images), chunk)]
     arrays: dict[str, Any] = {f"{OUTPUT}{name}": np.concatenate([part[name] for part in parts]) for name in parts[0]}
     np.savez(os.path.join(staging, EXAMPLES), images=images, real=len(real), **arrays)
 

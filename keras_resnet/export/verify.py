@@ -19,19 +19,20 @@ import traceback
 
 EXAMPLES = "examples.npz"  # images, number of real images, and the network's outputs
 OUTPUT = "output_"  # begins the outputs' names there
-BATCHES = (1, 8)  # of the speed measurements
 SECONDS = 1.0  # at most, for one measurement
-_CHUNK = 16
+CHUNK = 16  # images of a call, at most
 _FEW = 24  # real images on which a file of batch 1 is compared with the file that it was made from
 
 
-def verify_in_child(folder: str, artifacts: list[dict], comparison: str) -> dict:
+def verify_in_child(folder: str, artifacts: list[dict], comparison: str, chunk: int, batches: tuple[int, ...]) -> dict:
     """Compares artifacts with `folder`/examples.npz, in a new Python process.
 
     Args:
         folder: holds the examples.
         artifacts: {"format", "path"} of each, and "made_from" of one that is compared with another artifact.
         comparison: name of the module that compares outputs.
+        chunk: images of a call, for the comparison.
+        batches: images of a call, for the speed.
 
     Returns:
         {"artifacts": [{"parity", "latency_ms", "images_per_second", "operators"}, ...], "warmup_requests": n}.
@@ -46,9 +47,10 @@ def verify_in_child(folder: str, artifacts: list[dict], comparison: str) -> dict
 
     loaded_by = [each | {"loader": EXPORT_FORMATS[each["format"]].loader_file()} for each in artifacts]
     comparing = os.path.join(os.path.dirname(__file__), "comparisons", f"{comparison}.py")
-    job = json.dumps({"examples": os.path.join(folder, EXAMPLES), "artifacts": loaded_by, "comparison": comparing})
+    job: dict = {"examples": os.path.join(folder, EXAMPLES), "artifacts": loaded_by, "comparison": comparing}
+    job |= {"chunk": chunk, "batches": batches}
     child = subprocess.run(
-        [sys.executable, "-I", os.path.abspath(__file__), job],
+        [sys.executable, "-I", os.path.abspath(__file__), json.dumps(job)],
         capture_output=True,
         text=True,
         check=False,
@@ -75,7 +77,7 @@ def main(job):
     found, requests = [], 0
     for artifact in job["artifacts"]:
         try:
-            measured, count = _measured(artifact, images, expected, real, comparison)
+            measured, count = _measured(artifact, images, expected, real, comparison, job["chunk"], job["batches"])
         except Exception as error:  # any error of a runtime that refuses the file
             sys.exit(f"{artifact['path']}: {type(error).__name__}: {' '.join(str(error).split())}")
         found.append(measured)
@@ -83,7 +85,7 @@ def main(job):
     print(json.dumps({"artifacts": found, "warmup_requests": requests}))
 
 
-def _measured(artifact, images, expected, real, comparison):
+def _measured(artifact, images, expected, real, comparison, chunk, batches):
     """Returns (results, number of answered warm-up requests) of one artifact."""
     import numpy as np
 
@@ -93,11 +95,11 @@ def _measured(artifact, images, expected, real, comparison):
         images, real = np.concatenate([images[: min(real, _FEW)], images[real:]]), min(real, _FEW)
         expected = _outputs(loader.load(artifact["made_from"])[0], images, 1)
     found = {
-        "parity": comparison.compared(_outputs(run, images, _CHUNK), expected, real),
+        "parity": comparison.compared(_outputs(run, images, chunk), expected, real),
         "operators": dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
     }
     requests = loader.replay(artifact["path"]) if hasattr(loader, "replay") else 0
-    return found | _speed(run, images), requests
+    return found | _speed(run, images, batches), requests
 
 
 def _outputs(run, images, batch):
@@ -117,12 +119,12 @@ def _module(path):
     return module
 
 
-def _speed(run, images):
+def _speed(run, images, batches):
     """Returns median latency in ms and throughput in images per second, at each batch size."""
     import numpy as np
 
     latency, throughput = {}, {}
-    for batch in BATCHES:
+    for batch in batches:
         sample = np.resize(images, (batch, *images.shape[1:]))
         run(sample)
         times: list[float] = []

@@ -126,25 +126,40 @@ def best_classes(logits: np.ndarray, labels: Sequence[str], top_k: int) -> list[
 
 
 def best_objects(
-    outputs: Mapping[str, np.ndarray], labels: Sequence[str], top_k: int, sizes: Sequence[tuple[int, int]], side: int
+    outputs: Mapping[str, np.ndarray],
+    labels: Sequence[str],
+    top_k: int,
+    sizes: Sequence[tuple[int, int]],
+    side: int,
+    crop_pct: float | None = None,
 ) -> list[Prediction]:
-    """Returns the predictions of N images from `Predictor.detections` of these images, letterboxed.
+    """Returns the predictions of N images from `Predictor.detections` of these images, prepared.
 
     Args:
         outputs: see `Predictor.detections`.
         labels: the class names.
         top_k: greatest number of objects of an image.
         sizes: (height, width) of each image in pixels.
-        side: height and width of the letterboxed images.
+        side: height and width of the prepared images.
+        crop_pct: that of images which are resized and cropped; None for letterboxed ones.
     """
     predictions = []
     for row, (height, width) in enumerate(sizes):
         count = int(outputs["num_detections"][row])
-        boxes = outputs["boxes"][row, :count] * (max(height, width) / side)
+        boxes = _in_image(outputs["boxes"][row, :count], (height, width), side, crop_pct)
         boxes = np.clip(boxes, 0, [height, width, height, width])
         found = {name: value[row] for name, value in outputs.items() if name in ("classes", "scores", "masks")}
-        predictions.append(objects_of(found | {"boxes": boxes}, labels, top_k, (height, width)))
+        predictions.append(objects_of(found | {"boxes": boxes}, labels, top_k, (height, width), crop_pct is None))
     return predictions
+
+
+def _in_image(boxes, size, side, crop_pct):
+    """Boxes (R, 4) in pixels of a prepared image -> in pixels of the image, of `size`."""
+    if crop_pct is None:
+        return boxes * (max(size) / side)
+    shape = np.asarray(size, np.float32)
+    scaled = np.round(shape * (np.float32(round(side / crop_pct)) / shape.min()))
+    return (boxes + np.tile((scaled - side) // 2, 2)) / np.tile(scaled / shape, 2)
 
 
 def have_area(boxes: np.ndarray) -> np.ndarray:
@@ -152,16 +167,19 @@ def have_area(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] > boxes[:, :2]).all(1)
 
 
-def objects_of(found: Mapping[str, np.ndarray], labels: Sequence[str], top_k: int, size: tuple[int, int]) -> Prediction:
-    """Returns the prediction of one image, without boxes that have no area in it.
+def objects_of(
+    found: Mapping[str, np.ndarray], labels: Sequence[str], top_k: int, size: tuple[int, int], letterboxed: bool
+) -> Prediction:
+    """Returns the prediction of one image.
 
     Args:
         found: "boxes" (R, 4) in pixels of the image; "classes", "scores" and any "masks" of R objects or more.
         labels: the class names.
         top_k: greatest number of objects.
         size: height and width of the image.
+        letterboxed: it was letterboxed; what has no area in the image is left out.
     """
-    rows = np.flatnonzero(have_area(found["boxes"]))[:top_k]
+    rows = np.flatnonzero(have_area(found["boxes"]) | (not letterboxed))[:top_k]
     boxes, numbers = found["boxes"][rows], found["classes"][rows].tolist()
     named = tuple(labels[number] if number < len(labels) else str(number) for number in numbers)
     masks = None

@@ -237,5 +237,6 @@ def answer_prepared(predictor: ClassPredictor | BoxPredictor, contents: Sequence
 def _found(predictor, images, sizes, top_k):
     if predictor.finds_boxes:
         outputs = predictor.detections(images)
-        return best_objects(outputs, predictor.labels, top_k, sizes, predictor.image_shape[0])
+        crop_pct = None if predictor.preprocessing.resize == "letterbox" else predictor.preprocessing.crop_pct
+        return best_objects(outputs, predictor.labels, top_k, sizes, predictor.image_shape[0], crop_pct)
     return best_classes(predictor.logits(images), predictor.labels, top_k)

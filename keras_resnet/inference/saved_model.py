@@ -79,7 +79,8 @@ class SavedModelPredictor:
                 count = int(outputs["num_detections"][i])
                 found = {name: value[i, :count] for name, value in outputs.items() if name in _OF_OBJECTS}
                 size = image_size_of(contents[i]) if "masks" in found else (0, 0)
-                answers.append(objects_of(found, self.labels, top_k, size))
+                letterboxed = self.preprocessing.resize == "letterbox"
+                answers.append(objects_of(found, self.labels, top_k, size, letterboxed))
                 continue
             labels = tuple(label.decode() for label in outputs["labels"][i, :top_k])
             classes, scores = (tuple(outputs[name][i, :top_k].tolist()) for name in ("classes", "scores"))

@@ -11,6 +11,7 @@
 | `shortcuts` | options A, B and C (table 3) |
 | `highway` | highway, residual and plain networks |
 | `bottleneck` | bottleneck and basic blocks at equal cost; 1202 layers |
+| `localization` | boxes of the true and of predicted classes, dense testing, R-CNN (appendix C) |
 | `experiment` | recipe, runs and measurements, with their files |
 | `runner`, `worker` | worker processes for runs and measurements |
 | `report_page`, `plots` | the page of a finding, its claims, the style of its plots |

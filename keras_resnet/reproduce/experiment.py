@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_resnet.config import Config, load_config
+from keras_resnet.config.loading import find_recipe
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import read
 from keras_resnet.runs.folder import RunFolder
@@ -19,11 +20,16 @@ LAST_PART = 0.05  # share of the steps over which the final training error is av
 
 @dataclass(frozen=True)
 class Training:
-    """A training run: a model name, a seed, and "group.key=value" changes to the experiment's recipe."""
+    """A training run: a model name, a seed, and "group.key=value" changes to the experiment's recipe.
+
+    A finding of another task than classification names a recipe of its own, on which the experiment's assignments of
+    the group `train` alone are put.
+    """
 
     network: str
     seed: int = 0
     changes: tuple[str, ...] = ()
+    recipe: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,12 @@ class Experiment:
         Raises:
             ConfigError: same as `load_config`.
         """
+        network = (f"model.name={training.network}", f"train.seed={training.seed}")
+        if training.recipe:
+            assigned = tuple(each for each in self.assignments if each.startswith("train."))
+            return _loaded(find_recipe(training.recipe), (*network, *training.changes, *assigned))
         own = self._own_recipe(training.network)
         path = own if os.path.isfile(own) else self.config
-        network = (f"model.name={training.network}", f"train.seed={training.seed}")
         return _loaded(path, (*network, *training.changes, *self.assignments))
 
     def folder(self, training: Training) -> RunFolder:

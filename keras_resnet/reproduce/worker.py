@@ -196,7 +196,7 @@ def from_json(text: str):
 
 
 def _training(fields):
-    return Training(fields["network"], fields["seed"], tuple(fields["changes"]))
+    return Training(**fields | {"changes": tuple(fields["changes"])})
 
 
 if __name__ == "__main__":

@@ -34,8 +34,12 @@ class Evaluation:
         Raises:
             DataError: an image cannot be read.
         """
-        self._task, collector = task, self._collector(task)
-        self._measured = Evaluator(task, model, self._strategy)(self._split, collector, self._track)
+        self._task = task
+        self._measured = self._measure(task, model)
+
+    def _measure(self, task, model) -> dict[str, float]:
+        """Returns the metrics of the split."""
+        return Evaluator(task, model, self._strategy)(self._split, self._collector(task), self._track)
 
     def _collector(self, task) -> Collector | None:
         """Returns the collector of the evaluation's protocol."""

@@ -1,6 +1,6 @@
 """Converts tensors of any weight format to this package's networks and weights. Values are rounded only to float32."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class Pretrained:
         description: the network and its preprocessing.
         classes: number of classes of the classifier, None without a classifier.
         assumed: assumptions about properties that neither the tensors nor their source show.
+        head: {variable's path: array} of the layers that a task of this package adds to the network, "head/...".
     """
 
     path: str
@@ -33,6 +34,7 @@ class Pretrained:
     description: Description
     classes: int | None
     assumed: tuple[str, ...] = ()
+    head: Arrays = field(default_factory=dict)
 
     @property
     def spec(self) -> Spec:

@@ -1,6 +1,7 @@
 """Loads weights from a name or a file into a network's variables."""
 
 import os
+from dataclasses import replace
 from typing import Any, get_args
 
 import keras
@@ -19,6 +20,7 @@ from keras_resnet.weights.state_dict import Which
 from keras_resnet.weights.tensors import read_tensors, write_tensors
 from keras_resnet.weights.torch_files import read_torch_file
 
+HEAD = "head/"  # begins the paths of the variables that a task adds to a network
 # Layers of a detector with outputs for each class.
 _CLASS_LAYERS = ("box_scores/", "box_deltas/", "mask_scores/")
 
@@ -62,8 +64,9 @@ def load_pretrained(
         network = entry.network if entry else ""
         found = convert_detector(tensors, weights, metadata, row=network, given=given, epsilon=epsilon)
         return found if detectors else trunk_of(found)
-    return convert(
-        tensors,
+    head = {name: value for name, value in tensors.items() if name.startswith(HEAD)}
+    found = convert(
+        {name: value for name, value in tensors.items() if name not in head},
         weights,
         metadata,
         preprocessing=entry.preprocessing if entry else None,
@@ -72,6 +75,10 @@ def load_pretrained(
         epsilon=epsilon,
         which=which,
     )
+    if not head:
+        return found
+    left_out = ", ".join(dict.fromkeys(name.rpartition("/")[0] for name in head))
+    return replace(found, head=head, assumed=(*found.assumed, f"only its classifier is meant, without {left_out}"))
 
 
 def _converted_once(path):

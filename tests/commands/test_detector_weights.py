@@ -1,4 +1,4 @@
-"""Commands on detectors of other libraries: conversion, prediction, evaluation, fine-tuning on one's own classes."""
+"""Commands on detectors of other libraries: conversion, prediction, evaluation, fine-tuning on other classes."""
 
 import hashlib
 import json
@@ -130,6 +130,47 @@ def test_finetune_replaces_the_layers_of_the_classes(theirs, photos, tmp_path, c
     assert 'its classes are not the model\'s: "ring", "box" (2), not "person"' in process.stderr
     process = cli(*COMMAND, "train", "--config=detection/finetune", f"--workdir={run}", *flags)
     assert process.returncode == 0, process.stderr
+
+
+@pytest.fixture(scope="module")
+def devkit(tmp_path_factory):
+    """A VOCdevkit of 2007 and 2012 with 3 images of 48 x 64 pixels each, all with a dog; c of 2007 is for test."""
+    folder = tmp_path_factory.mktemp("VOCdevkit")
+    for year in ("VOC2007", "VOC2012"):
+        for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
+            (folder / year / part).mkdir(parents=True)
+        for name in "abc":
+            image = Image.fromarray(np.full((48, 64, 3), 40, np.uint8))
+            ImageDraw.Draw(image).ellipse([9, 9, 39, 39], fill="red")
+            image.save(folder / year / f"JPEGImages/{name}.jpg")
+            box = "<xmin>10</xmin><ymin>10</ymin><xmax>40</xmax><ymax>40</ymax>"
+            thing = f"<object><name>dog</name><bndbox>{box}</bndbox></object>"
+            (folder / year / f"Annotations/{name}.xml").write_text(f"<annotation>{thing}</annotation>")
+        for name, images in (("trainval", "a\nb\n"), ("test", "c\n")):
+            (folder / year / f"ImageSets/Main/{name}.txt").write_text(images)
+    return folder
+
+
+def test_voc_recipe_starts_from_a_detector_of_coco(theirs, devkit, tmp_path, cli):
+    """Two steps on 07+12: the layers of VOC's 20 classes are new, the others and the options are the detector's."""
+    run = tmp_path / "run"
+    settings = {"model.weights": theirs, "data.name": f"voc:{devkit}", "model.name": "resnet18"}
+    settings |= {"data.image_size": 64, "train.epochs": "null", "train.steps": 2, "train.warmup_steps": 0}
+    settings |= {"train.batch_size": 2, "eval.batch_size": 1, "data.validation_fraction": 0.25}
+    flags = [f"--set={name}={value}" for name, value in settings.items()]
+    process = cli(*COMMAND, "train", "--config=detection/voc0712_from_coco", f"--workdir={run}", *flags)
+    assert process.returncode == 0, process.stderr
+    said = " ".join(process.stdout.split())
+    assert "box_scores, box_deltas start new: 20 classes, the weights have 80" in said
+    assert "3 train, 1 validation, 1 test" in said
+    before, after = load_pretrained(str(theirs), detectors=True).arrays, load_file(run / "weights/last.safetensors")
+    assert after["box_scores/kernel"].shape == (32, 21)
+    for path, value in before.items():
+        if path.startswith(("fpn_", "rpn_", "stage4")):
+            assert np.abs(after[path] - value).max() < 0.01
+    process = cli(*COMMAND, "evaluate", run, "--split=test", "--protocol=voc07")
+    assert process.returncode == 0, process.stderr
+    assert "VOC07 AP" in process.stdout
 
 
 def test_published_file_is_checked_by_its_name_and_converted_once(theirs, tmp_path, monkeypatch):

@@ -99,3 +99,30 @@ def test_objects_of_scenes_are_those_of_each_image(monkeypatch):
         np.testing.assert_array_equal(objects["classes"], scene.labels)
         np.testing.assert_array_equal(objects["ignored"], scene.ignored)
         np.testing.assert_array_equal(objects["areas"], scene.masks.sum((1, 2)))
+
+
+def test_scene_object_fills_its_box():
+    """The box is that of the digit's pixels, which nothing covers."""
+    sides = []
+    for index in range(20):
+        image, label, (top, left, bottom, right) = scenes.paint_object("train", index)
+        again = scenes.paint_object("train", index)
+        np.testing.assert_array_equal(image, again[0])
+        assert (image.shape, image.dtype) == ((80, 80, 3), np.uint8)
+        assert (label, 0 <= top < bottom <= 80, 0 <= left < right <= 80) == (again[1], True, True)
+        sides.append(bottom - top)
+    assert 28 <= min(sides) < max(sides) <= 80
+    assert not np.array_equal(scenes.paint_object("test", 0)[0], scenes.paint_object("train", 0)[0])
+
+
+def test_scene_objects_are_read_with_their_boxes(monkeypatch):
+    monkeypatch.setattr(scenes, "OBJECTS", {"train": 3, "validation": 2, "test": 2})
+    split = load_image_set(Data(name="scene_objects"), "boxes").split("validation")
+    for index in range(2):
+        image, objects = split.read(tf.constant(index, tf.int64))
+        expected, label, box = scenes.paint_object("validation", index)
+        np.testing.assert_array_equal(image, expected)
+        assert objects["boxes"].numpy().tolist() == [list(box)]
+        assert objects["classes"].numpy().tolist() == [label]
+    assert (split.size, split.max_objects) == (2, 1)
+    assert split.source(1) == "scene_objects validation image 1"

@@ -137,7 +137,9 @@ def test_wrong_lists_are_one_line(value, text):
 
 def test_lists_of_another_kind_of_data_are_refused():
     base = recipe("coco_faster_rcnn_r50_fpn")
-    with pytest.raises(ConfigError, match=r"data\.split_lists: is for voc:PATH, not for coco:coco; omit it"):
+    with pytest.raises(
+        ConfigError, match=r"data\.split_lists: is for voc:PATH and imagenet_det:PATH, not for coco:coco; omit it"
+    ):
         load_config(base, ["data.split_lists={train: [train]}"])
 
 

@@ -54,7 +54,8 @@ def test_worker_json_round_trip(tmp_path):
     experiment = Experiment(PAPER, str(tmp_path), ("train.steps=7",), (20, 56), (0, 2))
     training = Training("cifar_resnet20", 2, ("model.shortcut=C",))
     measurement = Measurement("module:name", (("depth", 20), ("network", "x")), (training,), True, 3.0)
-    for each in (experiment, training, measurement):
+    other = Training("scene_resnet14", 1, (), "localization/scenes")
+    for each in (experiment, training, measurement, other):
         assert from_json(to_json(each)) == each
 
 
