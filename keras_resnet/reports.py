@@ -79,7 +79,7 @@ def draw_confusion(
     picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xlabel=columns, ylabel=rows)
     if len(names) <= NAMED_CLASSES:
-        style = {"fontsize": 8, "parse_math": False}
+        style: dict[str, Any] = {"fontsize": 8, "parse_math": False}
         axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 3 else 0, **style)
         axes.set_yticks(range(len(names)), names, **style)
     if len(names) <= COUNTED_CLASSES:

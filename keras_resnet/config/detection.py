@@ -311,6 +311,7 @@ class DetectionConfig(Config):
 
     def _with_options_of(self, options):
         own = {*_OF_RECIPES, *self.detector.model_fields_set}
+        own |= set() if self.detector.masks else {"mask_stem_features"}  # which nothing but masks has
         theirs = {name: getattr(options, name) for name in DetectorOptions.model_fields if name not in own}
         return self.model_copy(update={"detector": self.detector.model_copy(update=theirs)})
 

@@ -164,7 +164,8 @@ def _in_image(boxes, size, side, crop_pct):
 
 def have_area(boxes: np.ndarray) -> np.ndarray:
     """boxes (R, 4), y1 x1 y2 x2 -> (R,) bool: false for one that was found beside the image, in its letterbox."""
-    return (boxes[:, 2:] > boxes[:, :2]).all(1)
+    larger: np.ndarray = boxes[:, 2:] > boxes[:, :2]
+    return larger[:, 0] & larger[:, 1]
 
 
 def objects_of(

@@ -49,7 +49,8 @@ def draw_curves(folder: RunFolder, title: str, metrics: dict[str, Metric]) -> No
             if points:
                 axes.plot(*zip(*points, strict=True), color=color, linewidth=width, label=split)
         axes.set(xlabel="step", ylabel=metrics[name].axis)
-        axes.legend(frameon=False)
+        if axes.lines:
+            axes.legend(frameon=False)
         if metrics[name].log_axis:
             axes.set_yscale("log")
         else:

@@ -20,6 +20,8 @@ from keras_resnet.errors import ConfigError
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.task import load_task
 from keras_resnet.training.fit import fit
+from keras_resnet.training.start import with_weights_filled_in
+from keras_resnet.weights.native import save_weights
 
 RECIPE = str(ROOT / "configs/detection/scenes_mask.yaml")
 TINY = [
@@ -60,6 +62,18 @@ def test_training_images_have_the_masks_of_their_objects():
             y1, x1, y2, x2 = boxes[i].astype(int)
             y, x = (low + (np.arange(SIDE) + 0.5) * (high - low) / SIDE for low, high in ((y1, y2), (x1, x2)))
             np.testing.assert_array_equal(masks[i], scene.masks[i][y.astype(int)][:, x.astype(int)])
+
+
+def test_weights_with_masks_start_a_detector_without(tmp_path):
+    """The features of the stem, which only masks have, are no option of it; all that it has comes from the weights."""
+    path = str(tmp_path / "masks.safetensors")
+    save_weights(load_task(load_config(RECIPE, TINY)).build_model(), path)
+    settings = ["data.name=scenes", "data.image_size=64", "model.name=scene_resnet14", "train.warmup_steps=0"]
+    config = load_config(str(ROOT / "configs/detection/finetune.yaml"), [*settings, f"model.weights={path}"])
+    task = load_task(with_weights_filled_in(config, RunFolder(str(tmp_path / "none"))))
+    model = task.build_model()
+    assert (model.options.min_level, model.options.mask_stem_features) == (3, False)
+    assert task.start_from(model) == path
 
 
 def test_sets_without_masks_are_refused(tmp_path):
