@@ -3,6 +3,7 @@
 import contextlib
 import importlib.abc
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -62,6 +63,9 @@ class _QuietImport(importlib.abc.MetaPathFinder):
                             load(module)
                     finally:
                         sys.stderr = former
+                        for handler in logging.getLogger(self._name).handlers:  # the module's own, for later messages
+                            if isinstance(handler, logging.StreamHandler) and handler.stream is terminal:
+                                handler.setStream(former)
 
             spec.loader.exec_module = load_quietly  # type: ignore[method-assign]
         return spec

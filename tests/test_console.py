@@ -1,7 +1,10 @@
 """Tests the progress display that all commands share."""
 
+import importlib
 import io
+import logging
 import re
+import sys
 
 import pytest
 from rich.console import Console
@@ -89,3 +92,16 @@ def test_progress_bar_is_due_after_the_interval(clock, capsys):
 )
 def test_time_left_text(seconds, text):
     assert time_left(seconds) == text
+
+
+def test_quiet_import_leaves_the_logger_of_the_module_a_stream_that_is_open(tmp_path, monkeypatch, capfd):
+    """TensorFlow makes its handler when it is imported; a warning later ended in a traceback of the logging module."""
+    name = "module_with_a_logger"
+    (tmp_path / f"{name}.py").write_text(
+        f"import logging, sys\nlogging.getLogger({name!r}).addHandler(logging.StreamHandler(sys.stderr))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.meta_path.insert(0, console._QuietImport(name))
+    importlib.import_module(name)
+    logging.getLogger(name).warning("a warning")
+    assert capfd.readouterr().err == "a warning\n"
