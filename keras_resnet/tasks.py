@@ -18,6 +18,7 @@ class TaskRow:
             task whose models do not predict.
         export: the form of its models that `export_model` takes, made from (description, settings, images); None for a
             task whose models cannot be exported.
+        improvements: whether its evaluation takes `refine` and `scales` with any protocol.
         pipeline_tag: the Hugging Face Hub's name for the task, in model cards.
     """
 
@@ -29,6 +30,7 @@ class TaskRow:
     protocols: tuple[str, ...] = ("single",)
     predictor: str | None = None
     export: str | None = None
+    improvements: bool = False
     pipeline_tag: str = "other"
 
 
@@ -53,6 +55,7 @@ TASKS = {
         protocols=("coco", "voc07", "voc12"),
         predictor="keras_resnet.detection.predictor:DetectionPredictor",
         export="keras_resnet.detection.signatures:DetectorExport",
+        improvements=True,
         pipeline_tag="object-detection",
     ),
 }
