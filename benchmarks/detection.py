@@ -3,6 +3,7 @@
     python benchmarks/detection.py steps [batch] [side] [repeats] [PYTHON]
     python benchmarks/detection.py latency [side] [repeats] [PYTHON]
     python benchmarks/detection.py input [images] [side] [repeats]
+    python benchmarks/detection.py memory [side] [rois] [batch]
 
 `steps`: images per second at SIDE pixels, 512 where it is not given, on one fixed batch. PYTHON is an interpreter that
 has Torch and torchvision: it runs `torchvision_detector.py`, eager, in a process of its own that waits while ours is
@@ -18,11 +19,15 @@ export in onnxruntime, and `keras-resnet export` of the same weights. With 100 d
 pixels with 8 boxes, in COCO's format; processor time, beside Pillow on the same files (open, convert, resize, flip,
 into a batch of float32) and `tf.io.decode_jpeg` alone. Order, boxes and their padding are ours alone.
 
+`memory`: the greatest resident memory of a process that takes two training steps of the paper's detector (C4,
+ResNet-101, constant normalization) at SIDE pixels, 600 where it is not given, with 128 RoIs per image, batch 1.
+
 In turn, ratios repeat by repeat. Files are pieces of scikit-learn's two photographs at quality 90.
 """
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -66,13 +71,14 @@ def write_coco(folder):
             json.dump(content, file)
 
 
-def load(folder, batch, side, steps):
+def load(folder, batch, side, steps, name="resnet50", detector=None):
     from keras_resnet.config.detection import DetectionConfig
     from keras_resnet.task import load_task
 
     train = {"steps": steps, "batch_size": batch, "learning_rate": 1e-4, "batch_norm": "constant"}
     config = {
-        "model": {"name": "resnet50", "version": "1.5", "zero_init_last_gamma": True},
+        "model": {"name": name, "version": "1.5", "zero_init_last_gamma": True},
+        "detector": detector or {},
         "data": {"name": f"coco:{folder}", "image_size": side, "horizontal_flip": True},
         "train": train | {"freeze_at": "stage1"},
     }
@@ -257,6 +263,33 @@ def input_pipeline(images=256, side=800, repeats=5, batch=8):
     report(times, images, "this pipeline")
 
 
+def memory(side=600, rois=128, batch=1):
+    """Measures a process of its own: what this one has loaded does not count."""
+    arguments = ["memory_of_steps", str(side), str(rois), str(batch)]
+    subprocess.run([sys.executable, os.path.abspath(__file__), *arguments], check=True)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"C4, R-101, {side} px, batch {batch}, {rois} RoIs per image: {peak:.2f} GB")
+
+
+def memory_of_steps(side, rois, batch):
+    from keras_resnet.data.pipeline import training_batches
+    from keras_resnet.training.optimizer import build_model_and_optimizer
+    from keras_resnet.training.steps import make_train_step
+    from keras_resnet.training.strategy import make_strategy
+
+    options = {"design": "c4", "pooling": "max", "proposals_before_nms": [12000, 6000], "proposals": [2000, 300]}
+    strategy = make_strategy("one_device")
+    with tempfile.TemporaryDirectory() as folder:
+        write_coco(folder)
+        task = load(folder, int(batch), int(side), 10**6, "resnet101", options | {"roi_samples": int(rois)})
+        model, optimizer = build_model_and_optimizer(task, strategy)
+        step, batch = make_train_step(task, model, optimizer, strategy), next(training_batches(task, strategy, 0))
+    step(batch)
+    began = time.perf_counter()
+    loss = float(step(batch)["loss"])
+    print(f"a step of {time.perf_counter() - began:.1f} s, loss {loss:.3f}")
+
+
 def report(times, images, first):
     """Prints the rate of each column of seconds, and the ratio of the first to it."""
     for name, column in times.items():
@@ -269,7 +302,8 @@ def report(times, images, first):
 
 
 if __name__ == "__main__":
-    parts = {"steps": steps, "latency": latency, "input": input_pipeline}
+    parts = {"steps": steps, "latency": latency, "input": input_pipeline, "memory": memory}
+    parts["memory_of_steps"] = memory_of_steps
     if len(sys.argv) < 2 or sys.argv[1] not in parts:
         sys.exit(__doc__)
     parts[sys.argv[1]](*sys.argv[2:])

@@ -81,6 +81,7 @@ class Task(Protocol):
         train_size: number of training images.
         sizes: number of images of every split.
         metrics: the task's table of metrics, {name: row}.
+        earlier_weights: weights of the finished runs of `Config.earlier_runs`, {their name: path}.
     """
 
     config: Config
@@ -90,6 +91,7 @@ class Task(Protocol):
     train_size: int
     sizes: dict[str, int]
     metrics: Mapping[str, Metric]
+    earlier_weights: Mapping[str, str]
 
     def build_model(self) -> Any:
         """Builds a new `keras.Model`; under a strategy, `fit` calls it in the strategy's scope."""

@@ -15,6 +15,7 @@ class TaskRow:
         evaluation: what `keras-resnet evaluate` does; the default evaluates one network.
         protocols: names that its --protocol accepts, the default first.
         scaled_protocols: those of them that take --scales.
+        refines: whether its evaluation takes --refine.
         predictor: the `Predictor` of its models in memory, made from (model, labels, preprocessing, source); None for a
             task whose models do not predict.
         export: the form of its models that `export_model` takes, made from (description, settings, images); None for a
@@ -29,6 +30,7 @@ class TaskRow:
     evaluation: str = "keras_resnet.training.evaluation:Evaluation"
     protocols: tuple[str, ...] = ("single",)
     scaled_protocols: tuple[str, ...] = ()
+    refines: bool = False
     predictor: str | None = None
     export: str | None = None
     pipeline_tag: str = "other"
@@ -54,6 +56,8 @@ TASKS = {
         build="keras_resnet.detection.detector:build_detector",
         evaluation="keras_resnet.detection.evaluation:Evaluation",
         protocols=("coco", "voc07", "voc12"),
+        scaled_protocols=("coco", "voc07", "voc12"),
+        refines=True,
         predictor="keras_resnet.detection.predictor:DetectionPredictor",
         export="keras_resnet.detection.signatures:DetectorExport",
         pipeline_tag="object-detection",

@@ -250,3 +250,28 @@ def test_long_recipe_adds_only_regularization_to_the_network():
         True,
     )
     assert long.model.spec == short.model.spec
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name.endswith("r101_c4.yaml")])
+def test_recipe_of_the_papers_detectors_equals_the_paper(name):
+    """He et al. 2015, appendix A, and Ren et al. 2015, section 3; COCO has an anchor size and negatives of its own."""
+    config, coco = recipe(name), "coco" in name
+    train, detector = config.train, config.detector
+    decrease = 240_000 if coco else 60_000
+    assert train.total_steps == decrease * 4 // 3
+    assert [rate(name, step) for step in (0, decrease - 1, decrease)] == [1e-3, 1e-3, 1e-4]
+    assert (train.momentum, train.weight_decay, train.weight_decay_on, train.batch_norm) == (
+        0.9,
+        5e-4,
+        "all",
+        "constant",
+    )
+    sizes, ratios = detector.anchor_sizes[0], detector.anchor_ratios
+    assert (sizes, ratios) == ((64, 128, 256, 512) if coco else (128, 256, 512), (0.5, 1.0, 2.0))
+    assert (detector.anchor_samples, detector.anchor_positive_fraction) == (256, 0.5)
+    assert (detector.anchor_positive_iou, detector.anchor_negative_iou) == (0.7, 0.3)
+    assert detector.ignore_crossing_anchors
+    assert (detector.proposal_nms_iou, detector.proposals) == (0.7, (2000, 300))
+    assert (detector.roi_samples, detector.roi_positive_fraction, detector.roi_positive_iou) == (128, 0.25, 0.5)
+    assert detector.roi_negative_iou == ((0.0, 0.5) if coco else (0.1, 0.5))
+    assert config.data.image_size * 375 / 500 == 600  # the shorter side of VOC's most frequent size

@@ -9,7 +9,8 @@ Each argument is a run's folder, or weights: a file or a published name. Weights
 --set=data.name=... for the data set. If there are several arguments, their scores are averaged (an ensemble).
 Protocols: single, the central crop; ten_crop, the corners, the center and their mirror images; multi_scale, the whole
 image at several sizes and mirrored, fully convolutional. For detectors: coco, COCO's metrics; voc07 and voc12, Pascal
-VOC's average precision. For localizers: single; dense, the whole image at several sizes, fully convolutional.
+VOC's average precision; and --refine and --scales with any of these. For localizers: single; dense, the whole image at
+several sizes, fully convolutional.
 """
 
 import os
@@ -19,6 +20,7 @@ from typing import Any
 from absl import flags
 
 from keras_resnet.commands.entry import one_of, require_tensorflow_backend
+from keras_resnet.commands.improvement_flags import define_improvement_flags, scales_of
 from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags
 from keras_resnet.config.groups import STRATEGIES
 from keras_resnet.errors import ConfigError, DiskError
@@ -32,12 +34,10 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_string("split", "validation", "train, validation or test.", flag_values=options)
     flags.DEFINE_string("checkpoint", "best", "best (by validation), last, or a step.", flag_values=options)
     flags.DEFINE_string("protocol", None, f"{', '.join(_protocols())}; default the task's first.", flag_values=options)
-    flags.DEFINE_list(
-        "scales",
-        [],
+    define_improvement_flags(
+        options,
         "multi_scale: shorter sides in pixels; default the paper's 224,256,384,480,640, in proportion. dense: shorter "
-        "sides; default those of training.",
-        flag_values=options,
+        "sides; default those of training. Of a detector: sides of the squares that RoIs have their features from.",
     )
     flags.DEFINE_multi_string(
         "set", [], "group.key=value on top of the run's configuration; may be given again.", flag_values=options
@@ -63,8 +63,7 @@ def main(options, arguments):
     if options.protocol is not None:
         one_of("--protocol", options.protocol, _protocols())
     one_of("--strategy", options.strategy, STRATEGIES[:2])
-    scales = _scales(options.scales, options.protocol)
-
+    scales = scales_of(options)
     check_checkpoint_name(options.checkpoint)
     given = preprocessing_flags(options)
     for path in arguments:  # before TensorFlow is imported, which takes seconds
@@ -93,7 +92,9 @@ def main(options, arguments):
             row = TASKS[config.task]
             protocol = row.protocols[0] if options.protocol is None else options.protocol
             one_of("--protocol", protocol, row.protocols)
-            evaluation = pkgutil.resolve_name(row.evaluation)(strategy, options.split, protocol, scales, track)
+            _check_improvements(options, row, protocol)
+            more = {"refine": options.refine} if row.refines else {}
+            evaluation = pkgutil.resolve_name(row.evaluation)(strategy, options.split, protocol, scales, track, **more)
             if len(arguments) > 1 and not evaluation.ensembles:
                 raise ConfigError(f"{arguments[1]}: the task {config.task} evaluates one network at a time")
         evaluation.add(task, run.model, path)
@@ -124,14 +125,13 @@ def _protocols():
     return list(dict.fromkeys(name for row in TASKS.values() for name in row.protocols))
 
 
-def _scales(scales, protocol):
-    scaled = list(dict.fromkeys(name for row in TASKS.values() for name in row.scaled_protocols))
-    if scales and protocol not in scaled:
-        given = "none" if protocol is None else f"--protocol={protocol}"
-        raise ConfigError(f"--scales: requires --protocol={' or '.join(scaled)}, got {given}")
-    if not all(scale.isdecimal() and int(scale) >= 8 for scale in scales):
-        raise ConfigError(f"--scales={','.join(scales)}: expected whole numbers >= 8, such as 224,256,384")
-    return tuple(map(int, scales))
+def _check_improvements(options, row, protocol):
+    """Checks that the task has what --refine and --scales ask for."""
+    if options.refine and not row.refines:
+        raise ConfigError("--refine: is for detectors")
+    if options.scales and protocol not in row.scaled_protocols:
+        given = "none" if options.protocol is None else f"--protocol={protocol}"
+        raise ConfigError(f"--scales: requires --protocol={' or '.join(row.scaled_protocols)}, got {given}")
 
 
 def _print(names, data, lines, split, protocol):

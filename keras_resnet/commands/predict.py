@@ -18,6 +18,7 @@ import sys
 from absl import flags
 
 from keras_resnet.commands.entry import require_tensorflow_backend
+from keras_resnet.commands.improvement_flags import define_improvement_flags, scales_of
 from keras_resnet.commands.models import check_model, format_of
 from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags
 from keras_resnet.errors import ConfigError, DataError, DiskError, suggest
@@ -57,6 +58,7 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "weights", None, "For a network's name: a file, or a name of published weights.", flag_values=options
     )
+    define_improvement_flags(options, "Of a detector: sides of the squares that RoIs have their features from.")
     flags.DEFINE_integer("batch_size", 16, "Images that are answered together.", lower_bound=1, flag_values=options)
     define_weights_flags(options)
 
@@ -67,7 +69,7 @@ def main(options, arguments):
     if len(arguments) < 2:
         raise ConfigError("expected a model and images, for example: keras-resnet predict exports/digits a.png")
     model, *names = arguments
-    given = preprocessing_flags(options)
+    given, scales = preprocessing_flags(options), scales_of(options)
     kind = check_model(model, options.weights, options.checkpoint, preprocessing=given)
     if options.format not in FORMATS:
         raise ConfigError(f"--format={options.format}: {suggest(options.format, FORMATS)}")
@@ -84,6 +86,10 @@ def main(options, arguments):
     predictor = open_model(model, options.weights, options.checkpoint, preprocessing=given)
     if options.explain and predictor.finds_boxes:
         raise ConfigError(f"--explain={options.explain}: {model} finds objects; heat maps are for classifiers")
+    if options.refine or scales:
+        if not hasattr(predictor, "improved"):
+            raise ConfigError(f"{model}: --refine and --scales are for runs and weights of detectors")
+        predictor = predictor.improved(options.refine, scales)
     top_k = check_top_k(predictor, options.top_k)
     if options.min_score is not None and not predictor.finds_boxes:
         raise ConfigError(f"--min_score={options.min_score:g}: {model} is a classifier; --top_k limits its classes")

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 
 from keras_resnet.commands.weights_flags import refuse
-from keras_resnet.config import Config, Train, changed, validate_saved
+from keras_resnet.config import Config, changed, validate_saved
 from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
@@ -139,7 +139,7 @@ def _weights_alone(path, assignments, given):
     if not classes:
         raise ConfigError(f"{path}: has no classifier, so it names no classes")
     settings = pkgutil.resolve_name(TASKS[name].config)
-    config = changed(settings(train=Train(steps=1)), assignments)
+    config = changed(settings.model_validate({"train": {"steps": 1}}), assignments)
     preprocessing = replace(about.preprocessing, **_changed_preprocessing(assignments, config))
     size = preprocessing.image_size or about.spec.image_size
     preprocessing = replace(preprocessing, image_size=size, channels=pretrained.channels)

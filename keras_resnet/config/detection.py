@@ -1,5 +1,6 @@
 """The configuration of object detection: `Config` with the group `detector`, and without the labels' augmentations."""
 
+import os
 from collections import Counter
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from keras_resnet.config.data import LISTED_SETS, Data
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.config.groups import Config, Eval
+from keras_resnet.config.train import Train
 from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError
 
@@ -29,7 +31,7 @@ _FOR_LABELS = (
 
 # What the design c4 has none of: options of the feature pyramid and of the heads on it.
 _OF_PYRAMIDS = (
-    *("min_level", "extra_level", "fpn_channels", "canonical_size", "canonical_level", "normalization"),
+    *("min_level", "extra_level", "fpn_channels", "canonical_level", "normalization"),
     *("box_convolutions", "box_layers", "box_features", "mask_roi_size", "mask_canonical_size"),
     "mask_stem_features",
 )
@@ -106,8 +108,16 @@ class DetectorOptions(Group):
     roi_aligned: bool = Field(
         True, description="RoIAlign: false leaves out the shift by half a cell, as the weights of torchvision need it."
     )
-    canonical_size: _Size = Field(224, description="Side in pixels of a box that belongs to canonical_level.")
+    canonical_size: _Size = Field(
+        224,
+        description="Side in pixels of a box that belongs to canonical_level, and that RoIs should have at one of "
+        "several scales.",
+    )
     canonical_level: int = Field(4, ge=1, le=6, description="The level of boxes of canonical_size.")
+    context: bool = Field(
+        False,
+        description="The siblings also have the features of the whole image as a RoI (He et al. 2015, appendix B).",
+    )
     box_convolutions: int = Field(0, ge=0, le=16, description="3x3 convolutions of the box head, before its layers.")
     box_layers: int = Field(2, ge=1, le=16, description="Fully connected layers of the box head.")
     box_features: int = Field(1024, ge=1, description="Features of each of these layers.")
@@ -271,6 +281,30 @@ class DetectionData(Data):
         return self
 
 
+class DetectionTrain(Train):
+    """The optimization of a detector. Durations are in optimizer steps."""
+
+    alternate: bool = Field(
+        False,
+        description="Train in the four steps of Ren et al. 2015, of train.steps each: proposals, the detector, and "
+        "both again with the shared layers fixed.",
+    )
+    alternation_step: int = Field(
+        4, ge=1, le=4, description="The step that a run is, of a run with alternate: true, which sets it."
+    )
+
+    @model_validator(mode="after")
+    def _alternates(self):
+        if self.alternation_step != 4 and not self.alternate:
+            raise problem(["alternation_step"], "is for runs with alternate: true")
+        if self.alternate and self.early_stopping_patience is not None:
+            raise problem(
+                ["early_stopping_patience"],
+                "cannot go with train.alternate: the average precision of the first steps does not improve",
+            )
+        return self
+
+
 class DetectionEval(Eval):
     """The evaluation of a detector."""
 
@@ -282,13 +316,26 @@ class DetectionEval(Eval):
     )
 
 
+def earlier_step(step: int) -> str:
+    """Returns the subfolder of one of the first three steps of alternating training."""
+    return os.path.join("alternation", f"step{step}")
+
+
 class DetectionConfig(Config):
     """The configuration of a run of object detection."""
 
     task: Literal["detection"] = "detection"  # type: ignore[assignment]
     data: DetectionData = DetectionData()
+    train: DetectionTrain
     detector: DetectorOptions = DetectorOptions()
     eval: DetectionEval = DetectionEval()
+
+    def earlier_runs(self) -> dict[str, Self]:
+        """Returns the first three steps of alternating training, in subfolders of the last."""
+        if not self.train.alternate or self.train.alternation_step != 4:
+            return {}
+        steps = {step: self.train.model_copy(update={"alternation_step": step}) for step in (1, 2, 3)}
+        return {earlier_step(step): self.model_copy(update={"train": train}) for step, train in steps.items()}
 
     def filled_in(self, weights: Description, labels: tuple[str, ...]) -> Self:
         """Returns a copy as `Config.filled_in`; weights of a detector determine its options too."""

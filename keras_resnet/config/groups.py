@@ -161,9 +161,13 @@ class Config(Group):
         kept = {name: getattr(run.model, name) for name in FILLED_IN if getattr(self.model, name) is None}
         return self.model_copy(update={"model": self.model.model_copy(update=kept)})
 
+    def earlier_runs(self) -> dict[str, Self]:
+        """Returns the runs that come before this one, {subfolder of its folder: configuration}, in order."""
+        return {}
+
     def digest(self) -> str:
         """Returns eight hexadecimal digits that differ if any value differs, stable across versions."""
-        defaults = type(self)(train=Train(steps=1))
+        defaults = type(self).model_validate({"train": {"steps": 1}})
         return digest(self.model_dump(mode="json"), defaults.model_dump(mode="json"))
 
     def to_yaml(self) -> str:
@@ -207,6 +211,9 @@ def check_strategy(config: Config, strategy: str, replicas: int | None = None) -
             "train.jit_compile: true cannot go with train.precision mixed_float16 under --strategy="
             f"{strategy} (Keras's loss scaling does not compile there); use mixed_bfloat16, or jit_compile: false"
         )
+    if strategy == "multi_worker" and config.earlier_runs():
+        # A worker could look for the weights of one run before the chief has written them.
+        raise ConfigError(f"--strategy={strategy}: is not possible for a run of several steps; use mirrored")
     for key, batch in (("train.batch_size", config.train.batch_size), ("eval.batch_size", config.eval.batch_size)):
         if replicas and batch % replicas:
             near = max(batch // replicas, 1) * replicas

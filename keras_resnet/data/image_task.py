@@ -1,6 +1,7 @@
 """Provides what tasks over an `ImageSet` share: the part of the `Task` protocol that reads images."""
 
 import contextlib
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,7 @@ class ImageTask:
     config: Config
     images: ImageSet
     image_shape: tuple[int, int, int]
+    earlier_weights: Mapping[str, str] = {}
 
     def _augment(self, image, target, seed):
         """Returns the example of a training image, a function of the seed (2,)."""

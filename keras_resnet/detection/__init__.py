@@ -3,7 +3,10 @@
 | module | provides |
 |---|---|
 | `detector` | the model: trunk, feature pyramid, region proposal network and box head |
-| `heads` | its parts as Keras models |
+| `parts`, `heads` | its parts as Keras models |
+| `proposals`, `roi_features`, `detections` | what is between the parts: proposals, features of RoIs, suppression |
+| `improvements`, `voting` | refinement, several scales and ensembles in testing |
+| `alternation` | the steps of alternating training |
 | `losses` | sampled anchors and proposals, and their losses for each image |
 | `transforms` | letterbox, scale jitter and flips of images and their boxes |
 | `copy_paste` | objects of another image, pasted through their masks |

@@ -32,19 +32,18 @@ class Candidates(NamedTuple):
     scores: tf.Tensor  # (N, R, K) float32
 
 
-def candidates_of(scores, deltas, rois, counts, options, image_size) -> Candidates:
-    """Softmax scores (N, R, 1 + K + ...), deltas (N, R, K, 4), RoIs (N, R, 4), of which `counts` (N,) are no padding.
+def candidates_of(scores, deltas, rois, real, options, image_size) -> Candidates:
+    """Softmax scores (N, R, 1 + K + ...), deltas (N, R, K, 4) and boxes of RoIs (N, R, 4) -> a box for each class.
 
     Args:
         scores: of the background, the K classes, and what is never answered.
         deltas: of the box head.
         rois: the boxes that scores and deltas are of.
-        counts: number of RoIs of each image.
+        real: (N, R) bool, false for padding.
         options: the `DetectorOptions`.
         image_size: height and width of the images.
     """
     boxes = coding.clip(coding.decode(deltas, rois[:, :, None], BOX_WEIGHTS), image_size)
-    real = tf.range(rois.shape[1])[None] < counts[:, None]
     scores = scores[..., 1 : 1 + boxes.shape[2]] * tf.cast(real, tf.float32)[..., None]
     if options.min_detection_size:
         scores *= tf.cast(shorter_side(boxes) >= options.min_detection_size, tf.float32)

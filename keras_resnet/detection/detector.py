@@ -12,11 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.boxes.anchors import level_anchors
-from keras_resnet.builder import STEM, build, build_stages, with_stem, without_last_stage
+from keras_resnet.builder import STEM
 from keras_resnet.config.detection import DetectorOptions as Options
 from keras_resnet.description import Description
 from keras_resnet.detection.detections import Detections, candidates_of, suppressed
-from keras_resnet.detection.heads import box_head, feature_pyramid, mask_head, region_proposal_network, roi_head
+from keras_resnet.detection.heads import box_head, feature_pyramid, region_proposal_network
+from keras_resnet.detection.parts import build_mask_head, build_roi_head, build_trunk
 from keras_resnet.detection.proposals import Proposed, proposals_of
 from keras_resnet.detection.roi_features import image_by_image, roi_features
 
@@ -47,76 +48,31 @@ class Detector(keras.Model):
         self.description = with_options(description, self.options)
         self.image_size = description.preprocessing.image_shape[:2]
         options, classes = self.options, len(description.labels) + self.options.unused_outputs
-        self.trunk = self._build_trunk(training)
+        self.trunk = build_trunk(self.description, options, training)
         maps = {level: self.trunk.output[stage] for level, stage in self._stages().items()}
         channels = next(iter(maps.values())).shape[-1]
         if options.design == "fpn":
             channels = options.fpn_channels
             shapes = {level: tuple(output.shape[1:]) for level, output in maps.items()}
-            self.fpn = feature_pyramid(shapes, channels, options.extra_level, self._normalized)
+            self.fpn = feature_pyramid(shapes, channels, options.extra_level, options.normalization == "batch")
             maps = self.fpn.output
         self.levels = sorted(maps)
         self.anchors = self._anchors({level: output.shape[1:3] for level, output in maps.items()})
         ratios = len(options.anchor_ratios) * len(options.anchor_sizes[0])
         rpn_channels = options.rpn_channels or (options.fpn_channels if options.design == "fpn" else C4_RPN_CHANNELS)
         self.rpn = region_proposal_network(channels, ratios, rpn_channels, options.rpn_convolutions)
-        self.roi_head = self._build_roi_head(channels, training)
+        self.roi_head = build_roi_head(self.description.spec, options, channels, training)
         boxes = classes + options.background_outputs
-        self.box_head = box_head(self.roi_head.output.shape[-1], 1 + classes, boxes)
+        features = self.roi_head.output.shape[-1] * (2 if options.context else 1)
+        self.box_head = box_head(features, 1 + classes, boxes)
         if options.masks:
-            self.mask_head = self._build_mask_head(channels, boxes)
+            self.mask_head = build_mask_head(self.trunk, self.roi_head, options, channels, boxes)
         self.built = True
 
     @property
     def networks(self) -> Networks:
         """Returns the networks with normalization."""
         return Networks(self.trunk, self.roi_head)
-
-    @property
-    def _normalized(self):
-        return self.options.normalization == "batch"
-
-    def _build_trunk(self, training):
-        """Builds the network whose features all RoIs share: all stages, or with c4 all but the last."""
-        preprocessing = self.description.preprocessing
-        trunk = build(
-            self.description.spec,
-            features_only=True,
-            input_shape=preprocessing.image_shape,
-            mean=preprocessing.mean,
-            std=preprocessing.std,
-            **training,
-        )
-        if self.options.design == "c4":
-            return without_last_stage(trunk)
-        try:
-            return with_stem(trunk) if self.options.mask_stem_features else trunk
-        except ValueError as error:
-            raise ValueError(f"detector.mask_stem_features: true, but {error}") from None
-
-    def _build_roi_head(self, channels, training):
-        """Builds the layers from a RoI's features to those that the siblings read, with c4 before their average."""
-        options = self.options
-        shape = (options.roi_size, options.roi_size, channels)
-        if options.design == "c4":
-            training = {name: value for name, value in training.items() if name != "dropout"}
-            return build_stages(self.description.spec, len(self.description.spec.depths), shape, **training)
-        return roi_head(
-            shape,
-            options.box_features,
-            dense=options.box_layers,
-            convolutions=options.box_convolutions,
-            normalized=self._normalized,
-        )
-
-    def _build_mask_head(self, channels, masks):
-        options = self.options
-        if options.mask_stem_features:
-            channels += self.trunk.output[STEM].shape[-1]
-        shape = (options.mask_roi_size, options.mask_roi_size, channels)
-        if options.design == "c4":
-            shape = self.roi_head.output.shape[1:]
-        return mask_head(shape, options.mask_channels, options.mask_convolutions, masks, self._normalized)
 
     def _stages(self):
         """Returns {level: name of the trunk's stage with that stride}: from `min_level` on, with c4 the last alone."""
@@ -178,13 +134,33 @@ class Detector(keras.Model):
 
     def classify(self, features: dict[int, Any], boxes, training=False, networks: Networks | None = None):
         """Features, boxes (N, R, 4) -> (logits (N, R, 1 + classes + unused), deltas (N, R, classes, 4)), float32."""
-        options = self.options
-        pooled = roi_features(self._pooled_maps(features), boxes, options.roi_size, options)
+        pooled = self.pooled(features, self.with_whole_image(boxes))
+        return self.siblings(self.roi_vectors(pooled, training, networks), boxes.shape[1], training)
+
+    def with_whole_image(self, boxes):
+        """Returns boxes (N, R, 4), with the option `context` (N, R + 1, 4): the last is the whole image."""
+        if not self.options.context:
+            return boxes
+        whole = tf.zeros_like(boxes[:, :1]) + tf.constant([0.0, 0.0, *map(float, self.image_size)])
+        return tf.concat([boxes, whole], axis=1)
+
+    def pooled(self, features: dict[int, Any], boxes):
+        """Features, boxes (N, R, 4) -> features of the boxes (N * R, size, size, channels)."""
+        return roi_features(self._pooled_maps(features), boxes, self.options.roi_size, self.options)
+
+    def roi_vectors(self, pooled, training=False, networks: Networks | None = None):
+        """Features of boxes (B, size, size, channels) -> what the siblings read (B, features)."""
         rows = (networks or self.networks).roi_head(pooled, training=training)
-        if options.design == "c4":
-            rows = tf.reduce_mean(rows, axis=[1, 2])
+        return tf.reduce_mean(rows, axis=[1, 2]) if self.options.design == "c4" else rows
+
+    def siblings(self, rows, count: int, training=False):
+        """Vectors of `count` boxes per image, and of any whole image -> (logits, deltas), see `classify`."""
+        if self.options.context:
+            rows = tf.reshape(rows, [-1, count + 1, rows.shape[-1]])
+            own, whole = rows[:, :count], rows[:, count:]
+            rows = tf.concat([own, tf.repeat(whole, count, axis=1)], axis=-1)
+            rows = tf.reshape(rows, [-1, rows.shape[-1]])
         logits, deltas = (tf.cast(each, tf.float32) for each in self.box_head(rows, training=training))
-        count = boxes.shape[1]
         return (
             tf.reshape(logits, [-1, count, logits.shape[-1]]),
             tf.reshape(deltas, [-1, count, deltas.shape[-1] // 4, 4])[:, :, : len(self.description.labels)],
@@ -230,7 +206,7 @@ class Detector(keras.Model):
         classify = partial(self.classify, networks=networks)
         logits, deltas = image_by_image(classify, (features, proposed.boxes), shapes)
         scores = tf.nn.softmax(logits)
-        candidates = candidates_of(scores, deltas, proposed.boxes, proposed.counts, options, self.image_size)
+        candidates = candidates_of(scores, deltas, proposed.boxes, proposed.real, options, self.image_size)
         found = suppressed(candidates, count or options.detections, options.nms_iou, options.score_threshold)
         if not options.masks:
             return found

@@ -1,23 +1,57 @@
 """Evaluates a detector for `keras-resnet evaluate`: with COCO's metrics or Pascal VOC's average precision."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
+from keras_resnet.detection.improvements import ImprovedDetector, answers_of
 from keras_resnet.detection.voc_metrics import voc_metrics
+from keras_resnet.errors import ConfigError
 from keras_resnet.reports import distinct
 from keras_resnet.training import evaluation
+from keras_resnet.training.metrics import Evaluator
 
 PRINTED_CLASSES = 100  # the report has a table of any number
 
 
 class Evaluation(evaluation.Evaluation):
-    """The evaluation of one detector on a split: see `keras_resnet.training.evaluation.Evaluation`.
+    """The evaluation of a detector, or of an ensemble, on a split: see `keras_resnet.training.evaluation.Evaluation`.
 
     | protocol | metrics |
     |---|---|
     | coco | average precision and recall by pycocotools |
     | voc07, voc12 | average precision as in `keras_resnet.detection.voc_metrics` |
     """
+
+    ensembles = True
+
+    def __init__(self, strategy, split: str, protocol: str, scales: tuple[int, ...], track: Callable, refine=False):
+        super().__init__(strategy, split, protocol, scales, track)
+        self._scales, self._refine = scales, refine
+        self._models: list = []
+
+    def add(self, task, model, path: str) -> None:
+        """Adds a detector, which is evaluated with the others when the results are asked for.
+
+        Raises:
+            ConfigError: it does not fit the detectors before it.
+        """
+        if not self._models:
+            self._task = task
+        elif answers_of(model) != answers_of(self._models[0]):
+            raise ConfigError(f"{path}: has other classes, another image size or other masks than the first detector")
+        self._models.append(model)
+
+    def _evaluate(self):
+        """Evaluates the detectors, once."""
+        if self._measured is not None:
+            return
+        task, model = self._task, self._models[0]
+        if len(self._models) > 1 or self._refine or self._scales:
+            with self._strategy.scope():
+                model = ImprovedDetector(self._models, self._refine, self._scales)
+        task.image_shape = (*model.image_size, task.image_shape[2])
+        collector = self._collector(task)
+        self._measured = Evaluator(task, model, self._strategy)(self._split, collector, self._track)
 
     def _collector(self, task):
         if self._protocol == "coco":
@@ -29,6 +63,7 @@ class Evaluation(evaluation.Evaluation):
 
     def measured(self) -> dict:
         """Returns the metrics for JSON, and those of each class under "classes"."""
+        self._evaluate()
         return super().measured() | {"classes": {row.pop("class"): row for row in self.class_rows()}}
 
     def _classes(self):
@@ -46,6 +81,7 @@ class Evaluation(evaluation.Evaluation):
 
     def lines(self) -> Iterator[str]:
         """Yields the metrics as text, one a line, and a table of the classes."""
+        self._evaluate()
         yield from super().lines()
         left_out = self._task.sizes[self._split] - len(self._collected.images)
         if left_out:

@@ -14,13 +14,16 @@ from keras_resnet.boxes import coding
 from keras_resnet.boxes.matching import match
 from keras_resnet.boxes.roi_align import roi_align
 from keras_resnet.boxes.sampling import sample
+from keras_resnet.detection.alternation import Step
 from keras_resnet.detection.detections import BOX_WEIGHTS
 from keras_resnet.detection.detector import Detector
 
 PAPER_BOX_WEIGHT = 10.0  # lambda of Ren et al. 2015, equation 1
 
 
-def detection_losses(detector: Detector, images, objects: dict, seeds) -> dict[str, tf.Tensor]:
+def detection_losses(
+    detector: Detector, images, objects: dict, seeds, step: Step | None = None, proposer: Detector | None = None
+) -> dict[str, tf.Tensor]:
     """Returns {"rpn_score_loss", "rpn_box_loss", "class_loss", "box_loss": (N,) float32}, and "mask_loss" with masks.
 
     Args:
@@ -29,13 +32,25 @@ def detection_losses(detector: Detector, images, objects: dict, seeds) -> dict[s
         objects: "boxes" (N, R, 4) in pixels, "classes" (N, R), "ignored" (N, R) and "valid" (N, R): false in padding.
             For masks also "masks" (N, R, M, M), 1 inside, each in its box of "mask_boxes" (N, R, 4).
         seeds: (N, 2), from which the anchors and proposals of each image are drawn.
+        step: a step of alternating training, which has some of the losses. None: all losses.
+        proposer: makes the proposals. None: the detector itself.
     """
-    features = detector.feature_maps(images, training=True)
-    proposed = detector.propose(features, training=True)
-    losses = proposal_losses(detector.options, proposed, objects, detector.image_size, seeds)
+    features = detector.feature_maps(images, training=step is None or "trunk" in step.trained)
+    maker, maps = (detector, features) if proposer is None else (proposer, proposer.feature_maps(images))
+    proposed = maker.propose(maps, training=True)
+    losses: dict[str, tf.Tensor] = {}
+    if step is None or step.losses == "proposals":
+        losses |= proposal_losses(detector.options, proposed, objects, detector.image_size, seeds)
+    if step is None or step.losses == "rois":
+        losses |= heads_losses(detector, features, proposed, objects, seeds)
+    return losses
+
+
+def heads_losses(detector: Detector, features, proposed, objects: dict, seeds) -> dict[str, tf.Tensor]:
+    """Returns {"class_loss", "box_loss": (N,)}, and "mask_loss" with masks, of sampled proposals."""
     rois = sampled_rois(detector.options, proposed, objects, seeds)
     logits, deltas = detector.classify(features, rois["boxes"], training=True)
-    losses |= roi_losses(logits, deltas, rois)
+    losses = roi_losses(logits, deltas, rois)
     if not detector.options.masks:
         return losses
     most = int(detector.options.roi_samples * detector.options.roi_positive_fraction)
@@ -85,13 +100,12 @@ def sampled_rois(options, proposed, objects, seeds) -> dict[str, tf.Tensor]:
     """
     true = objects["valid"] & ~objects["ignored"]
     boxes = tf.concat([proposed.boxes, objects["boxes"]], axis=1)
-    real = tf.range(proposed.boxes.shape[1])[None] < proposed.counts[:, None]
     matches = match(
         boxes,
         objects["boxes"],
         objects["valid"],
         objects["ignored"],
-        tf.concat([real, true], axis=1),
+        tf.concat([proposed.real, true], axis=1),
         positive_iou=options.roi_positive_iou,
         negative_iou=tuple(options.roi_negative_iou),
     )

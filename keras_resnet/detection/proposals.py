@@ -18,6 +18,11 @@ class Proposed(NamedTuple):
     boxes: tf.Tensor  # (N, P, 4) float32, the best first, without gradient
     counts: tf.Tensor  # (N,) int32, of the boxes; the rest is padding
 
+    @property
+    def real(self):
+        """Returns which boxes are no padding, (N, P) bool."""
+        return tf.range(self.boxes.shape[1])[None] < self.counts[:, None]
+
 
 def proposals_of(outputs, anchors, options, image_size, training=False) -> Proposed:
     """Outputs of the region proposal network for every level -> its proposals.

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.analysis.complexity import complexity, count_parameters
-from keras_resnet.config.detection import DetectionConfig
+from keras_resnet.config.detection import DetectionConfig, earlier_step
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline
 from keras_resnet.data.decode import decode
@@ -15,14 +15,16 @@ from keras_resnet.data.object_masks import crop_masks
 from keras_resnet.data.transforms import letterbox
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.detection import copy_paste, metrics
+from keras_resnet.detection.alternation import STEPS, Step, freeze_others
 from keras_resnet.detection.coco_metrics import CocoMetrics
 from keras_resnet.detection.collector import Collector
-from keras_resnet.detection.detector import build_detector, with_options
+from keras_resnet.detection.detector import Detector, build_detector, with_options
 from keras_resnet.detection.losses import detection_losses
 from keras_resnet.detection.transforms import augmented, padded
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_detector, set_trunk
+from keras_resnet.weights.native import load_weights
 
 
 class Detection(ImageTask):
@@ -38,6 +40,7 @@ class Detection(ImageTask):
     """
 
     config: DetectionConfig
+    _proposer: Detector | None = None
 
     def __init__(self, config: DetectionConfig, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")
@@ -74,9 +77,25 @@ class Detection(ImageTask):
     def build_model(self):
         """Builds the detector: images (N, H, W, 3) in [0, 255] -> detections."""
         try:
-            return build_detector(self.description, **self.config.model.training_arguments)
+            model = build_detector(self.description, **self.config.model.training_arguments)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        if self._step:
+            freeze_others(model, self._step)
+            if self._step.proposals_from:
+                self._proposer = build_detector(self.description)
+                load_weights(self._proposer, self._weights_of(self._step.proposals_from))
+        return model
+
+    @property
+    def _step(self) -> Step | None:
+        """Returns the step of alternating training that the run is, if it is one."""
+        train = self.config.train
+        return STEPS[train.alternation_step] if train.alternate else None
+
+    def _weights_of(self, step):
+        """Returns the path of the weights of an earlier step."""
+        return self.earlier_weights[earlier_step(step)]
 
     def train_dataset(self, start_step, shard):
         """Returns the batches of `ImageTask.train_dataset`; raises a `DataError` if no training image has an object."""
@@ -94,12 +113,17 @@ class Detection(ImageTask):
             f"{trunk.macs:,} MACs per image; {rois.macs:,} MACs per RoI",
             "detector": f"{anchors:,} anchors at strides {', '.join(str(2**level) for level in model.levels)}",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {'x'.join(map(str, self.image_shape))}",
+            **({"training": f"step {self.config.train.alternation_step} of 4, alternating"} if self._step else {}),
             **self.images.overview(),
         }
 
     def start_from(self, model):
         """Sets the weights to `model.weights`, if any, of a detector or a trunk, and returns a line about them."""
         settings = self.config.model
+        if self._step and self._step.starts_from:
+            path = self._weights_of(self._step.starts_from)
+            load_weights(model, path)
+            return path
         if not settings.weights:
             return None
         try:
@@ -198,7 +222,7 @@ class Detection(ImageTask):
     def loss(self, model, batch):
         """model, batch -> (losses of each image (N,), sums to report)."""
         (images, objects, seeds), weights = batch
-        losses = detection_losses(model, images, objects, tf.cast(seeds, tf.int32))
+        losses = detection_losses(model, images, objects, tf.cast(seeds, tf.int32), self._step, self._proposer)
         total = tf.add_n(list(losses.values())) * weights
         sums = {name: tf.reduce_sum(value * weights) for name, value in losses.items()}
         return total, sums | {"loss": tf.reduce_sum(total), "images": tf.reduce_sum(weights)}

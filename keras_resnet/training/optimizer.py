@@ -64,7 +64,9 @@ def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
     23085).
     """
     row = OPTIMIZERS[train.optimizer]
-    optimizer = for_runs(row.load())(
+    kind = for_runs(row.load())
+    optimizer = kind(
+        name=_name(kind),
         learning_rate=build_schedule(train),
         weight_decay=train.weight_decay,
         weight_decay_on=train.weight_decay_on,
@@ -78,6 +80,14 @@ def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
     optimizer.build(variables)
     return optimizer
+
+
+def _name(kind):
+    """Returns the name that Keras gives the first optimizer of a class, and "_1" to the second of a process.
+
+    Checkpoints have it, so that a run has the same in every process.
+    """
+    return re.sub("([a-z])([A-Z])", r"\1_\2", kind.__name__).lower()
 
 
 def build_model_and_optimizer(task, strategy: tf.distribute.Strategy) -> tuple[keras.Model, keras.optimizers.Optimizer]:

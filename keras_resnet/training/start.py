@@ -1,6 +1,7 @@
 """Starts or resumes the run of a configuration, for the command `train` and for experiments."""
 
 import contextlib
+import os
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -62,6 +63,11 @@ def train_run(
     task = load_task(config)
     folder = RunFolder(workdir) if workdir else RunFolder.default(recipe, task.config)
     task.config = with_weights_filled_in(task.config, folder, task.labels)
+    return _train(task, devices, folder, latest=not workdir)
+
+
+def _train(task, devices, folder, latest=False):
+    """Trains a run, after the runs that come before it."""
     if not is_chief(devices):  # one process writes; the others only read
         return FinishedRun(task, devices, folder, fit(task, devices, folder), already_finished=False, writes=False)
     folder.check_free()
@@ -72,10 +78,23 @@ def train_run(
         folder.claim(task.config, task.description)
         if not already_finished:
             folder.clean_up()
-        if not workdir:
+        if latest:
             folder.point_latest()
+        if not already_finished:
+            _train_earlier(task, devices, folder)
         results = fit(task, devices, folder)
     return FinishedRun(task, devices, folder, results, already_finished, writes=True)
+
+
+def _train_earlier(task, devices, folder):
+    """Trains the runs that come before a task's, and gives each task the weights of those before it."""
+    weights: dict[str, str] = {}
+    for name, config in task.config.earlier_runs().items():
+        earlier = load_task(config)
+        earlier.earlier_weights = dict(weights)
+        run = _train(earlier, devices, RunFolder(os.path.join(folder.path, name)))
+        weights[name] = run.folder.last_weights
+        task.earlier_weights = dict(weights)
 
 
 def with_weights_filled_in(config: Config, folder: RunFolder, labels: tuple[str, ...] = ()) -> Config:

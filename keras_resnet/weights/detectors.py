@@ -175,7 +175,7 @@ def torchvision_state(arrays: Arrays, description: Description) -> Arrays:
     if options.get("design", "fpn") != "fpn":
         raise ValueError(f"{description.spec.name}: torchvision has no detectors of design {options['design']}")
     expected = {name: TORCHVISION[name] for name in ("anchor_convention", "roi_aligned", "background_outputs")}
-    for name, value in {**expected, "mask_stem_features": False}.items():
+    for name, value in {**expected, "mask_stem_features": False, "context": False}.items():
         if options.get(name, False) != value:
             raise ValueError(
                 f"{description.spec.name}: its detector has {name}={options.get(name)!r}, torchvision's have {value!r}"

@@ -112,8 +112,8 @@ def test_detections_equal_torchvision():
     golden = arrays("roi")
     boxes = tf.constant(yxyx(golden["boxes"])[None])
     deltas = tf.constant(yxyx(golden["deltas"])[None, :, 1:])
-    scores, counts = tf.nn.softmax(golden["logits"][None]), tf.constant([boxes.shape[1]])
-    candidates = candidates_of(scores, deltas, boxes, counts, Options(), (HEIGHT, WIDTH))
+    scores, real = tf.nn.softmax(golden["logits"][None]), tf.ones(boxes.shape[:2], tf.bool)
+    candidates = candidates_of(scores, deltas, boxes, real, Options(), (HEIGHT, WIDTH))
     found = suppressed(candidates, 40, Options().nms_iou, Options().score_threshold)
     assert found.counts.numpy() == [40]
     np.testing.assert_allclose(found.boxes[0], yxyx(golden["found_boxes"]), atol=1e-3)

@@ -1,0 +1,24 @@
+"""Defines the flags --refine and --scales, the improvements of detectors in testing."""
+
+from absl import flags
+
+from keras_resnet.errors import ConfigError
+
+
+def define_improvement_flags(options: flags.FlagValues, scales: str) -> None:
+    """Defines the flags; `scales` describes --scales."""
+    flags.DEFINE_boolean(
+        "refine", False, "Of a detector: new features, scores and boxes of its boxes, and voting.", flag_values=options
+    )
+    flags.DEFINE_list("scales", [], scales, flag_values=options)
+
+
+def scales_of(options) -> tuple[int, ...]:
+    """Returns the sizes of --scales in pixels.
+
+    Raises:
+        ConfigError: one of them is not a whole number of 8 or more.
+    """
+    if not all(scale.isdecimal() and int(scale) >= 8 for scale in options.scales):
+        raise ConfigError(f"--scales={','.join(options.scales)}: expected whole numbers >= 8, such as 224,256,384")
+    return tuple(map(int, options.scales))
