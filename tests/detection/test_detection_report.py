@@ -10,7 +10,6 @@ import tensorflow as tf
 from conftest import ROOT
 from made_results import Answers, collected, step
 
-from keras_resnet.commands import entry, evaluate, runs
 from keras_resnet.config import load_config
 from keras_resnet.data import scenes
 from keras_resnet.detection import metrics
@@ -160,14 +159,6 @@ def test_evaluation_prints_classes_and_measures_them(strategies, monkeypatch, pr
         value = measured["classes"][label][max(names, key=len)]
         assert line.split()[0] == label
         assert value is None or f"{value:.4f}" in line
-
-
-def test_second_detector_is_refused_before_the_first_is_evaluated(monkeypatch):
-    task = load_task(load_config(str(ROOT / "configs/detection/scenes.yaml")))
-    monkeypatch.setattr(evaluate, "check_there", lambda path: None)
-    monkeypatch.setattr(runs, "load_for_evaluation", lambda *_: (types.SimpleNamespace(), task))
-    with pytest.raises(ConfigError, match="b: the task detection evaluates one network at a time"):
-        entry.call("evaluate", ["a", "b"])
 
 
 def test_evaluations_ask_for_max_detections():

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import types
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 from conftest import ROOT, tiny_task
 
 from keras_resnet.builder import build
-from keras_resnet.commands import entry
+from keras_resnet.commands import entry, evaluate, runs
 from keras_resnet.config import load_config
 from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import Shard
@@ -282,3 +283,11 @@ def test_second_stage_trains_on_a_run_and_is_exported_with_it(
         answers.append(json.loads(capsys.readouterr().out)[0]["predictions"])
     for one, other in zip(*answers, strict=True):
         assert (one["label"], other["bbox"]) == (other["label"], pytest.approx(one["bbox"], abs=0.05))
+
+
+def test_second_localizer_is_refused_before_the_first_is_evaluated(monkeypatch):
+    task = load_task(load_config(str(ROOT / "configs/localization/scenes.yaml")))
+    monkeypatch.setattr(evaluate, "check_there", lambda path: None)
+    monkeypatch.setattr(runs, "load_for_evaluation", lambda *_: (types.SimpleNamespace(), task))
+    with pytest.raises(ConfigError, match="b: the task localization evaluates one network at a time"):
+        entry.call("evaluate", ["a", "b"])
