@@ -49,7 +49,7 @@ class Evaluation(evaluation.Evaluation):
         if len(self._models) > 1 or self._refine or self._scales:
             with self._strategy.scope():
                 model = ImprovedDetector(self._models, self._refine, self._scales)
-        task.image_shape = (*model.image_size, task.image_shape[2])
+            task.image_shape = (*model.image_size, task.image_shape[2])
         collector = self._collector(task)
         self._measured = Evaluator(task, model, self._strategy)(self._split, collector, self._track)
 

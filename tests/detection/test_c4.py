@@ -209,8 +209,8 @@ def test_run_is_evaluated_used_and_exported_in_every_format(strategies, tmp_path
     report = json.loads((output / "1" / "export_report.json").read_text())
     assert all(each["holds"] for each in report["artifacts"])
     capsys.readouterr()
-    path = str(tmp_path / "wide.png")
-    pixels = np.random.RandomState(3).randint(0, 255, (60, 200, 3), np.uint8)
+    path = str(tmp_path / "square.png")
+    pixels = np.random.RandomState(3).randint(0, 255, (200, 200, 3), np.uint8)
     tf.io.write_file(path, tf.io.encode_png(pixels))
     answers = []
     for model in (folder.path, output):

@@ -145,8 +145,8 @@ def test_evaluation_prints_classes_and_measures_them(strategies, monkeypatch, pr
 
     evaluation = Evaluation(strategies[1], "test", protocol, (), track)
     evaluation.add(task, Answers(task, 5), "a")
-    assert tracked == [(5, 4)]
     measured = evaluation.measured()
+    assert tracked == [(5, 4)]
     assert names < set(measured)
     assert {name for name in measured if name.startswith("voc")} == {name for name in names if name.startswith("voc")}
     assert list(measured["classes"]) == list("0123456789")

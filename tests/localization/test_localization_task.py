@@ -223,7 +223,7 @@ def test_evaluate_has_both_protocols_and_the_center_box(trained, tmp_path, capsy
     assert "on scene_objects, test, dense" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="--scales: 32 is less than 64, the size of the network's input"):
         entry.call("evaluate", [*arguments, "--scales=32"])
-    with pytest.raises(ConfigError, match="--scales: requires --protocol=multi_scale or dense, got none"):
+    with pytest.raises(ConfigError, match="--scales: requires --protocol=dense, got none"):
         entry.call("evaluate", [trained.path, "--scales=64"])
 
 
