@@ -85,9 +85,11 @@ def convert_detector(
 def _of_detectron2(tensors, source, given):
     """Returns the weights of a detector of Detectron2; of 80 classes, they are COCO's."""
     try:
+        design = detectron2_names.design(tensors)
         trunk, heads = torchvision_detector_names.split(detectron2_names.as_torchvision(tensors))
-        shown = torchvision_detector_names.shown_options(heads)
-        options = {**shown, **detectron2_names.OPTIONS, "unused_outputs": 0}
+        shown = torchvision_detector_names.shown_options(heads, design)
+        by_design = detectron2_names.OPTIONS_BY_DESIGN[design]
+        options = {**shown, **detectron2_names.OPTIONS, **by_design, "unused_outputs": 0}
         arrays = torchvision_detector_names.rename(heads, options)
     except KeyError as error:
         raise ValueError(f"{source}: no tensor for {error.args[0]}") from None

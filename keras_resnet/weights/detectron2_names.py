@@ -1,10 +1,12 @@
 """Gives the tensors of Detectron2's detectors the names and order of torchvision's: "backbone.fpn_lateral2.weight".
 
-These are the detectors with a feature pyramid, Faster and Mask R-CNN. Their trunk takes blue, green, red; the
-background is the last of the scores and has neither boxes nor masks.
+These are Faster and Mask R-CNN with a feature pyramid, and with the last stage for each RoI (C4), which torchvision
+does not have. Their trunk takes blue, green, red; the background is the last of the scores and has neither boxes nor
+masks.
 """
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -13,8 +15,11 @@ from keras_resnet.description import Preprocessing
 Arrays = dict[str, np.ndarray]
 
 _FIRST = "proposal_generator.rpn_head.objectness_logits.weight"  # a tensor that every detector has
-_C4 = "roi_heads.res5."  # the last stage as the box head: without a pyramid
+_C4 = "roi_heads.res5."  # the last stage as the head of RoIs
+_PYRAMID = "backbone.fpn_lateral5.weight"
 _SCORES = "roi_heads.box_predictor.cls_score"
+# The trunk of C4, as that of a pyramid.
+_TRUNK = ((r"backbone\.(stem|res\d)\.", r"backbone.bottom_up.\1."), (r"roi_heads\.(res5)\.", r"backbone.bottom_up.\1."))
 _NAMES = (
     (r"backbone\.bottom_up\.stem\.conv1\.norm\.(\w+)", r"backbone.body.bn1.\1"),
     (r"backbone\.bottom_up\.stem\.conv1\.weight", "backbone.body.conv1.weight"),
@@ -40,7 +45,15 @@ _CONSTANT = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.
 
 # What Detectron2's configurations of these detectors have in common. Its RoIAlign takes more points in larger boxes,
 # which is not provided: two on each side of a bin are the closest.
-OPTIONS = {"anchor_convention": "detectron2", "proposals": (1000, 1000), "background_outputs": False}
+OPTIONS = {"anchor_convention": "detectron2", "background_outputs": False}
+OPTIONS_BY_DESIGN = {
+    "fpn": {"proposals": (1000, 1000)},
+    "c4": {
+        "proposals": (2000, 1000),
+        "proposals_before_nms": (12_000, 6000),
+        "anchor_sizes": ((32, 64, 128, 256, 512),),
+    },
+}
 PREPROCESSING = Preprocessing(
     mean=(123.675, 116.28, 103.53), std=(1.0, 1.0, 1.0), image_size=1088, crop_pct=1.0, channels=3, resize="letterbox"
 )
@@ -51,14 +64,25 @@ def matches(names: set[str]) -> bool:
     return _FIRST in names
 
 
+def design(names: Iterable[str]) -> str:
+    """Returns the option `design` of a detector.
+
+    Raises:
+        ValueError: the detector is of another design.
+    """
+    if _PYRAMID in names:
+        return "fpn"
+    if any(name.startswith(_C4) for name in names):
+        return "c4"
+    raise ValueError("is a detector of Detectron2 that is neither FPN nor C4; others, such as DC5, are not provided")
+
+
 def as_torchvision(tensors: Arrays) -> Arrays:
     """Returns the tensors with torchvision's names, its order of scores, and a trunk that takes red, green, blue.
 
     Raises:
-        ValueError: the detector has no feature pyramid, or a name is unknown.
+        ValueError: a name is unknown.
     """
-    if any(name.startswith(_C4) for name in tensors):
-        raise ValueError("is a detector of Detectron2 without a feature pyramid (C4 or DC5), which is not provided")
     renamed = {_name(name): value for name, value in tensors.items() if not _CONSTANT.fullmatch(name)}
     for kind in ("weight", "bias"):
         name = f"{_SCORES}.{kind}"
@@ -68,6 +92,8 @@ def as_torchvision(tensors: Arrays) -> Arrays:
 
 
 def _name(name):
+    for of_c4, of_pyramid in _TRUNK:
+        name = re.sub(of_c4, of_pyramid, name)
     for theirs, ours in _NAMES:
         if re.fullmatch(theirs, name):
             name = re.sub(theirs, ours, name)

@@ -58,32 +58,35 @@ def _newest(name):
     return f"roi_heads.mask_head.{int(found[1]) - 1}.0.{found[2]}" if found else name
 
 
-def shown_options(heads: Arrays) -> dict[str, Any]:
-    """Returns the options that the tensors of the heads show.
+def shown_options(heads: Arrays, design: str = "fpn") -> dict[str, Any]:
+    """Returns the options that the tensors of the heads show, for a detector of this design.
 
     Raises:
         KeyError: a tensor that every detector has is missing.
     """
     channels = heads[_FIRST].shape[1]
-    convolutions = _count(heads, r"roi_heads\.box_head\.(\d+)\.0\.weight")
-    layers = _count(heads, r"roi_heads\.box_head\.(fc\d+|\d+)\.weight")
-    first = heads[f"{_dense(convolutions, 1)}.weight"]
-    options = {
-        "min_level": _LAST_LEVEL + 1 - _count(heads, r"backbone\.fpn\.inner_blocks\.(\d+)\.0\.weight"),
-        "fpn_channels": channels,
-        "rpn_convolutions": _count(heads, r"rpn\.head\.conv\.(\d+)\.0\.weight"),
-        "roi_size": round((first.shape[1] / channels) ** 0.5),
-        "box_convolutions": convolutions,
-        "box_layers": layers,
-        "box_features": first.shape[0],
-        "normalization": "batch" if "backbone.fpn.inner_blocks.0.1.weight" in heads else "none",
-        "background_outputs": True,
-    }
+    options = {"rpn_convolutions": _count(heads, r"rpn\.head\.conv\.(\d+)\.0\.weight"), "background_outputs": True}
+    options |= {"design": "c4", "rpn_channels": channels} if design == "c4" else _of_pyramid(heads, channels)
     if f"roi_heads.mask_predictor.{_MASKS}.weight" in heads:
         options["masks"] = True
         options["mask_convolutions"] = _count(heads, r"roi_heads\.mask_head\.(\d+)\.0\.weight")
         options["mask_channels"] = heads["roi_heads.mask_predictor.conv5_mask.weight"].shape[1]
     return options
+
+
+def _of_pyramid(heads, channels):
+    convolutions = _count(heads, r"roi_heads\.box_head\.(\d+)\.0\.weight")
+    layers = _count(heads, r"roi_heads\.box_head\.(fc\d+|\d+)\.weight")
+    first = heads[f"{_dense(convolutions, 1)}.weight"]
+    return {
+        "min_level": _LAST_LEVEL + 1 - _count(heads, r"backbone\.fpn\.inner_blocks\.(\d+)\.0\.weight"),
+        "fpn_channels": channels,
+        "roi_size": round((first.shape[1] / channels) ** 0.5),
+        "box_convolutions": convolutions,
+        "box_layers": layers,
+        "box_features": first.shape[0],
+        "normalization": "batch" if "backbone.fpn.inner_blocks.0.1.weight" in heads else "none",
+    }
 
 
 def _count(tensors, pattern):
@@ -136,20 +139,21 @@ def _names(options):
 
     def conv(name, number, theirs):
         layer(f"{name}{number}", f"{theirs}.0")
-        if options["normalization"] == "batch":
+        if options.get("normalization") == "batch":
             del paths[f"{name}{number}/bias"]
             paths.update({f"{name}_bn{number}/{ours}": f"{theirs}.1.{kind}" for kind, ours in NORMALIZATION.items()})
 
-    for i, level in enumerate(range(options["min_level"], _LAST_LEVEL + 1)):
-        conv("fpn_lateral", level, f"backbone.fpn.inner_blocks.{i}")
-        conv("fpn_output", level, f"backbone.fpn.layer_blocks.{i}")
+    if pyramid := options.get("design") != "c4":
+        for i, level in enumerate(range(options["min_level"], _LAST_LEVEL + 1)):
+            conv("fpn_lateral", level, f"backbone.fpn.inner_blocks.{i}")
+            conv("fpn_output", level, f"backbone.fpn.layer_blocks.{i}")
     for i in range(options["rpn_convolutions"]):
         layer(f"rpn_conv{i + 1 if i else ''}", f"rpn.head.conv.{i}.0")
     layer("rpn_scores", "rpn.head.cls_logits")
     layer("rpn_deltas", "rpn.head.bbox_pred")
-    for i in range(options["box_convolutions"]):
+    for i in range(options["box_convolutions"] if pyramid else 0):
         conv("box_conv", i + 1, f"roi_heads.box_head.{i}")
-    for i in range(1, options["box_layers"] + 1):
+    for i in range(1, options["box_layers"] + 1 if pyramid else 1):
         layer(f"box_dense{i}", _dense(options["box_convolutions"], i))
     layer("box_scores", _SCORES)
     layer("box_deltas", _BOXES)

@@ -12,24 +12,36 @@ from keras_resnet.description import Description
 from keras_resnet.detection.detector import build_detector, with_options
 from keras_resnet.specs import SPECS, variant
 from keras_resnet.weights.detectors import convert_detector
-from keras_resnet.weights.detectron2_names import OPTIONS, PREPROCESSING
-from keras_resnet.weights.loading import load_pretrained
+from keras_resnet.weights.detectron2_names import OPTIONS, OPTIONS_BY_DESIGN, PREPROCESSING
+from keras_resnet.weights.loading import load_pretrained, set_detector
 from keras_resnet.weights.native import named_variables, to_tensors
 
-SMALL = OPTIONS | {"fpn_channels": 8, "box_features": 16, "masks": True, "mask_channels": 6}
+SMALL = OPTIONS | {"masks": True, "mask_channels": 6}
+DESIGNS = {
+    "fpn": SMALL | OPTIONS_BY_DESIGN["fpn"] | {"fpn_channels": 8, "box_features": 16, "min_level": 2},
+    "c4": SMALL | OPTIONS_BY_DESIGN["c4"] | {"design": "c4", "rpn_channels": 5},
+}
 KINDS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
 
-@pytest.fixture(scope="module")
-def written():
+@pytest.fixture(scope="module", params=DESIGNS)
+def written(request):
     """Returns ({path: array} of a small detector, its description, the same as Detectron2 would store it)."""
     spec = variant(SPECS["resnet50"], depths=(1, 1, 1, 1), widths=(4, 4, 8, 8))
     description = Description(spec=spec, preprocessing=PREPROCESSING, labels=("cat", "dog", "hound"))
-    model = build_detector(with_options(description, Options.model_validate(SMALL | {"min_level": 2})))
+    model = build_detector(with_options(description, Options.model_validate(DESIGNS[request.param])))
     for path, variable in named_variables(model).items():
         variable.assign(np.abs(seeded.tensor(path, tuple(variable.shape))) + 0.1)
     arrays = to_tensors(named_variables(model))
-    return arrays, model.description, dict(_theirs(path, value) for path, value in arrays.items())
+    names = dict(_theirs(path, value) for path, value in arrays.items())
+    if request.param == "c4":
+        names = {_of_c4(name): value for name, value in names.items()}
+    return arrays, model.description, names
+
+
+def _of_c4(name):
+    """Returns the name in a detector whose last stage is the head of RoIs."""
+    return name.replace("backbone.bottom_up.res5", "roi_heads.res5").replace("backbone.bottom_up.", "backbone.")
 
 
 def _theirs(path, value):
@@ -72,7 +84,7 @@ def _theirs(path, value):
 
 
 def test_every_tensor_of_detectron2_is_found(written):
-    arrays, _, state = written
+    arrays, description, state = written
     assert len(state) == len(arrays)
     found = convert_detector(state | {"pixel_mean": np.zeros((3, 1, 1), np.float32)}, "x")
     assert found.arrays.keys() == arrays.keys()
@@ -85,13 +97,21 @@ def test_every_tensor_of_detectron2_is_found(written):
     assert about.labels == ("0", "1", "2")
     options = Options.model_validate(about.detector)
     assert (options.anchor_convention, options.roi_aligned, options.masks) == ("detectron2", True, True)
-    assert (options.mask_channels, options.mask_convolutions, options.box_features) == (6, 4, 16)
+    assert options == Options.model_validate(description.detector)
 
 
-def test_detectors_without_a_pyramid_are_refused(written):
-    state = written[2] | {"roi_heads.res5.0.conv1.weight": np.zeros((1, 1, 1, 1), np.float32)}
-    with pytest.raises(ValueError, match="x: is a detector of Detectron2 without a feature pyramid"):
+def test_detectors_of_other_designs_are_refused(written):
+    state = {name: value for name, value in written[2].items() if "fpn" not in name and "roi_heads.res5" not in name}
+    with pytest.raises(ValueError, match="x: is a detector of Detectron2 that is neither FPN nor C4"):
         convert_detector(state, "x")
+
+
+def test_weights_set_every_variable_of_the_detector(written):
+    found = convert_detector(written[2], "x")
+    model = build_detector(found.description)
+    set_detector(model, found, False)
+    for path, value in to_tensors(named_variables(model)).items():
+        np.testing.assert_array_equal(value, written[0][path], err_msg=path)
 
 
 @pytest.mark.slow
