@@ -7,6 +7,7 @@ masks.
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ _CONSTANT = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.
 # What Detectron2's configurations of these detectors have in common. Its RoIAlign takes more points in larger boxes,
 # which is not provided: two on each side of a bin are the closest.
 OPTIONS = {"anchor_convention": "detectron2", "background_outputs": False}
-OPTIONS_BY_DESIGN = {
+OPTIONS_BY_DESIGN: dict[str, dict[str, Any]] = {
     "fpn": {"proposals": (1000, 1000)},
     "c4": {
         "proposals": (2000, 1000),
