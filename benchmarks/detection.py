@@ -174,7 +174,7 @@ def latency(side=512, repeats=5, python=sys.executable):
         subprocess.run([*command, f"--image_size={side}", f"--formats={','.join(formats)}"], check=True)
         theirs = onnxruntime.InferenceSession(os.path.join(folder, "torchvision.onnx"))
         pixels = {theirs.get_inputs()[0].name: image.transpose(2, 0, 1).astype(np.float32) / 255}
-        files = {"saved_model": "1", "litert": "litert/1.tflite", "onnx": "onnx/1.onnx"}
+        files = {"saved_model": "1", "litert": "litert/1-batch1.tflite", "onnx": "onnx/1.onnx"}
         ours = {name: open_model(os.path.join(exported, files[name]), threads=os.cpu_count()) for name in formats}
         compare(theirs.run(None, pixels), {name: each.detections(image[None]) for name, each in ours.items()})
         sides = {"SavedModel": "saved_model", "LiteRT": "litert", "ONNX": "onnx"}

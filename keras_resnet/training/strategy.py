@@ -2,6 +2,7 @@
 
 import glob
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -137,6 +138,8 @@ class Workers:
             if not self.several:
                 raise
             reason = error.message.rpartition("}} ")[2].partition("\n")[0][:100]  # after the operation's name
+            # They hold a thread pool that TensorFlow left open, which prints a traceback if it lives until Python ends.
+            traceback.clear_frames(error.__traceback__)
             raise LostWorkerError(
                 f"another worker is gone ({reason}); start all again, and the run resumes from its last checkpoint"
             ) from error

@@ -1,7 +1,10 @@
+import multiprocessing.pool
+import weakref
+
 import pytest
 import tensorflow as tf
 
-from keras_resnet.errors import ConfigError
+from keras_resnet.errors import ConfigError, LostWorkerError
 from keras_resnet.training import strategy
 
 
@@ -28,3 +31,21 @@ def test_nvidia_device_present_with_and_without_devices(monkeypatch, devices, ex
 def test_is_chief_of_a_single_process(strategies):
     assert strategy.is_chief(strategies[1])
     assert strategy.is_chief(strategies[2])
+
+
+@pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool")  # a recorded warning would keep it
+def test_watched_releases_what_a_lost_worker_left_open(strategies):
+    """An unclosed thread pool that lives until Python ends prints a traceback below the error's line."""
+    workers = strategy.Workers(strategies[1])
+    workers.several = True
+    kept = []
+
+    def reduce():
+        pool = multiprocessing.pool.ThreadPool(1)
+        kept.append(weakref.ref(pool))
+        raise tf.errors.UnavailableError(None, None, "{{node Sum}} Connection reset by peer")
+
+    message = r"^another worker is gone \(Connection reset by peer\); start all again"
+    with pytest.raises(LostWorkerError, match=message), workers.watched():
+        reduce()
+    assert kept[0]() is None
