@@ -77,7 +77,7 @@ class RunOptimizer(keras.optimizers.Optimizer):
         if self.learning_rate_factors:
             learning_rate = learning_rate * self.learning_rate_factors[self._get_variable_index(variable)]
         if self.weight_decay and self._use_weight_decay(variable):
-            decay = ops.cast(self.weight_decay, variable.dtype) * ops.cast(learning_rate, variable.dtype)
+            decay = self.weight_decay * ops.cast(learning_rate, variable.dtype)
             self.assign_sub(variable, variable * decay)
         super().update_step(gradient, variable, learning_rate)
 
