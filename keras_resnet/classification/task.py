@@ -18,6 +18,7 @@ from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
+from keras_resnet.losses import LOSSES
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
@@ -118,24 +119,22 @@ class Classification(ImageTask):
     def _augment(self, image, label, seed):
         size, channels, data = self.image_shape[0], self.image_shape[2], self.config.data
         example = augment(image, size, channels, data, seed), tf.one_hot(label, len(self.labels))
-        return (*example, mix_shares(size, data, seed)) if self._mixes else example
+        return (*example, mix_shares(size, data, seed, self.config.train.batch_size)) if self._mixes else example
 
     def _finish(self, example, weights):
         if not self._mixes:
             return example, weights
         images, targets, shares = example
-        return mix_pairs(images, targets, weights, shares), weights
+        return mix_pairs(images, targets, weights, shares, self.config.data.mixing == "sample"), weights
 
     def _prepare(self, image, label):
         return transforms.prepare(decode(image, self.image_shape[2]), self.description.preprocessing), label
 
     def loss(self, model, batch):
-        """model, batch -> (cross entropy of each image (N,), sums to report)."""
+        """model, batch -> (loss of each image (N,), sums to report)."""
         (images, targets), weights = batch
         logits = model(images, training=True)
-        losses = keras.losses.categorical_crossentropy(
-            targets, logits, from_logits=True, label_smoothing=self.config.train.label_smoothing
-        )
+        losses = LOSSES[self.config.train.loss].function(targets, logits, self.config.train)
         labels = tf.argmax(targets, -1, tf.int32)
         return losses * weights, metrics.batch_sums(losses, logits, labels, weights, training=True)
 
