@@ -23,6 +23,7 @@ _FOR_LABELS = (
     "random_crop_padding",
     "pca_lighting",
     "randaugment_num_ops",
+    "auto_augment",
     "random_erasing",
     "mixup",
     "cutmix",

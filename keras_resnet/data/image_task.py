@@ -48,6 +48,7 @@ class ImageTask:
             finish=self._finish,
             skip_unreadable=self._skips,
             service=service,
+            repeats=self.config.data.repeated_augmentation,
         )
 
     def _finish(self, examples, weights):
@@ -82,7 +83,8 @@ class ImageTask:
 
     def _indices(self, step):
         train = self.config.train
-        return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step)
+        repeats = self.config.data.repeated_augmentation
+        return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step, repeats)
 
     def eval_faults(self, split, step):
         """Returns a line for each unreadable image of an evaluation step."""
