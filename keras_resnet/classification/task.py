@@ -48,14 +48,14 @@ class Classification(ImageTask):
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
         self.image_shape = self.description.preprocessing.image_shape
-        side = self.image_shape[0]
+        self.train_side = side = config.data.train_image_size or self.image_shape[0]
         if config.export.top_k and config.export.top_k > len(self.labels):
             raise ConfigError(
                 f"export.top_k: {config.export.top_k} is more than the {len(self.labels)} classes of {config.data.name}"
             )
         if config.data.crop == "scale_jitter" and config.data.resize_range[0] < side:
             raise ConfigError(
-                f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than the image_size {side}"
+                f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than {side} in training"
             )
 
     @property
@@ -75,13 +75,18 @@ class Classification(ImageTask):
 
     def build_model(self) -> keras.Model:
         """Builds the model: images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
-        return build_described(self.description, **self.config.model.training_arguments)
+        return self._build(None if self.train_side == self.image_shape[0] else 0)
+
+    def _build(self, image_size):
+        return build_described(self.description, image_size, **self.config.model.training_arguments)
 
     def overview(self, model):
         """Returns the network's cost, the sizes of the splits, and the classes."""
-        cost = complexity(model)
+        cost = complexity(model if model.input_shape[1] else self._build(None))
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
-        seen = "x".join(map(str, model.input_shape[1:]))
+        seen = "x".join(map(str, self.image_shape))
+        if self.train_side != self.image_shape[0]:
+            seen += f", in training {self.train_side}x{self.train_side}x{self.image_shape[2]}"
         return {
             "network": f"{cost.parameters:,} parameters, {cost.macs:,} MACs per image",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {seen}",
@@ -117,7 +122,7 @@ class Classification(ImageTask):
         return images.numpy(), captions
 
     def _augment(self, image, label, seed):
-        size, channels, data = self.image_shape[0], self.image_shape[2], self.config.data
+        size, channels, data = self.train_side, self.image_shape[2], self.config.data
         example = augment(image, size, channels, data, seed), tf.one_hot(label, len(self.labels))
         return (*example, mix_shares(size, data, seed, self.config.train.batch_size)) if self._mixes else example
 

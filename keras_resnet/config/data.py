@@ -100,6 +100,12 @@ class Data(Group):
         le=2048,
         description="Height and width of the network's input in pixels. null: those of the data set or of the network.",
     )
+    train_image_size: int | None = Field(
+        None,
+        ge=8,
+        le=2048,
+        description="Height and width of training images, if they differ from those of evaluation. null: image_size.",
+    )
     crop: Literal["center", "scale_jitter", "random_resized"] = Field(
         "center",
         description="Crop of training images. center: as in evaluation. scale_jitter: a square of image_size after "

@@ -32,6 +32,9 @@ class Train(Group):
     warmup_learning_rate: float | None = Field(
         None, gt=0, description="Constant learning rate during the warm-up, as in the paper's ResNet-110. null: linear."
     )
+    warmup_start_factor: float | None = Field(
+        None, ge=0, lt=1, description="Share of the peak that the linear warm-up begins with. null: 1 / warmup_steps."
+    )
     optimizer: choice_of(OPTIMIZERS) = Field(  # type: ignore[valid-type]
         "sgd", description=" ".join(f"{name}: {row.text}." for name, row in OPTIMIZERS.items())
     )
@@ -85,6 +88,7 @@ class Train(Group):
         lt=1,
         description="Decay of the moving average of the weights, which is evaluated and saved. 0: no average.",
     )
+    ema_every: int = Field(1, ge=1, description="Steps from one update of the moving average to the next.")
     batch_norm: Literal["per_replica", "synchronized", "frozen", "constant"] = Field(
         "per_replica",
         description="Batch normalization over one replica, over all replicas, or with the loaded moving statistics "
@@ -152,6 +156,10 @@ class Train(Group):
         self._check_options("loss", LOSSES, ("target_threshold", "focal_gamma"))
         if self.betas is not None and len(self.betas) != 2:
             raise problem(["betas"], f"expected two numbers, got {list(self.betas)}")
+        if self.warmup_start_factor is not None and (not self.warmup_steps or self.warmup_learning_rate is not None):
+            raise problem(["warmup_start_factor"], "is for a linear warm-up: train.warmup_steps alone")
+        if self.ema_every > 1 and not self.ema_decay:
+            raise problem(["ema_every"], "needs train.ema_decay")
         if self.batch_norm in ("frozen", "constant") and self.precise_bn_batches:
             raise problem(["precise_bn_batches"], f"cannot go with train.batch_norm: {self.batch_norm}")
         return self
