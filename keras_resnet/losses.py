@@ -43,6 +43,17 @@ def focal(targets, logits, settings):
     return -ops.sum(smoothed(targets, settings.label_smoothing) * factor * log_shares, -1)
 
 
+def distillation(teacher_logits, logits, temperature):
+    """Returns T ** 2 times the divergence of the student's softmax from the teacher's, both of logits / T, (N,).
+
+    The factor keeps gradients of the same size for each temperature T (Hinton et al. 2015, section 2.1).
+    """
+    from keras import ops
+
+    teacher, student = (ops.log_softmax(each / temperature, -1) for each in (teacher_logits, logits))
+    return temperature**2 * ops.sum(ops.exp(teacher) * (teacher - student), -1)
+
+
 class LossRow(NamedTuple):
     """Attributes: function; text, its description for the configuration key; options, its own keys of `train`."""
 

@@ -137,6 +137,7 @@ ALLOWED = {
     "inference": {"data", "description", "errors", "files", "renamed"},
     "classification": {
         "analysis/complexity",
+        "applications",
         "builder",
         "config",
         "data",

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_resnet.analysis.complexity import complexity
 from keras_resnet.builder import build_described
 from keras_resnet.classification import metrics
+from keras_resnet.classification.teacher import Teacher
 from keras_resnet.config import Config
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline, transforms
@@ -18,7 +19,7 @@ from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
-from keras_resnet.losses import LOSSES
+from keras_resnet.losses import LOSSES, distillation
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
@@ -34,6 +35,8 @@ class Classification(ImageTask):
         ConfigError, DataError: the configuration does not fit the data set, or the data set does not fit the
             description.
     """
+
+    _teacher: Teacher | None = None
 
     def __init__(self, config: Config, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")  # the format of tf.data's images
@@ -80,6 +83,12 @@ class Classification(ImageTask):
     def _build(self, image_size):
         return build_described(self.description, image_size, **self.config.model.training_arguments)
 
+    def prepare_training(self):
+        """Loads the teacher, if any."""
+        train = self.config.train
+        if train.teacher:
+            self._teacher = Teacher(train.teacher, self.labels, self.image_shape[2])
+
     def overview(self, model):
         """Returns the network's cost, the sizes of the splits, and the classes."""
         cost = complexity(model if model.input_shape[1] else self._build(None))
@@ -91,7 +100,13 @@ class Classification(ImageTask):
             "network": f"{cost.parameters:,} parameters, {cost.macs:,} MACs per image",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {seen}",
             **self.images.overview(),
+            **self._overview_of_teacher(),
         }
+
+    def _overview_of_teacher(self):
+        train = self.config.train
+        share = f"{train.teacher_weight:.0%} of the loss, temperature {train.teacher_temperature:g}"
+        return {"teacher": f"{train.teacher}; {share}"} if train.teacher else {}
 
     def start_from(self, model):
         """Sets the weights of `model.weights`, if any, and returns a line that names them."""
@@ -139,7 +154,11 @@ class Classification(ImageTask):
         """model, batch -> (loss of each image (N,), sums to report)."""
         (images, targets), weights = batch
         logits = model(images, training=True)
-        losses = LOSSES[self.config.train.loss].function(targets, logits, self.config.train)
+        train = self.config.train
+        losses = LOSSES[train.loss].function(targets, logits, train)
+        if self._teacher:
+            learned = distillation(self._teacher(images), logits, train.teacher_temperature)
+            losses = (1 - train.teacher_weight) * losses + train.teacher_weight * tf.cast(learned, losses.dtype)
         labels = tf.argmax(targets, -1, tf.int32)
         return losses * weights, metrics.batch_sums(losses, logits, labels, weights, training=True)
 

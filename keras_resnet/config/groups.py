@@ -32,7 +32,7 @@ FREE = (
     "export",
 )
 # Keys of the loss of classification, which other tasks do not have.
-_OF_CLASSIFICATION = ("loss",)
+_OF_CLASSIFICATION = ("loss", "teacher")
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
 
 

@@ -75,6 +75,15 @@ class Train(Group):
         "null: the shares are the targets.",
     )
     focal_gamma: float = Field(2.0, ge=0, le=10, description="focal: exponent of (1 - probability).")
+    teacher: str | None = Field(
+        None,
+        description="Distillation from a trained network (Hinton et al. 2015): a run's folder, weights as for "
+        "model.weights, or an exported SavedModel. null: none.",
+    )
+    teacher_weight: float = Field(0.5, gt=0, le=1, description="Share of the teacher in the loss.")
+    teacher_temperature: float = Field(
+        1.0, gt=0, le=1000, description="Number that the logits of teacher and student are divided by."
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target that is spread over all classes.")
     global_clipnorm: float | None = Field(
         None, gt=0, description="Largest norm of the gradient over all weights. null: no clipping."
@@ -156,6 +165,9 @@ class Train(Group):
         self._check_options("loss", LOSSES, ("target_threshold", "focal_gamma"))
         if self.betas is not None and len(self.betas) != 2:
             raise problem(["betas"], f"expected two numbers, got {list(self.betas)}")
+        for name in ("teacher_weight", "teacher_temperature"):
+            if self.teacher is None and getattr(self, name) != type(self).model_fields[name].default:
+                raise problem([name], "needs train.teacher")
         if self.warmup_start_factor is not None and (not self.warmup_steps or self.warmup_learning_rate is not None):
             raise problem(["warmup_start_factor"], "is for a linear warm-up: train.warmup_steps alone")
         if self.ema_every > 1 and not self.ema_decay:

@@ -31,6 +31,9 @@ class ImageTask:
         """Returns the example of an evaluation image, a tuple that begins with the network's input."""
         raise NotImplementedError
 
+    def prepare_training(self):
+        """Does nothing: most tasks need no more than the model and the images."""
+
     def train_dataset(self, start_step, shard):
         """Returns batches (examples of `_augment`, weights (N,) float32), as `_finish` returns them."""
         return self._train_batches(start_step, shard, self.config.data.tf_data_service)

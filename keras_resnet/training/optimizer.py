@@ -104,6 +104,8 @@ def build_model_and_optimizer(task, strategy: tf.distribute.Strategy) -> tuple[k
         with strategy.scope():
             model = task.build_model()
             prepare(model, train)
-            return model, build_optimizer(train, model.trainable_variables)
+            optimizer = build_optimizer(train, model.trainable_variables)
+            task.prepare_training()  # last, because initial weights depend on the number of layers before
+            return model, optimizer
     finally:
         keras.config.set_dtype_policy(policy)
