@@ -85,6 +85,7 @@ ALLOWED = {
         "training",
         "weights",
     },
+    "tuning": {"config", "data", "files", "task", "training"},
     "task": {"config", "description", "tasks"},
     "paper_results": {"config", "specs"},
     "data": {"config", "description", "errors"},

@@ -23,7 +23,7 @@ from keras_resnet.training.optimizer import build_model_and_optimizer
 from keras_resnet.training.progress import ProgressReporter, summary
 from keras_resnet.training.signals import StopRequest
 from keras_resnet.training.steps import make_train_step
-from keras_resnet.training.strategy import SYNC_EVERY, Workers, compiles_by_default, is_chief
+from keras_resnet.training.strategy import SYNC_EVERY, Workers, is_chief
 
 
 def fit(task: Task, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict:
@@ -117,9 +117,7 @@ class _Run:
                 log.close()
 
     def _loop(self, log):
-        train = self.train_config
-        jit_compile = compiles_by_default(self.strategy) if train.jit_compile is None else train.jit_compile
-        train_step = make_train_step(self.task, self.model, self.optimizer, self.strategy, jit_compile)
+        train_step = make_train_step(self.task, self.model, self.optimizer, self.strategy)
         while True:
             batches = training_batches(self.task, self.strategy, self.state.step)
             try:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_resnet.data.pipeline import over_replicas
 from keras_resnet.layers import kept_statistics
 from keras_resnet.training.averages import share_over_replicas, statistics
+from keras_resnet.training.strategy import compiles_by_default
 from keras_resnet.very_deep import bound_graph_rewriting
 
 
@@ -60,19 +61,26 @@ def _segment(inputs, outputs):
     return call
 
 
-def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False) -> Callable:
+def make_train_step(task, model, optimizer, strategy, jit_compile: bool | None = None) -> Callable:
     """Returns batch -> sums over the global batch {name: ()}, after one update of the weights.
+
+    Args:
+        task, model, optimizer, strategy: of the run.
+        jit_compile: whether to compile gradients with XLA; default `train.jit_compile`.
 
     The sums include "steps", which is 1, and "gradient_norm" over all weights, so that these can be summed too.
 
     The loss is averaged over the global batch: each replica divides its sum by the global batch size, and the
     optimizer adds the replicas' gradients.
     """
-    batch_size, parts = task.config.train.batch_size, task.config.train.gradient_accumulation_steps
+    train = task.config.train
+    batch_size, parts = train.batch_size, train.gradient_accumulation_steps
+    if jit_compile is None:
+        jit_compile = compiles_by_default(strategy) if train.jit_compile is None else train.jit_compile
     norm = getattr(optimizer, "inner_optimizer", optimizer).gradient_norm
     bound_graph_rewriting(model)
     moving = statistics(model) if strategy.num_replicas_in_sync > 1 else []
-    forward = rematerialized(model) if task.config.train.remat else model
+    forward = rematerialized(model) if train.remat else model
 
     def gradients_of_part(batch):
         with tf.GradientTape() as tape:
