@@ -31,8 +31,8 @@ FREE = (
     "recovery.on_save_error",
     "export",
 )
-# Keys of the loss of classification, which other tasks do not have.
-_OF_CLASSIFICATION = ("loss", "teacher")
+# Keys that other tasks do not have.
+_OF_CLASSIFICATION = ("loss", "teacher", "sam_rho")
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
 
 
@@ -148,6 +148,8 @@ class Config(Group):
         if train.remat and (self.model.has_random_layers or train.batch_norm == "synchronized"):
             other = "train.batch_norm: synchronized" if train.batch_norm == "synchronized" else "random layers"
             raise problem(["train", "remat"], f"cannot go with {other}, which would differ the second time")
+        if train.remat and train.sam_rho:
+            raise problem(["train", "remat"], "cannot go with train.sam_rho, whose second gradient does not have it")
         if train.freeze_at and train.freeze_at != "stem" and int(train.freeze_at[-1]) > len(spec.depths):
             raise problem(["train", "freeze_at"], f"{spec.name} has {len(spec.depths)} stages")
         return self

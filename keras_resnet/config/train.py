@@ -88,6 +88,12 @@ class Train(Group):
     global_clipnorm: float | None = Field(
         None, gt=0, description="Largest norm of the gradient over all weights. null: no clipping."
     )
+    sam_rho: float = Field(
+        0.0,
+        ge=0,
+        description="Sharpness-aware minimization (Foret et al. 2021): norm of the step to the weights at which the "
+        "gradient is computed, at twice the cost. 0: none.",
+    )
     gradient_accumulation_steps: int = Field(
         1, ge=1, description="Number of sequential parts in which a replica computes its batch, to save memory."
     )

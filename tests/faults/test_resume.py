@@ -198,6 +198,7 @@ OF_RECIPES = {
         *("data.mixing=sample", "train.ema_every=4", "train.warmup_steps=9", "train.warmup_start_factor=0.01"),
     ],
     "augmix": ["data.auto_augment=augmix", "train.loss=focal", "train.focal_gamma=1.5", "train.warmup_steps=2"],
+    "sam": ["train.sam_rho=0.1", "train.gradient_accumulation_steps=2"],
 }
 
 
