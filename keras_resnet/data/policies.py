@@ -67,7 +67,7 @@ def operations(*, shear, translate, degrees, factor, bits, threshold, fill, addi
     """Returns {name: image -> image} of given strengths, numbers or tensors ().
 
     Args:
-        shear: shift of a row or column in pixels, per row or column.
+        shear: shift of a row or column in pixels, per row or column from the image's edge, as PIL counts them.
         translate: shift in pixels.
         degrees: of the rotation.
         factor: of color, contrast, brightness and sharpness; 1 changes nothing.
@@ -89,8 +89,8 @@ def operations(*, shear, translate, degrees, factor, bits, threshold, fill, addi
         "Contrast": lambda image: contrast(image, factor),
         "Brightness": lambda image: brightness(image, factor),
         "Sharpness": lambda image: sharpness(image, factor),
-        "ShearX": lambda image: warp(image, [1.0, shear, 0.0, 0.0, 1.0, 0.0], fill),
-        "ShearY": lambda image: warp(image, [1.0, 0.0, 0.0, shear, 1.0, 0.0], fill),
+        "ShearX": lambda image: warp(image, [1.0, shear, shear / 2, 0.0, 1.0, 0.0], fill),
+        "ShearY": lambda image: warp(image, [1.0, 0.0, 0.0, shear, 1.0, shear / 2], fill),
         "TranslateX": lambda image: warp(image, [1.0, 0.0, translate, 0.0, 1.0, 0.0], fill),
         "TranslateY": lambda image: warp(image, [1.0, 0.0, 0.0, 0.0, 1.0, translate], fill),
     }
