@@ -96,6 +96,9 @@ class Task(Protocol):
     def build_model(self) -> Any:
         """Builds a new `keras.Model`; under a strategy, `fit` calls it in the strategy's scope."""
 
+    def prepare_training(self) -> None:
+        """Loads what only training needs, such as a teacher; under a strategy, in the strategy's scope."""
+
     def overview(self, model: Any) -> dict[str, str]:
         """Returns {name: text} about the network and the images, for the start of a run."""
 

@@ -36,7 +36,7 @@ def findings(task, model, metrics: Mapping[str, float]) -> list[str]:
 def _cause(task, model, learned):
     recognized = _error(*_answers(task, model, "train"))
     if recognized > learned:
-        normalized = _error(*_answers(task, model, "train", batch_statistics=True))
+        normalized = _error(*_answers(task, model, "train", by_batch=True))
         if normalized <= learned:
             return (
                 f"the moving statistics of batch normalization do not fit. Training images have an error of "
@@ -69,12 +69,12 @@ def _cause(task, model, learned):
     )
 
 
-def _answers(task, model, split, batch_statistics=False):
+def _answers(task, model, split, by_batch=False):
     """Returns (labels, top classes) of the first images of a split, as validation prepares them."""
     found = []
     for (images, labels), weights in task.eval_dataset(split, Shard(0, 1, task.config.eval.batch_size)):
-        with kept_statistics(batch_statistics):
-            logits = model(images, training=batch_statistics)
+        with kept_statistics(by_batch):
+            logits = model(images, training=by_batch)
         real = weights.numpy() > 0
         found.append((labels.numpy()[real], tf.argmax(logits, -1).numpy()[real]))
         if sum(len(labels) for labels, _ in found) >= _IMAGES:

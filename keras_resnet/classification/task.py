@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_resnet.analysis.complexity import complexity
 from keras_resnet.builder import build_described
 from keras_resnet.classification import metrics
+from keras_resnet.classification.teacher import Teacher
 from keras_resnet.config import Config
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline, transforms
@@ -18,6 +19,7 @@ from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
+from keras_resnet.losses import LOSSES, distillation
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
@@ -34,6 +36,8 @@ class Classification(ImageTask):
             description.
     """
 
+    _teacher: Teacher | None = None
+
     def __init__(self, config: Config, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")  # the format of tf.data's images
         self.config = config
@@ -47,14 +51,14 @@ class Classification(ImageTask):
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
         self.image_shape = self.description.preprocessing.image_shape
-        side = self.image_shape[0]
+        self.train_side = side = config.data.train_image_size or self.image_shape[0]
         if config.export.top_k and config.export.top_k > len(self.labels):
             raise ConfigError(
                 f"export.top_k: {config.export.top_k} is more than the {len(self.labels)} classes of {config.data.name}"
             )
         if config.data.crop == "scale_jitter" and config.data.resize_range[0] < side:
             raise ConfigError(
-                f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than the image_size {side}"
+                f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than {side} in training"
             )
 
     @property
@@ -74,18 +78,35 @@ class Classification(ImageTask):
 
     def build_model(self) -> keras.Model:
         """Builds the model: images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
-        return build_described(self.description, **self.config.model.training_arguments)
+        return self._build(None if self.train_side == self.image_shape[0] else 0)
+
+    def _build(self, image_size):
+        return build_described(self.description, image_size, **self.config.model.training_arguments)
+
+    def prepare_training(self):
+        """Loads the teacher, if any."""
+        train = self.config.train
+        if train.teacher:
+            self._teacher = Teacher(train.teacher, self.labels, self.image_shape[2])
 
     def overview(self, model):
         """Returns the network's cost, the sizes of the splits, and the classes."""
-        cost = complexity(model)
+        cost = complexity(model if model.input_shape[1] else self._build(None))
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
-        seen = "x".join(map(str, model.input_shape[1:]))
+        seen = "x".join(map(str, self.image_shape))
+        if self.train_side != self.image_shape[0]:
+            seen += f", in training {self.train_side}x{self.train_side}x{self.image_shape[2]}"
         return {
             "network": f"{cost.parameters:,} parameters, {cost.macs:,} MACs per image",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {seen}",
             **self.images.overview(),
+            **self._overview_of_teacher(),
         }
+
+    def _overview_of_teacher(self):
+        train = self.config.train
+        share = f"{train.teacher_weight:.0%} of the loss, temperature {train.teacher_temperature:g}"
+        return {"teacher": f"{train.teacher}; {share}"} if train.teacher else {}
 
     def start_from(self, model):
         """Sets the weights of `model.weights`, if any, and returns a line that names them."""
@@ -116,26 +137,28 @@ class Classification(ImageTask):
         return images.numpy(), captions
 
     def _augment(self, image, label, seed):
-        size, channels, data = self.image_shape[0], self.image_shape[2], self.config.data
+        size, channels, data = self.train_side, self.image_shape[2], self.config.data
         example = augment(image, size, channels, data, seed), tf.one_hot(label, len(self.labels))
-        return (*example, mix_shares(size, data, seed)) if self._mixes else example
+        return (*example, mix_shares(size, data, seed, self.config.train.batch_size)) if self._mixes else example
 
     def _finish(self, example, weights):
         if not self._mixes:
             return example, weights
         images, targets, shares = example
-        return mix_pairs(images, targets, weights, shares), weights
+        return mix_pairs(images, targets, weights, shares, self.config.data.mixing == "sample"), weights
 
     def _prepare(self, image, label):
         return transforms.prepare(decode(image, self.image_shape[2]), self.description.preprocessing), label
 
     def loss(self, model, batch):
-        """model, batch -> (cross entropy of each image (N,), sums to report)."""
+        """model, batch -> (loss of each image (N,), sums to report)."""
         (images, targets), weights = batch
         logits = model(images, training=True)
-        losses = keras.losses.categorical_crossentropy(
-            targets, logits, from_logits=True, label_smoothing=self.config.train.label_smoothing
-        )
+        train = self.config.train
+        losses = LOSSES[train.loss].function(targets, logits, train)
+        if self._teacher:
+            learned = distillation(self._teacher(images), logits, train.teacher_temperature)
+            losses = (1 - train.teacher_weight) * losses + train.teacher_weight * tf.cast(learned, losses.dtype)
         labels = tf.argmax(targets, -1, tf.int32)
         return losses * weights, metrics.batch_sums(losses, logits, labels, weights, training=True)
 

@@ -29,6 +29,10 @@ BOX_SETS = ("scenes", "scene_objects", "coco", "voc", "imagenet_det", "imagenet_
 LISTED_SETS = ("voc", "imagenet_det")  # kinds whose splits data.split_lists may name
 
 
+# Names of keras_resnet.data.policies.POLICIES.
+AUGMENTATION_POLICIES = ("trivial_augment_wide", "autoaugment_imagenet", "autoaugment_cifar10", "augmix")
+
+
 def _image_set(value):
     kind, colon, rest = value.partition(":")
     allowed = {name.partition(":")[0]: name for name in IMAGE_SETS}
@@ -96,6 +100,12 @@ class Data(Group):
         le=2048,
         description="Height and width of the network's input in pixels. null: those of the data set or of the network.",
     )
+    train_image_size: int | None = Field(
+        None,
+        ge=8,
+        le=2048,
+        description="Height and width of training images, if they differ from those of evaluation. null: image_size.",
+    )
     crop: Literal["center", "scale_jitter", "random_resized"] = Field(
         "center",
         description="Crop of training images. center: as in evaluation. scale_jitter: a square of image_size after "
@@ -116,16 +126,46 @@ class Data(Group):
     )
     randaugment_num_ops: int = Field(0, ge=0, le=10, description="RandAugment: operations per image. 0: none.")
     randaugment_magnitude: float = Field(10, ge=0, le=10, description="RandAugment: strength of the operations.")
+    randaugment_magnitude_std: float = Field(
+        0.0, ge=0, le=10, description="RandAugment of timm: standard deviation of the strength. tf_models: 0."
+    )
+    randaugment_operations: Literal["tf_models", "timm"] = Field(
+        "tf_models",
+        description="RandAugment: its operations and their strengths. timm: those of its `inc1`, each with probability "
+        "0.5.",
+    )
+    auto_augment: Literal[AUGMENTATION_POLICIES] | None = Field(  # type: ignore[valid-type]
+        None,
+        description="A policy in place of RandAugment. trivial_augment_wide: Müller and Hutter 2021. "
+        "autoaugment_imagenet, autoaugment_cifar10: Cubuk et al. 2018. augmix: Hendrycks et al. 2020. null: none.",
+    )
     random_erasing: float = Field(0.0, ge=0, le=1, description="Probability of replacing a random rectangle by noise.")
     mixup: float = Field(0.0, ge=0, description="Mixup: alpha of the Beta distribution. 0: none.")
     cutmix: float = Field(
         0.0,
         ge=0,
-        description="CutMix: alpha of the Beta distribution. 0: none. With mixup too, each pair randomly uses one.",
+        description="CutMix: alpha of the Beta distribution. 0: none. With mixup too, one of them is drawn.",
+    )
+
+    mixing: Literal["pair", "sample", "batch"] = Field(
+        "pair",
+        description="What has one draw of mixup or CutMix: a pair of neighbors, a sample, which is mixed with its "
+        "neighbor, or all samples of a step.",
+    )
+    repeated_augmentation: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Augmented copies of each image in a step (Hoffer et al. 2020). An epoch has as many samples as "
+        "without, of fewer images.",
     )
 
     @model_validator(mode="after")
     def _ranges(self):
+        if self.auto_augment and self.randaugment_num_ops:
+            raise problem(["auto_augment"], "is in place of data.randaugment_num_ops; give one of the two")
+        if self.randaugment_operations == "tf_models" and self.randaugment_magnitude_std:
+            raise problem(["randaugment_magnitude_std"], "needs data.randaugment_operations: timm")
         for name in ("resize_range", "area_range"):
             values = getattr(self, name)
             if len(values) != 2 or values[0] > values[1]:

@@ -31,6 +31,9 @@ class ImageTask:
         """Returns the example of an evaluation image, a tuple that begins with the network's input."""
         raise NotImplementedError
 
+    def prepare_training(self):
+        """Does nothing: most tasks need no more than the model and the images."""
+
     def train_dataset(self, start_step, shard):
         """Returns batches (examples of `_augment`, weights (N,) float32), as `_finish` returns them."""
         return self._train_batches(start_step, shard, self.config.data.tf_data_service)
@@ -48,6 +51,7 @@ class ImageTask:
             finish=self._finish,
             skip_unreadable=self._skips,
             service=service,
+            repeats=self.config.data.repeated_augmentation,
         )
 
     def _finish(self, examples, weights):
@@ -82,7 +86,8 @@ class ImageTask:
 
     def _indices(self, step):
         train = self.config.train
-        return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step)
+        repeats = self.config.data.repeated_augmentation
+        return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step, repeats)
 
     def eval_faults(self, split, step):
         """Returns a line for each unreadable image of an evaluation step."""

@@ -66,10 +66,12 @@ def range_config(config: Config, steps: int) -> Config:
             f"train.steps={steps}",
             "train.warmup_steps=0",
             "train.warmup_learning_rate=null",
+            "train.warmup_start_factor=null",
             "train.schedule=constant",
             "train.learning_rate=1.0",
             "train.base_batch_size=null",
             "train.ema_decay=0",
+            "train.ema_every=1",
             "train.precise_bn_batches=0",
         ],
     )
