@@ -1,6 +1,7 @@
 """Provides the classification task: a network that returns logits, cross entropy, and errors in percent."""
 
 from dataclasses import replace
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 from keras_resnet.analysis.complexity import complexity
 from keras_resnet.builder import build_described
 from keras_resnet.classification import metrics
+from keras_resnet.classification.class_weights import class_weights, weights_text
 from keras_resnet.config import Config
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline, transforms
@@ -85,7 +87,17 @@ class Classification(ImageTask):
             "network": f"{cost.parameters:,} parameters, {cost.macs:,} MACs per image",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {seen}",
             **self.images.overview(),
+            **weights_text(self.class_weights, self.labels),
         }
+
+    @cached_property
+    def class_weights(self) -> np.ndarray | None:
+        """Returns the factors of the classes on the training loss (classes,); None if all are 1.
+
+        Raises:
+            ConfigError: a name is no class, or the training labels are not known without reading the images.
+        """
+        return class_weights(self.config.train.class_weights, self.labels, self.images.split("train").labels)
 
     def start_from(self, model):
         """Sets the weights of `model.weights`, if any, and returns a line that names them."""
@@ -136,6 +148,8 @@ class Classification(ImageTask):
         losses = keras.losses.categorical_crossentropy(
             targets, logits, from_logits=True, label_smoothing=self.config.train.label_smoothing
         )
+        if self.class_weights is not None:
+            losses *= tf.linalg.matvec(tf.cast(targets, losses.dtype), tf.cast(self.class_weights, losses.dtype))
         labels = tf.argmax(targets, -1, tf.int32)
         return losses * weights, metrics.batch_sums(losses, logits, labels, weights, training=True)
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from keras_resnet.config.fields import Group, problem
-from keras_resnet.config.labels import CsvColumns
+from keras_resnet.config.labels import CsvColumns, Sampling
 from keras_resnet.errors import suggest
 
 IMAGE_SETS = (
@@ -67,6 +67,11 @@ class Data(Group):
         "tfrecord:PATH: files in the ImageNet layout, or with boxes in that of tf-models-official.",
     )
     csv: CsvColumns = Field(CsvColumns(), description="csv: the columns of the file, and the places of its images.")
+    sampling: Sampling = Field(
+        "natural",
+        description="Shares of the classes in an epoch of training images. natural: those of the data set, each image "
+        "once. balanced: equal ones. sqrt: in proportion to the square root of a class's number of images.",
+    )
     directory: str | None = Field(
         None, description="tfds: the folder of prepared data sets. null: ~/tensorflow_datasets."
     )
@@ -139,6 +144,8 @@ class Data(Group):
                 raise problem([name], f"expected two numbers, the smaller first, got {list(values)}")
         if self.name == "synthetic" and self.on_unreadable_image == "skip":
             raise problem(["on_unreadable_image"], "synthetic images cannot fail; omit it")
+        if self.wants_boxes and self.sampling != "natural":
+            raise problem(["sampling"], "is for images of one class each, not for images with boxes")
         if self.csv != CsvColumns() and self.name.partition(":")[0] != CSV_SET:
             raise problem(["csv"], f"is for csv:PATH, not for {self.name}; omit it")
         return self

@@ -145,6 +145,8 @@ class Config(Group):
             raise problem(["train", "remat"], f"cannot go with {other}, which would differ the second time")
         if train.freeze_at and train.freeze_at != "stem" and int(train.freeze_at[-1]) > len(spec.depths):
             raise problem(["train", "freeze_at"], f"{spec.name} has {len(spec.depths)} stages")
+        if self.data.wants_boxes and train.class_weights is not None:
+            raise problem(["train", "class_weights"], f"is for images with labels, not for the task {self.task}")
         return self
 
     def filled_in(self, weights: Description, labels: tuple[str, ...]) -> Self:

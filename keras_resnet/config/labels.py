@@ -1,10 +1,13 @@
-"""Configuration of labels: the columns of a CSV file."""
+"""Configuration of labels: the columns of a CSV file, weights of classes, and sampling by class."""
 
-from typing import Annotated, Any
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from keras_resnet.config.fields import Group
+from keras_resnet.config.fields import Group, problem
+
+Sampling = Literal["natural", "balanced", "sqrt"]
 
 _Names = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
@@ -16,6 +19,37 @@ _Names = Annotated[
 def names(**settings: Any) -> Any:
     """Returns a field for a name, or for a list of names."""
     return Field((), strict=False, **settings)
+
+
+def _weights(value):
+    is_number = {name: isinstance(each, (int, float)) and not isinstance(each, bool) for name, each in _pairs(value)}
+    if value is None or value == "balanced" or (is_number and all(is_number.values()) and _are_weights(value)):
+        return value
+    raise problem([], f'expected "balanced" or {{class: weight >= 0}}, got {value}')
+
+
+def _pairs(value):
+    return value.items() if isinstance(value, dict) else ()
+
+
+def _are_weights(value):
+    return all(isinstance(name, str) and 0 <= weight < math.inf for name, weight in value.items())
+
+
+# Any, because a union of types would name its members in errors.
+ClassWeights = Annotated[
+    Any,
+    AfterValidator(_weights),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "balanced", "type": "string"},
+                {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
 
 
 class CsvColumns(Group):

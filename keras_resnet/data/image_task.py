@@ -10,6 +10,7 @@ from keras_resnet.config import Config
 from keras_resnet.data import pipeline
 from keras_resnet.data.image_set import ImageSet
 from keras_resnet.data.pipeline import unreadable
+from keras_resnet.data.sampling import image_order
 
 
 class ImageTask:
@@ -48,7 +49,13 @@ class ImageTask:
             finish=self._finish,
             skip_unreadable=self._skips,
             service=service,
+            order=self._order,
         )
+
+    @property
+    def _order(self):
+        """Returns the function position in the stream of training samples -> index of its image."""
+        return image_order(self.images.split("train"), self.config.train.seed, self.config.data.sampling)
 
     def _finish(self, examples, weights):
         """Changes a batch after its examples are put together."""
@@ -81,8 +88,7 @@ class ImageTask:
         return [self.images.split("train").source(index) for index in self._indices(step)]
 
     def _indices(self, step):
-        train = self.config.train
-        return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step)
+        return pipeline.train_indices(self._order, self.config.train.batch_size, step)
 
     def eval_faults(self, split, step):
         """Returns a line for each unreadable image of an evaluation step."""
