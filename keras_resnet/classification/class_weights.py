@@ -36,17 +36,26 @@ def class_weights(setting, names: Sequence[str], labels: np.ndarray | None) -> n
             "train.class_weights: balanced needs labels that are known without reading the images, as of folder:PATH "
             "and csv:PATH; name the weights, as {class: weight}"
         )
+    return balanced_weights(labels, len(names))
+
+
+def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """labels (n,) -> n / (K n_k) for each of the K classes that have labels, 1 for others, (classes,) float32."""
     from sklearn.utils.class_weight import compute_class_weight  # takes a second
 
-    present = np.unique(labels)
+    found, present = np.ones(classes, np.float32), np.unique(labels)
     found[present] = compute_class_weight("balanced", classes=present, y=labels)
     return found
 
 
 def weights_text(weights: np.ndarray | None, names: Sequence[str]) -> dict[str, str]:
-    """Returns {"weights": the factors of the first classes} for a run's start; {} if there are none."""
+    """Returns {"weights": the factors of the first classes} for a run's start; {} if there are none.
+
+    Of factors (2, classes) of negatives and positives, it has those of positives.
+    """
     if weights is None:
         return {}
-    shown = ", ".join(f"{name} {weight:.4g}" for name, weight in zip(names[:_SHOWN], weights, strict=False))
+    of_classes = zip(names[:_SHOWN], np.atleast_2d(weights)[-1], strict=False)
+    shown = ", ".join(f"{name} {weight:.4g}" for name, weight in of_classes)
     more = len(names) - _SHOWN
     return {"weights": shown + (f" and {more:,} more" if more > 0 else "")}

@@ -1,5 +1,6 @@
 """Provides the classification task: a network that returns logits, cross entropy, and errors in percent."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -21,6 +22,7 @@ from keras_resnet.data.image_task import ImageTask
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.specs import SPECS
+from keras_resnet.task import Metric
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 
@@ -36,11 +38,14 @@ class Classification(ImageTask):
             description.
     """
 
+    config: Config
+    table: Mapping[str, Metric] = metrics.METRICS
+
     def __init__(self, config: Config, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")  # the format of tf.data's images
         self.config = config
-        self.metrics = metrics.METRICS
-        self.images = load_image_set(config.data)
+        self.metrics = self.table
+        self.images = self._load(config.data)
         self._given = description
         if description and not description.labels:  # weights of other libraries rarely name their classes
             self._given = replace(description, labels=self.images.labels)
@@ -58,6 +63,10 @@ class Classification(ImageTask):
             raise ConfigError(
                 f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than the image_size {side}"
             )
+
+    def _load(self, data):
+        """Returns the data set."""
+        return load_image_set(data)
 
     @property
     def description(self) -> Description:
@@ -129,8 +138,12 @@ class Classification(ImageTask):
 
     def _augment(self, image, label, seed):
         size, channels, data = self.image_shape[0], self.image_shape[2], self.config.data
-        example = augment(image, size, channels, data, seed), tf.one_hot(label, len(self.labels))
+        example = augment(image, size, channels, data, seed), self._target(label)
         return (*example, mix_shares(size, data, seed)) if self._mixes else example
+
+    def _target(self, label):
+        """Returns the target (classes,) of a training image."""
+        return tf.one_hot(label, len(self.labels))
 
     def _finish(self, example, weights):
         if not self._mixes:

@@ -104,7 +104,8 @@ class Export(Group):
     top_k: int | None = Field(
         None,
         ge=1,
-        description="Number of classes that serving_default returns per image. null: 5, or all if there are fewer.",
+        description="Number of classes that serving_default returns per image. null: 5, or all if there are "
+        "fewer; of the task multilabel 100.",
     )
     on_invalid_image: Literal["status", "fail"] = Field(
         "status",

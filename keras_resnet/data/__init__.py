@@ -11,6 +11,7 @@
 | `voc_annotations` | the objects of an annotation in VOC's format |
 | `records`, `record_objects` | records at random positions, and their objects |
 | `image_task` | what tasks over images share |
+| `several_labels` | targets of several labels for any set |
 | `sampling` | the order of training images, shares of classes |
 | `pipeline` | batches for a strategy, the image behind an error |
 | `tf_data_service` | batches that other machines prepare |

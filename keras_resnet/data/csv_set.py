@@ -13,7 +13,7 @@ from keras_resnet.data.csv_columns import find_columns
 from keras_resnet.data.csv_labels import Labels, several_labels, single_labels
 from keras_resnet.data.csv_rows import Cell, metadata_files, read_table
 from keras_resnet.data.folder_tree import name_problem, shown, split_of
-from keras_resnet.data.image_set import Finding, ImageSet, Split, complete
+from keras_resnet.data.image_set import Finding, ImageSet, Split, Target, complete
 from keras_resnet.errors import DataError
 
 _ORDER = ("train", "validation", "test")
@@ -51,7 +51,7 @@ def load_csv(data: Data) -> ImageSet:
         chosen = np.asarray([i for i in labels.kept if rows[i].split == split], np.int64)
         if len(chosen):
             splits[split] = _split([rows[i].path for i in chosen], chosen, labels)
-    target = "labels" if data.wants_several_labels else "label"
+    target: Target = "labels" if data.wants_several_labels else "label"
     problems += labels.problems
     if "train" in splits:
         splits = complete(splits, data.validation_fraction, data.test_fraction)

@@ -77,6 +77,12 @@ class Split:
     max_objects: int | None = None
     masks: Callable[[int], Sequence[bytes]] | None = None
 
+    def counts(self, classes: int) -> np.ndarray | None:
+        """Returns the number of images of each class (classes,); None if they are not known without reading images."""
+        if self.labels is not None:
+            return np.bincount(self.labels, minlength=classes)
+        return None if self.probabilities is None else (self.probabilities >= 0.5).sum(0)
+
     def subset(self, indices: np.ndarray) -> "Split":
         """Returns a split of the images at `indices`, in that order."""
         with tf.device("CPU:0"):
@@ -179,10 +185,9 @@ class ImageSet:
 
     def overview(self) -> dict[str, str]:
         """Returns {"classes": the first ten, with their images in all splits, "ignored": ...} for a run's start."""
-        known = {id(split.labels): split.labels for split in self.splits.values() if split.labels is not None}
-        counts = None
-        if len(known) == len({id(split) for split in self.splits.values()}):
-            counts = np.bincount(np.concatenate(list(known.values())), minlength=len(self.labels))
+        known = [split.counts(len(self.labels)) for split in distinct_splits(self.splits).values()]
+        of_splits = [each for each in known if each is not None]
+        counts = np.sum(of_splits, axis=0) if len(of_splits) == len(known) else None
         shown = [name if counts is None else f"{name} {counts[i]:,}" for i, name in enumerate(self.labels[:_SHOWN])]
         more = len(self.labels) - len(shown)
         rows = {"classes": ", ".join(shown) + (f" and {more:,} more" if more else "")}

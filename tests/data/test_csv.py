@@ -266,3 +266,18 @@ def test_csv_becomes_records_with_the_same_labels(tmp_path):
         for name, split in records.splits.items()
     }
     assert labels == {"train": [0, 1, 1], "validation": [0], "test": [1]}
+
+
+def test_verify_counts_images_without_labels_and_finds_copies_with_other_labels(tmp_path):
+    name = table(tmp_path, "file,tags,split\na.png,x|y,train\nb.png,,train\nc.png,x,train\nd.png,y,val\n")
+    for copy in ("c.png", "d.png"):
+        (tmp_path / copy).write_bytes((tmp_path / "a.png").read_bytes())
+    report = verify(SeveralLabels(name=name))
+    found = {(each.kind, each.split, each.source.rpartition("/")[2]) for each in report.findings}
+    assert found == {
+        ("two sets of labels", "train", "c.png"),
+        ("duplicate", "validation", "d.png"),
+        ("empty class", "validation", 'class "x"'),
+    }
+    assert {note: len(sources) for note, sources in report.notes.items()} == {"no labels": 1}
+    assert report.splits["train"].classes == 2
