@@ -97,7 +97,15 @@ class Classification(ImageTask):
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {seen}",
             **self.images.overview(),
             **weights_text(self.class_weights, self.labels),
+            **self._soft_labels_text(),
         }
+
+    def _soft_labels_text(self):
+        if not self._has_soft_labels:
+            return {}
+        probabilities = self.images.split("train").probabilities
+        soft = int((probabilities.max(1) < 1).sum())
+        return {"labels": f"soft of {soft:,} training images; evaluations count the most probable class"}
 
     @cached_property
     def class_weights(self) -> np.ndarray | None:
@@ -141,9 +149,18 @@ class Classification(ImageTask):
         example = augment(image, size, channels, data, seed), self._target(label)
         return (*example, mix_shares(size, data, seed)) if self._mixes else example
 
+    @property
+    def _has_soft_labels(self):
+        return self.images.target == "label" and self.images.split("train").probabilities is not None
+
+    @property
+    def _train_split(self):
+        split = self.images.split("train")
+        return split.with_soft_labels() if self._has_soft_labels else split
+
     def _target(self, label):
-        """Returns the target (classes,) of a training image."""
-        return tf.one_hot(label, len(self.labels))
+        """Returns the target (classes,) of a training image from its label, or from its probabilities."""
+        return label if self._has_soft_labels else tf.one_hot(label, len(self.labels))
 
     def _finish(self, example, weights):
         if not self._mixes:

@@ -101,6 +101,17 @@ class Split:
             masks=None if masks is None else lambda index: masks(int(indices[index])),
         )
 
+    def with_soft_labels(self) -> "Split":
+        """Returns the same images with a `read` that gives the probabilities of the classes (K,) float32."""
+        with tf.device("CPU:0"):
+            rows = tf.constant(self.probabilities)
+
+        def read(index):
+            image, _ = self.read(index)
+            return image, tf.cast(tf.gather(rows, index), tf.float32)
+
+        return replace(self, read=read)
+
     def with_labels_below(self, classes: int, first: int = 0) -> "Split":
         """Returns the same images with a `read` that fails for a label outside the classes.
 

@@ -39,7 +39,7 @@ class ImageTask:
     def _train_batches(self, start_step, shard, service=None):
         train = self.config.train
         return pipeline.train_batches(
-            self.images.split("train"),
+            self._train_split,
             self._augment,
             seed=train.seed,
             batch_size=train.batch_size,
@@ -51,6 +51,11 @@ class ImageTask:
             service=service,
             order=self._order,
         )
+
+    @property
+    def _train_split(self):
+        """Returns the training images with the targets that `_augment` takes."""
+        return self.images.split("train")
 
     @property
     def _order(self):
