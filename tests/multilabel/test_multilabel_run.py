@@ -12,9 +12,13 @@ from keras_resnet.commands import entry
 from keras_resnet.commands.models import open_model
 from keras_resnet.commands.runs import load_run
 from keras_resnet.config.multilabel import MultilabelConfig
+from keras_resnet.data.pipeline import training_batches
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.task import load_task
 from keras_resnet.training.fit import fit
+from keras_resnet.training.metrics import Evaluator
+from keras_resnet.training.optimizer import build_optimizer, prepare
+from keras_resnet.training.steps import make_train_step
 from keras_resnet.weights.tensors import read_metadata, read_tensors
 
 SHAPES = ("circle", "cross", "square")
@@ -129,3 +133,21 @@ def test_exports_answer_with_the_labels_of_the_run(trained, shapes, tmp_path):
         np.testing.assert_allclose(scores, [score for each in expected for score in each.scores], atol=1e-4)
     weights = open_model(run.best_weights).answer(contents, 3)
     assert [each.labels for each in weights] == [each.labels for each in expected]
+
+
+def test_two_replicas_train_and_evaluate_as_one(trained, shapes, strategies):
+    """From the same weights, with fixed moving statistics: batch normalization would have a replica's own."""
+    run, _ = trained
+    sums, metrics = [], []
+    for strategy in (strategies[1], strategies[2]):
+        task = load_task(run.read_config(), load_run(run.path).description)
+        with strategy.scope():
+            model = load_run(run.path).model
+            prepare(model, task.config.train.model_copy(update={"batch_norm": "frozen"}))
+            optimizer = build_optimizer(task.config.train, model.trainable_variables)
+        metrics.append(Evaluator(task, model, strategy)("test"))
+        step, batches = make_train_step(task, model, optimizer, strategy), training_batches(task, strategy, 0)
+        sums += [{name: float(value) for name, value in step(next(batches)).items()} for _ in range(3)]
+    assert metrics[0] == pytest.approx(metrics[1], abs=1e-6)
+    for one, two in zip(sums[:3], sums[3:], strict=True):
+        assert one == pytest.approx(two, rel=1e-4)
