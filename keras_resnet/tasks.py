@@ -78,4 +78,13 @@ TASKS = {
         export="keras_resnet.localization.signatures:LocalizerExport",
         pipeline_tag="object-detection",
     ),
+    "multilabel": TaskRow(
+        task="keras_resnet.multilabel.task:Multilabel",
+        config="keras_resnet.config.multilabel:MultilabelConfig",
+        metrics="keras_resnet.multilabel.metrics:METRICS",
+        evaluation="keras_resnet.multilabel.evaluation:Evaluation",
+        predictor="keras_resnet.inference.keras_model:KerasPredictor",
+        export="keras_resnet.multilabel.signatures:MultilabelExport",
+        pipeline_tag="image-classification",
+    ),
 }

@@ -154,6 +154,17 @@ ALLOWED = {
         "task",
         "weights",
     },
+    # Multi-label classification derives from classification, which does not know it.
+    "multilabel": {
+        "classification",
+        "config",
+        "data",
+        "description",
+        "errors",
+        "reports",
+        "task",
+        "training",
+    },
     "detection": {
         "analysis/complexity",
         "blocks",

@@ -167,11 +167,19 @@ class _Run:
 
     def _validated(self):
         with averaged_weights(self.model, self.optimizer):
-            figures = self.evaluate("validation")
+            figures = self._evaluated()
         if not all(map(math.isfinite, figures.values())):
             norm = float(keras.ops.convert_to_numpy(self.run_optimizer.gradient_norm))
             raise Diverged(Divergence(self.state.step, figures.get("loss", math.nan), norm))
         self.state.validation = figures
+        return figures
+
+    def _evaluated(self):
+        """Returns the metrics of the validation split; the model's description receives what they determine."""
+        collector = self.task.collector("validation")
+        figures = self.evaluate("validation", collector)
+        if hasattr(collector, "calibrated"):
+            self.model.description = collector.calibrated(self.model.description)
         return figures
 
     def _save(self, best=False):
@@ -250,7 +258,7 @@ class _Run:
             if batches:
                 self.reporter.say(f"averaging statistics over {batches} batches")
                 reestimate_statistics(self.task, self.model, self.strategy, batches)
-                state.validation = self.evaluate("validation")
+                state.validation = self._evaluated()
             if (batches or not state.best) and state.keep_best(state.validation, self.task.metrics):
                 self.saver.save_weights(self.folder.best_weights, state.step)
             self.saver.save_weights(self.folder.last_weights, state.step)
