@@ -1,6 +1,8 @@
 """Provides the classification task: a network that returns logits, cross entropy, and errors in percent."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ import tensorflow as tf
 from keras_resnet.analysis.complexity import complexity
 from keras_resnet.builder import build_described
 from keras_resnet.classification import metrics
+from keras_resnet.classification.class_weights import class_weights, weights_text
 from keras_resnet.classification.teacher import Teacher
 from keras_resnet.config import Config
 from keras_resnet.config.model import WEIGHT_OPTIONS
@@ -21,6 +24,7 @@ from keras_resnet.description import Description, Preprocessing, different_class
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.losses import LOSSES, distillation
 from keras_resnet.specs import SPECS
+from keras_resnet.task import Metric
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 
@@ -36,13 +40,15 @@ class Classification(ImageTask):
             description.
     """
 
+    config: Config
+    table: Mapping[str, Metric] = metrics.METRICS
     _teacher: Teacher | None = None
 
     def __init__(self, config: Config, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")  # the format of tf.data's images
         self.config = config
-        self.metrics = metrics.METRICS
-        self.images = load_image_set(config.data)
+        self.metrics = self.table
+        self.images = self._load(config.data)
         self._given = description
         if description and not description.labels:  # weights of other libraries rarely name their classes
             self._given = replace(description, labels=self.images.labels)
@@ -60,6 +66,10 @@ class Classification(ImageTask):
             raise ConfigError(
                 f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than {side} in training"
             )
+
+    def _load(self, data):
+        """Returns the data set."""
+        return load_image_set(data)
 
     @property
     def description(self) -> Description:
@@ -100,6 +110,8 @@ class Classification(ImageTask):
             "network": f"{cost.parameters:,} parameters, {cost.macs:,} MACs per image",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {seen}",
             **self.images.overview(),
+            **weights_text(self.class_weights, self.labels),
+            **self._soft_labels_text(),
             **self._overview_of_teacher(),
         }
 
@@ -107,6 +119,22 @@ class Classification(ImageTask):
         train = self.config.train
         share = f"{train.teacher_weight:.0%} of the loss, temperature {train.teacher_temperature:g}"
         return {"teacher": f"{train.teacher}; {share}"} if train.teacher else {}
+
+    def _soft_labels_text(self):
+        if not self._has_soft_labels:
+            return {}
+        probabilities = self.images.split("train").probabilities
+        soft = int((probabilities.max(1) < 1).sum())
+        return {"labels": f"soft of {soft:,} training images; evaluations count the most probable class"}
+
+    @cached_property
+    def class_weights(self) -> np.ndarray | None:
+        """Returns the factors of the classes on the training loss (classes,); None if all are 1.
+
+        Raises:
+            ConfigError: a name is no class, or the training labels are not known without reading the images.
+        """
+        return class_weights(self.config.train.class_weights, self.labels, self.images.split("train").labels)
 
     def start_from(self, model):
         """Sets the weights of `model.weights`, if any, and returns a line that names them."""
@@ -138,8 +166,21 @@ class Classification(ImageTask):
 
     def _augment(self, image, label, seed):
         size, channels, data = self.train_side, self.image_shape[2], self.config.data
-        example = augment(image, size, channels, data, seed), tf.one_hot(label, len(self.labels))
+        example = augment(image, size, channels, data, seed), self._target(label)
         return (*example, mix_shares(size, data, seed, self.config.train.batch_size)) if self._mixes else example
+
+    @property
+    def _has_soft_labels(self):
+        return self.images.target == "label" and self.images.split("train").probabilities is not None
+
+    @property
+    def _train_split(self):
+        split = self.images.split("train")
+        return split.with_soft_labels() if self._has_soft_labels else split
+
+    def _target(self, label):
+        """Returns the target (classes,) of a training image from its label, or from its probabilities."""
+        return label if self._has_soft_labels else tf.one_hot(label, len(self.labels))
 
     def _finish(self, example, weights):
         if not self._mixes:
@@ -156,6 +197,8 @@ class Classification(ImageTask):
         logits = model(images, training=True)
         train = self.config.train
         losses = LOSSES[train.loss].function(targets, logits, train)
+        if self.class_weights is not None:
+            losses *= tf.linalg.matvec(tf.cast(targets, losses.dtype), tf.cast(self.class_weights, losses.dtype))
         if self._teacher:
             learned = distillation(self._teacher(images), logits, train.teacher_temperature)
             losses = (1 - train.teacher_weight) * losses + train.teacher_weight * tf.cast(learned, losses.dtype)

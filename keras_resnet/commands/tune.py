@@ -36,7 +36,7 @@ def define_flags(options: flags.FlagValues) -> None:
     )
     flags.DEFINE_string("output", "tuning", "Folder of the plots and tables.", flag_values=options)
     flags.DEFINE_integer("steps", 200, "Steps with a growing learning rate.", lower_bound=20, flag_values=options)
-    flags.DEFINE_list("rates", ["1e-6", "10"], "First and last learning rate.", flag_values=options)
+    flags.DEFINE_list("rates", ["1e-5", "10"], "First and last learning rate.", flag_values=options)
     flags.DEFINE_list(
         "batch_sizes",
         [],
@@ -111,7 +111,7 @@ def _rates(values):
     except ValueError:
         first = last = math.nan
     if not 0 < first < last < math.inf:
-        raise ConfigError(f"--rates={','.join(values)}: expected two growing numbers > 0, such as 1e-6,10")
+        raise ConfigError(f"--rates={','.join(values)}: expected two growing numbers > 0, such as 1e-5,10")
     return first, last
 
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from keras_resnet.config.fields import Group, problem
+from keras_resnet.config.labels import CsvColumns, Sampling
 from keras_resnet.errors import suggest
 
 IMAGE_SETS = (
@@ -17,6 +18,7 @@ IMAGE_SETS = (
     "synthetic",
     "tfds:NAME",
     "folder:PATH",
+    "csv:PATH",
     "coco:PATH",
     "voc:PATH",
     "imagenet_det:PATH",
@@ -27,6 +29,7 @@ IMAGE_SETS = (
 # Kinds whose images all have boxes; tfds has sets with labels and with boxes.
 BOX_SETS = ("scenes", "scene_objects", "coco", "voc", "imagenet_det", "imagenet_loc", "annotated")
 LISTED_SETS = ("voc", "imagenet_det")  # kinds whose splits data.split_lists may name
+CSV_SET = "csv"  # the kind that data.csv is for
 
 
 # Names of keras_resnet.data.policies.POLICIES.
@@ -53,16 +56,25 @@ class Data(Group):
     """The data set, its splits and the augmentation of training images."""
 
     wants_boxes: ClassVar[bool] = False  # of sets that have labels and boxes
+    wants_several_labels: ClassVar[bool] = False  # of sets that may have more than one label for an image
 
     name: Annotated[str, AfterValidator(_image_set)] = Field(
         "digits",
         description="The data set. digits: scikit-learn's digits, without download. scene_digits: these digits painted "
         "on photographs, in color. scenes: several of them in an image, with boxes. scene_objects: one large one in an "
         "image, with its box. synthetic: generated images. "
-        "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. coco:PATH and voc:PATH: "
-        "images and boxes in the layout of COCO and of Pascal VOC. imagenet_det:PATH: ImageNet's data of 200 classes. "
+        "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. "
+        "csv:PATH: a CSV file of images and labels, or a folder with Hugging Face's metadata files. "
+        "coco:PATH and voc:PATH: images and boxes in the layout of COCO and of Pascal VOC. "
+        "imagenet_det:PATH: ImageNet's data of 200 classes. "
         "imagenet_loc:PATH and annotated:PATH: images of one class with boxes, of ImageNet and of a folder. "
         "tfrecord:PATH: files in the ImageNet layout, or with boxes in that of tf-models-official.",
+    )
+    csv: CsvColumns = Field(CsvColumns(), description="csv: the columns of the file, and the places of its images.")
+    sampling: Sampling = Field(
+        "natural",
+        description="Shares of the classes in an epoch of training images. natural: those of the data set, each image "
+        "once. balanced: equal ones. sqrt: in proportion to the square root of a class's number of images.",
     )
     directory: str | None = Field(
         None, description="tfds: the folder of prepared data sets. null: ~/tensorflow_datasets."
@@ -172,4 +184,8 @@ class Data(Group):
                 raise problem([name], f"expected two numbers, the smaller first, got {list(values)}")
         if self.name == "synthetic" and self.on_unreadable_image == "skip":
             raise problem(["on_unreadable_image"], "synthetic images cannot fail; omit it")
+        if self.wants_boxes and self.sampling != "natural":
+            raise problem(["sampling"], "is for images of one class each, not for images with boxes")
+        if self.csv != CsvColumns() and self.name.partition(":")[0] != CSV_SET:
+            raise problem(["csv"], f"is for csv:PATH, not for {self.name}; omit it")
         return self

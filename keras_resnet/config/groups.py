@@ -106,7 +106,8 @@ class Export(Group):
     top_k: int | None = Field(
         None,
         ge=1,
-        description="Number of classes that serving_default returns per image. null: 5, or all if there are fewer.",
+        description="Number of classes that serving_default returns per image. null: 5, or all if there are "
+        "fewer; of the task multilabel 100.",
     )
     on_invalid_image: Literal["status", "fail"] = Field(
         "status",
@@ -152,6 +153,8 @@ class Config(Group):
             raise problem(["train", "remat"], "cannot go with train.sam_rho, whose second gradient does not have it")
         if train.freeze_at and train.freeze_at != "stem" and int(train.freeze_at[-1]) > len(spec.depths):
             raise problem(["train", "freeze_at"], f"{spec.name} has {len(spec.depths)} stages")
+        if self.data.wants_boxes and train.class_weights is not None:
+            raise problem(["train", "class_weights"], f"is for images with labels, not for the task {self.task}")
         return self
 
     def filled_in(self, weights: Description, labels: tuple[str, ...]) -> Self:

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from keras_resnet import __version__
-from keras_resnet.config.data import IMAGE_SETS, LISTED_SETS
+from keras_resnet.config.data import CSV_SET, IMAGE_SETS, LISTED_SETS
 from keras_resnet.config.groups import Config
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.files import is_remote
@@ -42,6 +42,7 @@ _EXCLUSIVE: dict[tuple[str, str], Callable] = {
         name == "synthetic" and on_unreadable_image == "skip"
     ),
     ("data.name", "data.split_lists"): lambda name, lists: str(name).partition(":")[0] not in LISTED_SETS,
+    ("data.name", "data.csv"): lambda name, columns: str(name).partition(":")[0] != CSV_SET,
 }
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from keras_resnet.config.fields import Group, choice_of, problem
+from keras_resnet.config.labels import ClassWeights
 from keras_resnet.losses import LOSSES
 from keras_resnet.optimizers import OPTIMIZERS, OPTIONS
 from keras_resnet.schedules import SCHEDULES
@@ -140,6 +141,11 @@ class Train(Group):
         None,
         ge=1,
         description="Evaluations without improvement after which the run ends. null: no early stopping.",
+    )
+    class_weights: ClassWeights = Field(
+        None,
+        description="Factors on the training loss. balanced: n / (K n_k) for images of class k, of which there are n_k "
+        "of n in K classes; {class: weight}: for the named classes, 1 for the others. null: none.",
     )
     deterministic: bool = Field(
         False, description="Use deterministic kernels: equal bits on GPUs too, but slower. CPUs do not need it."

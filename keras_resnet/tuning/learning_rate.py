@@ -9,7 +9,7 @@ import numpy as np
 from keras_resnet.config import Config
 from keras_resnet.config.loading import changed
 
-SMOOTHING = 0.95  # decay of the moving average of losses
+SMOOTHED = 0.1  # share of the steps over which losses are averaged
 STOP_RATIO = 4.0  # the test ends when the average is this many times its lowest value
 BELOW_LOWEST = 10.0  # the suggestion is the rate of the lowest average divided by this number
 _LEAST_DECREASE = 0.02  # share of the first loss by which the average must decrease
@@ -37,7 +37,7 @@ def growing_rates(first: float, last: float, steps: int) -> list[float]:
     return [float(rate) for rate in np.geomspace(first, last, steps)]
 
 
-def moving_averages(losses: Sequence[float], decay: float = SMOOTHING) -> list[float]:
+def moving_averages(losses: Sequence[float], decay: float) -> list[float]:
     """Returns the exponential moving average after each loss, without the bias of its start from 0."""
     average, found = 0.0, []
     for count, loss in enumerate(losses, 1):
@@ -101,6 +101,7 @@ def range_test(
     task.start_from(model)
     step = make_train_step(task, model, optimizer, strategy)
     factor = getattr(optimizer, "inner_optimizer", optimizer).learning_rate_factor
+    decay = max(1 - 1 / (SMOOTHED * len(rates)), 0)
     losses: list[float] = []
     averages: list[float] = []
     for rate, batch in zip(rates, track(training_batches(task, strategy, 0)), strict=False):
@@ -110,7 +111,7 @@ def range_test(
         if not math.isfinite(loss):
             break
         losses.append(loss)
-        averages = moving_averages(losses)
+        averages = moving_averages(losses, decay)
         if averages[-1] > STOP_RATIO * min(averages):
             break
     taken = tuple(rates[: len(losses)])

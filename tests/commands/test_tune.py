@@ -30,7 +30,7 @@ def test_tune_suggests_both_and_prints_a_command_that_trains(cli, tmp_path):
     }
     with open(output / "learning_rate.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert float(rows[0]["learning_rate"]) == 1e-6
+    assert float(rows[0]["learning_rate"]) == 1e-5
     assert "learning rate 9" not in process.stdout  # progress goes to stderr
     command = shlex.split(process.stdout.rpartition("Next: keras-resnet ")[2])
     assert command[:2] == ["train", "--config=digits/resnet20"]
@@ -46,7 +46,7 @@ def test_tune_suggests_both_and_prints_a_command_that_trains(cli, tmp_path):
     [
         ([], "expected one recipe, file or run"),
         (["digits/resnet20", "--for=momentum"], '--for: unknown for "momentum"; expected one of'),
-        (["digits/resnet20", "--rates=1,0.1"], "--rates=1,0.1: expected two growing numbers > 0, such as 1e-6,10"),
+        (["digits/resnet20", "--rates=1,0.1"], "--rates=1,0.1: expected two growing numbers > 0, such as 1e-5,10"),
         (["digits/resnet20", "--batch_sizes=8,x"], "--batch_sizes=8,x: expected whole numbers > 0"),
         (["digits/resnet20", "--strategy=multi_worker"], "--strategy=multi_worker: tune runs on one machine"),
         (["digits/resnet200"], "--config=digits/resnet200: no such file or recipe"),

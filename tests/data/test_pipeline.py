@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from keras_resnet.data.image_set import Split
-from keras_resnet.data.pipeline import Shard, eval_batches, eval_steps, image_index, train_batches, train_indices
+from keras_resnet.data.pipeline import Shard, eval_batches, eval_steps, train_batches, train_indices
+from keras_resnet.data.sampling import image_order, with_repeats
 
 SIZE = 10
 
@@ -71,7 +72,7 @@ def repeated(steps, start_step=0, shard=None, size=30, batch_size=12, repeats=3)
         steps=steps,
         shard=shard or Shard(0, 1, batch_size),
         start_step=start_step,
-        repeats=repeats,
+        order=with_repeats(image_order(split(size), 5), batch_size, repeats),
     )
     return labels(dataset)
 
@@ -103,18 +104,19 @@ def test_repeated_augmentation_resumes_and_is_the_same_on_workers_and_replicas()
     np.testing.assert_array_equal(repeated(10, start_step=4), whole[48:])
     parts = [repeated(10, shard=Shard(index, 2, 3)).reshape(10, 6) for index in range(2)]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole.reshape(10, 12))
-    assert train_indices(split(30), 5, 12, 7, repeats=3) == whole.reshape(10, 12)[7].tolist()
+    order = with_repeats(image_order(split(30), 5), 12, 3)
+    assert train_indices(order, 12, 7) == whole.reshape(10, 12)[7].tolist()
 
 
 @pytest.mark.parametrize(("batch_size", "repeats"), [(12, 3), (8, 3), (7, 2), (9, 4), (2048, 3)])
-def test_image_index_places_are_a_permutation_of_a_batch(batch_size, repeats):
+def test_places_of_repeats_are_a_permutation_of_a_batch(batch_size, repeats):
     """Against the definition in NumPy: the stream with each image in sequence, dealt to the places of a batch."""
-    positions = np.arange(2 * batch_size)
-    actual = [int(image_index(tf.constant(at, tf.int64), 5000, 1, batch_size, repeats)) for at in positions[-9:]]
+    positions = np.arange(2 * batch_size)[-9:]
+    actual = [int(with_repeats(lambda position: position, batch_size, repeats)(at)) for at in positions]
     order = np.concatenate([np.arange(first, batch_size, repeats) for first in range(repeats)])
     stream = (batch_size + order) // repeats
-    plain = [int(image_index(tf.constant(at, tf.int64), 5000, 1, batch_size)) for at in stream[-9:]]
-    assert actual[-min(9, batch_size) :] == plain[-min(9, batch_size) :]
+    count = min(9, batch_size)
+    assert actual[-count:] == stream[-count:].tolist()
 
 
 @pytest.mark.parametrize("replica_batch", [1, 2, 4])

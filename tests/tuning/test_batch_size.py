@@ -53,5 +53,5 @@ def test_measured_in_a_process_of_its_own():
     config = load_config(DIGITS)
     (row,) = batch_size_rows(config, [8], "one_device", 0)
     assert row.images_per_second > 1
-    with pytest.raises(ConfigError, match="train.batch_size: 3 does not divide over 2 replicas"):
+    with pytest.raises(ConfigError, match=r"train\.batch_size: 3 does not divide over 2 replicas"):
         list(batch_size_rows(config, [3], "mirrored", 2))

@@ -53,6 +53,6 @@ def test_each_step_has_its_rate_until_the_loss_explodes(strategies):
     assert 4 <= taken <= 6
     assert test.losses[:4] == pytest.approx([math.log(10)] * 4, rel=0.05)
     assert test.rates == tuple(rates[:taken])
-    assert test.averages == pytest.approx(moving_averages(test.losses))
+    assert test.averages == test.losses  # over .8 steps
     assert test.suggestion is None
     assert all(map(math.isfinite, test.losses))
