@@ -23,6 +23,7 @@ from keras_resnet.data.image_task import ImageTask
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.losses import LOSSES, distillation
+from keras_resnet.model import per_channel
 from keras_resnet.specs import SPECS
 from keras_resnet.task import Metric
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
@@ -166,7 +167,8 @@ class Classification(ImageTask):
 
     def _augment(self, image, label, seed):
         size, channels, data = self.train_side, self.image_shape[2], self.config.data
-        example = augment(image, size, channels, data, seed), self._target(label)
+        mean = per_channel(self.description.preprocessing.mean, channels)
+        example = augment(image, size, channels, data, seed, mean), self._target(label)
         return (*example, mix_shares(size, data, seed, self.config.train.batch_size)) if self._mixes else example
 
     @property

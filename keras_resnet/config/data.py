@@ -152,6 +152,9 @@ class Data(Group):
         "autoaugment_imagenet, autoaugment_cifar10: Cubuk et al. 2018. augmix: Hendrycks et al. 2020. null: none.",
     )
     random_erasing: float = Field(0.0, ge=0, le=1, description="Probability of replacing a random rectangle by noise.")
+    random_erasing_fill: Literal["noise", "mean"] = Field(
+        "noise", description="Random erasing: mean replaces by the mean color, which normalization makes 0."
+    )
     mixup: float = Field(0.0, ge=0, description="Mixup: alpha of the Beta distribution. 0: none.")
     cutmix: float = Field(
         0.0,
@@ -174,6 +177,8 @@ class Data(Group):
 
     @model_validator(mode="after")
     def _ranges(self):
+        if self.random_erasing_fill != "noise" and not self.random_erasing:
+            raise problem(["random_erasing_fill"], "needs data.random_erasing")
         if self.auto_augment and self.randaugment_num_ops:
             raise problem(["auto_augment"], "is in place of data.randaugment_num_ops; give one of the two")
         if self.randaugment_operations == "tf_models" and self.randaugment_magnitude_std:
