@@ -16,6 +16,7 @@ from keras_resnet.specs import Spec
 
 DESCRIPTION_FILE = "assets.extra/description.json"  # in a SavedModel
 Interpolation = Literal["bilinear", "bicubic"]
+ExifOrientation = Literal["apply", "ignore"]
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB in [0, 255]; torchvision's 0.485, 0.456, 0.406 times 255
 IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255
@@ -32,6 +33,7 @@ class Preprocessing:
         interpolation: interpolation of that resizing.
         channels: number of channels of the images; None if unknown.
         resize: "crop", or "letterbox": the whole image, its longer side image_size, on a square of the mean color.
+        exif_orientation: whether JPEGs are turned upright by their EXIF data.
     """
 
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -41,6 +43,7 @@ class Preprocessing:
     interpolation: Interpolation = "bilinear"
     channels: int | None = None
     resize: Literal["crop", "letterbox"] = "crop"
+    exif_orientation: ExifOrientation = "apply"
 
     def __post_init__(self):
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -141,9 +144,10 @@ class Description:
         """Returns the description as plain values, for JSON and for Keras's configurations."""
         others = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         preprocessing = dataclasses.asdict(self.preprocessing)
-        # Files of classifiers are as they were before there were detectors.
-        if self.preprocessing.resize == "crop":
-            del preprocessing["resize"]
+        # Files of classifiers are as they were before there were detectors and these fields.
+        for name in ("resize", "exif_orientation"):
+            if preprocessing[name] == getattr(Preprocessing, name):
+                del preprocessing[name]
         for name in ("detector", "head", "conversion"):
             if not others[name]:
                 del others[name]

@@ -118,7 +118,9 @@ def _gathered(task, strategy, split, views, batch_size, step, track):
 
 def _single(preprocessing):
     def views(image, label):
-        return transforms.prepare(decode(image, preprocessing.channels), preprocessing)[None], label
+        return transforms.prepare(decode(image, preprocessing.channels, preprocessing.exif_orientation), preprocessing)[
+            None
+        ], label
 
     return views
 
@@ -127,7 +129,7 @@ def _ten_crops(preprocessing):
     size, shorter = preprocessing.image_size, transforms.resized_side(preprocessing)
 
     def views(image, label):
-        pixels = decode(image, preprocessing.channels)
+        pixels = decode(image, preprocessing.channels, preprocessing.exif_orientation)
         return ten_crops(transforms.resize_shorter_side(pixels, shorter, preprocessing.interpolation), size), label
 
     return views
@@ -143,7 +145,7 @@ def ten_crops(image, size):
 
 def _at_scales(scales, preprocessing):
     def views(image, label):
-        pixels = decode(image, preprocessing.channels)
+        pixels = decode(image, preprocessing.channels, preprocessing.exif_orientation)
         whole = [transforms.resize_shorter_side(pixels, scale, preprocessing.interpolation) for scale in scales]
         return tuple(tf.stack([each, tf.reverse(each, [1])]) for each in whole), label
 

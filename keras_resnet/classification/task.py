@@ -127,7 +127,9 @@ class Classification(ImageTask):
         return mix_pairs(images, targets, weights, shares), weights
 
     def _prepare(self, image, label):
-        return transforms.prepare(decode(image, self.image_shape[2]), self.description.preprocessing), label
+        preprocessing = self.description.preprocessing
+        pixels = decode(image, self.image_shape[2], preprocessing.exif_orientation)
+        return transforms.prepare(pixels, preprocessing), label
 
     def loss(self, model, batch):
         """model, batch -> (cross entropy of each image (N,), sums to report)."""
@@ -165,6 +167,7 @@ def _new_description(config, images) -> Description:
         crop_pct=config.eval.crop_pct,
         interpolation=config.eval.interpolation,
         channels=images.image_shape[2],
+        exif_orientation=config.data.exif_orientation,
     )
     source = f"trained on {config.data.name}{weights}"
     return Description(spec=config.model.spec, preprocessing=preprocessing, source=source, labels=images.labels)

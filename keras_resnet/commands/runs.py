@@ -105,7 +105,12 @@ def load_for_evaluation(
 
 
 # argument of `load_pretrained` -> key of the configuration
-_KEYS = {"image_size": "data.image_size", "crop_pct": "eval.crop_pct", "interpolation": "eval.interpolation"}
+_KEYS = {
+    "image_size": "data.image_size",
+    "crop_pct": "eval.crop_pct",
+    "interpolation": "eval.interpolation",
+    "exif_orientation": "data.exif_orientation",
+}
 
 
 def _changed_preprocessing(assignments, config):

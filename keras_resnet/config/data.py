@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from keras_resnet.config.fields import Group, problem
+from keras_resnet.description import ExifOrientation
 from keras_resnet.errors import suggest
 
 IMAGE_SETS = (
@@ -96,6 +97,10 @@ class Data(Group):
         le=2048,
         description="Height and width of the network's input in pixels. null: those of the data set or of the network.",
     )
+    exif_orientation: ExifOrientation = Field(
+        "apply",
+        description="apply: turn JPEGs upright by their EXIF data, as viewers do. ignore: read them as stored.",
+    )
     crop: Literal["center", "scale_jitter", "random_resized"] = Field(
         "center",
         description="Crop of training images. center: as in evaluation. scale_jitter: a square of image_size after "
@@ -132,4 +137,6 @@ class Data(Group):
                 raise problem([name], f"expected two numbers, the smaller first, got {list(values)}")
         if self.name == "synthetic" and self.on_unreadable_image == "skip":
             raise problem(["on_unreadable_image"], "synthetic images cannot fail; omit it")
+        if self.wants_boxes and self.exif_orientation == "ignore":
+            raise problem(["exif_orientation"], "boxes are in pixels of the upright image; omit it")
         return self

@@ -77,11 +77,11 @@ def augment(image, size: int, channels: int, data: Data, seed):
     """
     seeds = tf.unstack(tf.random.split(seed, 6))
     if data.crop == "scale_jitter":
-        image = transforms.random_scale_crop(image, size, data.resize_range, seeds[0], channels)
+        image = transforms.random_scale_crop(image, size, data.resize_range, seeds[0], channels, data.exif_orientation)
     elif data.crop == "random_resized":
-        image = transforms.random_resized_crop(image, size, data.area_range, seeds[0], channels)
+        image = transforms.random_resized_crop(image, size, data.area_range, seeds[0], channels, data.exif_orientation)
     else:
-        image = transforms.for_test(decode(image, channels), size)
+        image = transforms.for_test(decode(image, channels, data.exif_orientation), size)
     image = transforms.random_crop(image, data.random_crop_padding, seeds[1])
     if data.horizontal_flip:
         image = transforms.random_flip(image, seeds[2])

@@ -53,7 +53,8 @@ class FolderImages:
         images = []
         for path in paths[:count]:
             try:
-                pixels = decode(tf.io.read_file(path), self._preprocessing.image_shape[2])
+                channels, exif = self._preprocessing.image_shape[2], self._preprocessing.exif_orientation
+                pixels = decode(tf.io.read_file(path), channels, exif)
             except tf.errors.OpError:
                 continue  # skips unreadable images
             images.append(transforms.prepare(pixels, self._preprocessing).numpy())

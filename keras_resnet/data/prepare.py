@@ -21,6 +21,7 @@ from keras_resnet.data.image_set import Split, distinct_splits, load_image_set, 
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.record_objects import AREA, CORNERS, IS_CROWD, MASKS, OBJECT_LABEL, resized_mask
 from keras_resnet.data.tfrecord import LABEL, LABELS
+from keras_resnet.description import ExifOrientation
 from keras_resnet.errors import ConfigError, DataError, DiskError
 
 
@@ -75,7 +76,7 @@ def prepare(
 
     def encode(job):
         name, index = job
-        return name, _record(splits[name], index, images.labels, root, max_side, quality)
+        return name, _record(splits[name], index, images.labels, root, max_side, quality, data.exif_orientation)
 
     staging = f"{output}.tmp-{os.getpid()}"
     try:
@@ -112,13 +113,13 @@ class _Record:
     size: int = 0
 
 
-def _record(split: Split, index: int, labels, root: str, max_side: int | None, quality: int) -> _Record:
+def _record(split: Split, index: int, labels, root: str, max_side: int | None, quality: int, exif) -> _Record:
     source = split.source(index)
     try:
         with tf.device("CPU:0"):
             image, target = split.read(tf.constant(index, tf.int64))
             content = image.numpy()
-            encoded, header = convert(content, max_side, quality)
+            encoded, header = convert(content, max_side, quality, exif)
             if isinstance(target, dict):
                 more = _object_features(target, content, header, labels)
             else:
@@ -172,12 +173,14 @@ def _feature(value):
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
 
-def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, Header]:
+def convert(
+    content: bytes, max_side: int | None, quality: int, exif: ExifOrientation = "apply"
+) -> tuple[bytes, Header]:
     """Converts the bytes of an image to the bytes to store, and returns them with their header.
 
     The bytes are unchanged, EXIF data included, if `max_side` is None, or if the image is a gray or RGB JPEG or PNG
-    with no longer side. Otherwise the pixels that training would see are stored upright, as a gray or RGB JPEG of the
-    same aspect ratio.
+    with no longer side. Otherwise the pixels that training would see are stored without EXIF data, as a gray or RGB
+    JPEG of the same aspect ratio.
 
     Raises:
         tf.errors.OpError, ValueError: training cannot read the image.
@@ -187,14 +190,14 @@ def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, 
     header = read_header(content)
     if header and header.height * header.width > MAX_PIXELS:
         raise ValueError(f"{header.height} x {header.width} pixels are more than {MAX_PIXELS}")
-    pixels = decode(tf.constant(content), 3)
+    pixels = decode(tf.constant(content), 3, exif)
     if not header:
         raise ValueError("its header is damaged")
     height, width = pixels.shape[:2]
     plain = header.format in ("JPEG", "PNG") and header.channels in (1, 3)
     if max_side is None or (plain and max(height, width) <= max_side):
-        stored = (width, height) if header.orientation > 4 else (height, width)
-        return content, Header(header.format, *stored, header.channels)
+        lying = exif == "apply" and header.orientation > 4
+        return content, Header(header.format, *((width, height) if lying else (height, width)), header.channels)
     scale = min(1.0, max_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     gray = header.channels <= 2

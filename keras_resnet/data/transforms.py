@@ -109,13 +109,13 @@ def resize_shorter_side(image, side, interpolation="bilinear"):
     return tf.clip_by_value(resized, 0.0, 255.0) if interpolation == "bicubic" else resized  # bicubic overshoots
 
 
-def random_scale_crop(image, size, scales, seed, channels):
+def random_scale_crop(image, size, scales, seed, channels, exif="apply"):
     """Stored image -> (size, size, channels) float32: scale jitter (He et al. 2015, 3.4; Simonyan and Zisserman 2014).
 
     The shorter side becomes a random number of pixels in `scales`, both ends included, then a random square is
     cropped. Only the square is read and scaled.
     """
-    return resized(decode_crop(image, scale_crop(size, scales, seed), channels, size), size)
+    return resized(decode_crop(image, scale_crop(size, scales, seed), channels, size, exif), size)
 
 
 def scale_crop(size, scales, seed):
@@ -131,7 +131,7 @@ def scale_crop(size, scales, seed):
     return square
 
 
-def random_resized_crop(image, size, area, seed, channels):
+def random_resized_crop(image, size, area, seed, channels, exif="apply"):
     """Stored image -> (size, size, channels) float32: a part of random area and aspect ratio (Szegedy et al. 2014).
 
     Args:
@@ -140,8 +140,9 @@ def random_resized_crop(image, size, area, seed, channels):
         area: least and greatest share of the image's area; the aspect ratio is in [3/4, 4/3].
         seed: (2,).
         channels: 1 or 3.
+        exif: see `decode`.
     """
-    return resized(decode_crop(image, resized_crop(area, seed, channels), channels, size), size)
+    return resized(decode_crop(image, resized_crop(area, seed, channels), channels, size, exif), size)
 
 
 def resized_crop(area, seed, channels):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, list_images
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
-from keras_resnet.description import Preprocessing
+from keras_resnet.description import ExifOrientation, Preprocessing
 from keras_resnet.errors import DataError
 from keras_resnet.inference.answers import (
     Answer,
@@ -26,7 +26,7 @@ from keras_resnet.inference.answers import (
 _PNG_BITS = 24  # position of the bit depth in a PNG
 
 
-def decode_with_pillow(content: bytes, channels: int) -> np.ndarray | None:
+def decode_with_pillow(content: bytes, channels: int, exif: ExifOrientation = "apply") -> np.ndarray | None:
     """An image's bytes -> pixels (H, W, channels) uint8, the same as of `keras_resnet.data.decode.decode`.
 
     Returns None if Pillow's pixels may differ, or if the image must be refused with a reason; TensorFlow then decodes
@@ -45,7 +45,7 @@ def decode_with_pillow(content: bytes, channels: int) -> np.ndarray | None:
             pixels = _pixels(image, channels)
     except Exception:  # any error of Pillow for a damaged file; TensorFlow gives the reason
         return None
-    return None if pixels is None else _upright(pixels, header.orientation)
+    return pixels if pixels is None or exif == "ignore" else _upright(pixels, header.orientation)
 
 
 def _upright(pixels, orientation):
@@ -167,13 +167,13 @@ def read_image(path: str) -> bytes | ImageError:
     return content
 
 
-def decoded(content: bytes, channels: int) -> np.ndarray:
+def decoded(content: bytes, channels: int, exif: ExifOrientation = "apply") -> np.ndarray:
     """An image's bytes -> pixels (H, W, channels) uint8.
 
     Raises:
         DataError: the image cannot be decoded; the message gives the reason in a few words.
     """
-    pixels = decode_with_pillow(content, channels)  # avoids the pipeline's graph, which takes seconds to build
+    pixels = decode_with_pillow(content, channels, exif)  # avoids the pipeline's graph, which takes seconds to build
     if pixels is not None:
         return pixels
     import tensorflow as tf
@@ -183,7 +183,7 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
 
     try:
         with tf.device("CPU:0"):
-            return decode(tf.constant(content), channels).numpy()
+            return decode(tf.constant(content), channels, exif).numpy()
     except tf.errors.OpError as error:
         raise DataError(reason(error)) from None
 
@@ -223,7 +223,7 @@ def answer_prepared(predictor: ClassPredictor | BoxPredictor, contents: Sequence
     sizes: list[tuple[int, int]] = []
     for content in contents:
         try:
-            pixels = decoded(content, predictor.image_shape[2])
+            pixels = decoded(content, predictor.image_shape[2], predictor.preprocessing.exif_orientation)
         except DataError as error:
             answers.append(ImageError(str(error)))
         else:
