@@ -1,6 +1,7 @@
 """Decodes stored images to pixels and reads no more of a file than it needs.
 
-A stored image is pixels (H, W, C) uint8, or the bytes () of a JPEG, PNG, BMP, WebP or GIF (its first frame).
+A stored image is pixels (H, W, C) uint8, or the bytes () of a JPEG, PNG, BMP, WebP or GIF (its first frame), or of a
+format that `pillow_formats` decodes in this process.
 The EXIF orientation of a JPEG is applied, unless `exif` is "ignore": pixels and sizes are those of the upright image.
 """
 
@@ -8,12 +9,15 @@ import contextlib
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, SIGNATURES
-from keras_resnet.data.image_header import ASPECT, OK, PIXELS, checked, reasons
+from keras_resnet.data.image_header import ASPECT, FORMAT, OK, PIXELS, checked, reasons
 from keras_resnet.data.orientation import exif_orientation, may_have_exif, stored_box, turned, upright, upright_size
+from keras_resnet.data.pillow_formats import decode_pillow_format, pillow_format
 from keras_resnet.description import ExifOrientation
+from keras_resnet.errors import DataError
 
 _MAX_BYTES = 2**31 - 1
 # libjpeg's exact inverse cosine transform, which Pillow, torchvision and timm use. TensorFlow's default, the fast
@@ -103,8 +107,28 @@ def _decode_other(image, channels):
 @_separate
 def _decode_rare(image, channels):
     code, kind, content, size = checked(image, _MAX_BYTES, MAX_PIXELS)
-    _assert(code == OK, lambda: _refusal(code, size))
-    return pixels_of(content, kind, channels)
+
+    def tensorflow():
+        _assert(code == OK, lambda: _refusal(code, size))
+        return pixels_of(content, kind, channels)
+
+    def pillow():
+        rgb, problem = tf.numpy_function(_with_pillow, [image], (tf.uint8, tf.string))
+        _assert(tf.strings.length(problem) == 0, lambda: problem)
+        return _to_channels(rgb, channels)
+
+    return tf.cond(code == FORMAT, pillow, tensorflow)
+
+
+def _with_pillow(content):
+    """Returns (pixels (H, W, 3), b"") or (no pixels, what is wrong): TensorFlow would wrap an exception in a page."""
+    none = np.zeros((0, 0, 3), np.uint8)
+    if pillow_format(content) is None:
+        return none, reasons(_MAX_BYTES, MAX_PIXELS)[FORMAT].encode()
+    try:
+        return decode_pillow_format(content), b""
+    except DataError as error:
+        return none, str(error).encode()
 
 
 def pixels_of(content, kind, channels: int, exif: ExifOrientation = "apply"):

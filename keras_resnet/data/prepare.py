@@ -18,6 +18,7 @@ from keras_resnet.config import Data
 from keras_resnet.data.decode import decode, image_size
 from keras_resnet.data.header import MAX_PIXELS, Header, read_header
 from keras_resnet.data.image_set import Split, distinct_splits, load_image_set, map_in_threads
+from keras_resnet.data.pillow_formats import as_png, pillow_format, pillow_header
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.record_objects import AREA, CORNERS, IS_CROWD, MASKS, OBJECT_LABEL, resized_mask
 from keras_resnet.data.tfrecord import LABEL, LABELS
@@ -142,7 +143,7 @@ def _record(split: Split, index: int, labels, root: str, max_side: int | None, q
 
 def _object_features(objects, content, header, labels):
     """Returns the features of objects; areas are those in the stored image, of the size in `header`."""
-    original = read_header(content)
+    original = read_header(content) or pillow_header(content)
     size = image_size(tf.constant(content), (original.height, original.width) if original else (0, 0)).numpy()
     boxes = objects["boxes"].numpy() / np.tile(size, 2).astype(np.float32)
     classes = objects["classes"].numpy()
@@ -178,15 +179,20 @@ def convert(
 ) -> tuple[bytes, Header]:
     """Converts the bytes of an image to the bytes to store, and returns them with their header.
 
-    The bytes are unchanged, EXIF data included, if `max_side` is None, or if the image is a gray or RGB JPEG or PNG
-    with no longer side. Otherwise the pixels that training would see are stored without EXIF data, as a gray or RGB
-    JPEG of the same aspect ratio.
+    AVIF, TIFF and HEIC, which TensorFlow does not decode, become PNG first. The bytes are unchanged, with EXIF data,
+    if `max_side` is None, or if the image is a gray or RGB JPEG or PNG with no longer side. Otherwise the pixels that
+    training would see are stored without EXIF data, as a gray or RGB JPEG of the same aspect ratio.
 
     Raises:
         tf.errors.OpError, ValueError: training cannot read the image.
     """
     if not content:
         raise ValueError("has 0 bytes")
+    if pillow_format(content):
+        try:
+            content = as_png(content)
+        except DataError as error:
+            raise ValueError(str(error)) from None
     header = read_header(content)
     if header and header.height * header.width > MAX_PIXELS:
         raise ValueError(f"{header.height} x {header.width} pixels are more than {MAX_PIXELS}")

@@ -16,6 +16,7 @@ from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
 from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits, map_in_threads, open_image_set
+from keras_resnet.data.pillow_formats import pillow_header
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.records import index_records
 from keras_resnet.data.stated_size import size_problem
@@ -199,7 +200,7 @@ def _look(name, index, split: Split, read, inspector: Inspector, channels, max_p
             if split.unusable:
                 findings += [Finding(kind, name, source, what) for kind, source, what in split.unusable(index)]
             stored = isinstance(content, bytes)
-            header = read_header(content) if stored else None
+            header = (read_header(content) or pillow_header(content)) if stored else None
             if stored and not content:
                 found("empty", "has 0 bytes")
                 return result()

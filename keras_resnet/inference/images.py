@@ -12,6 +12,7 @@ from PIL import Image
 
 from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, list_images
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
+from keras_resnet.data.pillow_formats import as_png, pillow_format
 from keras_resnet.description import ExifOrientation, Preprocessing
 from keras_resnet.errors import DataError
 from keras_resnet.inference.answers import (
@@ -150,7 +151,10 @@ def find_images(names: Sequence[str]) -> list[str]:
 
 
 def read_image(path: str) -> bytes | ImageError:
-    """Returns an image's bytes after a check of its header, which refuses images that are too large."""
+    """Returns an image's bytes after a check of its header, which refuses images that are too large.
+
+    AVIF, TIFF and HEIC, which neither TensorFlow nor exported models read, are returned as PNG of the same pixels.
+    """
     if os.path.isdir(path):
         return ImageError(f"holds no images ({IMAGE_SUFFIXES})")
     try:
@@ -164,6 +168,11 @@ def read_image(path: str) -> bytes | ImageError:
     header = read_header(content)
     if header and header.height * header.width > MAX_PIXELS:
         return ImageError(f"{header.height} x {header.width} pixels, more than {MAX_PIXELS}; not decoded")
+    if pillow_format(content):
+        try:
+            return as_png(content)
+        except DataError as error:
+            return ImageError(str(error))
     return content
 
 
