@@ -17,6 +17,7 @@ from keras_resnet.specs import Spec
 DESCRIPTION_FILE = "assets.extra/description.json"  # in a SavedModel
 Interpolation = Literal["bilinear", "bicubic"]
 ExifOrientation = Literal["apply", "ignore"]
+ImageSize = int | tuple[int, int]  # height and width; one number if they are equal
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB in [0, 255]; torchvision's 0.485, 0.456, 0.406 times 255
 IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255
@@ -28,8 +29,8 @@ class Preprocessing:
 
     Attributes:
         mean, std: per channel, RGB, in the units of images in [0, 255].
-        image_size: height and width in pixels of the crop; None if unknown.
-        crop_pct: the shorter side is resized to image_size / crop_pct before the crop.
+        image_size: height and width in pixels of the crop, one number if they are equal; None if unknown.
+        crop_pct: an image is resized to just cover image_size / crop_pct before the crop.
         interpolation: interpolation of that resizing.
         channels: number of channels of the images; None if unknown.
         resize: "crop", or "letterbox": the whole image, its longer side image_size, on a square of the mean color.
@@ -38,7 +39,7 @@ class Preprocessing:
 
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    image_size: int | None = None
+    image_size: ImageSize | None = None
     crop_pct: float = 0.875
     interpolation: Interpolation = "bilinear"
     channels: int | None = None
@@ -51,6 +52,9 @@ class Preprocessing:
                 object.__setattr__(self, name, tuple(float(value) for value in values))
             except (TypeError, ValueError):
                 raise ValueError(f"{name} must be numbers, one per channel, got {values!r}") from None
+        if isinstance(self.image_size, list | tuple):  # a list in JSON
+            height, width = self.image_size
+            object.__setattr__(self, "image_size", height if height == width else (height, width))
         if not self.std or min(self.std) <= 0:
             raise ValueError(f"std must be greater than 0, got {self.std}")
 
@@ -65,7 +69,17 @@ class Preprocessing:
             raise ValueError(
                 f"the size of the images is unknown: image_size={self.image_size}, channels={self.channels}"
             )
-        return self.image_size, self.image_size, self.channels
+        return *height_and_width(self.image_size), self.channels
+
+
+def height_and_width(image_size: ImageSize) -> tuple[int, int]:
+    """Returns (H, W) of one number or of a pair."""
+    return (image_size, image_size) if isinstance(image_size, int) else image_size
+
+
+def size_text(image_size: ImageSize) -> str:
+    """Formats 224 as "224" and (128, 256) as "128x256", height first."""
+    return str(image_size) if isinstance(image_size, int) else "x".join(map(str, image_size))
 
 
 def check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:

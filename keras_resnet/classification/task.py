@@ -47,7 +47,7 @@ class Classification(ImageTask):
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
         self.image_shape = self.description.preprocessing.image_shape
-        side = self.image_shape[0]
+        side = max(self.image_shape[:2])
         if config.export.top_k and config.export.top_k > len(self.labels):
             raise ConfigError(
                 f"export.top_k: {config.export.top_k} is more than the {len(self.labels)} classes of {config.data.name}"
@@ -116,7 +116,7 @@ class Classification(ImageTask):
         return images.numpy(), captions
 
     def _augment(self, image, label, seed):
-        size, channels, data = self.image_shape[0], self.image_shape[2], self.config.data
+        size, channels, data = self.image_shape[:2], self.image_shape[2], self.config.data
         example = augment(image, size, channels, data, seed), tf.one_hot(label, len(self.labels))
         return (*example, mix_shares(size, data, seed)) if self._mixes else example
 

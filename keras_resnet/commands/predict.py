@@ -205,6 +205,6 @@ def _shown(predictor, path, content, prediction, *, explain):
         return Shown(pixels, title, prediction)
     from keras_resnet.analysis.grad_cam import grad_cam
 
-    image = prepared(pixels, predictor.preprocessing, predictor.image_shape[0])
+    image = prepared(pixels, predictor.preprocessing, predictor.image_shape[:2])
     heat = grad_cam(predictor.model, image[None], [prediction.classes[0]])[0]
     return Shown(image, title, prediction, heat)

@@ -1,13 +1,14 @@
 """The configuration group `data`."""
 
+import json
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from keras_resnet.config.fields import Group, problem
-from keras_resnet.description import ExifOrientation
+from keras_resnet.description import ExifOrientation, ImageSize
 from keras_resnet.errors import suggest
 
 IMAGE_SETS = (
@@ -44,6 +45,22 @@ def _service(value):
     if value is not None and not re.fullmatch(r"grpc://.+:\d+", value):
         raise PydanticCustomError("unknown_name", "{hint}", {"hint": 'expected "grpc://HOST:PORT"'})
     return value
+
+
+def _image_size(value):
+    if value is None:
+        return value
+    sides = value if isinstance(value, list | tuple) else [value]
+    if len(sides) not in (1, 2) or not all(type(side) is int and 8 <= side <= _LARGEST for side in sides):
+        given = json.dumps(value, default=str)
+        raise problem([], f"expected a whole number >= 8 and <= {_LARGEST}, or [height, width] of such, got {given}")
+    return sides[0] if sides[0] == sides[-1] else tuple(sides)
+
+
+_LARGEST = 2048
+_SIDE_SCHEMA = {"type": "integer", "minimum": 8, "maximum": _LARGEST}
+_SIZE_SCHEMA = [_SIDE_SCHEMA, {"type": "array", "items": _SIDE_SCHEMA, "minItems": 2, "maxItems": 2}, {"type": "null"}]
+_Size = Annotated[ImageSize | None, BeforeValidator(_image_size), WithJsonSchema({"anyOf": _SIZE_SCHEMA})]
 
 
 class Data(Group):
@@ -91,11 +108,10 @@ class Data(Group):
         None, description="Dispatcher of a tf.data service that prepares the batches: grpc://HOST:PORT."
     )
 
-    image_size: int | None = Field(
+    image_size: _Size = Field(
         None,
-        ge=8,
-        le=2048,
-        description="Height and width of the network's input in pixels. null: those of the data set or of the network.",
+        description="Height and width of the network's input in pixels: 224, or [128, 256] if they differ. null: those "
+        "of the data set or of the network.",
     )
     exif_orientation: ExifOrientation = Field(
         "apply",
@@ -137,6 +153,10 @@ class Data(Group):
                 raise problem([name], f"expected two numbers, the smaller first, got {list(values)}")
         if self.name == "synthetic" and self.on_unreadable_image == "skip":
             raise problem(["on_unreadable_image"], "synthetic images cannot fail; omit it")
+        if self.wants_boxes and isinstance(self.image_size, tuple):
+            raise problem(
+                ["image_size"], f"networks of boxes take squares: expected one number, got {[*self.image_size]}"
+            )
         if self.wants_boxes and self.exif_orientation == "ignore":
             raise problem(["exif_orientation"], "boxes are in pixels of the upright image; omit it")
         return self

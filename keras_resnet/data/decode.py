@@ -16,7 +16,7 @@ from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, SIGNATURES
 from keras_resnet.data.image_header import ASPECT, FORMAT, OK, PIXELS, checked, reasons
 from keras_resnet.data.orientation import exif_orientation, may_have_exif, stored_box, turned, upright, upright_size
 from keras_resnet.data.pillow_formats import decode_pillow_format, pillow_format
-from keras_resnet.description import ExifOrientation
+from keras_resnet.description import ExifOrientation, ImageSize, height_and_width
 from keras_resnet.errors import DataError
 
 _MAX_BYTES = 2**31 - 1
@@ -236,7 +236,7 @@ def _assert(holds, message):
     return tf.cond(holds, lambda: True, fail)
 
 
-def decode_crop(image, choose_box: Callable, channels: int, least: int, exif: ExifOrientation = "apply"):
+def decode_crop(image, choose_box: Callable, channels: int, least: ImageSize, exif: ExifOrientation = "apply"):
     """Stored image -> (h, w, channels) uint8, the part that `choose_box` selects by the image's size.
 
     For a JPEG, only the rows and columns of that part are computed. If the part is at least two, four or eight times as
@@ -256,12 +256,15 @@ def decode_crop(image, choose_box: Callable, channels: int, least: int, exif: Ex
     if image.dtype != tf.string:
         return crop_pixels(image)
 
+    needed = tf.constant(height_and_width(least))
+
     def crop_jpeg():
         height, width, components = tf.unstack(tf.image.extract_jpeg_shape(image))
         _check_size(height, width)
 
-        def part(box):
-            halvings = tf.reduce_sum(tf.cast(tf.reduce_min(box[2:]) >= least * tf.constant(_RATIOS[1:]), tf.int32))
+        def part(box, least):
+            large = tf.reduce_all(box[2:] >= tf.constant(_RATIOS[1:])[:, None] * least, 1)
+            halvings = tf.reduce_sum(tf.cast(large, tf.int32))
             crops = [functools.partial(_crop_jpeg, image, components, box, channels, ratio) for ratio in _RATIOS]
             return tf.switch_case(halvings, crops)
 
@@ -269,10 +272,12 @@ def decode_crop(image, choose_box: Callable, channels: int, least: int, exif: Ex
         def turned_part():
             orientation = exif_orientation(image)
             size = upright_size(height, width, orientation)
-            return turned(part(stored_box(choose_box(*size), size, orientation)), orientation)
+            lying = tf.reverse(needed, [0])
+            stored = part(stored_box(choose_box(*size), size, orientation), tf.where(orientation > 4, lying, needed))
+            return turned(stored, orientation)
 
         def stored_part():
-            return part(choose_box(height, width))
+            return part(choose_box(height, width), needed)
 
         return stored_part() if exif == "ignore" else tf.cond(may_have_exif(image), turned_part, stored_part)
 

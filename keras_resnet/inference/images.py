@@ -13,7 +13,7 @@ from PIL import Image
 from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, list_images
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
 from keras_resnet.data.pillow_formats import as_png, pillow_format
-from keras_resnet.description import ExifOrientation, Preprocessing
+from keras_resnet.description import ExifOrientation, ImageSize, Preprocessing, height_and_width
 from keras_resnet.errors import DataError
 from keras_resnet.inference.answers import (
     Answer,
@@ -72,19 +72,20 @@ def _pixels(image, channels):
     return None
 
 
-def prepare_with_pillow(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
-    """pixels (H, W, C) uint8 -> (size, size, C) float32, as `keras_resnet.data.transforms.prepare` returns it."""
+def prepare_with_pillow(pixels: np.ndarray, preprocessing: Preprocessing, size: ImageSize) -> np.ndarray:
+    """pixels (H, W, C) uint8 -> (h, w, C) float32 of `size`, as `keras_resnet.data.transforms.prepare` returns it."""
     if preprocessing.resize == "letterbox":
-        return _letterboxed(pixels, preprocessing.mean, size)
-    side = round(size / preprocessing.crop_pct)
+        return _letterboxed(pixels, preprocessing.mean, height_and_width(size)[0])
+    sides = height_and_width(size)
+    covered = np.asarray([round(side / preprocessing.crop_pct) for side in sides], np.float32)
     shape = np.asarray(pixels.shape[:2], np.float32)
-    height, width = np.round(shape * (np.float32(side) / shape.min())).astype(int)
+    height, width = np.round(shape * (covered / shape).max()).astype(int)
     image = _resized(pixels, 0, height, preprocessing.interpolation)
     image = _resized(image, 1, width, preprocessing.interpolation)
     if preprocessing.interpolation == "bicubic":  # bicubic overshoots at edges
         image = np.clip(image, 0, 255)
-    top, left = (height - size) // 2, (width - size) // 2
-    return image[top : top + size, left : left + size].astype(np.float32)
+    top, left = (height - sides[0]) // 2, (width - sides[1]) // 2
+    return image[top : top + sides[0], left : left + sides[1]].astype(np.float32)
 
 
 def _letterboxed(pixels, mean, side):
@@ -210,8 +211,8 @@ def image_size_of(content: bytes) -> tuple[int, int]:
     return height, width
 
 
-def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
-    """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], as in validation."""
+def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: ImageSize) -> np.ndarray:
+    """pixels (H, W, C) uint8 -> (h, w, C) float32 in [0, 255] of `size`, as in validation."""
     if sys.modules.get("tensorflow") is None:  # LiteRT and onnxruntime do not wait until it is loaded
         return prepare_with_pillow(pixels, preprocessing, size)
     import tensorflow as tf
@@ -221,7 +222,7 @@ def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.
     with tf.device("CPU:0"):
         image, crop_pct = tf.constant(pixels), preprocessing.crop_pct
         if preprocessing.resize == "letterbox":
-            return transforms.letterbox(image, size, preprocessing.mean)[0].numpy()
+            return transforms.letterbox(image, height_and_width(size)[0], preprocessing.mean)[0].numpy()
         return transforms.for_test(image, size, crop_pct, preprocessing.interpolation).numpy()
 
 
@@ -237,7 +238,7 @@ def answer_prepared(predictor: ClassPredictor | BoxPredictor, contents: Sequence
             answers.append(ImageError(str(error)))
         else:
             answers.append(None)
-            images.append(prepared(pixels, predictor.preprocessing, predictor.image_shape[0]))
+            images.append(prepared(pixels, predictor.preprocessing, predictor.image_shape[:2]))
             sizes.append(pixels.shape[:2])
     found = iter(_found(predictor, np.stack(images), sizes, top_k) if images else [])
     return [answer or next(found) for answer in answers]

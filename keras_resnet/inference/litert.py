@@ -41,7 +41,7 @@ class LiteRTPredictor:
         classes = None if self.finds_boxes else int(self._output["shape"][-1])
         packed = _packed(path, "labels.txt")
         self.labels = labels_of(lines(packed) if packed else None, path, classes)
-        self.preprocessing, _ = read_preprocessing(path, self.image_shape[0], _packed(path, "description.json"))
+        self.preprocessing, _ = read_preprocessing(path, self.image_shape[:2], _packed(path, "description.json"))
         self.max_top_k = int(self._output["shape"][-1]) if self.finds_boxes else len(self.labels)
 
     def logits(self, images):
