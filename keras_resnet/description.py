@@ -17,7 +17,7 @@ from keras_resnet.specs import Spec
 DESCRIPTION_FILE = "assets.extra/description.json"  # in a SavedModel
 Interpolation = Literal["bilinear", "bicubic"]
 ExifOrientation = Literal["apply", "ignore"]
-ImageSize = int | tuple[int, int]  # height and width; one number if they are equal
+ImageSize = int | tuple[int, ...]  # height and width; one number if they are equal
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB in [0, 255]; torchvision's 0.485, 0.456, 0.406 times 255
 IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255
@@ -74,7 +74,8 @@ class Preprocessing:
 
 def height_and_width(image_size: ImageSize) -> tuple[int, int]:
     """Returns (H, W) of one number or of a pair."""
-    return (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return height, width
 
 
 def size_text(image_size: ImageSize) -> str:

@@ -52,7 +52,8 @@ def _list_weights():
     for each in entries().values():
         accuracies = ("" if value is None else f"{value:.2f}" for value in (each.top1, each.top5))
         aps = ("" if value is None else f"{value:.1f}" for value in (each.box_ap, each.mask_ap))
-        pixels = size_text(each.preprocessing.image_size) if each.preprocessing else ""
+        size = each.preprocessing and each.preprocessing.image_size
+        pixels = size_text(size) if size else ""
         checksum = each.checksum[:8] or "the Hub's"
         cells = (each.network, f"{each.parameters:,}", *accuracies, *aps, pixels, each.license, checksum, each.recipe)
         table.add_row(each.name, *cells)
