@@ -281,3 +281,12 @@ def test_verify_counts_images_without_labels_and_finds_copies_with_other_labels(
     }
     assert {note: len(sources) for note, sources in report.notes.items()} == {"no labels": 1}
     assert report.splits["train"].classes == 2
+
+
+def test_held_out_images_have_their_share_of_a_rare_label(tmp_path):
+    text = "file,tags\n" + "".join(f"{i}.png,{'often|rare' if i < 10 else 'often'}\n" for i in range(40))
+    data = SeveralLabels(name=table(tmp_path, text, images=map(str, range(40))))
+    splits = load_image_set(data, None).splits
+    rare = {name: int(split.probabilities[:, 1].sum()) for name, split in splits.items()}
+    assert rare == {"train": 8, "validation": 1, "test": 1}
+    assert {name: split.size for name, split in splits.items()} == {"train": 32, "validation": 4, "test": 4}
