@@ -93,6 +93,11 @@ class Classification(ImageTask):
     def _build(self, image_size):
         return build_described(self.description, image_size, **self.config.model.training_arguments)
 
+    def check_training(self):
+        """Raises a `ConfigError` if sampling or weights of classes do not fit the data set."""
+        super().check_training()
+        _ = self.class_weights
+
     def prepare_training(self):
         """Loads the teacher, if any."""
         train = self.config.train
