@@ -126,9 +126,9 @@ class Classification(ImageTask):
         return {"teacher": f"{train.teacher}; {share}"} if train.teacher else {}
 
     def _soft_labels_text(self):
-        if not self._has_soft_labels:
-            return {}
         probabilities = self.images.split("train").probabilities
+        if probabilities is None or not self._has_soft_labels:
+            return {}
         soft = int((probabilities.max(1) < 1).sum())
         return {"labels": f"soft of {soft:,} training images; evaluations count the most probable class"}
 
