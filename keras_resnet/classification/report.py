@@ -64,7 +64,7 @@ def draw_errors(path: str, task, split: str, predictions: Predictions, rows: np.
     images = task.images.split(split)
     for cell, row in zip(cells, rows, strict=False):
         image, _ = images.read(tf.constant(predictions.indices[row], tf.int64))
-        pixels = decode(image, task.image_shape[2]).numpy()
+        pixels = decode(image, task.image_shape[2], task.description.preprocessing.exif_orientation).numpy()
         cell.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
         answer, label = int(predictions.scores[row].argmax()), int(predictions.labels[row])
         title = f"{task.labels[answer]} {predictions.scores[row, answer]:.2f}\nis {task.labels[label]}"

@@ -54,7 +54,9 @@ def classification_signatures(
         return network(prepare_batch(images, preprocessing))
 
     def serving_default(image_bytes):
-        images, readable, status = decode_request(image_bytes, prepare, spec, spec.shape[2], settings)
+        images, readable, status = decode_request(
+            image_bytes, prepare, spec, spec.shape[2], settings, preprocessing.exif_orientation
+        )
         scores, classes = tf.math.top_k(activation(network(images)["logits"]), k=top_k)
         good = readable[:, None]
         return {

@@ -20,7 +20,7 @@ from keras_resnet.data.augmentation import augment, mix_pairs, mix_shares
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
-from keras_resnet.description import Description, Preprocessing, different_classes
+from keras_resnet.description import Description, Preprocessing, different_classes, height_and_width
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.losses import LOSSES, distillation
 from keras_resnet.specs import SPECS
@@ -57,7 +57,8 @@ class Classification(ImageTask):
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
         self.image_shape = self.description.preprocessing.image_shape
-        self.train_side = side = config.data.train_image_size or self.image_shape[0]
+        self.train_image_size = height_and_width(config.data.train_image_size or self.image_shape[:2])
+        side = max(self.train_image_size)
         if config.export.top_k and config.export.top_k > len(self.labels):
             raise ConfigError(
                 f"export.top_k: {config.export.top_k} is more than the {len(self.labels)} classes of {config.data.name}"
@@ -88,7 +89,7 @@ class Classification(ImageTask):
 
     def build_model(self) -> keras.Model:
         """Builds the model: images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
-        return self._build(None if self.train_side == self.image_shape[0] else 0)
+        return self._build(None if self.train_image_size == self.image_shape[:2] else 0)
 
     def _build(self, image_size):
         return build_described(self.description, image_size, **self.config.model.training_arguments)
@@ -109,8 +110,8 @@ class Classification(ImageTask):
         cost = complexity(model if model.input_shape[1] else self._build(None))
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
         seen = "x".join(map(str, self.image_shape))
-        if self.train_side != self.image_shape[0]:
-            seen += f", in training {self.train_side}x{self.train_side}x{self.image_shape[2]}"
+        if self.train_image_size != self.image_shape[:2]:
+            seen += f", in training {'x'.join(map(str, (*self.train_image_size, self.image_shape[2])))}"
         return {
             "network": f"{cost.parameters:,} parameters, {cost.macs:,} MACs per image",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {seen}",
@@ -170,7 +171,7 @@ class Classification(ImageTask):
         return images.numpy(), captions
 
     def _augment(self, image, label, seed):
-        size, channels, data = self.train_side, self.image_shape[2], self.config.data
+        size, channels, data = self.train_image_size, self.image_shape[2], self.config.data
         example = augment(image, size, channels, data, seed), self._target(label)
         return (*example, mix_shares(size, data, seed, self.config.train.batch_size)) if self._mixes else example
 
@@ -194,7 +195,9 @@ class Classification(ImageTask):
         return mix_pairs(images, targets, weights, shares, self.config.data.mixing == "sample"), weights
 
     def _prepare(self, image, label):
-        return transforms.prepare(decode(image, self.image_shape[2]), self.description.preprocessing), label
+        preprocessing = self.description.preprocessing
+        pixels = decode(image, self.image_shape[2], preprocessing.exif_orientation)
+        return transforms.prepare(pixels, preprocessing), label
 
     def loss(self, model, batch):
         """model, batch -> (loss of each image (N,), sums to report)."""
@@ -236,6 +239,7 @@ def _new_description(config, images) -> Description:
         crop_pct=config.eval.crop_pct,
         interpolation=config.eval.interpolation,
         channels=images.image_shape[2],
+        exif_orientation=config.data.exif_orientation,
     )
     source = f"trained on {config.data.name}{weights}"
     return Description(spec=config.model.spec, preprocessing=preprocessing, source=source, labels=images.labels)

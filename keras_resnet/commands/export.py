@@ -17,6 +17,7 @@ from absl import flags
 
 from keras_resnet.commands.entry import no_arguments, require_tensorflow_backend
 from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags, refuse
+from keras_resnet.description import height_and_width
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.formats import EXPORT_FORMATS, Plan, plan, precisions
 from keras_resnet.export.serving_kit import check_model_name, write_serving_kit
@@ -232,8 +233,8 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
         provenance = {"network": about.spec.name, "weights": source.weights, "source": about.source}
         if about.detector:
             return *_of_detector(source, pretrained, settings), provenance
-        side = about.preprocessing.image_size or about.spec.image_size
-        shape = (side, side, pretrained.channels)
+        size = about.preprocessing.image_size or about.spec.image_size
+        shape = (*height_and_width(size), pretrained.channels)
         model = assemble(about.spec, pretrained, input_shape=shape, classifier_activation=None)
     except (ValueError, OSError) as error:
         text = str(error).splitlines()[0].removeprefix(f"{source.weights}: ")

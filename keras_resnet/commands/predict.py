@@ -201,12 +201,12 @@ def _shown(predictor, path, content, prediction, *, explain):
     from keras_resnet.inference.plot import Shown
 
     title = os.path.basename(path)
-    pixels = decoded(content, predictor.image_shape[2] if explain else 3)
+    pixels = decoded(content, predictor.image_shape[2] if explain else 3, predictor.preprocessing.exif_orientation)
     if not explain:
         return Shown(pixels, title, prediction)
     from keras_resnet.analysis.grad_cam import grad_cam
 
-    image = prepared(pixels, predictor.preprocessing, predictor.image_shape[0])
+    image = prepared(pixels, predictor.preprocessing, predictor.image_shape[:2])
     if not prediction.classes:  # a multi-label model found none
         return Shown(image, title, prediction)
     heat = grad_cam(predictor.model, image[None], [prediction.classes[0]])[0]

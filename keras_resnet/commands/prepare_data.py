@@ -99,6 +99,7 @@ def main(options, arguments):
     # Without these settings, training would hold out images for splits that this command left empty.
     missing = [] if "validation" in prepared.images else [n for n in ("validation", "test") if n not in prepared.images]
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
+    sets += [f"data.exif_orientation={data.exif_orientation}"] * (data.exif_orientation != "apply")
     recipe = "coco_mask_rcnn_r50_fpn" if options.masks else "coco_faster_rcnn_r50_fpn"
     config = "" if data.name.startswith(("folder:", "csv:")) else f"--config=detection/{recipe} "
     print(f"\nNext: keras-resnet train {config}" + " ".join(f"--set {shlex.quote(each)}" for each in sets))

@@ -94,7 +94,7 @@ def load_for_evaluation(
                 f"--set={assignment}: expected a key of the group data or eval; the rest comes with the weights"
             )
     given = preprocessing or {}
-    assignments = [*assignments, *(f"{_KEYS[name]}={given[name]}" for name in _KEYS if name in given)]
+    assignments = [*assignments, *(f"{_KEYS[name]}={_as_yaml(given[name])}" for name in _KEYS if name in given)]
     if not RunFolder(path).is_run() and not is_of_a_run(path):
         return _weights_alone(path, assignments, given)
     refuse({name: value for name, value in given.items() if name not in _KEYS}, "a run has its own")
@@ -104,8 +104,17 @@ def load_for_evaluation(
     return run, load_task(changes, run.description)
 
 
+def _as_yaml(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
 # argument of `load_pretrained` -> key of the configuration
-_KEYS = {"image_size": "data.image_size", "crop_pct": "eval.crop_pct", "interpolation": "eval.interpolation"}
+_KEYS = {
+    "image_size": "data.image_size",
+    "crop_pct": "eval.crop_pct",
+    "interpolation": "eval.interpolation",
+    "exif_orientation": "data.exif_orientation",
+}
 
 
 def _changed_preprocessing(assignments, config):

@@ -1,13 +1,15 @@
 """The configuration group `data`."""
 
+import json
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from keras_resnet.config.fields import Group, problem
 from keras_resnet.config.labels import CsvColumns, Sampling
+from keras_resnet.description import ExifOrientation, ImageSize
 from keras_resnet.errors import suggest
 
 IMAGE_SETS = (
@@ -50,6 +52,22 @@ def _service(value):
     if value is not None and not re.fullmatch(r"grpc://.+:\d+", value):
         raise PydanticCustomError("unknown_name", "{hint}", {"hint": 'expected "grpc://HOST:PORT"'})
     return value
+
+
+def _image_size(value):
+    if value is None:
+        return value
+    sides = value if isinstance(value, list | tuple) else [value]
+    if len(sides) not in (1, 2) or not all(type(side) is int and 8 <= side <= _LARGEST for side in sides):
+        given = json.dumps(value, default=str)
+        raise problem([], f"expected a whole number >= 8 and <= {_LARGEST}, or [height, width] of such, got {given}")
+    return sides[0] if sides[0] == sides[-1] else tuple(sides)
+
+
+_LARGEST = 2048
+_SIDE_SCHEMA = {"type": "integer", "minimum": 8, "maximum": _LARGEST}
+_SIZE_SCHEMA = [_SIDE_SCHEMA, {"type": "array", "items": _SIDE_SCHEMA, "minItems": 2, "maxItems": 2}, {"type": "null"}]
+_Size = Annotated[ImageSize | None, BeforeValidator(_image_size), WithJsonSchema({"anyOf": _SIZE_SCHEMA})]
 
 
 class Data(Group):
@@ -106,16 +124,17 @@ class Data(Group):
         None, description="Dispatcher of a tf.data service that prepares the batches: grpc://HOST:PORT."
     )
 
-    image_size: int | None = Field(
+    image_size: _Size = Field(
         None,
-        ge=8,
-        le=2048,
-        description="Height and width of the network's input in pixels. null: those of the data set or of the network.",
+        description="Height and width of the network's input in pixels: 224, or [128, 256] if they differ. null: those "
+        "of the data set or of the network.",
     )
-    train_image_size: int | None = Field(
+    exif_orientation: ExifOrientation = Field(
+        "apply",
+        description="apply: turn JPEGs upright by their EXIF data, as viewers do. ignore: read them as stored.",
+    )
+    train_image_size: _Size = Field(
         None,
-        ge=8,
-        le=2048,
         description="Height and width of training images, if they differ from those of evaluation. null: image_size.",
     )
     crop: Literal["center", "scale_jitter", "random_resized"] = Field(
@@ -188,4 +207,10 @@ class Data(Group):
             raise problem(["sampling"], "is for images of one class each, not for images with boxes")
         if self.csv != CsvColumns() and self.name.partition(":")[0] != CSV_SET:
             raise problem(["csv"], f"is for csv:PATH, not for {self.name}; omit it")
+        if self.wants_boxes and isinstance(self.image_size, tuple):
+            raise problem(
+                ["image_size"], f"networks of boxes take squares: expected one number, got {[*self.image_size]}"
+            )
+        if self.wants_boxes and self.exif_orientation == "ignore":
+            raise problem(["exif_orientation"], "boxes are in pixels of the upright image; omit it")
         return self

@@ -1,18 +1,23 @@
 """Decodes stored images to pixels and reads no more of a file than it needs.
 
-A stored image is pixels (H, W, C) uint8, or the bytes () of a JPEG, PNG, BMP, WebP or GIF (its first frame).
-The EXIF orientation of a JPEG is applied: pixels and sizes are those of the upright image.
+A stored image is pixels (H, W, C) uint8, or the bytes () of a JPEG, PNG, BMP, WebP or GIF (its first frame), or of a
+format that `pillow_formats` decodes in this process.
+The EXIF orientation of a JPEG is applied, unless `exif` is "ignore": pixels and sizes are those of the upright image.
 """
 
 import contextlib
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, SIGNATURES
-from keras_resnet.data.image_header import ASPECT, OK, PIXELS, checked, reasons
+from keras_resnet.data.image_header import ASPECT, FORMAT, OK, PIXELS, checked, reasons
 from keras_resnet.data.orientation import exif_orientation, may_have_exif, stored_box, turned, upright, upright_size
+from keras_resnet.data.pillow_formats import decode_pillow_format, pillow_format
+from keras_resnet.description import ExifOrientation, ImageSize, height_and_width
+from keras_resnet.errors import DataError
 
 _MAX_BYTES = 2**31 - 1
 # libjpeg's exact inverse cosine transform, which Pillow, torchvision and timm use. TensorFlow's default, the fast
@@ -26,7 +31,7 @@ def _separate(function):
     return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
-def decode(image, channels: int):
+def decode(image, channels: int, exif: ExifOrientation = "apply"):
     """Stored image -> (H, W, channels) uint8. Gray, palette and CMYK files become RGB; transparency is dropped.
 
     Fails with the reason if `checked` refuses the file. Exports refuse the same files.
@@ -35,8 +40,8 @@ def decode(image, channels: int):
         return image
     if tf.executing_eagerly():  # a graph takes a tenth of the time
         with contextlib.suppress(tf.errors.OpError):  # the eager error below says more about the cause
-            return _compiled(channels)(image)
-    return _decode(image, channels)
+            return _compiled(channels, exif)(image)
+    return _decode(image, channels, exif)
 
 
 def image_size(image, stated=(0, 0)):
@@ -71,18 +76,18 @@ def _png_size(image):
 
 
 @functools.cache
-def _compiled(channels):
+def _compiled(channels, exif):
     return tf.function(
-        lambda image: _decode(image, channels), input_signature=[tf.TensorSpec((), tf.string)], autograph=False
+        lambda image: _decode(image, channels, exif), input_signature=[tf.TensorSpec((), tf.string)], autograph=False
     )
 
 
-def _decode(image, channels):
+def _decode(image, channels, exif):
     """Decodes in a graph. A few operations read the headers of JPEG and PNG; `checked` reads those of rare formats."""
 
     def jpeg():
         _check_size(*tf.unstack(tf.image.extract_jpeg_shape(image))[:2])
-        return _decoded_jpeg(image, channels)
+        return _decoded_jpeg(image, channels, exif)
 
     other = functools.partial(_decode_other, image, channels)
     pixels = tf.cond(tf.io.is_jpeg(image), jpeg, other)
@@ -102,15 +107,35 @@ def _decode_other(image, channels):
 @_separate
 def _decode_rare(image, channels):
     code, kind, content, size = checked(image, _MAX_BYTES, MAX_PIXELS)
-    _assert(code == OK, lambda: _refusal(code, size))
-    return pixels_of(content, kind, channels)
+
+    def tensorflow():
+        _assert(code == OK, lambda: _refusal(code, size))
+        return pixels_of(content, kind, channels)
+
+    def pillow():
+        rgb, problem = tf.numpy_function(_with_pillow, [image], (tf.uint8, tf.string))
+        _assert(tf.strings.length(problem) == 0, lambda: problem)
+        return _to_channels(rgb, channels)
+
+    return tf.cond(code == FORMAT, pillow, tensorflow)
 
 
-def pixels_of(content, kind, channels: int):
+def _with_pillow(content):
+    """Returns (pixels (H, W, 3), b"") or (no pixels, what is wrong): TensorFlow would wrap an exception in a page."""
+    none = np.zeros((0, 0, 3), np.uint8)
+    if pillow_format(content) is None:
+        return none, reasons(_MAX_BYTES, MAX_PIXELS)[FORMAT].encode()
+    try:
+        return decode_pillow_format(content), b""
+    except DataError as error:
+        return none, str(error).encode()
+
+
+def pixels_of(content, kind, channels: int, exif: ExifOrientation = "apply"):
     """Content that `checked` accepts, and its kind -> (H, W, channels) uint8."""
 
     def jpeg():
-        return _decoded_jpeg(content, channels)
+        return _decoded_jpeg(content, channels, exif)
 
     def png():
         return _decoded_png(content, channels)
@@ -137,11 +162,22 @@ def _decoded(content, channels):
     )
 
 
-def _decoded_jpeg(content, channels):
+def _decoded_jpeg(content, channels, exif):
     def stored():
-        return tf.io.decode_jpeg(content, channels=channels, dct_method=_EXACT)
+        decoder = functools.partial(tf.io.decode_jpeg, content, dct_method=_EXACT)
+        return _of_channels(decoder, tf.image.extract_jpeg_shape(content)[2], channels)
 
+    if exif == "ignore":
+        return stored()
     return tf.cond(may_have_exif(content), lambda: _upright(stored(), content), stored)
+
+
+def _of_channels(decoder, components, channels):
+    """Calls a decoder of JPEG, which converts CMYK, files of four components, to RGB but not to gray."""
+    if channels == 3:
+        return decoder(channels=3)
+    cmyk = functools.partial(decoder, channels=3)
+    return tf.cond(components == 4, lambda: _to_channels(cmyk(), channels), lambda: decoder(channels=channels))
 
 
 def _orientation(jpeg):
@@ -200,7 +236,7 @@ def _assert(holds, message):
     return tf.cond(holds, lambda: True, fail)
 
 
-def decode_crop(image, choose_box: Callable, channels: int, least: int):
+def decode_crop(image, choose_box: Callable, channels: int, least: ImageSize, exif: ExifOrientation = "apply"):
     """Stored image -> (h, w, channels) uint8, the part that `choose_box` selects by the image's size.
 
     For a JPEG, only the rows and columns of that part are computed. If the part is at least two, four or eight times as
@@ -220,25 +256,35 @@ def decode_crop(image, choose_box: Callable, channels: int, least: int):
     if image.dtype != tf.string:
         return crop_pixels(image)
 
+    needed = tf.constant(height_and_width(least))
+
     def crop_jpeg():
-        height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(image))
+        height, width, components = tf.unstack(tf.image.extract_jpeg_shape(image))
         _check_size(height, width)
 
-        def part(box):
-            halvings = tf.reduce_sum(tf.cast(tf.reduce_min(box[2:]) >= least * tf.constant(_RATIOS[1:]), tf.int32))
-            return tf.switch_case(halvings, [functools.partial(_crop_jpeg, image, box, channels, r) for r in _RATIOS])
+        def part(box, least):
+            large = tf.reduce_all(box[2:] >= tf.constant(_RATIOS[1:])[:, None] * least, 1)
+            halvings = tf.reduce_sum(tf.cast(large, tf.int32))
+            crops = [functools.partial(_crop_jpeg, image, components, box, channels, ratio) for ratio in _RATIOS]
+            return tf.switch_case(halvings, crops)
 
         @_separate
         def turned_part():
             orientation = exif_orientation(image)
             size = upright_size(height, width, orientation)
-            return turned(part(stored_box(choose_box(*size), size, orientation)), orientation)
+            lying = tf.reverse(needed, [0])
+            stored = part(stored_box(choose_box(*size), size, orientation), tf.where(orientation > 4, lying, needed))
+            return turned(stored, orientation)
 
-        return tf.cond(may_have_exif(image), turned_part, lambda: part(choose_box(height, width)))
+        def stored_part():
+            return part(choose_box(height, width), needed)
 
-    pixels = tf.cond(tf.io.is_jpeg(image), crop_jpeg, lambda: crop_pixels(decode(image, channels)))
+        return stored_part() if exif == "ignore" else tf.cond(may_have_exif(image), turned_part, stored_part)
+
+    pixels = tf.cond(tf.io.is_jpeg(image), crop_jpeg, lambda: crop_pixels(decode(image, channels, exif)))
     return tf.ensure_shape(pixels, (None, None, channels))
 
 
-def _crop_jpeg(image, box, channels, ratio):
-    return tf.image.decode_and_crop_jpeg(image, box // ratio, channels=channels, ratio=ratio, dct_method=_EXACT)
+def _crop_jpeg(image, components, box, channels, ratio):
+    decoder = functools.partial(tf.image.decode_and_crop_jpeg, image, box // ratio, ratio=ratio, dct_method=_EXACT)
+    return _of_channels(decoder, components, channels)

@@ -9,11 +9,10 @@ import tensorflow as tf
 
 from keras_resnet.data import transforms
 from keras_resnet.data.decode import decode
+from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, is_image
 from keras_resnet.data.photographs import cut_squares
 from keras_resnet.description import Preprocessing
 from keras_resnet.errors import ConfigError, DataError
-
-_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
 
 class ExampleImages(Protocol):
@@ -53,7 +52,8 @@ class FolderImages:
         images = []
         for path in paths[:count]:
             try:
-                pixels = decode(tf.io.read_file(path), self._preprocessing.image_shape[2])
+                channels, exif = self._preprocessing.image_shape[2], self._preprocessing.exif_orientation
+                pixels = decode(tf.io.read_file(path), channels, exif)
             except tf.errors.OpError:
                 continue  # skips unreadable images
             images.append(transforms.prepare(pixels, self._preprocessing).numpy())
@@ -95,7 +95,7 @@ def _files_of(folder):
     if not os.path.isdir(folder):
         raise ConfigError(f"--images={folder}: is no folder")
     names = sorted(glob.glob(os.path.join(glob.escape(folder), "**", "*"), recursive=True))
-    paths = [name for name in names if name.lower().endswith(_ENDINGS)]
+    paths = [name for name in names if is_image(name)]
     if not paths:
-        raise DataError(f"--images={folder}: holds no JPEG, PNG, GIF or BMP files")
+        raise DataError(f"--images={folder}: holds no images ({IMAGE_SUFFIXES})")
     return paths

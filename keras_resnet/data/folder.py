@@ -19,7 +19,8 @@ from keras_resnet.data.folder_tree import (
     shown,
 )
 from keras_resnet.data.image_set import Finding, ImageSet, Split, complete, passed_over_text
-from keras_resnet.errors import DataError, suggest
+from keras_resnet.data.pillow_formats import SUFFIXES, heic_problem
+from keras_resnet.errors import ConfigError, DataError, suggest
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def load_folder(data: Data) -> ImageSet:
     """Returns the images of a folder; the classes are the names of its folders, in alphabetical order.
 
     Raises:
-        DataError: the folder does not exist, or `scan_folder` finds a problem.
+        ConfigError: a tf.data service cannot read an image.
+        DataError: the folder does not exist, `scan_folder` finds a problem, or a package for an image is missing.
     """
     root = data.name.partition(":")[2]
     scan = scan_folder(root)
@@ -135,7 +137,23 @@ def load_folder(data: Data) -> ImageSet:
         first, more = scan.problems[0], len(scan.problems) - 1
         what = first.what if first.source == root else str(first)
         raise DataError(f"data.name: {data.name}: {what}" + (f" (verify-data lists {more:,} more)" if more else ""))
+    _check_pillow_formats(scan, data)
     return set_of_scan(scan, data)
+
+
+def _check_pillow_formats(scan, data):
+    """Refuses files, by their suffixes, that this process or a tf.data service could not decode later."""
+    paths = [path for classes in scan.splits.values() for files in classes.values() for path in files]
+    by_format = {
+        name: next((path for path in paths if path.lower().endswith(suffixes)), None)
+        for name, suffixes in SUFFIXES.items()
+    }
+    found = next(filter(None, by_format.values()), None)
+    if found and data.tf_data_service:
+        what = f"its workers read no AVIF, TIFF or HEIC, such as {found}; prepare-data converts them"
+        raise ConfigError(f"data.tf_data_service: {what}")
+    if by_format["HEIC"] and data.on_unreadable_image == "fail" and (missing := heic_problem()):
+        raise DataError(f"{by_format['HEIC']}: is a HEIC image, which {missing}")
 
 
 def set_of_scan(scan: FolderScan, data: Data) -> ImageSet:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from keras_resnet.errors import DataError
 
-# Suffixes of the formats that TensorFlow decodes. Some sites append a size (".jpg_large", ".jpg-large").
+# Suffixes of the formats that `decode` reads. Some sites append a size (".jpg_large", ".jpg-large").
 _IMAGE_SUFFIX = re.compile(
-    r"\.(jpe?g|jpe|jfif|jif|jfi|pjpeg|pjp|png|gif|bmp|dib|webp)([-_:](large|orig|medium|small|thumb))?"
+    r"\.(jpe?g|jpe|jfif|jif|jfi|pjpeg|pjp|png|gif|bmp|dib|webp|avif|tiff?|heic|heif|hif)([-_:](large|orig|medium|small|thumb))?"
 )
-IMAGE_SUFFIXES = ".jpg, .jpeg, .png, .bmp, .gif, .webp and their variants"  # for messages
+IMAGE_SUFFIXES = ".jpg, .jpeg, .png, .bmp, .gif, .webp, .avif, .tif, .heic and their variants"  # for messages
 # Folders that archives, cameras, recycle bins and network drives create, in lower case. Hidden folders never count.
 _LEFTOVER_FOLDERS = {
     "__macosx",

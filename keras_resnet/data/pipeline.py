@@ -14,7 +14,7 @@ from keras_resnet.data.sampling import image_order
 from keras_resnet.data.tf_data_service import in_order, replica_batches, through_service
 from keras_resnet.errors import DataError
 
-_FORMATS = "is not a JPEG, PNG, BMP, GIF or WebP that TensorFlow reads; save it as PNG or JPEG"
+_FORMATS = "is not a JPEG, PNG, BMP, GIF, WebP, AVIF or TIFF that can be read; save it as PNG or JPEG"
 
 
 def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
@@ -37,7 +37,9 @@ def named(error: tf.errors.OpError, faults: list[str]) -> Exception:
 def reason(error: tf.errors.OpError) -> str:
     """Returns what is wrong with a file, in a few words."""
     text = error.message.rpartition("}} ")[2]  # eager errors start with the name of the operation
-    if asserted := re.search(r"assertion failed: \[([^\[\]]*)\]|Summarized data: b'([^']*)'", error.message):
+    if asserted := re.search(
+        r"assertion failed: \[((?:[^\[\]]|\[\w*\])*)\]|Summarized data: b'([^']*)'", error.message
+    ):
         text = asserted[1] or asserted[2]  # in a graph, or in eager mode
     for part, words in (
         ("is no JPEG", _FORMATS),

@@ -16,15 +16,20 @@ from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
 from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits, map_in_threads, open_image_set
+from keras_resnet.data.pillow_formats import pillow_header
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.records import index_records
 from keras_resnet.data.stated_size import size_problem
 from keras_resnet.data.verify_scan import Look, Scan, SplitReport, copies
 from keras_resnet.data.verify_targets import INSPECTORS, Inspected, Inspector
+from keras_resnet.description import ExifOrientation
 from keras_resnet.errors import DataError
 
 TRANSPARENT = "transparency, which is dropped: the color behind it counts"
-ROTATED = "an EXIF orientation, which is applied"
+ROTATED = {
+    "apply": "an EXIF orientation, which is applied",
+    "ignore": "an EXIF orientation, which is ignored (data.exif_orientation)",
+}
 
 _KINDS = {
     "damaged": "damaged",
@@ -37,11 +42,11 @@ _KINDS = {
 }
 
 
-def oddity(content: bytes) -> str:
-    """Returns `TRANSPARENT` or `ROTATED` for the bytes of a readable image, "" for most."""
+def oddity(content: bytes, exif: ExifOrientation = "apply") -> str:
+    """Returns `TRANSPARENT` or a value of `ROTATED` for the bytes of a readable image, "" for most."""
     header = read_header(content)
     if header and header.format == "JPEG":
-        return ROTATED if header.orientation > 1 else ""
+        return ROTATED[exif] if header.orientation > 1 else ""
     # Pillow may refuse what TensorFlow reads, with any exception.
     with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=("PNG", "WEBP")) as image:
         if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
@@ -91,7 +96,9 @@ def verify(
 
     def look(job):
         name, index = job
-        return _look(name, index, splits[name], reads[name], inspector, images.image_shape[2], max_pixels)
+        return _look(
+            name, index, splits[name], reads[name], inspector, images.image_shape[2], max_pixels, data.exif_orientation
+        )
 
     jobs = ((name, index) for name, split in splits.items() for index in range(split.size))
     notes: dict[str, list[str]] = {}
@@ -172,7 +179,7 @@ def _reader(split):
     return read
 
 
-def _look(name, index, split: Split, read, inspector: Inspector, channels, max_pixels) -> Look:
+def _look(name, index, split: Split, read, inspector: Inspector, channels, max_pixels, exif) -> Look:
     target: Inspected | None = None
     findings: list[Finding] = []
     notes: list[str] = []
@@ -193,7 +200,7 @@ def _look(name, index, split: Split, read, inspector: Inspector, channels, max_p
             if split.unusable:
                 findings += [Finding(kind, name, source, what) for kind, source, what in split.unusable(index)]
             stored = isinstance(content, bytes)
-            header = read_header(content) if stored else None
+            header = (read_header(content) or pillow_header(content)) if stored else None
             if stored and not content:
                 found("empty", "has 0 bytes")
                 return result()
@@ -203,13 +210,13 @@ def _look(name, index, split: Split, read, inspector: Inspector, channels, max_p
                     f"{header.height} x {header.width} pixels, more than {max_pixels} (--max_pixels); not decoded",
                 )
                 return result()
-            height, width = decode(image, channels).shape[:2]
+            height, width = decode(image, channels, exif).shape[:2]
     except tf.errors.OpError as error:
         what = reason(error)
         found(next((kind for part, kind in _KINDS.items() if part in what), "unreadable"), what)
         return result()
     if split.stated_sizes is not None and (problem := size_problem(split.stated_sizes[index], (height, width))):
         found("wrong size", problem)
-    if stored and (note := oddity(content)):
+    if stored and (note := oddity(content, exif)):
         notes.append(note)
     return result(digest=hashlib.sha256(content).digest(), size=(height, width))

@@ -139,10 +139,10 @@ def examples(model: ClassPredictor | BoxPredictor, contents: Mapping[str, bytes]
         pictures = []
         for path, content in contents.items():
             try:
-                pictures.append(decoded(content, channels))
+                pictures.append(decoded(content, channels, model.preprocessing.exif_orientation))
             except DataError as error:
                 raise DataError(f"--images: {path}: {error}") from None
-    return np.stack([prepared(pixels, model.preprocessing, model.image_shape[0]) for pixels in pictures])
+    return np.stack([prepared(pixels, model.preprocessing, model.image_shape[:2]) for pixels in pictures])
 
 
 def _squares(channels):

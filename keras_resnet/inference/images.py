@@ -12,7 +12,8 @@ from PIL import Image
 
 from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, list_images
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
-from keras_resnet.description import Preprocessing
+from keras_resnet.data.pillow_formats import as_png, pillow_format
+from keras_resnet.description import ExifOrientation, ImageSize, Preprocessing, height_and_width
 from keras_resnet.errors import DataError
 from keras_resnet.inference.answers import (
     Answer,
@@ -27,7 +28,7 @@ from keras_resnet.inference.answers import (
 _PNG_BITS = 24  # position of the bit depth in a PNG
 
 
-def decode_with_pillow(content: bytes, channels: int) -> np.ndarray | None:
+def decode_with_pillow(content: bytes, channels: int, exif: ExifOrientation = "apply") -> np.ndarray | None:
     """An image's bytes -> pixels (H, W, channels) uint8, the same as of `keras_resnet.data.decode.decode`.
 
     Returns None if Pillow's pixels may differ, or if the image must be refused with a reason; TensorFlow then decodes
@@ -46,7 +47,7 @@ def decode_with_pillow(content: bytes, channels: int) -> np.ndarray | None:
             pixels = _pixels(image, channels)
     except Exception:  # any error of Pillow for a damaged file; TensorFlow gives the reason
         return None
-    return None if pixels is None else _upright(pixels, header.orientation)
+    return pixels if pixels is None or exif == "ignore" else _upright(pixels, header.orientation)
 
 
 def _upright(pixels, orientation):
@@ -72,19 +73,20 @@ def _pixels(image, channels):
     return None
 
 
-def prepare_with_pillow(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
-    """pixels (H, W, C) uint8 -> (size, size, C) float32, as `keras_resnet.data.transforms.prepare` returns it."""
+def prepare_with_pillow(pixels: np.ndarray, preprocessing: Preprocessing, size: ImageSize) -> np.ndarray:
+    """pixels (H, W, C) uint8 -> (h, w, C) float32 of `size`, as `keras_resnet.data.transforms.prepare` returns it."""
     if preprocessing.resize == "letterbox":
-        return _letterboxed(pixels, preprocessing.mean, size)
-    side = round(size / preprocessing.crop_pct)
+        return _letterboxed(pixels, preprocessing.mean, height_and_width(size)[0])
+    sides = height_and_width(size)
+    covered = np.asarray([round(side / preprocessing.crop_pct) for side in sides], np.float32)
     shape = np.asarray(pixels.shape[:2], np.float32)
-    height, width = np.round(shape * (np.float32(side) / shape.min())).astype(int)
+    height, width = np.round(shape * (covered / shape).max()).astype(int)
     image = _resized(pixels, 0, height, preprocessing.interpolation)
     image = _resized(image, 1, width, preprocessing.interpolation)
     if preprocessing.interpolation == "bicubic":  # bicubic overshoots at edges
         image = np.clip(image, 0, 255)
-    top, left = (height - size) // 2, (width - size) // 2
-    return image[top : top + size, left : left + size].astype(np.float32)
+    top, left = (height - sides[0]) // 2, (width - sides[1]) // 2
+    return image[top : top + sides[0], left : left + sides[1]].astype(np.float32)
 
 
 def _letterboxed(pixels, mean, side):
@@ -151,7 +153,10 @@ def find_images(names: Sequence[str]) -> list[str]:
 
 
 def read_image(path: str) -> bytes | ImageError:
-    """Returns an image's bytes after a check of its header, which refuses images that are too large."""
+    """Returns an image's bytes after a check of its header, which refuses images that are too large.
+
+    AVIF, TIFF and HEIC, which neither TensorFlow nor exported models read, are returned as PNG of the same pixels.
+    """
     if os.path.isdir(path):
         return ImageError(f"holds no images ({IMAGE_SUFFIXES})")
     try:
@@ -165,16 +170,21 @@ def read_image(path: str) -> bytes | ImageError:
     header = read_header(content)
     if header and header.height * header.width > MAX_PIXELS:
         return ImageError(f"{header.height} x {header.width} pixels, more than {MAX_PIXELS}; not decoded")
+    if pillow_format(content):
+        try:
+            return as_png(content)
+        except DataError as error:
+            return ImageError(str(error))
     return content
 
 
-def decoded(content: bytes, channels: int) -> np.ndarray:
+def decoded(content: bytes, channels: int, exif: ExifOrientation = "apply") -> np.ndarray:
     """An image's bytes -> pixels (H, W, channels) uint8.
 
     Raises:
         DataError: the image cannot be decoded; the message gives the reason in a few words.
     """
-    pixels = decode_with_pillow(content, channels)  # avoids the pipeline's graph, which takes seconds to build
+    pixels = decode_with_pillow(content, channels, exif)  # avoids the pipeline's graph, which takes seconds to build
     if pixels is not None:
         return pixels
     import tensorflow as tf
@@ -184,7 +194,7 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
 
     try:
         with tf.device("CPU:0"):
-            return decode(tf.constant(content), channels).numpy()
+            return decode(tf.constant(content), channels, exif).numpy()
     except tf.errors.OpError as error:
         raise DataError(reason(error)) from None
 
@@ -202,8 +212,8 @@ def image_size_of(content: bytes) -> tuple[int, int]:
     return height, width
 
 
-def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
-    """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], as in validation."""
+def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: ImageSize) -> np.ndarray:
+    """pixels (H, W, C) uint8 -> (h, w, C) float32 in [0, 255] of `size`, as in validation."""
     if sys.modules.get("tensorflow") is None:  # LiteRT and onnxruntime do not wait until it is loaded
         return prepare_with_pillow(pixels, preprocessing, size)
     import tensorflow as tf
@@ -213,7 +223,7 @@ def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.
     with tf.device("CPU:0"):
         image, crop_pct = tf.constant(pixels), preprocessing.crop_pct
         if preprocessing.resize == "letterbox":
-            return transforms.letterbox(image, size, preprocessing.mean)[0].numpy()
+            return transforms.letterbox(image, height_and_width(size)[0], preprocessing.mean)[0].numpy()
         return transforms.for_test(image, size, crop_pct, preprocessing.interpolation).numpy()
 
 
@@ -224,12 +234,12 @@ def answer_prepared(predictor: ClassPredictor | BoxPredictor, contents: Sequence
     sizes: list[tuple[int, int]] = []
     for content in contents:
         try:
-            pixels = decoded(content, predictor.image_shape[2])
+            pixels = decoded(content, predictor.image_shape[2], predictor.preprocessing.exif_orientation)
         except DataError as error:
             answers.append(ImageError(str(error)))
         else:
             answers.append(None)
-            images.append(prepared(pixels, predictor.preprocessing, predictor.image_shape[0]))
+            images.append(prepared(pixels, predictor.preprocessing, predictor.image_shape[:2]))
             sizes.append(pixels.shape[:2])
     found = iter(_found(predictor, np.stack(images), sizes, top_k) if images else [])
     return [answer or next(found) for answer in answers]

@@ -42,7 +42,7 @@ class LiteRTPredictor:
         packed = _packed(path, "labels.txt")
         self.labels = labels_of(lines(packed) if packed else None, path, classes)
         about = _packed(path, "description.json")
-        self.preprocessing, _ = read_preprocessing(path, self.image_shape[0], about)
+        self.preprocessing, _ = read_preprocessing(path, self.image_shape[:2], about)
         self.thresholds = read_thresholds(path, about)
         self.max_top_k = int(self._output["shape"][-1]) if self.finds_boxes else len(self.labels)
 

@@ -4,6 +4,7 @@ import os
 
 import tensorflow as tf
 
+from keras_resnet.description import height_and_width
 from keras_resnet.errors import ConfigError
 from keras_resnet.inference.answers import Answer, ImageError, Prediction, objects_of
 from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing, read_thresholds
@@ -43,7 +44,7 @@ class SavedModelPredictor:
         self.thresholds = read_thresholds(folder)
         shape = self._network.structured_input_signature[1]["images"].shape[1:]
         self._any_size = shape[0] is None
-        self.image_shape = (size, size, shape[2]) if self._any_size and size else tuple(shape)
+        self.image_shape = (*height_and_width(size), shape[2]) if self._any_size and size else tuple(shape)
         self.max_top_k = answered["scores"].shape[-1] or len(self.labels)
         self._has_status = "status" in answered
 

@@ -75,6 +75,9 @@ def _png(figure):
     return content.getvalue()
 
 
+_EXIF = {"apply": "applied", "ignore": "ignored (`data.exif_orientation`)"}
+
+
 def write_card(folder: RunFolder, task, results: dict) -> None:
     """Writes the model card of a finished run, from its configuration and its results."""
     write_text(folder.card, card(folder, task, results))
@@ -96,6 +99,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "## Use",
         "",
         "Images are RGB in [0, 255], of any size; preprocessing is the model's first layer.",
+        f"The EXIF orientation of JPEGs is {_EXIF[task.description.preprocessing.exif_orientation]}.",
         "",
         "```sh",
         f"keras-resnet export --workdir={folder.path} --output=exports/{network}",
