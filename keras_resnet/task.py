@@ -100,6 +100,13 @@ class Task(Protocol):
     def build_model(self) -> Any:
         """Builds a new `keras.Model`; under a strategy, `fit` calls it in the strategy's scope."""
 
+    def check_training(self) -> None:
+        """Checks what only training needs; called before the run's folder is made.
+
+        Raises:
+            ConfigError: the configuration does not fit the data set.
+        """
+
     def prepare_training(self) -> None:
         """Loads what only training needs, such as a teacher; under a strategy, in the strategy's scope."""
 

@@ -95,6 +95,11 @@ class Classification(ImageTask):
     def _build(self, image_size):
         return build_described(self.description, image_size, **self.config.model.training_arguments)
 
+    def check_training(self):
+        """Raises a `ConfigError` if sampling or weights of classes do not fit the data set."""
+        super().check_training()
+        _ = self.class_weights
+
     def prepare_training(self):
         """Loads the teacher, if any."""
         train = self.config.train
@@ -123,9 +128,9 @@ class Classification(ImageTask):
         return {"teacher": f"{train.teacher}; {share}"} if train.teacher else {}
 
     def _soft_labels_text(self):
-        if not self._has_soft_labels:
-            return {}
         probabilities = self.images.split("train").probabilities
+        if probabilities is None or not self._has_soft_labels:
+            return {}
         soft = int((probabilities.max(1) < 1).sum())
         return {"labels": f"soft of {soft:,} training images; evaluations count the most probable class"}
 

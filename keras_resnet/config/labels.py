@@ -28,6 +28,14 @@ def _weights(value):
     raise problem([], f'expected "balanced" or {{class: weight >= 0}}, got {value}')
 
 
+def _separator(value):
+    if value == "":
+        raise problem(
+            [], """expected a text, got ""; signs need two kinds of quotes: --set "data.csv.separator='|'\""""
+        )
+    return value
+
+
 def _pairs(value):
     return value.items() if isinstance(value, dict) else ()
 
@@ -66,8 +74,8 @@ class CsvColumns(Group):
     split: str | None = Field(
         None, min_length=1, description="Column of the splits: train, val, test. null: one with a usual name, if any."
     )
-    separator: str | None = Field(
-        None, min_length=1, description="Task multilabel: text between labels of a column. null: the one of | ; , used."
+    separator: Annotated[str | None, AfterValidator(_separator)] = Field(
+        None, description="Task multilabel: text between labels of a column. null: the one of | ; , used."
     )
     folder: str | None = Field(
         None, min_length=1, description="Folder of the images, relative to the file. null: that of the file."

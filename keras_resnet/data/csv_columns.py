@@ -1,5 +1,6 @@
 """Finds the columns of images, labels and splits in a table: those that the configuration names, else usual ones."""
 
+import shlex
 from dataclasses import dataclass
 
 from keras_resnet.config.labels import CsvColumns
@@ -39,7 +40,7 @@ def find_columns(table: Table, given: CsvColumns) -> Columns:
     """
     image = _named(table, given.image, "image") if given.image else _usual(table, _IMAGE)
     if image is None:
-        raise _missing(table, "image", "that of the images' paths")
+        raise _missing(table, "image", "that of the images' paths", range(len(table.columns)))
     split = _named(table, given.split, "split") if given.split else _usual_split(table)
     labels = tuple(_named(table, name, "label") for name in given.label) or _labels(table, {image, split})
     taken = {image: "image"} | ({} if split is None else {split: "split"})
@@ -79,7 +80,7 @@ def _labels(table, taken):
     others = tuple(i for i, name in enumerate(table.columns) if i not in taken and name)
     if len(others) == 1 or (others and all(_is_share(row[i]) for row in table.rows for i in others)):
         return others
-    raise _missing(table, "label", "that of the labels, or the list of those of the classes")
+    raise _missing(table, "label", "that of the labels, or the list of those of the classes", others[::-1])
 
 
 def _is_share(cell):
@@ -89,11 +90,11 @@ def _is_share(cell):
         return False
 
 
-def _missing(table, key, what):
+def _missing(table, key, what, candidates):
     found = ", ".join(f'"{name}"' for name in table.columns[:_SHOWN])
     more = f" and {len(table.columns) - _SHOWN} more" if len(table.columns) > _SHOWN else ""
-    example = next((name for name in reversed(table.columns) if name), "NAME")
+    example = next((table.columns[i] for i in candidates if table.columns[i]), "NAME")
     return ConfigError(
         f"data.csv.{key}: {table.path} has the columns {found}{more}; name {what}, "
-        f"for example --set data.csv.{key}={example}"
+        f"for example --set {shlex.quote(f'data.csv.{key}={example}')}"
     )

@@ -195,12 +195,14 @@ def _separator(cells) -> str:
     if len(used) > 1:
         shown = next(cell for cell in cells if used[0] in cell)
         raise ConfigError(
-            f'data.csv.separator: labels such as "{shown}" have {" and ".join(used)}; set the one between labels'
+            f'data.csv.separator: labels such as "{shown}" have {" and ".join(used)}; set the one between labels, '
+            f"as in --set \"data.csv.separator='{used[0]}'\""
         )
     spaced = next((cell for cell in sorted(cells) if " " in cell), None)
     if not used and spaced:
         raise ConfigError(
-            f'data.csv.separator: is "{spaced}" one label, or several? Set "|" for one, or " " for several'
+            f'data.csv.separator: is "{spaced}" one label, or several? For one, --set "data.csv.separator=\'|\'"; '
+            "for several, --set \"data.csv.separator=' '\""
         )
     return used[0] if used else _SEPARATORS[0]
 

@@ -281,6 +281,20 @@ def complete(splits: dict[str, Split], validation_fraction: float, test_fraction
     )
 
 
+def _strata(split):
+    """Returns a number for each image (size,); of equal numbers, each part of the split has its share.
+
+    It is the label. Of images with several labels, it is the one that the fewest images have.
+    """
+    if split.labels is not None:
+        return split.labels
+    if split.probabilities is None:
+        return np.zeros(split.size, np.int32)
+    positive = split.probabilities >= 0.5
+    rarest = np.where(positive, positive.sum(0), split.size + 1).argmin(1)
+    return np.where(positive.any(1), rarest, positive.shape[1])
+
+
 def _hold_out(split, fractions):
     """Returns (the rest, {name: part of that fraction, if not empty}), drawn with NumPy's frozen `RandomState`.
 
@@ -288,7 +302,7 @@ def _hold_out(split, fractions):
     images are correct even if classes are small.
     """
     random = np.random.RandomState(0)
-    labels = split.labels if split.labels is not None else np.zeros(split.size, np.int32)
+    labels = _strata(split)
     classes = random.permutation(np.unique(labels))
     place = np.empty(split.size)  # in [0, 1] within its class
     for i, label in enumerate(classes):

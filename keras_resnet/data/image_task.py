@@ -32,6 +32,10 @@ class ImageTask:
         """Returns the example of an evaluation image, a tuple that begins with the network's input."""
         raise NotImplementedError
 
+    def check_training(self):
+        """Raises a `ConfigError` if the order of training images cannot be as configured."""
+        _ = self._order
+
     def prepare_training(self):
         """Does nothing: most tasks need no more than the model and the images."""
 

@@ -39,7 +39,9 @@ def multilabel_signatures(
         return transforms.prepare(pixels, preprocessing)
 
     def serving_default(image_bytes):
-        images, readable, status = decode_request(image_bytes, prepare, spec, spec.shape[2], settings)
+        images, readable, status = decode_request(
+            image_bytes, prepare, spec, spec.shape[2], settings, preprocessing.exif_orientation
+        )
         scores = tf.nn.sigmoid(network(images)["logits"])
         scores, classes = tf.math.top_k(tf.where(scores >= thresholds, scores, -1.0), k=k)
         found = (scores >= 0) & readable[:, None]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from keras_resnet.config import Config
 from keras_resnet.description import Description
-from keras_resnet.files import write_atomically
+from keras_resnet.files import is_file, write_atomically
 from keras_resnet.model_card import model_card
 from keras_resnet.paper_results import published
 from keras_resnet.runs.checkpoints import RunState
@@ -17,6 +17,9 @@ from keras_resnet.runs.folder import RunFolder, write_text
 from keras_resnet.runs.logs import read_metrics
 from keras_resnet.task import Metric, metrics_of, monitored
 from keras_resnet.tasks import TASKS
+from keras_resnet.weights.tensors import read_metadata
+
+_SHOWN_CLASSES = 20
 
 
 def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
@@ -147,10 +150,21 @@ def figures(folder: RunFolder, config: Config, description: Description, results
         f"TensorFlow {environment.get('tensorflow', '?')}, Keras {environment.get('keras', '?')}.",
         *([f"{results['skipped']} unreadable images were skipped."] if results["skipped"] else []),
         *[f"**{line}**" for line in results.get("findings", [])],
+        *(_thresholds(folder) if description.thresholds else []),
         "",
         "![Curves](curves.png)",
     ]
     return "\n".join(lines)
+
+
+def _thresholds(folder):
+    """Returns a line with the thresholds of the best weights, the first ones if there are many classes."""
+    best = Description.from_metadata(read_metadata(folder.best_weights)) if is_file(folder.best_weights) else None
+    if not best:
+        return []
+    pairs = [f"{name} {score:.3f}" for name, score in zip(best.labels, best.thresholds, strict=True)]
+    more = f" and {len(pairs) - _SHOWN_CLASSES} more" if len(pairs) > _SHOWN_CLASSES else ""
+    return ["", f"Thresholds of the best weights: {', '.join(pairs[:_SHOWN_CLASSES])}{more}."]
 
 
 def _row(name, metric, last, best):

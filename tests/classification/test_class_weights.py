@@ -9,6 +9,7 @@ from keras_resnet.classification.class_weights import class_weights, weights_tex
 from keras_resnet.classification.task import Classification
 from keras_resnet.config import Config, load_config
 from keras_resnet.errors import ConfigError
+from keras_resnet.training.start import train_run
 
 NAMES = ("cat", "dog", "hen")
 
@@ -70,3 +71,18 @@ def test_evaluation_and_defaults_do_not_weigh_classes():
     assert {k: float(v) for k, v in plain.evaluate(model, batch).items()} == {
         k: float(v) for k, v in weighted.evaluate(model, batch).items()
     }
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"train": {"class_weights": {"ten": 2}}}, r'^train.class_weights: no class "ten"'),
+        ({"data": {"name": "synthetic", "sampling": "sqrt", "image_size": 8}}, r"^data.sampling: sqrt needs labels"),
+    ],
+)
+def test_refused_run_makes_no_folder(values, message, tmp_path):
+    values = {"train": {"steps": 1}, "data": {"name": "digits"}} | values
+    config = Config.model_validate(values | {"train": {"steps": 1} | values["train"]})
+    with pytest.raises(ConfigError, match=message):
+        train_run(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -89,12 +89,15 @@ def test_csv_unknown_columns_are_named_in_one_line(tmp_path):
     path = tmp_path / "train.csv"
     assert str(caught.value) == (
         f'data.csv.image: {path} has the columns "key", "what", "grade"; name that of the images\' paths, '
-        "for example --set data.csv.image=grade"
+        "for example --set data.csv.image=key"
     )
     with pytest.raises(
         ConfigError, match=r'^data.csv.label: .* has the columns "key", "what", "grade"; name that of the'
     ):
         load(name, image="key")
+    spaced = table(tmp_path, "key,x,what it is\na.png,p,q\nb.png,r,s\n", name="spaced.csv")
+    with pytest.raises(ConfigError, match=r"for example --set 'data.csv.label=what it is'$"):
+        load(spaced, image="key")
     with pytest.raises(ConfigError, match=r'^data.csv.label: .* has no column "waht"; did you mean "what"?'):
         load(name, image="key", label="waht")
     with pytest.raises(ConfigError, match=r'^data.csv.label: column "key" of .* is that of data.csv.image'):
@@ -205,6 +208,11 @@ def test_csv_key_is_refused_for_other_sets_and_replaced_with_the_name(tmp_path):
     assert load_config(str(path)).data.csv.label == ("x",)
     assert load_config(str(path), ["data.name=digits"]).data.csv.label == ()
     assert load_config(str(path), ["data.csv.label=[x, y]"]).data.csv.label == ("x", "y")
+    assert load_config(str(path), ["data.csv.separator='|'"]).data.csv.separator == "|"
+    with pytest.raises(
+        ConfigError, match=r"^--set: data.csv.separator: expected a text, got \"\"; signs need two kinds"
+    ):
+        load_config(str(path), ["data.csv.separator=|"])
 
 
 def test_verify_lists_the_problems_of_a_csv(tmp_path):
@@ -281,3 +289,12 @@ def test_verify_counts_images_without_labels_and_finds_copies_with_other_labels(
     }
     assert {note: len(sources) for note, sources in report.notes.items()} == {"no labels": 1}
     assert report.splits["train"].classes == 2
+
+
+def test_held_out_images_have_their_share_of_a_rare_label(tmp_path):
+    text = "file,tags\n" + "".join(f"{i}.png,{'often|rare' if i < 10 else 'often'}\n" for i in range(40))
+    data = SeveralLabels(name=table(tmp_path, text, images=map(str, range(40))))
+    splits = load_image_set(data, None).splits
+    rare = {name: int(split.probabilities[:, 1].sum()) for name, split in splits.items()}
+    assert rare == {"train": 8, "validation": 1, "test": 1}
+    assert {name: split.size for name, split in splits.items()} == {"train": 32, "validation": 4, "test": 4}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -92,6 +93,9 @@ def test_map_of_a_run_is_above_that_of_a_constant_answer(trained, tmp_path, caps
     assert [row["class"] for row in rows] == list(SHAPES)
     thresholds = load_run(run.path).description.thresholds
     assert [float(row["threshold"]) for row in rows] == pytest.approx(thresholds, rel=1e-6)
+    card = pathlib.Path(run.card).read_text(encoding="utf-8")
+    assert f"Thresholds of the best weights: circle {thresholds[0]:.3f}, cross {thresholds[1]:.3f}, " in card
+    assert "| validation mAP | " in card
     assert (tmp_path / "classes.png").stat().st_size > 1000
 
 

@@ -1,5 +1,7 @@
 """Tests of the multi-label task: targets of every kind of set, the loss, weights of classes, configuration."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tensorflow as tf
 from keras_resnet.config import load_config
 from keras_resnet.config.multilabel import MultilabelConfig
 from keras_resnet.data.image_set import ImageSet, Split
+from keras_resnet.data.pipeline import Shard
 from keras_resnet.data.several_labels import with_several_labels
 from keras_resnet.errors import ConfigError
 from keras_resnet.multilabel.task import Multilabel
@@ -128,3 +131,32 @@ def test_sampling_is_refused_with_several_labels(tmp_path):
     (tmp_path / "config.yaml").write_text("task: multilabel\ndata: {sampling: sqrt}\ntrain: {steps: 1}\n")
     with pytest.raises(ConfigError, match=r"config.yaml:2: data.sampling: is for images of one class each; see train"):
         load_config(str(tmp_path / "config.yaml"))
+
+
+def test_boxes_of_coco_are_labels_of_a_task(tmp_path):
+    """Image 0 has a cat and two dogs, image 1 nothing but a crowd of dogs, image 2 a cat."""
+    (tmp_path / "train2017").mkdir()
+    (tmp_path / "annotations").mkdir()
+    for i in range(3):
+        content = tf.io.encode_png(np.full((20, 40, 3), 50 * i, np.uint8)).numpy()
+        (tmp_path / "train2017" / f"{i}.png").write_bytes(content)
+    images = [{"id": i, "file_name": f"{i}.png", "height": 20, "width": 40} for i in range(3)]
+    found = [(0, 1, 0), (0, 2, 0), (0, 2, 0), (1, 2, 1), (2, 1, 0)]
+    annotations = [
+        {"id": i, "image_id": image, "category_id": category, "iscrowd": crowd, "bbox": [0, 0, 9, 9], "area": 81}
+        for i, (image, category, crowd) in enumerate(found)
+    ]
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    file = tmp_path / "annotations" / "instances_train2017.json"
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    held = {"validation_fraction": 0, "test_fraction": 0}
+    values = {"data": {"name": f"coco:{tmp_path}", "image_size": 16, **held}, "model": {"name": "cifar_resnet8"}}
+    values |= {"train": {"steps": 1, "batch_size": 3, "class_weights": "balanced"}, "eval": {"batch_size": 3}}
+    task = load_task(MultilabelConfig.model_validate(values))
+    images, targets = next(iter(task.eval_dataset("train", Shard(0, 1, 3))))[0]
+    assert images.shape == (3, 16, 16, 3)
+    assert targets.numpy().tolist() == [[1, 1], [0, 0], [1, 0]]
+    with pytest.raises(
+        ConfigError, match=r"^train.class_weights: balanced needs labels that are known without reading"
+    ):
+        task.check_training()
