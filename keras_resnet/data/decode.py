@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.data.arrays import read_array
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, SIGNATURES
 from keras_resnet.data.image_header import ASPECT, FORMAT, OK, PIXELS, checked, reasons
 from keras_resnet.data.orientation import exif_orientation, may_have_exif, stored_box, turned, upright, upright_size
@@ -20,6 +21,7 @@ from keras_resnet.description import ExifOrientation, ImageSize, height_and_widt
 from keras_resnet.errors import DataError
 
 _MAX_BYTES = 2**31 - 1
+COLORS = 3  # channels of an image in color; images of more are arrays
 # libjpeg's exact inverse cosine transform, which Pillow, torchvision and timm use. TensorFlow's default, the fast
 # transform, is off by up to 6 of 255 on photographs of quality 90 and is no faster.
 _EXACT = "INTEGER_ACCURATE"
@@ -34,14 +36,33 @@ def _separate(function):
 def decode(image, channels: int, exif: ExifOrientation = "apply"):
     """Stored image -> (H, W, channels) uint8. Gray, palette and CMYK files become RGB; transparency is dropped.
 
+    More than three channels are read by `keras_resnet.data.arrays`, as float32.
+
     Fails with the reason if `checked` refuses the file. Exports refuse the same files.
     """
     if image.dtype != tf.string:
         return image
+    if channels > COLORS:
+        return _decode_array(image, channels)
     if tf.executing_eagerly():  # a graph takes a tenth of the time
         with contextlib.suppress(tf.errors.OpError):  # the eager error below says more about the cause
             return _compiled(channels, exif)(image)
     return _decode(image, channels, exif)
+
+
+def _decode_array(image, channels):
+    values, problem = tf.numpy_function(_with_numpy, [image, channels], (tf.float32, tf.string))
+    _assert(tf.strings.length(problem) == 0, lambda: problem)
+    return tf.ensure_shape(values, (None, None, channels))
+
+
+def _with_numpy(content, channels):
+    """Returns (values (H, W, channels), b"") or (no values, what is wrong)."""
+    content = content if isinstance(content, bytes) else content.item()  # in a graph, or in eager mode
+    try:
+        return read_array(content, int(channels)), b""
+    except DataError as error:
+        return np.zeros((0, 0, channels), np.float32), str(error).encode()
 
 
 def image_size(image, stated=(0, 0)):
@@ -281,6 +302,8 @@ def decode_crop(image, choose_box: Callable, channels: int, least: ImageSize, ex
 
         return stored_part() if exif == "ignore" else tf.cond(may_have_exif(image), turned_part, stored_part)
 
+    if channels > COLORS:
+        return crop_pixels(decode(image, channels))
     pixels = tf.cond(tf.io.is_jpeg(image), crop_jpeg, lambda: crop_pixels(decode(image, channels, exif)))
     return tf.ensure_shape(pixels, (None, None, channels))
 
