@@ -87,7 +87,7 @@ def classification_signatures(
         "features": (features, images_of(tf.float32)),
         "network": (alone, [tf.TensorSpec([None, *preprocessing.image_shape], tf.float32, name="images")]),
     }
-    if preprocessing.channels > 3:
+    if preprocessing.image_shape[2] > 3:
         functions["serving_default"] = functions["predict_images"]
         del functions["predict_images_uint8"]
     return functions | ({"stages": (stage_outputs, images_of(tf.float32))} if stages else {})
@@ -106,7 +106,7 @@ class ClassifierExport:
     """
 
     kind, comparison, has_stages = "classifiers", "scores", True
-    precisions = ("float32", "float16", "bfloat16", "dynamic", "int8")
+    precisions: tuple[str, ...] = ("float32", "float16", "bfloat16", "dynamic", "int8")
     batch = call_bytes = None
 
     def __init__(self, description: Description, settings: Export, images: ExampleImages):
