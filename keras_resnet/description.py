@@ -125,6 +125,8 @@ class Description:
             `keras_resnet.config.detection.DetectorOptions`; empty for a classifier.
         head: the options of the layers that a task adds to the network, whose weights are named "head/..."; empty if
             it adds none.
+        thresholds: of a multi-label classifier, for each class the score, a sigmoid, from which on it is an answer;
+            empty for other models.
         conversion: how the weights of another library were changed, so that writing them gives its bits: the "epsilon"
             of its normalization, and "exponents" of `keras_resnet.weights.conversion.fold_epsilon`.
     """
@@ -136,6 +138,7 @@ class Description:
     arguments: dict[str, Any] = field(default_factory=dict)
     detector: dict[str, Any] = field(default_factory=dict)
     head: dict[str, Any] = field(default_factory=dict)
+    thresholds: tuple[float, ...] = ()
     conversion: dict[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
@@ -167,7 +170,7 @@ class Description:
         for name in ("resize", "exif_orientation"):
             if preprocessing[name] == getattr(Preprocessing, name):
                 del preprocessing[name]
-        for name in ("detector", "head", "conversion"):
+        for name in ("detector", "head", "thresholds", "conversion"):
             if not others[name]:
                 del others[name]
         return json.loads(json.dumps(others | {"spec": self.spec.to_json(), "preprocessing": preprocessing}))
@@ -189,6 +192,7 @@ class Description:
                 arguments=dict(values.get("arguments", {})),
                 detector=dict(values.get("detector", {})),
                 head=dict(values.get("head", {})),
+                thresholds=tuple(map(float, values.get("thresholds", ()))),
                 conversion=dict(values.get("conversion", {})),
             )
         except (TypeError, KeyError, AttributeError) as error:

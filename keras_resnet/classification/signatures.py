@@ -16,7 +16,11 @@ from keras_resnet.export.graph import answers, plain_network
 
 
 def classification_signatures(
-    network: Callable, description: Description, settings: Export, stages: bool = False
+    network: Callable,
+    description: Description,
+    settings: Export,
+    stages: bool = False,
+    activation: Callable = tf.nn.softmax,
 ) -> dict[str, tuple[Callable, list]]:
     """Returns functions and input specs by name, with the default signature first.
 
@@ -26,6 +30,7 @@ def classification_signatures(
         description: description with preprocessing and class names.
         settings: the group `export` of a configuration.
         stages: also export the outputs of the network's stages.
+        activation: logits (N, classes) -> scores (N, classes).
 
     Returns:
         serving_default: image_bytes (N,), JPEG, PNG, GIF or BMP of any size -> classes (N, k) int32, labels (N, k)
@@ -55,7 +60,7 @@ def classification_signatures(
         images, readable, status = decode_request(
             image_bytes, prepare, spec, spec.shape[2], settings, preprocessing.exif_orientation
         )
-        scores, classes = tf.math.top_k(tf.nn.softmax(network(images)["logits"]), k=top_k)
+        scores, classes = tf.math.top_k(activation(network(images)["logits"]), k=top_k)
         good = readable[:, None]
         return {
             "classes": tf.where(good, classes, -1),
@@ -69,7 +74,7 @@ def classification_signatures(
 
     def alone(images):
         logits = network(images)["logits"]
-        return {"logits": logits, "scores": tf.nn.softmax(logits)}
+        return {"logits": logits, "scores": activation(logits)}
 
     def features(images):
         return {"features": outputs(images)["features"]}

@@ -22,7 +22,7 @@ from keras_resnet.errors import ConfigError
 from keras_resnet.export.formats import EXPORT_FORMATS, Plan, plan, precisions
 from keras_resnet.export.serving_kit import check_model_name, write_serving_kit
 from keras_resnet.runs.folder import RunFolder
-from keras_resnet.tasks import TASKS
+from keras_resnet.tasks import DEFAULT_TASK, TASKS
 
 _EXAMPLE = "keras-resnet export --workdir=runs/latest --output=exports/digits"
 
@@ -219,7 +219,6 @@ def _images_of_run(workdir, config, description):
 
 def _of_weights(source) -> tuple[Any, Any, dict]:
     from keras_resnet.applications import assemble
-    from keras_resnet.classification.signatures import ClassifierExport
     from keras_resnet.data.example_images import FolderImages, Photographs
     from keras_resnet.weights.loading import load_pretrained
 
@@ -247,7 +246,9 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
         if source.images
         else Photographs(description.preprocessing, "--images=FOLDER")
     )
-    return ClassifierExport(description, settings, images), model, provenance
+    exportable = TASKS["multilabel" if description.thresholds else DEFAULT_TASK].export
+    assert exportable
+    return pkgutil.resolve_name(exportable)(description, settings, images), model, provenance
 
 
 def _of_detector(source, pretrained, settings):

@@ -92,7 +92,8 @@ def main(options, arguments):
         predictor = predictor.improved(options.refine, scales)
     top_k = check_top_k(predictor, options.top_k)
     if options.min_score is not None and not predictor.finds_boxes:
-        raise ConfigError(f"--min_score={options.min_score:g}: {model} is a classifier; --top_k limits its classes")
+        how = "its thresholds choose its labels" if predictor.thresholds else "--top_k limits its classes"
+        raise ConfigError(f"--min_score={options.min_score:g}: {model} is a classifier; {how}")
     answers = _answers(predictor, paths, top_k, options.batch_size)
     if predictor.finds_boxes:
         answers = _above(answers, MIN_SCORE if options.min_score is None else options.min_score)
@@ -208,5 +209,7 @@ def _shown(predictor, path, content, prediction, *, explain):
     from keras_resnet.analysis.grad_cam import grad_cam
 
     image = prepared(pixels, predictor.preprocessing, predictor.image_shape[:2])
+    if not prediction.classes:  # a multi-label model found none
+        return Shown(image, title, prediction)
     heat = grad_cam(predictor.model, image[None], [prediction.classes[0]])[0]
     return Shown(visible(image) if channels > 3 else image, title, prediction, heat)

@@ -143,7 +143,7 @@ def _weights_alone(path, assignments, given):
     if not any(assignment.startswith("data.name=") for assignment in assignments):
         raise ConfigError(f"{path}: weights need a data set; add --set=data.name=folder:PATH, or another")
     about = pretrained.description
-    name = "detection" if about.detector else DEFAULT_TASK
+    name = "detection" if about.detector else "multilabel" if about.thresholds else DEFAULT_TASK
     classes = len(about.labels) if about.detector else pretrained.classes
     if not classes:
         raise ConfigError(f"{path}: has no classifier, so it names no classes")

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from pydantic_core import PydanticCustomError
 
 from keras_resnet.config.fields import MAX_CHANNELS, Group, problem
+from keras_resnet.config.labels import CsvColumns, Sampling
 from keras_resnet.description import ExifOrientation, ImageSize
 from keras_resnet.errors import suggest
 
@@ -19,6 +20,7 @@ IMAGE_SETS = (
     "synthetic",
     "tfds:NAME",
     "folder:PATH",
+    "csv:PATH",
     "coco:PATH",
     "voc:PATH",
     "imagenet_det:PATH",
@@ -28,8 +30,13 @@ IMAGE_SETS = (
 )
 # Kinds whose images all have boxes; tfds has sets with labels and with boxes.
 BOX_SETS = ("scenes", "scene_objects", "coco", "voc", "imagenet_det", "imagenet_loc", "annotated")
-_FOR_COLORS = ("pca_lighting", "randaugment_num_ops", "random_erasing")  # augmentations
+_FOR_COLORS = ("pca_lighting", "randaugment_num_ops", "auto_augment", "random_erasing")  # augmentations
 LISTED_SETS = ("voc", "imagenet_det")  # kinds whose splits data.split_lists may name
+CSV_SET = "csv"  # the kind that data.csv is for
+
+
+# Names of keras_resnet.data.policies.POLICIES.
+AUGMENTATION_POLICIES = ("trivial_augment_wide", "autoaugment_imagenet", "autoaugment_cifar10", "augmix")
 
 
 def _image_set(value):
@@ -68,16 +75,25 @@ class Data(Group):
     """The data set, its splits and the augmentation of training images."""
 
     wants_boxes: ClassVar[bool] = False  # of sets that have labels and boxes
+    wants_several_labels: ClassVar[bool] = False  # of sets that may have more than one label for an image
 
     name: Annotated[str, AfterValidator(_image_set)] = Field(
         "digits",
         description="The data set. digits: scikit-learn's digits, without download. scene_digits: these digits painted "
         "on photographs, in color. scenes: several of them in an image, with boxes. scene_objects: one large one in an "
         "image, with its box. synthetic: generated images. "
-        "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. coco:PATH and voc:PATH: "
-        "images and boxes in the layout of COCO and of Pascal VOC. imagenet_det:PATH: ImageNet's data of 200 classes. "
+        "tfds:NAME: from TensorFlow Datasets. folder:PATH: one folder per class. "
+        "csv:PATH: a CSV file of images and labels, or a folder with Hugging Face's metadata files. "
+        "coco:PATH and voc:PATH: images and boxes in the layout of COCO and of Pascal VOC. "
+        "imagenet_det:PATH: ImageNet's data of 200 classes. "
         "imagenet_loc:PATH and annotated:PATH: images of one class with boxes, of ImageNet and of a folder. "
         "tfrecord:PATH: files in the ImageNet layout, or with boxes in that of tf-models-official.",
+    )
+    csv: CsvColumns = Field(CsvColumns(), description="csv: the columns of the file, and the places of its images.")
+    sampling: Sampling = Field(
+        "natural",
+        description="Shares of the classes in an epoch of training images. natural: those of the data set, each image "
+        "once. balanced: equal ones. sqrt: in proportion to the square root of a class's number of images.",
     )
     directory: str | None = Field(
         None, description="tfds: the folder of prepared data sets. null: ~/tensorflow_datasets."
@@ -125,6 +141,10 @@ class Data(Group):
         "apply",
         description="apply: turn JPEGs upright by their EXIF data, as viewers do. ignore: read them as stored.",
     )
+    train_image_size: _Size = Field(
+        None,
+        description="Height and width of training images, if they differ from those of evaluation. null: image_size.",
+    )
     crop: Literal["center", "scale_jitter", "random_resized"] = Field(
         "center",
         description="Crop of training images. center: as in evaluation. scale_jitter: a square of image_size after "
@@ -145,16 +165,46 @@ class Data(Group):
     )
     randaugment_num_ops: int = Field(0, ge=0, le=10, description="RandAugment: operations per image. 0: none.")
     randaugment_magnitude: float = Field(10, ge=0, le=10, description="RandAugment: strength of the operations.")
+    randaugment_magnitude_std: float = Field(
+        0.0, ge=0, le=10, description="RandAugment of timm: standard deviation of the strength. tf_models: 0."
+    )
+    randaugment_operations: Literal["tf_models", "timm"] = Field(
+        "tf_models",
+        description="RandAugment: its operations and their strengths. timm: those of its `inc1`, each with probability "
+        "0.5.",
+    )
+    auto_augment: Literal[AUGMENTATION_POLICIES] | None = Field(  # type: ignore[valid-type]
+        None,
+        description="A policy in place of RandAugment. trivial_augment_wide: Müller and Hutter 2021. "
+        "autoaugment_imagenet, autoaugment_cifar10: Cubuk et al. 2018. augmix: Hendrycks et al. 2020. null: none.",
+    )
     random_erasing: float = Field(0.0, ge=0, le=1, description="Probability of replacing a random rectangle by noise.")
     mixup: float = Field(0.0, ge=0, description="Mixup: alpha of the Beta distribution. 0: none.")
     cutmix: float = Field(
         0.0,
         ge=0,
-        description="CutMix: alpha of the Beta distribution. 0: none. With mixup too, each pair randomly uses one.",
+        description="CutMix: alpha of the Beta distribution. 0: none. With mixup too, one of them is drawn.",
+    )
+
+    mixing: Literal["pair", "sample", "batch"] = Field(
+        "pair",
+        description="What has one draw of mixup or CutMix: a pair of neighbors, a sample, which is mixed with its "
+        "neighbor, or all samples of a step.",
+    )
+    repeated_augmentation: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Augmented copies of each image in a step (Hoffer et al. 2020). An epoch has as many samples as "
+        "without, of fewer images.",
     )
 
     @model_validator(mode="after")
     def _ranges(self):
+        if self.auto_augment and self.randaugment_num_ops:
+            raise problem(["auto_augment"], "is in place of data.randaugment_num_ops; give one of the two")
+        if self.randaugment_operations == "tf_models" and self.randaugment_magnitude_std:
+            raise problem(["randaugment_magnitude_std"], "needs data.randaugment_operations: timm")
         for name in ("resize_range", "area_range"):
             values = getattr(self, name)
             if len(values) != 2 or values[0] > values[1]:
@@ -163,6 +213,10 @@ class Data(Group):
             raise problem(["on_unreadable_image"], "synthetic images cannot fail; omit it")
         if self.channels:
             self._check_channels()
+        if self.wants_boxes and self.sampling != "natural":
+            raise problem(["sampling"], "is for images of one class each, not for images with boxes")
+        if self.csv != CsvColumns() and self.name.partition(":")[0] != CSV_SET:
+            raise problem(["csv"], f"is for csv:PATH, not for {self.name}; omit it")
         if self.wants_boxes and isinstance(self.image_size, tuple):
             raise problem(
                 ["image_size"], f"networks of boxes take squares: expected one number, got {[*self.image_size]}"

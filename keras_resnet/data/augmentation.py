@@ -1,10 +1,13 @@
 """Augments training images in the order of the configuration's `data` options, and mixes neighbors in a batch."""
 
+import functools
+
 import tensorflow as tf
 
 from keras_resnet.config import Data
 from keras_resnet.data import transforms
 from keras_resnet.data.decode import decode
+from keras_resnet.data.policies import POLICIES, apply_policy, timm_rand_augment
 from keras_resnet.data.randaugment import rand_augment
 from keras_resnet.data.transforms import box_mask, random_place
 from keras_resnet.description import ImageSize, height_and_width
@@ -30,7 +33,7 @@ def draw_mix(size: ImageSize, mixup: float, cutmix: float, seed):
     return tf.where(tf.random.stateless_uniform((), which_seed) < chance, blended, cut)
 
 
-def mix_pairs(images, targets, weights, shares):
+def mix_pairs(images, targets, weights, shares, by_sample: bool = False):
     """Mixes samples 2i and 2i + 1, both by the share of sample 2i.
 
     Args:
@@ -38,6 +41,7 @@ def mix_pairs(images, targets, weights, shares):
         targets: (N, classes) float32.
         weights: (N,) float32, 0 for an unreadable image, whose pair is not mixed.
         shares: (N, H, W, 1), see `draw_mix`.
+        by_sample: each keeps its own share instead.
 
     Returns:
         Images and targets, of the same shapes.
@@ -46,7 +50,7 @@ def mix_pairs(images, targets, weights, shares):
     def pairs(x):
         return tf.reshape(x, tf.concat([[-1, 2], tf.shape(x)[1:]], 0))
 
-    share = pairs(shares)[:, :1]
+    share = pairs(shares) if by_sample else pairs(shares)[:, :1]
     both_read = tf.reduce_min(pairs(weights), 1)[:, None, None, None, None] > 0
     share = tf.where(both_read, share, 1.0)
     of_targets = tf.reduce_mean(share, (2, 3))
@@ -88,7 +92,9 @@ def augment(image, size: ImageSize, channels: int, data: Data, seed):
     if data.horizontal_flip:
         image = transforms.random_flip(image, seeds[2])
     if data.randaugment_num_ops:
-        image = rand_augment(image, data.randaugment_num_ops, data.randaugment_magnitude, seeds[3])
+        image = _rand_augment(image, data, seeds[3])
+    if data.auto_augment:
+        image = apply_policy(POLICIES[data.auto_augment], image, seeds[3])
     if data.pca_lighting and channels == 3:
         image = transforms.random_color(image, seeds[4])
     if data.random_erasing:
@@ -96,6 +102,19 @@ def augment(image, size: ImageSize, channels: int, data: Data, seed):
     return image
 
 
-def mix_shares(size: ImageSize, data: Data, seed):
-    """Draws a sample's shares for mixup and CutMix, see `draw_mix`; the seed differs from those of `augment`."""
+def _rand_augment(image, data, seed):
+    num_ops, magnitude = data.randaugment_num_ops, data.randaugment_magnitude
+    if data.randaugment_operations == "tf_models":
+        return rand_augment(image, num_ops, magnitude, seed)
+    policy = functools.partial(timm_rand_augment, num_ops, magnitude, data.randaugment_magnitude_std)
+    return apply_policy(policy, image, seed)
+
+
+def mix_shares(size: ImageSize, data: Data, seed, batch_size: int):
+    """Draws a sample's shares for mixup and CutMix, see `draw_mix`; the seed differs from those of `augment`.
+
+    With `mixing: batch`, the samples of a batch, whose positions are the seed's second number, have the same shares.
+    """
+    if data.mixing == "batch":
+        seed = tf.stack([seed[0], seed[1] // batch_size])
     return draw_mix(size, data.mixup, data.cutmix, tf.random.fold_in(seed, 1))

@@ -1,7 +1,7 @@
 """Converts a folder of images to TFRecord files, which `data.name: tfrecord:PATH` reads.
 
-Splits, classes and held-out images are those of the folder: `folder:PATH`, whose records have the ImageNet layout, or
-`coco:PATH`, `voc:PATH` and `imagenet_det:PATH`, whose records have tf-models-official's layout for detection.
+Splits, classes and held-out images are those of the set: `folder:PATH` or `csv:PATH`, whose records have the ImageNet
+layout, or `coco:PATH`, `voc:PATH` and `imagenet_det:PATH`, whose records have tf-models-official's for detection.
 """
 
 import io
@@ -72,6 +72,9 @@ def prepare(
     root, output = data.name.partition(":")[2], os.path.realpath(output)
     _check_output(root, output)
     images = load_image_set(data, None, masks)
+    root = os.path.dirname(root) if os.path.isfile(root) else root
+    if any(split.probabilities is not None for split in images.splits.values()):
+        raise ConfigError(f"data.name: {data.name}: its records would lack the probabilities of the classes")
     splits = distinct_splits(images.splits)
     orders = {name: np.arange(split.size) for name, split in splits.items()}
     orders["train"] = np.random.RandomState(0).permutation(splits["train"].size)

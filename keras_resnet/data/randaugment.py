@@ -49,19 +49,21 @@ def invert(image):
     return 255 - image
 
 
-def posterize(image, bits: int):
-    """Keeps the `bits` highest bits of each value."""
-    return tf.bitwise.left_shift(tf.bitwise.right_shift(image, 8 - bits), 8 - bits)
+def posterize(image, bits):
+    """Keeps the `bits` highest bits of each value, a number or a tensor ()."""
+    shift = tf.cast(8 - bits, tf.int32)
+    return tf.cast(tf.bitwise.left_shift(tf.bitwise.right_shift(tf.cast(image, tf.int32), shift), shift), tf.uint8)
 
 
-def solarize(image, threshold: int):
-    """Inverts values of at least `threshold`."""
-    return tf.where(image < threshold, image, 255 - image)
+def solarize(image, threshold):
+    """Inverts values of at least `threshold`; an `int` of 256 inverts all, as in tf-models-official."""
+    values = image if isinstance(threshold, int) else tf.cast(image, tf.float32)
+    return tf.where(values < threshold, image, 255 - image)
 
 
-def solarize_add(image, addition: int):
+def solarize_add(image, addition):
     """Adds `addition` to values below 128, clipped to [0, 255]."""
-    added = tf.cast(tf.clip_by_value(tf.cast(image, tf.int64) + addition, 0, 255), tf.uint8)
+    added = tf.cast(tf.clip_by_value(tf.cast(image, tf.int64) + tf.cast(addition, tf.int64), 0, 255), tf.uint8)
     return tf.where(image < 128, added, image)
 
 

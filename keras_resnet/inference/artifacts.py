@@ -88,6 +88,12 @@ def read_preprocessing(
     return Preprocessing(**assumed | known), size
 
 
+def read_thresholds(path: str, packed: str | None = None) -> tuple[float, ...]:
+    """Returns the thresholds of a multi-label artifact, () for others; arguments as for `read_preprocessing`."""
+    description = _description(packed, path) or _description(_read(version_folder(path), DESCRIPTION_FILE), path)
+    return description.thresholds if description else ()
+
+
 def _description(text, path):
     if not text:
         return None

@@ -23,6 +23,7 @@ from keras_resnet.inference.answers import (
     ImageError,
     best_classes,
     best_objects,
+    labels_above,
 )
 
 COLORS = 3  # channels; images of more are arrays
@@ -253,4 +254,7 @@ def _found(predictor, images, sizes, top_k):
         outputs = predictor.detections(images)
         crop_pct = None if predictor.preprocessing.resize == "letterbox" else predictor.preprocessing.crop_pct
         return best_objects(outputs, predictor.labels, top_k, sizes, predictor.image_shape[0], crop_pct)
-    return best_classes(predictor.logits(images), predictor.labels, top_k)
+    logits = predictor.logits(images)
+    if predictor.thresholds:
+        return labels_above(logits, predictor.labels, predictor.thresholds, top_k)
+    return best_classes(logits, predictor.labels, top_k)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_resnet.description import height_and_width
 from keras_resnet.errors import ConfigError
 from keras_resnet.inference.answers import Answer, ImageError, Prediction, objects_of
-from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing
+from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing, read_thresholds
 from keras_resnet.inference.images import COLORS, answer_prepared, image_size_of
 
 _OF_OBJECTS = ("boxes", "classes", "scores", "masks")
@@ -42,6 +42,7 @@ class SavedModelPredictor:
         classes = None if self.finds_boxes else self._network.structured_outputs["logits"].shape[-1]
         self.labels = read_labels(labels, classes) or numbered(classes or 0)
         self.preprocessing, size = read_preprocessing(folder)
+        self.thresholds = read_thresholds(folder)
         shape = self._network.structured_input_signature[1]["images"].shape[1:]
         self._any_size = shape[0] is None
         self.image_shape = (*height_and_width(size), shape[2]) if self._any_size and size else tuple(shape)
@@ -86,7 +87,8 @@ class SavedModelPredictor:
                 letterboxed = self.preprocessing.resize == "letterbox"
                 answers.append(objects_of(found, self.labels, top_k, size, letterboxed))
                 continue
-            labels = tuple(label.decode() for label in outputs["labels"][i, :top_k])
-            classes, scores = (tuple(outputs[name][i, :top_k].tolist()) for name in ("classes", "scores"))
+            count = min(int(outputs["num_labels"][i]), top_k) if "num_labels" in outputs else top_k
+            labels = tuple(label.decode() for label in outputs["labels"][i, :count])
+            classes, scores = (tuple(outputs[name][i, :count].tolist()) for name in ("classes", "scores"))
             answers.append(Prediction(classes, labels, scores))
         return answers

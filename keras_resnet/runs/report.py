@@ -151,6 +151,7 @@ def figures(folder: RunFolder, config: Config, description: Description, results
         f"keras_resnet {environment.get('keras_resnet', '?')}, commit {environment.get('commit') or 'unknown'}, "
         f"TensorFlow {environment.get('tensorflow', '?')}, Keras {environment.get('keras', '?')}.",
         *([f"{results['skipped']} unreadable images were skipped."] if results["skipped"] else []),
+        *[f"**{line}**" for line in results.get("findings", [])],
         "",
         "![Curves](curves.png)",
     ]
@@ -162,7 +163,9 @@ def _row(name, metric, last, best):
     return f"| validation {title} | {'' if last is None else metric.text(last)} | {metric.text(best)} |"
 
 
-def write_final_report(folder: RunFolder | None, task, state: RunState, seconds: float, rollbacks: int) -> dict:
+def write_final_report(
+    folder: RunFolder | None, task, state: RunState, seconds: float, rollbacks: int, findings: list[str]
+) -> dict:
     """Writes results.json, the curves and the model card, and returns the results.
 
     Args:
@@ -171,6 +174,7 @@ def write_final_report(folder: RunFolder | None, task, state: RunState, seconds:
         state: the state at the last step.
         seconds: seconds of training, over all processes.
         rollbacks: number of rollbacks.
+        findings: lines about results that need attention.
     """
     config = task.config
     results = {
@@ -183,6 +187,8 @@ def write_final_report(folder: RunFolder | None, task, state: RunState, seconds:
         "skipped": len(state.skipped),
         "rollbacks": rollbacks,
     }
+    if findings:
+        results["findings"] = findings
     if folder:
         draw_curves(folder, f"{config.model.name} on {config.data.name}", metrics_of(config.task))
         write_card(folder, task, results)

@@ -152,6 +152,7 @@ def test_task_reads_and_augments_arrays(tmp_path):
     [
         ({"data": {"pca_lighting": True}}, "data.pca_lighting: is for images in color"),
         ({"data": {"randaugment_num_ops": 2}}, "data.randaugment_num_ops: is for images in color"),
+        ({"data": {"auto_augment": "augmix"}}, "data.auto_augment: is for images in color"),
         ({"data": {"random_erasing": 0.1}}, "data.random_erasing: is for images in color"),
         ({"data": {"name": "digits"}}, "data.channels: is for the classification of folder:PATH, not for digits"),
         ({"eval": {"interpolation": "bicubic"}}, "eval.interpolation: bicubic limits values to 0 to 255"),

@@ -68,6 +68,9 @@ class Regression:
     def build_model(self):
         return build_described(self.description)
 
+    def prepare_training(self):
+        pass
+
     def overview(self, model):
         return {"images": f"{self.train_size} digits"}
 
