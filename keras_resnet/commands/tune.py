@@ -174,7 +174,7 @@ def _tune_learning_rate(config, steps, rates, strategy, virtual_devices, output,
         console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         return tracked(batches, steps * batch_size, console, "learning rate", batch_size)
 
-    test = range_test(task, devices, growing_rates(*rates, steps), track)
+    test = range_test(task, devices, growing_rates(rates[0], rates[1], steps), track)
     if not test.rates:
         raise CheckError(f"--rates={rates[0]:g},{rates[1]:g}: the loss is not finite at the first rate")
     table = os.path.join(output, "learning_rate.csv")

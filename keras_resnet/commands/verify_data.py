@@ -40,6 +40,14 @@ def define_flags(options: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=options,
     )
+    flags.DEFINE_integer(
+        "near_duplicates",
+        8,
+        "Bits of 128 in which images of two splits that look alike may differ; -1: do not compare them.",
+        lower_bound=-1,
+        upper_bound=128,
+        flag_values=options,
+    )
     flags.DEFINE_bool("masks", False, "Check the objects' masks too.", flag_values=options)
     flags.DEFINE_bool(
         "statistics", False, "Also print mean and std of the training images, to paste.", flag_values=options
@@ -66,7 +74,11 @@ def main(options, arguments):
 
     console, began = Console(highlight=False, soft_wrap=True), time.monotonic()
     report = verify(
-        data, options.max_pixels, lambda looks, total: tracked(looks, total, console, "verified"), options.masks
+        data,
+        options.max_pixels,
+        lambda looks, total: tracked(looks, total, console, "verified"),
+        options.masks,
+        options.near_duplicates,
     )
     if options.csv:
         rows = [dataclasses.asdict(finding) for finding in report.findings]

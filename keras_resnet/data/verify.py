@@ -16,11 +16,12 @@ from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
 from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits, map_in_threads, open_image_set
+from keras_resnet.data.near_duplicates import MAX_DISTANCE, difference_hash
 from keras_resnet.data.pillow_formats import pillow_header
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.records import index_records
 from keras_resnet.data.stated_size import size_problem
-from keras_resnet.data.verify_scan import Look, Scan, SplitReport, copies
+from keras_resnet.data.verify_scan import Look, Scan, SplitReport, copies, look_alikes
 from keras_resnet.data.verify_targets import INSPECTORS, Inspected, Inspector
 from keras_resnet.description import ExifOrientation
 from keras_resnet.errors import DataError
@@ -74,7 +75,11 @@ class Report:
 
 
 def verify(
-    data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda looks, total: looks, masks: bool = False
+    data: Data,
+    max_pixels: int = MAX_PIXELS,
+    track: Callable = lambda looks, total: looks,
+    masks: bool = False,
+    near_duplicates: int = MAX_DISTANCE,
 ) -> Report:
     """Reads and decodes every image of every split once.
 
@@ -83,6 +88,8 @@ def verify(
         max_pixels: an image with more pixels (height times width) is reported as too large and not decoded.
         track: (iterable of results, their number) -> the same results; may show progress.
         masks: read the objects' masks too, where the set has them.
+        near_duplicates: bits of `difference_hash` that may differ between images of two splits that look alike; -1:
+            they are not compared.
 
     Raises:
         ConfigError, DataError: the set does not exist.
@@ -116,6 +123,8 @@ def verify(
         empty = [Finding("empty class", name, f'class "{label}"', what) for label in labels]
         findings += [each for each in empty if (each.kind, each.split, each.source) not in known]
     findings += copies(scans, inspector)
+    if near_duplicates >= 0:
+        findings += look_alikes(scans, near_duplicates)
     reports = {name: scan.report(images.target == "boxes") for name, scan in scans.items()}
     kinds = {finding.kind for finding in findings}
     passed_over = {what: count for what, count in images.passed_over.items() if what not in kinds}
@@ -210,7 +219,9 @@ def _look(name, index, split: Split, read, inspector: Inspector, channels, max_p
                     f"{header.height} x {header.width} pixels, more than {max_pixels} (--max_pixels); not decoded",
                 )
                 return result()
-            height, width = decode(image, channels, exif).shape[:2]
+            pixels = decode(image, channels, exif)
+            height, width = pixels.shape[:2]
+            looks = difference_hash(pixels)
     except tf.errors.OpError as error:
         what = reason(error)
         found(next((kind for part, kind in _KINDS.items() if part in what), "unreadable"), what)
@@ -219,4 +230,4 @@ def _look(name, index, split: Split, read, inspector: Inspector, channels, max_p
         found("wrong size", problem)
     if stored and (note := oddity(content, exif)):
         notes.append(note)
-    return result(digest=hashlib.sha256(content).digest(), size=(height, width))
+    return result(digest=hashlib.sha256(content).digest(), size=(height, width), looks=looks)

@@ -31,19 +31,20 @@ def draw_learning_rate(path: str, test: RangeTest, title: str) -> None:
 
 def draw_batch_size(path: str, rows: Sequence[BatchSizeRow], suggestion: int | None, title: str) -> None:
     """Draws images per second and memory over the batch size into a PNG file."""
-    rows = [row for row in rows if row.images_per_second is not None]
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
-    sizes = [row.batch_size for row in rows]
-    axes.plot(sizes, [row.images_per_second for row in rows], color=_BLUE, marker="o")
+    speeds = {row.batch_size: row.images_per_second for row in rows if row.images_per_second is not None}
+    sizes = [*speeds]
+    axes.plot(sizes, [*speeds.values()], color=_BLUE, marker="o")
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
     axes.set(xlabel="batch size", ylabel="images per second", ylim=(0, None))
     axes.yaxis.label.set_color(_BLUE)
-    if all(row.memory for row in rows):
+    held = {row.batch_size: row.memory / 1e9 for row in rows if row.memory and row.batch_size in speeds}
+    if held:
         memory = axes.twinx()
-        memory.plot(sizes, [row.memory / 1e9 for row in rows if row.memory], color=_GRAY, marker=".")
+        memory.plot([*held], [*held.values()], color=_GRAY, marker=".")
         memory.set(ylabel="memory in GB", ylim=(0, None))
         memory.yaxis.label.set_color(_GRAY)
         memory.spines["top"].set_visible(False)
