@@ -86,12 +86,16 @@ def size_text(image_size: ImageSize) -> str:
 def check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
     """Checks that a mean and a standard deviation are in the units of images in [0, 255].
 
+    Those of four or more channels are in the units of the files, which may be any.
+
     Values for images in [0, 1], as torchvision and timm print them, would silently make every score wrong.
 
     Raises:
         ValueError: images in [0, 255] cannot have these values; the message names the probably intended ones.
     """
-    mean, std = ([] if values is None else [float(value) for value in values] for values in (mean, std))
+    mean, std = (
+        [] if values is None or len(values) > 3 else [float(value) for value in values] for values in (mean, std)
+    )
     if mean and (min(mean) < 0 or max(mean) > 255 or 0 < max(mean) <= 1):
         raise ValueError(_wrong_units("mean", mean, "from 0 to 255", 0 < max(mean) <= 1))
     if std and (min(std) < 1 or max(std) > 255):

@@ -69,12 +69,13 @@ class LARS(SGD):
     are not decayed keep theirs.
 
     Args:
+        learning_rate, momentum: as for `SGD`.
         trust_coefficient: the ratio of the norms of step and weight at a learning rate of 1.
-        *arguments, **kwargs: as for `SGD`.
+        **kwargs: as for `SGD`.
     """
 
-    def __init__(self, *arguments, trust_coefficient=0.001, name="lars", **kwargs):
-        super().__init__(*arguments, name=name, **kwargs)
+    def __init__(self, learning_rate=0.1, momentum=0.9, trust_coefficient=0.001, name="lars", **kwargs):
+        super().__init__(learning_rate, momentum, name=name, **kwargs)
         self.trust_coefficient = trust_coefficient
 
     def update_step(self, gradient, variable, learning_rate):

@@ -1,5 +1,7 @@
 """Provides what a run adds to any Keras optimizer: `RunOptimizer`, and the learning rate `Schedule`."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -23,6 +25,8 @@ class RunOptimizer(keras.optimizers.Optimizer):
         gradient_norm: (), norm of the gradient of all variables in the last step, before clipping.
         learning_rate_factor: (), factor of all learning rates, initially 1.
     """
+
+    ema_momentum: Any  # Keras's number, in whose place a step may have a tensor
 
     def __init__(
         self,

@@ -149,6 +149,7 @@ ALLOWED = {
         "files",
         "layers",
         "losses",
+        "model",
         "reports",
         "specs",
         "task",

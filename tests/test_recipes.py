@@ -382,6 +382,7 @@ def test_torchvision_v2_recipe_equals_its_command():
     assert [rate(name, step) for step in (0, 3128, 6256)] == [0.005, 0.2525, 0.5]
     assert not config.model.zero_init_last_gamma
     assert (train.precision, config.model.spec.version, data.mixing) == ("float32", "1.5", "batch")
+    assert data.random_erasing_fill == "mean"  # torchvision erases with 0 after normalization
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.endswith("r101_c4.yaml")])

@@ -111,7 +111,9 @@ def _gathered(task, strategy, split, views, batch_size, step, track):
         batches,
         batch_size=batch_size,
         steps=pipeline.eval_steps(images, batch_size),
-        faults=lambda number: unreadable(images, pipeline.eval_indices(images, batch_size, number)),
+        faults=lambda number: unreadable(
+            images, pipeline.eval_indices(images, batch_size, number), task.image_shape[2]
+        ),
     )
     rows = [[value.numpy() for value in each] for each in track(outputs, images.size, batch_size)]
     scores, labels, weights = (np.concatenate(column) for column in zip(*rows, strict=True))

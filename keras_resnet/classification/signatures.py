@@ -42,6 +42,9 @@ def classification_signatures(
         network: preprocessed images (N, *image_shape) float32 in [0, 255] -> logits and scores (N, classes) float32.
             It does not resize, so that XLA, TensorRT and converters to other formats support it.
         stages: images as for predict_images -> stage1 (N, h, w, c) float32, ...
+
+        For images of more than three channels, which no decoder of TensorFlow reads, serving_default is predict_images,
+        in the units of the training files.
     """
     preprocessing, names = description.preprocessing, tf.constant(description.labels)
     top_k = settings.top_k or min(5, len(description.labels))
@@ -89,6 +92,9 @@ def classification_signatures(
         "features": (features, images_of(tf.float32)),
         "network": (alone, [tf.TensorSpec([None, *preprocessing.image_shape], tf.float32, name="images")]),
     }
+    if preprocessing.image_shape[2] > 3:
+        functions["serving_default"] = functions["predict_images"]
+        del functions["predict_images_uint8"]
     return functions | ({"stages": (stage_outputs, images_of(tf.float32))} if stages else {})
 
 
@@ -105,13 +111,15 @@ class ClassifierExport:
     """
 
     kind, comparison, has_stages = "classifiers", "scores", True
-    precisions = ("float32", "float16", "bfloat16", "dynamic", "int8")
+    precisions: tuple[str, ...] = ("float32", "float16", "bfloat16", "dynamic", "int8")
     batch = call_bytes = None
 
     def __init__(self, description: Description, settings: Export, images: ExampleImages):
         classes = len(description.labels)
         if settings.top_k and settings.top_k > classes:
             raise ConfigError(f"export.top_k: {settings.top_k} is more than the {classes} classes of the network")
+        if (description.preprocessing.channels or 0) > 3:  # whose values may leave [0, 255]
+            self.precisions = tuple(name for name in self.precisions if name != "int8")
         self.description, self.settings = description, settings
         self.example_images, self.calibration_images = images.example_images, images.calibration_images
 

@@ -16,6 +16,7 @@ from keras_resnet.classification.teacher import Teacher
 from keras_resnet.config import Config
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline, transforms
+from keras_resnet.data.arrays import visible
 from keras_resnet.data.augmentation import augment, mix_pairs, mix_shares
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
@@ -23,6 +24,7 @@ from keras_resnet.data.image_task import ImageTask
 from keras_resnet.description import Description, Preprocessing, different_classes, height_and_width
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.losses import LOSSES, distillation
+from keras_resnet.model import per_channel
 from keras_resnet.specs import SPECS
 from keras_resnet.task import Metric
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
@@ -168,11 +170,13 @@ class Classification(ImageTask):
         images, targets = next(iter(self._train_batches(0, pipeline.Shard(0, 1, count))))[0]
         names = [[(self.labels[i], row[i]) for i in np.argsort(-row)[:2] if row[i]] for row in targets.numpy()]
         captions = [" + ".join(f"{n} {s:.0%}" if s < 1 else n for n, s in pairs) for pairs in names]
-        return images.numpy(), captions
+        images = images.numpy()
+        return visible(images) if images.shape[-1] > 3 else images, captions
 
     def _augment(self, image, label, seed):
         size, channels, data = self.train_image_size, self.image_shape[2], self.config.data
-        example = augment(image, size, channels, data, seed), self._target(label)
+        mean = per_channel(self.description.preprocessing.mean, channels)
+        example = augment(image, size, channels, data, seed, mean), self._target(label)
         return (*example, mix_shares(size, data, seed, self.config.train.batch_size)) if self._mixes else example
 
     @property
@@ -228,8 +232,18 @@ class Classification(ImageTask):
         return metrics.summarize(sums)
 
 
+def _check_channels(config):
+    """Raises a `ConfigError` if a mean or a std of images of more than three channels is missing."""
+    channels = config.data.channels
+    for name in ("mean", "std") if channels else ():
+        if len(getattr(config.model, name) or ()) != channels:
+            command = f"keras-resnet verify-data {config.data.name} --set data.channels={channels} --statistics"
+            raise ConfigError(f"model.{name}: expected {channels} numbers for data.channels; `{command}` prints them")
+
+
 def _new_description(config, images) -> Description:
     """Returns the description of a new network."""
+    _check_channels(config)
     mean, std = config.model.mean_and_std
     weights = f", from {config.model.weights}" if config.model.weights else ""
     preprocessing = Preprocessing(

@@ -41,6 +41,9 @@ def define_flags(options: flags.FlagValues) -> None:
         flag_values=options,
     )
     flags.DEFINE_bool("masks", False, "Check the objects' masks too.", flag_values=options)
+    flags.DEFINE_bool(
+        "statistics", False, "Also print mean and std of the training images, to paste.", flag_values=options
+    )
     flags.DEFINE_string("csv", None, "Also write every finding into this file.", flag_values=options)
 
 
@@ -75,6 +78,8 @@ def main(options, arguments):
         print(f"ignored: {passed_over_text(report.passed_over)}")
     for note, sources in report.notes.items():
         print(f"note: {len(sources):,} with {note}; the first is {sources[0]}")
+    if options.statistics:
+        _print_statistics(data, console)
     images = sum(split.images for split in report.splits.values())
     count = len(report.findings)
     found = f"{count:,} finding{'s' * (count > 1)}" if count else "nothing found"
@@ -114,6 +119,18 @@ def with_assignments(located, assignments):
             value = {key: value}
         located = merge(located, Located(value, {keys: "--set"}))
     return located
+
+
+def _print_statistics(data, console):
+    """Prints the lines of a configuration that normalize the training images."""
+    from keras_resnet.console import tracked
+    from keras_resnet.data.statistics import channel_statistics
+
+    mean, std, count = channel_statistics(data, lambda moments, total: tracked(moments, total, console, "measured"))
+    print(f"\nOver all pixels of {count:,} training images:\n\nmodel:")
+    for name, values in (("mean", mean), ("std", std)):
+        print(f"  {name}: [{', '.join(f'{value:.6g}' for value in values)}]")
+    print()
 
 
 def _print_findings(console, findings, path):

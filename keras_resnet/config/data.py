@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from keras_resnet.config.fields import Group, problem
+from keras_resnet.config.fields import MAX_CHANNELS, Group, problem
 from keras_resnet.config.labels import CsvColumns, Sampling
 from keras_resnet.description import ExifOrientation, ImageSize
 from keras_resnet.errors import suggest
@@ -30,6 +30,7 @@ IMAGE_SETS = (
 )
 # Kinds whose images all have boxes; tfds has sets with labels and with boxes.
 BOX_SETS = ("scenes", "scene_objects", "coco", "voc", "imagenet_det", "imagenet_loc", "annotated")
+_FOR_COLORS = ("pca_lighting", "randaugment_num_ops", "auto_augment", "random_erasing")  # augmentations
 LISTED_SETS = ("voc", "imagenet_det")  # kinds whose splits data.split_lists may name
 CSV_SET = "csv"  # the kind that data.csv is for
 
@@ -129,6 +130,13 @@ class Data(Group):
         description="Height and width of the network's input in pixels: 224, or [128, 256] if they differ. null: those "
         "of the data set or of the network.",
     )
+    channels: int | None = Field(
+        None,
+        ge=4,
+        le=MAX_CHANNELS,
+        description="folder: read .npy and TIFF files of this many channels, such as multi-spectral images, in their "
+        "own units; model.mean and model.std have a number per channel. null: images in color.",
+    )
     exif_orientation: ExifOrientation = Field(
         "apply",
         description="apply: turn JPEGs upright by their EXIF data, as viewers do. ignore: read them as stored.",
@@ -171,6 +179,9 @@ class Data(Group):
         "autoaugment_imagenet, autoaugment_cifar10: Cubuk et al. 2018. augmix: Hendrycks et al. 2020. null: none.",
     )
     random_erasing: float = Field(0.0, ge=0, le=1, description="Probability of replacing a random rectangle by noise.")
+    random_erasing_fill: Literal["noise", "mean"] = Field(
+        "noise", description="Random erasing: mean replaces by the mean color, which normalization makes 0."
+    )
     mixup: float = Field(0.0, ge=0, description="Mixup: alpha of the Beta distribution. 0: none.")
     cutmix: float = Field(
         0.0,
@@ -193,6 +204,8 @@ class Data(Group):
 
     @model_validator(mode="after")
     def _ranges(self):
+        if self.random_erasing_fill != "noise" and not self.random_erasing:
+            raise problem(["random_erasing_fill"], "needs data.random_erasing")
         if self.auto_augment and self.randaugment_num_ops:
             raise problem(["auto_augment"], "is in place of data.randaugment_num_ops; give one of the two")
         if self.randaugment_operations == "tf_models" and self.randaugment_magnitude_std:
@@ -203,6 +216,8 @@ class Data(Group):
                 raise problem([name], f"expected two numbers, the smaller first, got {list(values)}")
         if self.name == "synthetic" and self.on_unreadable_image == "skip":
             raise problem(["on_unreadable_image"], "synthetic images cannot fail; omit it")
+        if self.channels:
+            self._check_channels()
         if self.wants_boxes and self.sampling != "natural":
             raise problem(["sampling"], "is for images of one class each, not for images with boxes")
         if self.csv != CsvColumns() and self.name.partition(":")[0] != CSV_SET:
@@ -214,3 +229,12 @@ class Data(Group):
         if self.wants_boxes and self.exif_orientation == "ignore":
             raise problem(["exif_orientation"], "boxes are in pixels of the upright image; omit it")
         return self
+
+    def _check_channels(self):
+        if self.wants_boxes or not self.name.startswith("folder:"):
+            raise problem(["channels"], f"is for the classification of folder:PATH, not for {self.name}; omit it")
+        for name in _FOR_COLORS:
+            if getattr(self, name):
+                raise problem([name], "is for images in color, with values from 0 to 255; omit it", ["channels"])
+        if self.tf_data_service:
+            raise problem(["tf_data_service"], "its workers do not read .npy and TIFF; omit it", ["channels"])

@@ -149,6 +149,10 @@ class Config(Group):
         if train.remat and (self.model.has_random_layers or train.batch_norm == "synchronized"):
             other = "train.batch_norm: synchronized" if train.batch_norm == "synchronized" else "random layers"
             raise problem(["train", "remat"], f"cannot go with {other}, which would differ the second time")
+        if self.data.channels and self.eval.interpolation == "bicubic":
+            raise problem(
+                ["eval", "interpolation"], "bicubic limits values to 0 to 255; use bilinear with data.channels"
+            )
         if train.remat and train.sam_rho:
             raise problem(["train", "remat"], "cannot go with train.sam_rho, whose second gradient does not have it")
         if train.freeze_at and train.freeze_at != "stem" and int(train.freeze_at[-1]) > len(spec.depths):

@@ -71,7 +71,7 @@ def _beta(alpha, seed):
     return one / tf.maximum(one + other, 1e-20)
 
 
-def augment(image, size: ImageSize, channels: int, data: Data, seed):
+def augment(image, size: ImageSize, channels: int, data: Data, seed, mean=None):
     """Stored image -> (h, w, channels) float32, mostly in [0, 255]; a function of the image and the seed.
 
     Args:
@@ -80,6 +80,7 @@ def augment(image, size: ImageSize, channels: int, data: Data, seed):
         channels: 1 or 3.
         data: selects the augmentations.
         seed: (2,) int64.
+        mean: color for `random_erasing_fill: mean`, a number per channel.
     """
     seeds = tf.unstack(tf.random.split(seed, 6))
     if data.crop == "scale_jitter":
@@ -98,7 +99,8 @@ def augment(image, size: ImageSize, channels: int, data: Data, seed):
     if data.pca_lighting and channels == 3:
         image = transforms.random_color(image, seeds[4])
     if data.random_erasing:
-        image = transforms.random_erasing(image, data.random_erasing, seeds[5])
+        color = mean if data.random_erasing_fill == "mean" else None
+        image = transforms.random_erasing(image, data.random_erasing, seeds[5], color)
     return image
 
 

@@ -9,35 +9,31 @@ import contextlib
 import functools
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
+from keras_resnet.data.decoders import EXACT, decoded_jpeg, decoded_png, of_channels, pixels_of, require, separate
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, SIGNATURES
 from keras_resnet.data.image_header import ASPECT, FORMAT, OK, PIXELS, checked, reasons
-from keras_resnet.data.orientation import exif_orientation, may_have_exif, stored_box, turned, upright, upright_size
-from keras_resnet.data.pillow_formats import decode_pillow_format, pillow_format
+from keras_resnet.data.orientation import exif_orientation, may_have_exif, stored_box, turned, upright_size
+from keras_resnet.data.python_decoders import decode_array, decode_by_pillow
 from keras_resnet.description import ExifOrientation, ImageSize, height_and_width
-from keras_resnet.errors import DataError
 
 _MAX_BYTES = 2**31 - 1
-# libjpeg's exact inverse cosine transform, which Pillow, torchvision and timm use. TensorFlow's default, the fast
-# transform, is off by up to 6 of 255 on photographs of quality 90 and is no faster.
-_EXACT = "INTEGER_ACCURATE"
+COLORS = 3  # channels of an image in color; images of more are arrays
 _RATIOS = (1, 2, 4, 8)  # downscaling by libjpeg, which then computes only a part of each block's frequencies
-
-
-def _separate(function):
-    """Makes a separate graph function: otherwise, operations of branches not taken cost 0.5 ms per image."""
-    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
 def decode(image, channels: int, exif: ExifOrientation = "apply"):
     """Stored image -> (H, W, channels) uint8. Gray, palette and CMYK files become RGB; transparency is dropped.
 
+    More than three channels are read by `keras_resnet.data.arrays`, as float32.
+
     Fails with the reason if `checked` refuses the file. Exports refuse the same files.
     """
     if image.dtype != tf.string:
         return image
+    if channels > COLORS:
+        return decode_array(image, channels)
     if tf.executing_eagerly():  # a graph takes a tenth of the time
         with contextlib.suppress(tf.errors.OpError):  # the eager error below says more about the cause
             return _compiled(channels, exif)(image)
@@ -55,7 +51,7 @@ def image_size(image, stated=(0, 0)):
     def other():
         size = tf.cond(_is_png(image), lambda: _png_size(image), lambda: tf.stack(stated))
         known = tf.reduce_all(size > 0)
-        _assert(known, lambda: "is neither a JPEG nor a PNG, and its record has no image/height and image/width")
+        require(known, lambda: "is neither a JPEG nor a PNG, and its record has no image/height and image/width")
         return size
 
     def jpeg():
@@ -87,127 +83,42 @@ def _decode(image, channels, exif):
 
     def jpeg():
         _check_size(*tf.unstack(tf.image.extract_jpeg_shape(image))[:2])
-        return _decoded_jpeg(image, channels, exif)
+        return decoded_jpeg(image, channels, exif)
 
     other = functools.partial(_decode_other, image, channels)
     pixels = tf.cond(tf.io.is_jpeg(image), jpeg, other)
     return tf.ensure_shape(pixels, (None, None, channels))
 
 
-@_separate
+@separate
 def _decode_other(image, channels):
     def png():
         height, width = tf.unstack(_png_size(image), num=2)
         _check_size(height, width)
-        return _decoded_png(image, channels)
+        return decoded_png(image, channels)
 
     return tf.cond(_is_png(image), png, functools.partial(_decode_rare, image, channels))
 
 
-@_separate
+@separate
 def _decode_rare(image, channels):
     code, kind, content, size = checked(image, _MAX_BYTES, MAX_PIXELS)
 
     def tensorflow():
-        _assert(code == OK, lambda: _refusal(code, size))
+        require(code == OK, lambda: _refusal(code, size))
         return pixels_of(content, kind, channels)
 
     def pillow():
-        rgb, problem = tf.numpy_function(_with_pillow, [image], (tf.uint8, tf.string))
-        _assert(tf.strings.length(problem) == 0, lambda: problem)
-        return _to_channels(rgb, channels)
+        return decode_by_pillow(image, channels, reasons(_MAX_BYTES, MAX_PIXELS)[FORMAT])
 
     return tf.cond(code == FORMAT, pillow, tensorflow)
-
-
-def _with_pillow(content):
-    """Returns (pixels (H, W, 3), b"") or (no pixels, what is wrong): TensorFlow would wrap an exception in a page."""
-    none = np.zeros((0, 0, 3), np.uint8)
-    if pillow_format(content) is None:
-        return none, reasons(_MAX_BYTES, MAX_PIXELS)[FORMAT].encode()
-    try:
-        return decode_pillow_format(content), b""
-    except DataError as error:
-        return none, str(error).encode()
-
-
-def pixels_of(content, kind, channels: int, exif: ExifOrientation = "apply"):
-    """Content that `checked` accepts, and its kind -> (H, W, channels) uint8."""
-
-    def jpeg():
-        return _decoded_jpeg(content, channels, exif)
-
-    def png():
-        return _decoded_png(content, channels)
-
-    def gif():
-        return _to_channels(_decoded(content, 3), channels)
-
-    def bmp():
-        pixels = tf.io.decode_bmp(content)
-        rgb = tf.cond(tf.shape(pixels)[2] == 1, lambda: tf.tile(pixels, (1, 1, 3)), lambda: pixels[:, :, :3])
-        return _to_channels(rgb, channels)
-
-    def webp():  # with channels=3, the decoder refuses a file with transparency
-        pixels = tf.io.decode_image(content, expand_animations=False)
-        return _to_channels(tf.ensure_shape(pixels, (None, None, None))[:, :, :3], channels)
-
-    pixels = tf.switch_case(kind, [jpeg, png, gif, bmp, webp])
-    return tf.ensure_shape(pixels, (None, None, channels))
-
-
-def _decoded(content, channels):
-    return tf.ensure_shape(
-        tf.io.decode_image(content, channels=channels, expand_animations=False), (None, None, channels)
-    )
-
-
-def _decoded_jpeg(content, channels, exif):
-    def stored():
-        decoder = functools.partial(tf.io.decode_jpeg, content, dct_method=_EXACT)
-        return _of_channels(decoder, tf.image.extract_jpeg_shape(content)[2], channels)
-
-    if exif == "ignore":
-        return stored()
-    return tf.cond(may_have_exif(content), lambda: _upright(stored(), content), stored)
-
-
-def _of_channels(decoder, components, channels):
-    """Calls a decoder of JPEG, which converts CMYK, files of four components, to RGB but not to gray."""
-    if channels == 3:
-        return decoder(channels=3)
-    cmyk = functools.partial(decoder, channels=3)
-    return tf.cond(components == 4, lambda: _to_channels(cmyk(), channels), lambda: decoder(channels=channels))
 
 
 def _orientation(jpeg):
     return tf.cond(may_have_exif(jpeg), lambda: _exif_orientation(jpeg), lambda: 1)
 
 
-_upright, _exif_orientation, _turned = map(_separate, (upright, exif_orientation, turned))
-
-
-def _to_channels(rgb, channels):
-    rgb = tf.ensure_shape(rgb, (None, None, 3))
-    return tf.image.rgb_to_grayscale(rgb) if channels == 1 else rgb
-
-
-def _decoded_png(content, channels):
-    """Decodes a PNG; refuses 16-bit images that use only the lowest 12 bits: a camera's would be near black."""
-    pixels = _decoded(content, channels)
-
-    def greatest():
-        return tf.reduce_max(tf.cast(tf.io.decode_image(content, dtype=tf.uint16, expand_animations=False), tf.int32))
-
-    def check():
-        value = tf.cond(tf.reduce_max(pixels) < 16, greatest, lambda: 0)
-        what = ["has 16 bits a value, but uses only 0 to ", tf.strings.as_string(value)]
-        what += [" of 65535, and would be near black: multiply its values, as by 16 for a camera of 12 bits"]
-        return _assert(value == 0, lambda: tf.strings.join(what))
-
-    sixteen = tf.strings.substr(content + b"\0" * 25, 24, 1) == b"\x10"  # PNG specification, section 11.2.1
-    tf.cond(sixteen, check, lambda: True)
-    return pixels
+_exif_orientation = separate(exif_orientation)
 
 
 def _check_size(height, width):
@@ -215,25 +126,15 @@ def _check_size(height, width):
     size = tf.cast(tf.stack([height, width]), tf.int64)
     pixels, longer, shorter = tf.reduce_prod(size), tf.reduce_max(size), tf.reduce_min(size)
     fits = (pixels <= MAX_PIXELS) & (longer <= MAX_ASPECT * shorter)
-    _assert(fits, lambda: _refusal(tf.where(pixels > MAX_PIXELS, PIXELS, ASPECT), size))
+    require(fits, lambda: _refusal(tf.where(pixels > MAX_PIXELS, PIXELS, ASPECT), size))
 
 
-@_separate
+@separate
 def _refusal(code, size):
     """Returns the message for a code of `checked`, with the size if it is known."""
     what = tf.gather(tf.constant(reasons(_MAX_BYTES, MAX_PIXELS)), code)
     height, width = tf.unstack(tf.strings.as_string(size))
     return tf.where(size[0] > 0, tf.strings.join([what, " (", height, " x ", width, " pixels)"]), what)
-
-
-def _assert(holds, message):
-    """Calls `tf.debugging.Assert` and builds the message only on failure. For use inside a function or a branch."""
-
-    def fail():
-        tf.debugging.Assert(False, [message()])
-        return True
-
-    return tf.cond(holds, lambda: True, fail)
 
 
 def decode_crop(image, choose_box: Callable, channels: int, least: ImageSize, exif: ExifOrientation = "apply"):
@@ -268,7 +169,7 @@ def decode_crop(image, choose_box: Callable, channels: int, least: ImageSize, ex
             crops = [functools.partial(_crop_jpeg, image, components, box, channels, ratio) for ratio in _RATIOS]
             return tf.switch_case(halvings, crops)
 
-        @_separate
+        @separate
         def turned_part():
             orientation = exif_orientation(image)
             size = upright_size(height, width, orientation)
@@ -281,10 +182,12 @@ def decode_crop(image, choose_box: Callable, channels: int, least: ImageSize, ex
 
         return stored_part() if exif == "ignore" else tf.cond(may_have_exif(image), turned_part, stored_part)
 
+    if channels > COLORS:
+        return crop_pixels(decode(image, channels))
     pixels = tf.cond(tf.io.is_jpeg(image), crop_jpeg, lambda: crop_pixels(decode(image, channels, exif)))
     return tf.ensure_shape(pixels, (None, None, channels))
 
 
 def _crop_jpeg(image, components, box, channels, ratio):
-    decoder = functools.partial(tf.image.decode_and_crop_jpeg, image, box // ratio, ratio=ratio, dct_method=_EXACT)
-    return _of_channels(decoder, components, channels)
+    decoder = functools.partial(tf.image.decode_and_crop_jpeg, image, box // ratio, ratio=ratio, dct_method=EXACT)
+    return of_channels(decoder, components, channels)

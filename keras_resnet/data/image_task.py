@@ -95,7 +95,7 @@ class ImageTask:
 
     def train_faults(self, step):
         """Returns a line for each unreadable image of a training step."""
-        return unreadable(self.images.split("train"), self._indices(step))
+        return unreadable(self.images.split("train"), self._indices(step), self.image_shape[2])
 
     def train_samples(self, step):
         """Returns the location of each image of a training step."""
@@ -107,7 +107,8 @@ class ImageTask:
     def eval_faults(self, split, step):
         """Returns a line for each unreadable image of an evaluation step."""
         images = self.images.split(split)
-        return unreadable(images, pipeline.eval_indices(images, self.config.eval.batch_size, step))
+        indices = pipeline.eval_indices(images, self.config.eval.batch_size, step)
+        return unreadable(images, indices, self.image_shape[2])
 
     def example_images(self, count):
         """Returns at most `count` validation images, evenly spread over the split."""

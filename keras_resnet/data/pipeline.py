@@ -17,13 +17,13 @@ from keras_resnet.errors import DataError
 _FORMATS = "is not a JPEG, PNG, BMP, GIF, WebP, AVIF or TIFF that can be read; save it as PNG or JPEG"
 
 
-def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
+def unreadable(split: Split, indices: Iterable[int], channels: int = 3) -> list[str]:
     """Reads images one by one; returns a line "location: reason" for each unreadable image."""
     found = []
     for index in indices:
         try:
             image, _ = split.read(tf.constant(index, tf.int64))
-            decode(image, 3)
+            decode(image, channels)
         except tf.errors.OpError as error:
             found.append(f"{split.source(index)}: {reason(error)}")
     return found

@@ -23,6 +23,7 @@ from keras_resnet.data.randaugment import (
     solarize,
     solarize_add,
 )
+from keras_resnet.description import ImageSize, height_and_width
 
 BLACK, GRAY, MEAN = (0.0,) * 3, (128.0,) * 3, (124.0, 116.0, 104.0)  # MEAN is ImageNet's mean color
 
@@ -63,12 +64,12 @@ def contrast(image, factor):
     return blend(tf.fill(tf.shape(image), tf.floor(gray + 0.5)), image, factor)
 
 
-def operations(*, shear, translate, degrees, factor, bits, threshold, fill, addition=0.0) -> dict:
+def operations(*, shear, down, right, degrees, factor, bits, threshold, fill, addition=0.0) -> dict:
     """Returns {name: image -> image} of given strengths, numbers or tensors ().
 
     Args:
-        shear: shift of a row or column in pixels, per row or column.
-        translate: shift in pixels.
+        shear: shift of a row or column in pixels, per row or column from the image's edge, as PIL counts them.
+        down, right: shifts of "TranslateY" and "TranslateX" in pixels; an image moves up and left by positive ones.
         degrees: of the rotation.
         factor: of color, contrast, brightness and sharpness; 1 changes nothing.
         bits: of each value that are kept.
@@ -89,16 +90,16 @@ def operations(*, shear, translate, degrees, factor, bits, threshold, fill, addi
         "Contrast": lambda image: contrast(image, factor),
         "Brightness": lambda image: brightness(image, factor),
         "Sharpness": lambda image: sharpness(image, factor),
-        "ShearX": lambda image: warp(image, [1.0, shear, 0.0, 0.0, 1.0, 0.0], fill),
-        "ShearY": lambda image: warp(image, [1.0, 0.0, 0.0, shear, 1.0, 0.0], fill),
-        "TranslateX": lambda image: warp(image, [1.0, 0.0, translate, 0.0, 1.0, 0.0], fill),
-        "TranslateY": lambda image: warp(image, [1.0, 0.0, 0.0, 0.0, 1.0, translate], fill),
+        "ShearX": lambda image: warp(image, [1.0, shear, shear / 2, 0.0, 1.0, 0.0], fill),
+        "ShearY": lambda image: warp(image, [1.0, 0.0, 0.0, shear, 1.0, shear / 2], fill),
+        "TranslateX": lambda image: warp(image, [1.0, 0.0, right, 0.0, 1.0, 0.0], fill),
+        "TranslateY": lambda image: warp(image, [1.0, 0.0, 0.0, 0.0, 1.0, down], fill),
     }
 
 
 def _names(*left_out):
     """Returns the names of `operations` but some, in order."""
-    every = operations(shear=0, translate=0, degrees=0, factor=1, bits=8, threshold=256, fill=BLACK)
+    every = operations(shear=0, down=0, right=0, degrees=0, factor=1, bits=8, threshold=256, fill=BLACK)
     return tuple(name for name in every if name not in left_out)
 
 
@@ -132,7 +133,8 @@ def trivial_operations(strength, sign) -> dict:
     """Returns the operations of TrivialAugment at a strength in [0, 1] and a sign, -1 or 1."""
     return operations(
         shear=sign * 0.99 * strength,
-        translate=sign * tf.floor(32 * strength),
+        down=sign * tf.floor(32 * strength),
+        right=sign * tf.floor(32 * strength),
         degrees=sign * 135 * strength,
         factor=1 + sign * 0.99 * strength,
         bits=8 - tf.round(6 * strength),
@@ -141,20 +143,21 @@ def trivial_operations(strength, sign) -> dict:
     )
 
 
-def levels(size: int, level, sign, fill=GRAY, translate=150 / 331) -> dict:
+def levels(size: ImageSize, level, sign, fill=GRAY, translate=150 / 331) -> dict:
     """Returns the operations of AutoAugment at a level in [0, 10] of the authors' code, and a sign, -1 or 1.
 
     Args:
-        size: height and width of the image.
+        size: height and width (h, w) of the image, one number if they are equal.
         level: strength of the operations.
         sign: of geometric operations.
         fill: color outside of the image.
         translate: greatest shift as a share of the size.
     """
-    share = level / 10
+    share, (height, width) = level / 10, height_and_width(size)
     return operations(
         shear=sign * 0.3 * share,
-        translate=sign * tf.floor(translate * size * share),
+        down=sign * tf.floor(translate * height * share),
+        right=sign * tf.floor(translate * width * share),
         degrees=sign * tf.floor(30 * share),
         factor=0.1 + 1.8 * share,
         bits=4 - tf.floor(4 * share),
@@ -170,7 +173,7 @@ def auto_augment(table, image, seed):
     chances, signs = tf.unstack(tf.random.stateless_uniform((2,), chance)), tf.unstack(tf.random.split(direction, 2))
     for i, (drawn, sign) in enumerate(zip(chances, signs, strict=True)):
         names, probabilities, strengths = zip(*(pair[i] for pair in table), strict=True)
-        choices = levels(image.shape[0], tf.constant(strengths, tf.float32)[row], _sign(sign))
+        choices = levels(image.shape[:2], tf.constant(strengths, tf.float32)[row], _sign(sign))
         used = sorted(set(names))
         apply = functools.partial(_switch, image, choices, used, tf.constant([used.index(each) for each in names])[row])
         image = tf.cond(drawn < tf.constant(probabilities)[row], apply, lambda image=image: image)
@@ -199,16 +202,17 @@ def augmix(image, seed):
 def _augmix_step(image, seed):
     which, how, direction = tf.unstack(tf.random.split(seed, 3))
     level = tf.random.stateless_uniform((), how, 0.1, 3.0)
-    choices = levels(image.shape[0], level, _sign(direction), fill=BLACK, translate=1 / 3)
+    choices = levels(image.shape[:2], level, _sign(direction), fill=BLACK, translate=1 / 3)
     return one_of(image, choices, AUGMIX, which)
 
 
-def timm_operations(size: int, magnitude, sign) -> dict:
+def timm_operations(size: ImageSize, magnitude, sign) -> dict:
     """Returns timm's operations of increasing strength at a magnitude in [0, 10] and a sign, -1 or 1."""
-    share = magnitude / 10
+    share, (height, width) = magnitude / 10, height_and_width(size)
     return operations(
         shear=sign * 0.3 * share,
-        translate=sign * 0.45 * size * share,
+        down=sign * 0.45 * height * share,
+        right=sign * 0.45 * width * share,
         degrees=sign * 30 * share,
         factor=tf.maximum(1 + sign * 0.9 * share, 0.1),
         bits=4 - tf.floor(4 * share),
@@ -226,7 +230,7 @@ def timm_rand_augment(num_ops: int, magnitude: float, std: float, image, seed):
     for each in tf.unstack(tf.random.split(seed, num_ops)):
         chance, which, how, direction = tf.unstack(tf.random.split(each, 4))
         drawn = tf.clip_by_value(magnitude + std * tf.random.stateless_normal((), how), 0.0, 10.0)
-        choices = timm_operations(image.shape[0], drawn, _sign(direction))
+        choices = timm_operations(image.shape[:2], drawn, _sign(direction))
         skipped = tf.random.stateless_uniform((), chance) >= 0.5
         image = tf.cond(skipped, lambda image=image: image, functools.partial(one_of, image, choices, TIMM, which))
     return image

@@ -67,6 +67,8 @@ def prepare(
         DataError: the folder is not a set of images, or an image is unreadable.
         DiskError: the disk is full.
     """
+    if data.channels:
+        raise ConfigError("data.channels: records hold images in color; train on the folder itself")
     root, output = data.name.partition(":")[2], os.path.realpath(output)
     _check_output(root, output)
     images = load_image_set(data, None, masks)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_resnet.config import Export
-from keras_resnet.data.decode import pixels_of
+from keras_resnet.data.decoders import pixels_of
 from keras_resnet.data.image_header import DECODE, OK, checked, reasons
 from keras_resnet.description import ExifOrientation
 

@@ -201,10 +201,11 @@ def random_color(image, seed):
     return image + 255.0 * tf.linalg.matvec(tf.constant(_COLOR_COMPONENTS), amounts)
 
 
-def random_erasing(image, probability, seed):
+def random_erasing(image, probability, seed, color=None):
     """image (H, W, C) -> the same with a rectangle of noise, with the given probability (Zhong et al. 2017).
 
-    The rectangle has 2 to 33 % of the area and an aspect ratio in [0.3, 3.3]; the noise is uniform in [0, 255].
+    The rectangle has 2 to 33 % of the area and an aspect ratio in [0.3, 3.3]; the noise is uniform in [0, 255]. With
+    `color`, a number per channel, the rectangle has this color.
     """
     chance_seed, shape_seed, place_seed, noise_seed = tf.unstack(tf.random.split(seed, 4))
     height, width = tf.shape(image)[0], tf.shape(image)[1]
@@ -215,6 +216,8 @@ def random_erasing(image, probability, seed):
     h, w = tf.minimum(extent[0], height), tf.minimum(extent[1], width)
     mask = box_mask(height, width, _random_box(height, width, h, w, place_seed))
     mask &= tf.random.stateless_uniform((), chance_seed) < probability
+    if color is not None:
+        return tf.where(mask, tf.constant(color, image.dtype), image)
     return tf.where(mask, tf.random.stateless_uniform(tf.shape(image), noise_seed, 0.0, 255.0), image)
 
 

@@ -136,7 +136,7 @@ def _open(data, masks) -> tuple[ImageSet, list[Finding]]:
 
 def _open_folder(data):
     """Loads a folder like `load_folder`, but returns its problems as findings."""
-    scan = scan_folder(data.name.partition(":")[2])
+    scan = scan_folder(data.name.partition(":")[2], data.channels)
     return set_of_scan(scan, data), list(scan.problems)
 
 

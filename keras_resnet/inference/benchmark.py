@@ -150,7 +150,10 @@ def _squares(channels):
     from PIL import Image
 
     squares = cut_squares(SQUARES)
-    return [each if channels == 3 else np.asarray(Image.fromarray(each).convert("L"))[..., None] for each in squares]
+    if channels == 3:
+        return list(squares)
+    grays = [np.asarray(Image.fromarray(each).convert("L"))[..., None] for each in squares]
+    return [np.repeat(each, channels, -1) for each in grays]
 
 
 def _outputs(model, images):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from keras_resnet.data.arrays import FORMATS, is_array, read_array
 from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, list_images
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
 from keras_resnet.data.pillow_formats import as_png, pillow_format
@@ -25,6 +26,7 @@ from keras_resnet.inference.answers import (
     labels_above,
 )
 
+COLORS = 3  # channels; images of more are arrays
 _PNG_BITS = 24  # position of the bit depth in a PNG
 
 
@@ -135,7 +137,7 @@ def _cubic(x):
 _KERNELS = {"bilinear": (1, _triangle), "bicubic": (2, _cubic)}
 
 
-def find_images(names: Sequence[str]) -> list[str]:
+def find_images(names: Sequence[str], channels: int = 3) -> list[str]:
     """Returns named files, files that match a pattern, and all images in a folder, sorted.
 
     A name that matches nothing was saved, so that the answers have a line for it.
@@ -146,19 +148,19 @@ def find_images(names: Sequence[str]) -> list[str]:
             matches = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
             found += matches or [name]
         elif os.path.isdir(name):
-            found += list_images(name) or [name]
+            found += list_images(name, is_array if channels > COLORS else None) or [name]
         else:
             found.append(name)
     return found
 
 
-def read_image(path: str) -> bytes | ImageError:
+def read_image(path: str, channels: int = 3) -> bytes | ImageError:
     """Returns an image's bytes after a check of its header, which refuses images that are too large.
 
     AVIF, TIFF and HEIC, which neither TensorFlow nor exported models read, are returned as PNG of the same pixels.
     """
     if os.path.isdir(path):
-        return ImageError(f"holds no images ({IMAGE_SUFFIXES})")
+        return ImageError(f"holds no images ({FORMATS if channels > COLORS else IMAGE_SUFFIXES})")
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -170,7 +172,7 @@ def read_image(path: str) -> bytes | ImageError:
     header = read_header(content)
     if header and header.height * header.width > MAX_PIXELS:
         return ImageError(f"{header.height} x {header.width} pixels, more than {MAX_PIXELS}; not decoded")
-    if pillow_format(content):
+    if channels <= COLORS and pillow_format(content):
         try:
             return as_png(content)
         except DataError as error:
@@ -179,11 +181,13 @@ def read_image(path: str) -> bytes | ImageError:
 
 
 def decoded(content: bytes, channels: int, exif: ExifOrientation = "apply") -> np.ndarray:
-    """An image's bytes -> pixels (H, W, channels) uint8.
+    """An image's bytes -> pixels (H, W, channels) uint8, float32 for more than three channels.
 
     Raises:
         DataError: the image cannot be decoded; the message gives the reason in a few words.
     """
+    if channels > COLORS:
+        return read_array(content, channels)
     pixels = decode_with_pillow(content, channels, exif)  # avoids the pipeline's graph, which takes seconds to build
     if pixels is not None:
         return pixels

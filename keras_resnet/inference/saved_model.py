@@ -8,7 +8,7 @@ from keras_resnet.description import height_and_width
 from keras_resnet.errors import ConfigError
 from keras_resnet.inference.answers import Answer, ImageError, Prediction, objects_of
 from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing, read_thresholds
-from keras_resnet.inference.images import image_size_of
+from keras_resnet.inference.images import COLORS, answer_prepared, image_size_of
 
 _OF_OBJECTS = ("boxes", "classes", "scores", "masks")
 
@@ -30,7 +30,8 @@ class SavedModelPredictor:
             self._loaded = tf.saved_model.load(folder)  # keeps the signatures alive
             self._answer = self._loaded.signatures["serving_default"]
             self._network = self._loaded.signatures["predict_images"]
-            if set(self._answer.structured_input_signature[1]) != {"image_bytes"}:
+            self._decodes = set(self._answer.structured_input_signature[1]) == {"image_bytes"}
+            if not self._decodes and self._network.structured_input_signature[1]["images"].shape[3] <= COLORS:
                 raise ValueError("its serving_default does not take image_bytes")
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
             raise ConfigError(
@@ -59,6 +60,8 @@ class SavedModelPredictor:
 
     def answer(self, contents, top_k):
         """See `Predictor`."""
+        if not self._decodes:  # images of more than three channels
+            return answer_prepared(self, contents, top_k)
         if self._has_status:
             return self._answers(contents, top_k)
         answers: list[Answer] = []

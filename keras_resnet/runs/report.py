@@ -78,6 +78,11 @@ def _png(figure):
 _EXIF = {"apply": "applied", "ignore": "ignored (`data.exif_orientation`)"}
 
 
+def _values(preprocessing):
+    channels = preprocessing.channels or 3
+    return "RGB in [0, 255]" if channels <= 3 else f"arrays of {channels} channels in the units of the training files"
+
+
 def write_card(folder: RunFolder, task, results: dict) -> None:
     """Writes the model card of a finished run, from its configuration and its results."""
     write_text(folder.card, card(folder, task, results))
@@ -98,7 +103,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "",
         "## Use",
         "",
-        "Images are RGB in [0, 255], of any size; preprocessing is the model's first layer.",
+        f"Images are {_values(task.description.preprocessing)}, of any size; preprocessing is the model's first layer.",
         f"The EXIF orientation of JPEGs is {_EXIF[task.description.preprocessing.exif_orientation]}.",
         "",
         "```sh",

@@ -12,6 +12,7 @@ from PIL import Image
 
 from keras_resnet.classification.protocols import ten_crops
 from keras_resnet.config import Config
+from keras_resnet.config.data import AUGMENTATION_POLICIES
 from keras_resnet.data import transforms
 from keras_resnet.data.augmentation import augment, draw_mix
 from keras_resnet.data.decode import decode_crop
@@ -87,6 +88,15 @@ def test_augment_with_every_augmentation_gives_the_size(crop):
     images = [run(tf.constant([0, i], tf.int64)).numpy() for i in range(4)]
     assert all(image.shape == (24, 40, 3) and np.isfinite(image).all() for image in images)
     assert len({image.tobytes() for image in images}) == 4
+
+
+@pytest.mark.parametrize("policy", AUGMENTATION_POLICIES)
+def test_augment_with_a_policy_gives_the_size(policy):
+    config = Config.model_validate({"data": {"auto_augment": policy}, "train": {"steps": 1}})
+    run = tf.function(lambda seed: augment(places(100, 70), WIDE, 3, config.data, seed), autograph=False)
+    images = [run(tf.constant([0, i], tf.int64)).numpy() for i in range(8)]
+    assert {image.shape for image in images} == {(24, 40, 3)}
+    assert len({image.tobytes() for image in images}) > 1
 
 
 def test_scale_crop_takes_the_share_of_both_sides():

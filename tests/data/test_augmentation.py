@@ -80,6 +80,14 @@ def test_random_erasing_frequency_and_area():
         assert mask.sum() == mask.any(0).sum() * mask.any(1).sum()
 
 
+def test_random_erasing_with_a_color():
+    color = (1.0, 2.0, 3.0)
+    (image,) = drawn(lambda seed: random_erasing(tf.fill((20, 20, 3), -1.0), 1.0, seed, color), 1)
+    erased = (image >= 0).all(-1)
+    assert 0.01 < erased.mean() < 0.35
+    assert (image[erased] == color).all()
+
+
 # A photograph, low contrast, a constant image, and noise.
 IMAGES = [PHOTOGRAPH[:224, :224], PHOTOGRAPH[:64, :64] // 8 + 100, np.full((32, 32, 3), 77, np.uint8)]
 IMAGES.append(np.random.RandomState(0).randint(0, 256, (96, 96, 3)).astype(np.uint8))

@@ -101,7 +101,7 @@ def _empty(folder):
 
 def _text(folder):
     (folder / "test/a flower/0.jpg").write_text("<html>404 Not Found</html>")
-    return ("unreadable", "test", "0.jpg"), "is not a JPEG, PNG, BMP, GIF or WebP"
+    return ("unreadable", "test", "0.jpg"), "is not a JPEG, PNG, BMP, GIF, WebP, AVIF or TIFF"
 
 
 def _dangling_link(folder):
