@@ -12,6 +12,7 @@ from keras_resnet.config.labels import CsvColumns
 from keras_resnet.data.csv_columns import find_columns
 from keras_resnet.data.csv_labels import Labels, several_labels, single_labels
 from keras_resnet.data.csv_rows import Cell, metadata_files, read_table
+from keras_resnet.data.folder import check_formats
 from keras_resnet.data.folder_tree import name_problem, shown, split_of
 from keras_resnet.data.image_set import Finding, ImageSet, Split, Target, complete
 from keras_resnet.errors import DataError
@@ -35,8 +36,8 @@ def load_csv(data: Data) -> ImageSet:
     of labels. Images that do not exist and labels that cannot be used are `problems`.
 
     Raises:
-        ConfigError: the columns are not found.
-        DataError: a file cannot be read, or has no training images.
+        ConfigError: the columns are not found, or a tf.data service cannot read an image.
+        DataError: a file cannot be read or has no training images, or a package for an image is missing.
     """
     rows, names = _rows(data)
     if not any(row.split == "train" for row in rows):
@@ -44,6 +45,7 @@ def load_csv(data: Data) -> ImageSet:
         raise DataError(f"data.name: {data.name}: has no row of the split train, only of {found}")
     problems = [_bad_name(row) for row in rows if name_problem(row.path)]
     problems += _missing(data, rows) if not problems else []
+    check_formats([row.path for row in rows], data)
     read = several_labels if data.wants_several_labels else single_labels
     labels = read(rows, names, data)
     splits = {}

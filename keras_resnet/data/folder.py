@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,13 +144,17 @@ def load_folder(data: Data) -> ImageSet:
         what = first.what if first.source == root else str(first)
         raise DataError(f"data.name: {data.name}: {what}" + (f" (verify-data lists {more:,} more)" if more else ""))
     if not data.channels:
-        _check_pillow_formats(scan, data)
+        check_formats([path for classes in scan.splits.values() for files in classes.values() for path in files], data)
     return set_of_scan(scan, data)
 
 
-def _check_pillow_formats(scan, data):
-    """Refuses files, by their suffixes, that this process or a tf.data service could not decode later."""
-    paths = [path for classes in scan.splits.values() for files in classes.values() for path in files]
+def check_formats(paths: Sequence[str], data: Data) -> None:
+    """Refuses files, by their suffixes, that this process or a tf.data service could not decode later.
+
+    Raises:
+        ConfigError: a tf.data service cannot read an image.
+        DataError: a package for an image is missing.
+    """
     by_format = {
         name: next((path for path in paths if path.lower().endswith(suffixes)), None)
         for name, suffixes in SUFFIXES.items()

@@ -54,6 +54,8 @@ def multilabel_signatures(
         }
 
     functions = classification_signatures(network, description, settings, stages, tf.nn.sigmoid)
+    if preprocessing.image_shape[2] > 3:  # no file of a request has them; serving_default is predict_images
+        return functions
     return functions | {"serving_default": (serving_default, functions["serving_default"][1])}
 
 

@@ -298,3 +298,12 @@ def test_held_out_images_have_their_share_of_a_rare_label(tmp_path):
     rare = {name: int(split.probabilities[:, 1].sum()) for name, split in splits.items()}
     assert rare == {"train": 8, "validation": 1, "test": 1}
     assert {name: split.size for name, split in splits.items()} == {"train": 32, "validation": 4, "test": 4}
+
+
+def test_csv_of_avif_images_is_refused_for_a_tf_data_service(tmp_path):
+    name = table(tmp_path, "file,label\na.avif,x\nb.avif,y\n", "ab", suffix=".avif")
+    assert contents(load(name), "train") == {"a.avif": 0, "b.avif": 1}
+    with pytest.raises(
+        ConfigError, match=r"data.tf_data_service: its workers read no AVIF, TIFF or HEIC, such as .*a.avif"
+    ):
+        load_image_set(Data(name=name, tf_data_service="grpc://host:1"))

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -61,6 +62,15 @@ def test_scores_of_other_signatures_are_sigmoids_of_all_classes():
     images = np.full((1, 8, 8, 3), (128, 160, 64), np.float32)
     for name in ("predict_images", "network"):
         np.testing.assert_allclose(signatures()[name](tf.constant(images))["scores"], [[0.5, 0.625, 0.25]], rtol=1e-5)
+
+
+def test_serving_default_of_more_than_three_channels_takes_pixels():
+    four = replace(
+        DESCRIPTION, preprocessing=replace(DESCRIPTION.preprocessing, channels=4, mean=(0,) * 4, std=(1,) * 4)
+    )
+    function, (spec,) = multilabel_signatures(average_color, four, Export())["serving_default"]
+    assert spec.shape[3] == 4
+    np.testing.assert_allclose(function(tf.fill((1, 8, 8, 4), 64.0))["scores"], [[0.25] * 4], rtol=1e-5)
 
 
 def test_labels_above_puts_the_best_accepted_label_first():
