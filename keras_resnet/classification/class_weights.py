@@ -30,6 +30,8 @@ def class_weights(setting, names: Sequence[str], labels: np.ndarray | None) -> n
             if name not in names:
                 raise ConfigError(f'train.class_weights: no class "{name}"; {suggest(name, names)}')
             found[list(names).index(name)] = weight
+        if not found.any():
+            raise ConfigError("train.class_weights: all are 0, so nothing would be learned; expected one > 0 or more")
         return found
     if labels is None:
         raise ConfigError(

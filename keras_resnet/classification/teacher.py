@@ -1,5 +1,6 @@
 """Provides the teacher of a distillation (Hinton et al. 2015): a network of this package, or an exported one."""
 
+import json
 import os
 from collections.abc import Callable
 
@@ -8,6 +9,7 @@ import tensorflow as tf
 from keras_resnet.applications import from_weights
 from keras_resnet.description import different_classes
 from keras_resnet.errors import ConfigError
+from keras_resnet.weights.loading import load_pretrained
 
 _BEST = os.path.join("weights", "best.safetensors")  # in a run's folder
 _GRAPH = "saved_model.pb"
@@ -29,16 +31,17 @@ class Teacher:
         is_exported: whether it is a SavedModel.
 
     Raises:
-        ConfigError: there is no teacher, or it has other classes.
+        ConfigError: there is no teacher, it has other classes or takes other images, or its scores are no softmax.
     """
 
     def __init__(self, source: str, labels: tuple[str, ...], channels: int):
         folder = _exported(source)
         self.is_exported = folder is not None
         try:
-            self._logits, outputs, names = _load_saved_model(folder) if folder else _load_network(source, channels)
+            loaded = _load_saved_model(folder, channels) if folder else _load_network(source, channels)
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise ConfigError(f"train.teacher: {str(error).splitlines()[0]}") from None
+        self._logits, outputs, names = loaded
         if outputs != len(labels):
             raise ConfigError(f"train.teacher: {source}: has {outputs} classes, the student {len(labels)}")
         difference = different_classes(names, labels) if names else ""
@@ -65,25 +68,40 @@ def _load_network(source, channels) -> tuple[Callable, int, tuple[str, ...]]:
     if os.path.isfile(os.path.join(source, "config.yaml")) and not os.path.isfile(best):
         raise ValueError(f"{source}: a run without {_BEST}; train it first")
     weights = best if os.path.isfile(best) else source
+    # `from_weights` would repeat the channels of RGB for any other number, whose values have units of their own.
+    if channels > 3 and (own := load_pretrained(weights).channels) != channels:
+        raise ValueError(f"{source}: takes {own} channels, the images have {channels}")
     model = from_weights(weights, classifier_activation=None, input_shape=(None, None, channels))
+    _check_softmax(source, model.description.thresholds)
     model.trainable = False
     return lambda images: model(images, training=False), model.output_shape[-1], model.description.labels
 
 
-def _load_saved_model(folder) -> tuple[Callable, int, tuple[str, ...]]:
+def _check_softmax(source, thresholds):
+    if thresholds:
+        raise ValueError(f"{source}: has a sigmoid for each class (task multilabel); expected a softmax over all")
+
+
+def _load_saved_model(folder, channels) -> tuple[Callable, int, tuple[str, ...]]:
     """Returns (function, number of classes, class names or ()) of an exported SavedModel."""
     loaded = tf.saved_model.load(folder)
     network = loaded.signatures["network"] if "network" in loaded.signatures else loaded.signatures["predict_images"]
     shape, outputs = network.structured_input_signature[1]["images"].shape, network.structured_outputs["logits"]
+    if shape[3] != channels:
+        raise ValueError(f"{folder}: takes {shape[3]} channels, the images have {channels}")
+    extra = os.path.join(folder, "assets.extra")
     try:
-        with open(os.path.join(folder, "assets.extra", "labels.txt"), encoding="utf-8") as file:
+        with open(os.path.join(extra, "description.json"), encoding="utf-8") as file:
+            _check_softmax(folder, json.load(file).get("thresholds"))
+    except FileNotFoundError:  # of another program
+        pass
+    try:
+        with open(os.path.join(extra, "labels.txt"), encoding="utf-8") as file:
             names = tuple(file.read().removesuffix("\n").split("\n"))
     except OSError:
         names = ()
 
     def logits(images, loaded=loaded):  # which keeps the variables alive
-        if images.shape[3] != shape[3]:
-            raise ConfigError(f"train.teacher: {folder}: takes {shape[3]} channels, the images have {images.shape[3]}")
         if shape[1] and tuple(images.shape[1:3]) != tuple(shape[1:3]):
             images = tf.image.resize(images, shape[1:3])
         return network(images=images)["logits"]

@@ -61,15 +61,16 @@ def main(options, arguments):
     except OSError as error:
         raise DiskError(f"{target}: cannot be written ({error.strerror})") from None
     print(f"{target}: {', '.join(sorted(os.listdir(target)))}")
+    sigmoid = ', classifier_activation="sigmoid"' if model.description.thresholds else ""
     if options.push_to is None:
-        print(f'\nNext: keras_resnet.from_weights("{target}")')
+        print(f'\nNext: keras_resnet.from_weights("{target}"{sigmoid})')
         print(f"      hf upload OWNER/{os.path.basename(os.path.abspath(target))} {target}")
         return
     try:
         print(upload_folder(target, options.push_to))
     except ValueError as error:
         raise ConfigError(f"--push_to={error}; {target} is complete: hf upload {options.push_to} {target}") from None
-    print(f'\nNext: keras_resnet.from_weights("hf://{options.push_to}")')
+    print(f'\nNext: keras_resnet.from_weights("hf://{options.push_to}"{sigmoid})')
 
 
 def _of_run(path):

@@ -7,9 +7,8 @@ import os
 
 from absl import flags
 
-from keras_resnet.config import validate
-from keras_resnet.errors import ConfigError
-from keras_resnet.yaml_files import Located
+from keras_resnet.commands.verify_data import data_settings
+from keras_resnet.errors import ConfigError, DataError
 
 
 def define_flags(options: flags.FlagValues) -> None:
@@ -19,6 +18,9 @@ def define_flags(options: flags.FlagValues) -> None:
         "count", 5, "How many images; of different classes while there are.", lower_bound=1, flag_values=options
     )
     flags.DEFINE_string("output", None, "The folder to write into.", flag_values=options)
+    flags.DEFINE_multi_string(
+        "set", [], "data.key=value or task=NAME, as for training; may be given several times.", flag_values=options
+    )
 
 
 def main(options, arguments):
@@ -27,22 +29,28 @@ def main(options, arguments):
         raise ConfigError("expected one data set, for example: keras-resnet sample-images digits --output=DIR")
     if not options.output:
         raise ConfigError("--output is missing: the folder to write into")
-    config = validate(Located({"data": {"name": arguments[0]}, "train": {"steps": 1}}, {(): arguments[0]}))
+    data = data_settings(arguments[0], options.set)
     import tensorflow as tf
 
+    from keras_resnet.data.arrays import visible
     from keras_resnet.data.decode import decode
     from keras_resnet.data.image_set import load_image_set
+    from keras_resnet.data.pipeline import reason
 
-    images = load_image_set(config.data, None)
+    images = load_image_set(data, None)
     split = images.split(options.split)
     try:
         os.makedirs(options.output, exist_ok=True)
         classes = images.target == "label"
         for index in _spread(split, options.count) if classes else range(min(options.count, split.size)):
-            image, label = split.read(index)
-            ending = f"_{images.labels[int(label)]}" if classes else ""
+            try:
+                image, label = split.read(index)
+                pixels = decode(image, images.image_shape[2], data.exif_orientation)
+            except tf.errors.OpError as error:
+                raise DataError(f"{split.source(index)}: {reason(error)}") from None
+            ending = f"_{images.labels[int(label)]}".replace("/", "_").replace(os.sep, "_") if classes else ""
             path = os.path.join(options.output, f"{options.split}{index:04d}{ending}.png")
-            tf.io.write_file(path, tf.io.encode_png(decode(image, images.image_shape[2])))
+            tf.io.write_file(path, tf.io.encode_png(visible(pixels.numpy()) if pixels.shape[2] > 3 else pixels))
             print(path)
     except OSError as error:
         raise ConfigError(f"--output={options.output}: cannot be written ({error.strerror})") from None

@@ -2,10 +2,11 @@
 
     keras-resnet verify-data folder:photos --set data.validation_fraction=0.2 --csv=findings.csv
 
-The data set is folder:PATH, tfrecord:PATH, tfds:NAME or digits; with boxes coco:PATH, voc:PATH, imagenet_det:PATH,
-scenes, annotated:PATH, imagenet_loc:PATH, tfrecord:PATH or tfds:NAME. The settings of sets that all have boxes are
-those of the task detection, such as --set data.max_objects=300; for tfrecord and tfds with boxes, add
---set task=detection. The exit code is 3 if there are findings, otherwise 0.
+The data set is folder:PATH, csv:PATH, tfrecord:PATH, tfds:NAME or digits; with boxes coco:PATH, voc:PATH,
+imagenet_det:PATH, scenes, annotated:PATH, imagenet_loc:PATH, tfrecord:PATH or tfds:NAME. The settings of sets that all
+have boxes are those of the task detection, such as --set data.max_objects=300; for tfrecord and tfds with boxes, add
+--set task=detection; for images with several labels, --set task=multilabel. The exit code is 3 if there are findings,
+otherwise 0.
 """
 
 import dataclasses

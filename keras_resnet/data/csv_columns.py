@@ -1,6 +1,7 @@
 """Finds the columns of images, labels and splits in a table: those that the configuration names, else usual ones."""
 
 import shlex
+import unicodedata
 from dataclasses import dataclass
 
 from keras_resnet.config.labels import CsvColumns
@@ -43,6 +44,9 @@ def find_columns(table: Table, given: CsvColumns) -> Columns:
         raise _missing(table, "image", "that of the images' paths", range(len(table.columns)))
     split = _named(table, given.split, "split") if given.split else _usual_split(table)
     labels = tuple(_named(table, name, "label") for name in given.label) or _labels(table, {image, split})
+    twice = next((each for i, each in enumerate(labels) if each in labels[:i]), None)
+    if twice is not None:
+        raise ConfigError(f'data.csv.label: names the column "{table.columns[twice]}" twice')
     taken = {image: "image"} | ({} if split is None else {split: "split"})
     if both := [each for each in labels if each in taken]:
         name = table.columns[both[0]]
@@ -55,9 +59,11 @@ def _plain(name):
 
 
 def _named(table, name, key):
-    if name not in table.columns:
+    columns = [unicodedata.normalize("NFC", each) for each in table.columns]
+    composed = unicodedata.normalize("NFC", name)
+    if composed not in columns:
         raise ConfigError(f'data.csv.{key}: {table.path} has no column "{name}"; {suggest(name, table.columns)}')
-    return table.columns.index(name)
+    return columns.index(composed)
 
 
 def _usual(table, names):

@@ -74,22 +74,24 @@ def several_labels(rows: Sequence, columns: tuple[str, ...], data: Data) -> Labe
 
     Raises:
         ConfigError: the separator of the labels is not clear.
-        DataError: a cell is no number from 0 to 1, or there is no label.
+        DataError: a cell is no number from 0 to 1, or there is no label in the training images.
     """
+    problems: list[Finding] = []
     if columns:
         names, found = columns, _numbers(rows, columns)
         found = found.astype(np.uint8 if _is_binary(found) else np.float32)
     else:
         labels = _separated(rows, data)
-        names = tuple(sorted({label for each in labels for label in each}, key=_order))
+        pairs = list(zip(rows, labels, strict=True))
+        names = tuple(sorted({label for row, each in pairs if row.split == "train" for label in each}, key=_order))
         if not names:
-            raise DataError(f"data.name: {data.name}: no row has a label")
+            raise DataError(f"data.name: {data.name}: no training image has a label")
+        problems += _unknown(names, [(row.split, label) for row, each in pairs for label in each])
         class_of = {name: i for i, name in enumerate(names)}
         found = np.zeros((len(rows), len(names)), np.uint8)
         for row, each in zip(found, labels, strict=True):
-            row[[class_of[label] for label in each]] = 1
+            row[[class_of[label] for label in each if label in class_of]] = 1
     first: dict[str, int] = {}
-    problems: list[Finding] = []
     passed_over: Counter[str] = Counter()
     for i, row in enumerate(rows):
         at = first.setdefault(row.path, i)
@@ -119,17 +121,22 @@ def _classes(rows, data) -> Labels:
         problems.insert(0, Finding("wrong layout", "train", data.name.partition(":")[2], what))
     class_of = {name: i for i, name in enumerate(names)}
     single = np.asarray([class_of.get(cell, -1) for cell in cells], np.int32)
+    problems += _unknown(names, [(row.split, cell) for row, cell in zip(rows, cells, strict=True) if cell])
+    kept, others, passed_over = _distinct(rows, single)
+    return Labels(names, [i for i in kept if single[i] >= 0], single, None, [*problems, *others], passed_over)
+
+
+def _unknown(names, labels) -> list[Finding]:
+    """Returns a problem for each label of (split, label) that no training image has, which is often a typing error."""
+    problems, known = [], set(names)
     for split in ("validation", "test"):
-        unknown = Counter(
-            cell for row, cell in zip(rows, cells, strict=True) if row.split == split and cell and cell not in class_of
-        )
+        unknown = Counter(label for of_label, label in labels if of_label == split and label not in known)
         for label, count in sorted(unknown.items()):
             near = suggest(label, names)
             hint = f"; {near}" if near.startswith("did you mean") else ""
             what = f"train does not have this class; its {count} images cannot be used{hint}"
             problems.append(Finding("unknown class", split, f'class "{label}"', what))
-    kept, others, passed_over = _distinct(rows, single)
-    return Labels(names, [i for i in kept if single[i] >= 0], single, None, [*problems, *others], passed_over)
+    return problems
 
 
 def _distinct(rows, labels) -> tuple[list[int], list[Finding], dict[str, int]]:

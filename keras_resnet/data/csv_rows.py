@@ -89,8 +89,9 @@ def _read_jsonl(path, file):
             continue
         try:
             values = json.loads(text)
+            json.dumps(values, ensure_ascii=False).encode()  # fails for half a surrogate pair, which no file has
         except ValueError as error:
-            raise DataError(f"{path}, line {line}: is not JSON ({one_line(error)})") from None
+            raise DataError(f"{path}, line {line}: is not JSON in UTF-8 ({one_line(error)})") from None
         if not isinstance(values, dict):
             raise DataError(f"{path}, line {line}: expected an object {{...}}, got {one_line(text, 60)}")
         found.append(values)

@@ -1,6 +1,7 @@
 """Loads images that a CSV file lists with their labels: csv:FILE, or a folder with Hugging Face's metadata files."""
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -69,7 +70,7 @@ def _rows(data) -> tuple[list[Row], tuple[str, ...]]:
     for of_file, path in metadata_files(data.name.partition(":")[2]):
         table = read_table(path)
         columns = find_columns(table, data.csv)
-        here = tuple(table.columns[i] for i in columns.labels) if len(columns.labels) > 1 else ()
+        here = tuple(_label(table.columns[i], path) for i in columns.labels) if len(columns.labels) > 1 else ()
         if names is not None and here != names:
             raise DataError(f"{path}: its columns of labels, {here}, are not those of the other files, {names}")
         names = here
@@ -83,8 +84,21 @@ def _rows(data) -> tuple[list[Row], tuple[str, ...]]:
             if not name or not isinstance(name, str):
                 raise DataError(f'{where}: has no image in column "{table.columns[columns.image]}"')
             image = os.path.normpath(os.path.join(folder, name + data.csv.suffix))
-            rows.append(Row(image, split, tuple(cells[i] for i in columns.labels), where))
+            rows.append(Row(image, split, tuple(_label(cells[i], where) for i in columns.labels), where))
     return rows, names or ()
+
+
+def _label(cell: Cell, where: str) -> Cell:
+    """Returns the text of a label or of several in composed Unicode, as the names of folders.
+
+    Raises:
+        DataError: it has a control character, such as the line break of a quote that is not closed.
+    """
+    if isinstance(cell, tuple):
+        return tuple(str(_label(each, where)) for each in cell)
+    if problem := name_problem(cell):
+        raise DataError(f'{where}: label "{shown(cell)[:60]}": {problem}; is a quote not closed?')
+    return unicodedata.normalize("NFC", cell)
 
 
 def _split_named(cell, column, where):

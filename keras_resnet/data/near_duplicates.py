@@ -23,6 +23,9 @@ def difference_hash(image) -> np.ndarray | None:
     pixels = tf.cast(image, tf.float32)
     gray = tf.image.rgb_to_grayscale(pixels) if image.shape[-1] == 3 else tf.reduce_mean(pixels, -1, keepdims=True)
     means = tf.image.resize(gray, (9, 9), method="area").numpy()[..., 0]
+    if image.shape[-1] > 3:  # in units of their own, such as reflectances from 0 to 1
+        least = 1e-4 * float(np.abs(means).max())  # differences below it are rounding
+        means = (means - means.min()) * (255 / max(float(np.ptp(means)), 255 * least, 1e-30))
     # More than rounding: neighbors in a plain area are equal, whatever the compression.
     right, below = means[:8, 1:] - means[:8, :-1] > 1, means[1:, :8] - means[:-1, :8] > 1
     bits = np.concatenate([right.ravel(), below.ravel()])

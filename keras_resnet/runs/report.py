@@ -83,6 +83,11 @@ def _values(preprocessing):
     return "RGB in [0, 255]" if channels <= 3 else f"arrays of {channels} channels in the units of the training files"
 
 
+def _exif(preprocessing):
+    files = (preprocessing.channels or 3) <= 3  # .npy and TIFF of many channels have none
+    return [f"The EXIF orientation of JPEGs is {_EXIF[preprocessing.exif_orientation]}."] if files else []
+
+
 def write_card(folder: RunFolder, task, results: dict) -> None:
     """Writes the model card of a finished run, from its configuration and its results."""
     write_text(folder.card, card(folder, task, results))
@@ -104,7 +109,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "## Use",
         "",
         f"Images are {_values(task.description.preprocessing)}, of any size; preprocessing is the model's first layer.",
-        f"The EXIF orientation of JPEGs is {_EXIF[task.description.preprocessing.exif_orientation]}.",
+        *_exif(task.description.preprocessing),
         "",
         "```sh",
         f"keras-resnet export --workdir={folder.path} --output=exports/{network}",

@@ -184,7 +184,9 @@ def _config(model):
 
 def _text(model, text, repository):
     """Returns the text of the model card: `text`, and how to load the model."""
-    spec = model.description.spec
+    spec, channels = model.description.spec, model.input.shape[-1]
+    sigmoid = ', classifier_activation="sigmoid"' if model.description.thresholds else ""
+    values = "in [0, 255]" if channels <= 3 else f"of {channels} channels, in the units of the training files,"
     return "\n".join(
         [
             text,
@@ -194,7 +196,8 @@ def _text(model, text, repository):
             "```python",
             "import keras_resnet",
             "",
-            f'model = keras_resnet.from_weights("hf://{repository}")  # images (N, H, W, C) in [0, 255] -> scores',
+            f'model = keras_resnet.from_weights("hf://{repository}"{sigmoid})',
+            f"scores = model(images)  # (N, H, W, C) {values} -> (N, {model.output.shape[-1]})",
             "```",
             "",
             f"Network: `{spec.name}`, version {spec.version}, {model.count_params():,} parameters with statistics. The",

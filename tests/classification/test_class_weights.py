@@ -32,6 +32,8 @@ def test_class_weights_that_fit_no_class_or_set_are_refused():
         class_weights({"dgo": 2}, NAMES, None)
     with pytest.raises(ConfigError, match=r"^train.class_weights: balanced needs labels that are known"):
         class_weights("balanced", NAMES, None)
+    with pytest.raises(ConfigError, match=r"^train.class_weights: all are 0"):
+        class_weights({"cat": 0, "dog": 0.0}, ("cat", "dog"), None)
 
 
 @pytest.mark.parametrize("value", ["balancd", "{cat: -1}", "{cat: x}", "3", "[1, 2]", "{}"])

@@ -109,6 +109,20 @@ def test_teacher_of_other_classes_is_refused(tmp_path, classes, channels, messag
         Teacher(str(tmp_path / "other.safetensors"), tuple("abcdefghiX"[:classes]), channels)
 
 
+def test_teacher_of_several_labels_or_of_other_channels_is_refused(tmp_path):
+    from dataclasses import replace
+
+    model, path = build(SPECS["cifar_resnet8"], classes=2, input_shape=(8, 8, 3)), str(tmp_path / "x.safetensors")
+    model.description = replace(model.description, labels=("a", "b"))
+    save_weights(model, path)
+    with pytest.raises(ConfigError, match=r"x\.safetensors: takes 3 channels, the images have 5"):
+        Teacher(path, ("a", "b"), 5)
+    model.description = replace(model.description, thresholds=(0.5, 0.5))
+    save_weights(model, path)
+    with pytest.raises(ConfigError, match=r"x\.safetensors: has a sigmoid for each class"):
+        Teacher(path, ("a", "b"), 3)
+
+
 def test_missing_teachers_end_in_one_line(tmp_path):
     (tmp_path / "config.yaml").write_text("")
     for source, message in (
@@ -133,7 +147,7 @@ def test_exported_teacher_and_its_run_are_the_same(finished_run, finished_export
     np.testing.assert_allclose(exported(IMAGES), run(IMAGES), rtol=1e-3, atol=1e-4)
     assert exported(np.zeros((2, 12, 12, 1), np.float32)).shape == (2, 10)
     with pytest.raises(ConfigError, match="takes 1 channels, the images have 3"):
-        exported(np.zeros((2, 8, 8, 3), np.float32))
+        Teacher(str(finished_export), labels, 3)
 
 
 @pytest.mark.slow

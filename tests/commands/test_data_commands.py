@@ -194,3 +194,33 @@ def test_data_commands_user_error_is_one_line(arguments, code, message):
     assert process.returncode == code, process.stderr
     assert message in process.stderr.splitlines()[-1]
     assert "Traceback" not in process.stderr
+
+
+def test_sample_images_of_a_csv_have_names_without_slashes(tmp_path):
+    rows = "".join(f"{i}.png,{'cat/dog' if i % 2 else '../x'},old\n" for i in range(4))
+    (tmp_path / "set.csv").write_text("file,species,age\n" + rows)
+    for i in range(4):
+        Image.fromarray(np.full((9, 8, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+    sets = ["--set=data.csv.label=species", "--set=data.validation_fraction=0", "--set=data.test_fraction=0"]
+    command = ["sample-images", f"csv:{tmp_path}/set.csv", "--split=train", "--count=2", f"--output={tmp_path}/out"]
+    process = in_process(*command, *sets)
+    assert process.returncode == 0, process.stderr
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["train0000_.._x.png", "train0001_cat_dog.png"]
+    (tmp_path / "0.png").write_bytes(b"no image")
+    process = in_process(*command, *sets)
+    assert (process.returncode, process.stderr.count("\n")) == (3, 1)
+    assert process.stderr.startswith(f"error: {tmp_path}/0.png: ")
+
+
+def test_sample_images_of_many_channels_show_the_first_three(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / "bands" / label).mkdir(parents=True)
+        np.save(tmp_path / "bands" / label / "1.npy", np.arange(60, dtype=np.float32).reshape(3, 4, 5))
+    sets = ["--set=data.channels=5", "--set=data.validation_fraction=0", "--set=data.test_fraction=0"]
+    process = in_process(
+        "sample-images", f"folder:{tmp_path}/bands", "--split=train", f"--output={tmp_path}/out", *sets
+    )
+    assert process.returncode == 0, process.stderr
+    pixels = np.asarray(Image.open(tmp_path / "out/train0000_a.png"))
+    assert (pixels.shape, pixels.min(), pixels.max()) == ((3, 4, 3), 0, 255)

@@ -132,6 +132,8 @@ def test_csv_missing_images_name_the_keys_that_find_them(tmp_path):
         ("file,label,split\na.png,x,train\nb.png,y,train\na.png,x,val\n", "a.png: is in train too; .*4 and .*line 2"),
         ("file,label,split\na.png,x,train\nb.png,y,train\nc.png,z,val\n", 'class "z": train does not have this class'),
         ("file,x,y\na.png,1,1\nb.png,0,1\n", "line 2: its 2 columns of labels sum to 2; expected 1.*task: multilabel"),
+        ('file,label\na.png,"x\nb.png,y\n', 'line 3: label "x.b.png,y": its name has a control character; is a quote'),
+        ('file,"x\ty",z\na.png,1,0\nb.png,0,1\n', 'label "x.y": its name has a control character'),
     ],
 )
 def test_csv_unusable_rows_are_refused_with_their_line(tmp_path, text, message):
@@ -234,6 +236,38 @@ def test_several_labels_of_a_separated_column(tmp_path):
     assert contents(images, "train") == {"a.png": [1, 1, 1], "b.png": [0, 0, 0]}
     assert contents(images, "validation") == {"c.png": [0, 1, 1]}
     assert images.split("train").probabilities.tolist() == [[1, 1, 1], [0, 0, 0]]
+
+
+def test_several_labels_that_no_training_image_has_are_refused(tmp_path):
+    name = table(tmp_path, "file,tags,split\na.png,apple|pear,train\nb.png,pear,train\nc.png,aple|pear,val\n")
+    with pytest.raises(DataError, match=r'class "aple": train does not have this class; .* did you mean "apple"'):
+        load(name, SeveralLabels)
+    name = table(tmp_path, "file,tags,split\na.png,,train\nb.png,,train\nc.png,x,val\n")
+    with pytest.raises(DataError, match="no training image has a label"):
+        load(name, SeveralLabels)
+
+
+def test_csv_labels_are_composed_unicode(tmp_path):
+    text = "file,label\na.png,gr\u00fcn\nb.png,gru\u0308n\nc.png,x\n"
+    assert load(table(tmp_path, text)).labels == ("gr\u00fcn", "x")
+    assert load(table(tmp_path, text), SeveralLabels).labels == ("gr\u00fcn", "x")
+    columns = load(table(tmp_path, "file,gru\u0308n,x\na.png,1,0\nb.png,0,1\n"), label=["gr\u00fcn", "x"])
+    assert columns.labels == ("gr\u00fcn", "x")
+
+
+def test_csv_a_column_of_labels_is_named_once(tmp_path):
+    name = table(tmp_path, "file,x,y\na.png,1,0\nb.png,0,1\n")
+    with pytest.raises(ConfigError, match=r'data.csv.label: names the column "x" twice'):
+        load(name, SeveralLabels, label=["x", "y", "x"])
+
+
+def test_csv_half_a_character_of_json_ends_in_one_line(tmp_path):
+    table(tmp_path, "")
+    for line in ('{"file_name": "a.png", "label": "\\ud800"}', '{"file_name": "\\ud800.png", "label": "x"}'):
+        path = tmp_path / "set.jsonl"
+        path.write_text(line + '\n{"file_name": "b.png", "label": "y"}\n')
+        with pytest.raises(DataError, match="line 1: is not JSON in UTF-8"):
+            load(f"csv:{path}")
 
 
 def test_several_labels_need_a_clear_separator(tmp_path):

@@ -56,6 +56,15 @@ def test_parts_of_one_photograph_are_not_alike(photographs):
     assert min(others) > 2 * MAX_DISTANCE
 
 
+def test_images_of_many_channels_are_found_in_any_unit(photographs):
+    for picture in photographs[::6]:
+        bands = np.concatenate([picture, picture[..., :2]], -1).astype(np.float32)
+        reflectance = difference_hash(bands / 2550)
+        assert reflectance is not None
+        assert distance(reflectance, difference_hash(bands * 40)) <= MAX_DISTANCE
+    assert difference_hash(np.full((64, 64, 5), 0.1, np.float32)) is None
+
+
 def test_images_without_structure_or_size_have_no_hash(photographs):
     assert difference_hash(np.full((64, 64, 3), 200, np.uint8)) is None
     assert difference_hash(photographs[0][:47]) is None

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -11,10 +12,10 @@ from hub_stand_in import Hub
 from safetensors.numpy import save
 from weights_rig import state_of
 
-from keras_resnet import CIFARResNet, from_weights, save_weights
+from keras_resnet import SPECS, CIFARResNet, build, from_weights, save_weights
 from keras_resnet.commands.entry import call
 from keras_resnet.errors import ConfigError
-from keras_resnet.weights.hub import fetch_repository, upload_folder
+from keras_resnet.weights.hub import fetch_repository, upload_folder, write_hub_folder
 from keras_resnet.weights.loading import load_pretrained
 
 CONFIG = {"pretrained_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "input_size": [3, 64, 64], "crop_pct": 0.9}}
@@ -126,6 +127,19 @@ def weights(tmp_path):
     path = str(tmp_path / "weights.safetensors")
     save_weights(model, path)
     return path
+
+
+def test_hub_card_of_several_labels_names_their_activation_and_that_of_many_channels_their_units(tmp_path):
+    model = build(SPECS["cifar_resnet8"], classes=2, input_shape=(8, 8, 5), mean=(9.0,) * 5, std=(2.0,) * 5)
+    model.description = replace(model.description, labels=("a", "b"), thresholds=(0.25, 0.5))
+    write_hub_folder(str(tmp_path / "net"), model, "Text.")
+    card = (tmp_path / "net/README.md").read_text()
+    assert 'from_weights("hf://OWNER/net", classifier_activation="sigmoid")' in card
+    assert "(N, H, W, C) of 5 channels, in the units of the training files, -> (N, 2)" in card
+    loaded = from_weights(str(tmp_path / "net"), classifier_activation="sigmoid")
+    images = np.random.RandomState(0).uniform(0, 20, (2, 8, 8, 5)).astype("float32")
+    np.testing.assert_allclose(loaded(images), keras.ops.sigmoid(model(images)), rtol=1e-4)
+    assert loaded.description.thresholds == (0.25, 0.5)
 
 
 @pytest.mark.slow
