@@ -128,9 +128,15 @@ def make(experiment: Experiment, jobs: Iterable[Job], processes: int) -> None:
 
 def _with_needs(jobs):
     for job in jobs:
-        if isinstance(job, Measurement):
-            yield from job.trainings
+        yield from _with_needs(_needs(job))
         yield job
+
+
+def _needs(job):
+    """Returns the runs that must be complete before a job."""
+    if isinstance(job, Measurement):
+        return job.trainings
+    return (job.starts_from,) if job.starts_from else ()
 
 
 def _order(job):
@@ -180,9 +186,8 @@ class _WorkerPool:
     def _ready(self, job):
         if any(getattr(other, "alone", False) for other in self.busy.values()):
             return False
-        if not isinstance(job, Measurement):
-            return True
-        return all(map(self.experiment.is_done, job.trainings)) and not (job.alone and self.busy)
+        alone = getattr(job, "alone", False)
+        return all(map(self.experiment.is_done, _needs(job))) and not (alone and self.busy)
 
     def _start_worker(self, job):
         taken = {worker.number for worker in self.busy}
