@@ -67,6 +67,7 @@ def page(experiment: Experiment) -> ReportPage:
         text=text,
         tables=[
             Table("", "AP: mean, least and greatest over the seeds; AP50 and AP75: means", _rows(found)),
+            Table("seeds", "AP of every seed", _seed_rows(found, seeds)),
             Table("trunks", "Test errors of the trunks on single digits", _trunk_rows(errors)),
             Table("paper", "Detection as published (He et al. 2015, tables 7 to 12, and Detectron2)", paper),
         ],
@@ -129,6 +130,14 @@ def _rows(found) -> list[Row]:
     return rows
 
 
+def _seed_rows(found, seeds) -> list[Row]:
+    names = [name for name, each in found.items() if len(each) == len(seeds)]
+    return [
+        {"seed": seed} | {f"{METHODS[name].name} (%)": percents(found, name)[i] for name in names}
+        for i, seed in enumerate(seeds)
+    ]
+
+
 def _trunk_rows(errors) -> list[Row]:
     return [
         {"trunk": name, "test error (%)": float(np.mean(found)), "from": min(found), "to": max(found)}
@@ -145,11 +154,8 @@ def _picture(found):
         color = COLORS[VARIANTS[METHODS[name].variant].color]
         axes.barh(place, np.mean(ap), color=color, alpha=0.5)
         axes.plot(ap, [place] * len(ap), ".", color=color)
-    published = [
-        (DETECTION[METHODS[name].published].ap, at)
-        for name, at in zip(names, places, strict=True)
-        if METHODS[name].published
-    ]
+    beside = {place: METHODS[name].published for name, place in zip(names, places, strict=True)}
+    published = [(DETECTION[name].ap, place) for place, name in beside.items() if name]
     axes.plot(*zip(*published, strict=True), "k*", markersize=6, label="published, COCO (other data)")
     axes.set_yticks(places, [METHODS[name].name for name in names])
     label(axes, "AP (%)", "", "", None, xlim=(0, None))

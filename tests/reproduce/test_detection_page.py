@@ -5,7 +5,7 @@ import os
 import pytest
 
 from keras_resnet.paper_results import DETECTION
-from keras_resnet.reproduce.detection import _rows, check_higher, checks
+from keras_resnet.reproduce.detection import _rows, _seed_rows, check_higher, checks
 from keras_resnet.reproduce.detectors_of_scenes import METHODS, PLAIN, RESIDUAL, detector, jobs, measurement, trunk
 from keras_resnet.reproduce.experiment import Experiment, Measurement, Training
 
@@ -81,6 +81,12 @@ def test_rows_have_means_ranges_and_published_values():
     assert row["AP50 (%)"] == pytest.approx(62.0)
     assert (row["published"], row["its AP50 (%)"], row["its AP (%)"]) == ("ResNet-101", 48.4, 27.2)
     assert {method.published for method in METHODS.values()} - {None} <= set(DETECTION)
+
+
+def test_seed_rows_leave_out_the_ensemble():
+    rows = _seed_rows(values(C4=0.44), (3, 5))
+    assert [(row["seed"], row[f"{METHODS['C4'].name} (%)"]) for row in rows] == [(3, 40.0), (5, 44.0)]
+    assert not any("ensemble" in name for row in rows for name in row)
 
 
 def test_jobs_train_every_detector_from_its_own_trunk(tmp_path):
