@@ -13,25 +13,40 @@ STEPS = 1200  # of every detector, so that designs and trunks compare at equal s
 TRUNK_STEPS = 1500  # six epochs, as in the recipe
 SCALES = (112, 128, 160)  # of an image of 128 pixels
 TRUNK, C4, FPN = "scene_digits/trunk", "detection/scenes_c4", "detection/scenes"
-RESIDUAL, PLAIN = "scene_resnet14", "scene_plain14"
 METRICS = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
 
 
 @dataclass(frozen=True)
-class Variant:
-    """A detector that is trained. Attributes: network, of the trunk; recipe; changes to it; color of its curve."""
+class Trunk:
+    """A classifier that detectors start from. Attributes: network; changes to the recipe."""
 
     network: str
+    changes: tuple[str, ...] = ()
+
+
+TRUNKS = {
+    "residual": Trunk("scene_resnet14"),
+    "plain": Trunk("scene_plain14"),
+    "plain, lower rate": Trunk("scene_plain14", ("train.learning_rate=0.001",)),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A detector that is trained. Attributes: name of its trunk; recipe; changes to it; color of its curve."""
+
+    trunk: str
     recipe: str
     color: str
     changes: tuple[str, ...] = ()
 
 
 VARIANTS = {
-    "plain C4": Variant(PLAIN, C4, "plain"),
-    "C4": Variant(RESIDUAL, C4, "residual"),
-    "C4 with context": Variant(RESIDUAL, C4, "highway", ("detector.context=true",)),
-    "FPN": Variant(RESIDUAL, FPN, "bottleneck"),
+    "plain C4": Variant("plain", C4, "plain"),
+    "plain C4, lower rate": Variant("plain, lower rate", C4, "C"),
+    "C4": Variant("residual", C4, "residual"),
+    "C4 with context": Variant("residual", C4, "highway", ("detector.context=true",)),
+    "FPN": Variant("residual", FPN, "bottleneck"),
 }
 
 
@@ -57,6 +72,7 @@ class Method:
 
 METHODS = {
     "plain": Method("plain trunk, C4", "plain C4", published="VGG-16"),
+    "plain, lower rate": Method("plain trunk of a lower rate, C4", "plain C4, lower rate", published="VGG-16"),
     "FPN": Method("ResNet trunk, FPN", "FPN", published="Detectron2, ResNet-50, FPN"),
     "C4": Method("ResNet trunk, C4: the baseline", "C4", published="ResNet-101"),
     "refined": Method("+ box refinement", "C4", True, published="+ box refinement"),
@@ -68,16 +84,19 @@ METHODS = {
 }
 
 
-def trunk(network: str, seed: int) -> Training:
-    """Returns the run of a classifier of single digits."""
-    return Training(network, seed, ("train.epochs=null", f"train.steps={TRUNK_STEPS}"), TRUNK, seconds=200.0)
+def trunk(name: str, seed: int) -> Training:
+    """Returns the run of a trunk of `TRUNKS`, which classifies single digits."""
+    of = TRUNKS[name]
+    return Training(
+        of.network, seed, ("train.epochs=null", f"train.steps={TRUNK_STEPS}", *of.changes), TRUNK, seconds=90.0
+    )
 
 
 def detector(name: str, seed: int) -> Training:
     """Returns the run of a detector of `VARIANTS`, from the last weights of its trunk."""
     of = VARIANTS[name]
-    changes = (f"train.steps={STEPS}", *of.changes)
-    return Training(of.network, seed, changes, of.recipe, trunk(of.network, seed), 350.0)
+    start = trunk(of.trunk, seed)
+    return Training(start.network, seed, (f"train.steps={STEPS}", *of.changes), of.recipe, start, 180.0)
 
 
 def jobs(experiment: Experiment) -> list[Job]:

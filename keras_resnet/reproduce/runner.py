@@ -103,14 +103,15 @@ def make(experiment: Experiment, jobs: Iterable[Job], processes: int) -> None:
 
     Args:
         experiment: the recipe and the folder.
-        jobs: runs and measurements; duplicates run once. The runs that a measurement reads run before it.
+        jobs: runs and measurements; those with equal settings, and so with one file, run once. What a job needs
+            runs before it.
         processes: number of worker processes; each uses its share of the cores.
 
     Raises:
         UserError: a job fails; the error has its exit code.
         Stopped: a signal arrived; every run has saved, and the same call resumes it.
     """
-    wanted = list(dict.fromkeys(_with_needs(jobs)))
+    wanted = list({_path(experiment, job): job for job in _with_needs(jobs)}.values())
     pending = sorted((job for job in wanted if not experiment.is_done(job)), key=_order)
     if pending:
         try:
@@ -130,6 +131,10 @@ def _with_needs(jobs):
     for job in jobs:
         yield from _with_needs(_needs(job))
         yield job
+
+
+def _path(experiment, job):
+    return experiment.answer_file(job) if isinstance(job, Measurement) else experiment.folder(job).path
 
 
 def _needs(job):

@@ -54,13 +54,13 @@ def test_reproduce_gradients_learning_rate_0(tmp_path):
 def test_reproduce_detection_learning_rate_0(tmp_path):
     """Two seeds, which have an ensemble; a second command trains and measures nothing again."""
     more = ("--set=train.warmup_steps=0", "--seeds=0,1")
-    assert verdicts(tmp_path, "detection", *more) == (1, [False] * 8)
+    assert verdicts(tmp_path, "detection", *more) == (1, [False] * 10)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("scene_*/*")}
     with open(tmp_path / "report/detection.csv", encoding="utf-8", newline="") as file:
         rows = {row["tested"]: row for row in csv.DictReader(file)}
     assert rows["+ ensemble of the seeds"]["its AP (%)"] == "37.4"
     assert float(rows["ResNet trunk, FPN"]["AP (%)"]) < 10
-    assert verdicts(tmp_path, "detection", *more) == (1, [False] * 8)
+    assert verdicts(tmp_path, "detection", *more) == (1, [False] * 10)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("scene_*/*")} == before
 
 

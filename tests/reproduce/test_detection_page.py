@@ -6,11 +6,12 @@ import pytest
 
 from keras_resnet.paper_results import DETECTION
 from keras_resnet.reproduce.detection import _rows, _seed_rows, check_higher, checks
-from keras_resnet.reproduce.detectors_of_scenes import METHODS, PLAIN, RESIDUAL, detector, jobs, measurement, trunk
+from keras_resnet.reproduce.detectors_of_scenes import METHODS, TRUNKS, VARIANTS, detector, jobs, measurement, trunk
 from keras_resnet.reproduce.experiment import Experiment, Measurement, Training
 
 GOOD = {
-    "plain": 0.30,
+    "plain": 0.05,
+    "plain, lower rate": 0.30,
     "C4": 0.40,
     "FPN": 0.45,
     "refined": 0.41,
@@ -20,7 +21,7 @@ GOOD = {
     "context alone": 0.41,
     "scales alone": 0.44,
 }
-ERRORS = {RESIDUAL: [15.0, 16.0], PLAIN: [20.0, 21.0]}
+ERRORS = {"residual": [15.0, 16.0], "plain": [80.0, 81.0], "plain, lower rate": [20.0, 21.0]}
 
 
 def values(seeds=2, **changes):
@@ -37,31 +38,40 @@ def held(found, errors=ERRORS):
 
 
 def test_all_checks_hold_for_values_in_the_paper_s_order():
-    assert held(values()) == [True] * 8
+    assert held(values()) == [True] * 10
 
 
 @pytest.mark.parametrize(
     ("changes", "refuted"),
     [
-        ({"plain": 0.41}, [1]),
-        ({"FPN": 0.40}, [2]),
-        ({"refined": 0.39}, [3]),
-        ({"context": 0.41}, [4]),
-        ({"scales": 0.42}, [5]),
-        ({"scales": 0.35}, [5, 6]),
-        ({"ensemble": 0.455}, [7]),
+        ({"plain": 0.41}, [2]),
+        ({"plain, lower rate": 0.40}, [3]),
+        ({"FPN": 0.40}, [4]),
+        ({"refined": 0.39}, [5]),
+        ({"context": 0.41}, [6]),
+        ({"scales": 0.42}, [7]),
+        ({"scales": 0.35}, [7, 8]),
+        ({"ensemble": 0.455}, [9]),
     ],
 )
 def test_one_seed_refutes_a_check(changes, refuted):
     assert [i for i, holds in enumerate(held(values(**changes))) if not holds] == refuted
 
 
-def test_trunk_check_fails_if_one_plain_trunk_is_better():
-    assert held(values(), ERRORS | {PLAIN: [20.0, 15.5]}) == [False] + [True] * 7
+@pytest.mark.parametrize(("trunk", "refuted"), [("plain", 0), ("plain, lower rate", 1)])
+def test_trunk_check_fails_if_one_plain_trunk_is_better(trunk, refuted):
+    assert held(values(), ERRORS | {trunk: [20.0, 15.5]}) == [i != refuted for i in range(10)]
+
+
+def test_trunk_checks_fail_if_nothing_was_learned():
+    """The residual trunk is better, but its error is more than half of that of chance."""
+    assert held(values(), {"residual": [46.0, 46.0], "plain": [90.0, 90.0], "plain, lower rate": [47.0, 47.0]}) == (
+        [False] * 2 + [True] * 8
+    )
 
 
 def test_one_seed_has_no_ensemble():
-    assert held(values(1), {RESIDUAL: [15.0], PLAIN: [20.0]}) == [True] * 7
+    assert held(values(1), {name: errors[:1] for name, errors in ERRORS.items()}) == [True] * 9
     assert [row["tested"] for row in _rows(values(1))] == [m.name for m in METHODS.values() if not m.ensemble]
 
 
@@ -95,25 +105,27 @@ def test_jobs_train_every_detector_from_its_own_trunk(tmp_path):
     experiment = Experiment("configs/evidence/digits.yaml", str(tmp_path), assigned, seeds=(0, 1, 2, 3))
     wanted = jobs(experiment)
     runs = [job for job in wanted if isinstance(job, Training)]
-    assert [(run.network, run.seed) for run in runs[:4]] == [(PLAIN, 0), *[(RESIDUAL, 0)] * 3]
-    assert len(set(runs)) == 12
+    assert [(run.network, run.seed) for run in runs[:5]] == [("scene_plain14", 0)] * 2 + [("scene_resnet14", 0)] * 3
+    assert len(set(runs)) == 15
     measured = [job for job in wanted if isinstance(job, Measurement)]
     assert len(measured) == 4 * 3 + 1  # four rows of single detectors, one of the ensemble
     assert set(measured[-1].trainings) <= set(runs)
     config = experiment.config_of(detector("C4 with context", 1))
     assert (config.detector.context, config.detector.design, config.train.seed) == (True, "c4", 1)
     assert (config.train.steps, config.data.validation_fraction) == (5, 0.1)
-    assert config.model.weights == f"{experiment.folder(trunk(RESIDUAL, 1)).path}/weights/last.safetensors"
-    assert experiment.config_of(trunk(PLAIN, 1)).train.total_steps == 5
+    assert config.model.weights == f"{experiment.folder(trunk('residual', 1)).path}/weights/last.safetensors"
+    assert experiment.config_of(trunk("plain", 1)).train.total_steps == 5
 
 
 def test_designs_and_trunks_compare_at_equal_steps(tmp_path):
     experiment = Experiment("configs/evidence/digits.yaml", str(tmp_path))
-    steps = [experiment.config_of(detector(name, 0)).train.steps for name in ("plain C4", "C4", "FPN")]
-    assert steps == [1200] * 3
-    trunks = [experiment.config_of(trunk(name, 0)).model_dump() for name in (RESIDUAL, PLAIN)]
-    assert [each["train"]["steps"] for each in trunks] == [1500] * 2
-    assert trunks[0]["train"] == trunks[1]["train"]
+    trained = {name: experiment.config_of(detector(name, 0)).train for name in VARIANTS}
+    assert [train.steps for train in trained.values()] == [1200] * 5
+    assert trained["plain C4"] == trained["C4"] == trained["C4 with context"]
+    residual, plain, slower = (experiment.config_of(trunk(name, 0)).train for name in TRUNKS)
+    assert (residual.steps, residual.learning_rate) == (1500, 0.003)
+    assert plain == residual
+    assert slower == residual.model_copy(update={"learning_rate": 0.001})
 
 
 def test_files_depend_on_the_trunk_and_not_on_the_workdir(tmp_path):
@@ -123,5 +135,5 @@ def test_files_depend_on_the_trunk_and_not_on_the_workdir(tmp_path):
     assert experiment.digest(run) == moved.digest(run)
     names = [os.path.basename(each.answer_file(test)) for each in (experiment, moved)]
     assert names[0] == names[1]
-    other = Training(run.network, run.seed, run.changes, run.recipe, trunk(RESIDUAL, 1))
+    other = Training(run.network, run.seed, run.changes, run.recipe, trunk("residual", 1))
     assert experiment.digest(other) != experiment.digest(run)
