@@ -1,6 +1,7 @@
 """Images per second that one core prepares for training at 224 px, from JPEG files.
 
     python benchmarks/input.py [images] [repeats] [files] [scale]
+    python benchmarks/input.py formats [files] [repeats]
 
 The files are of 500x375 pixels times `scale`, 1 where it is not given.
 
@@ -13,8 +14,14 @@ The files are of 500x375 pixels times `scale`, 1 where it is not given.
 Files are pieces of scikit-learn's two photographs at quality 90, in a temporary folder. The process keeps to one core,
 and its processor time is counted, so that others on that core do not decide. In turn, ratios repeat by repeat; where 3
 is under 0.9 times 1, or under twice 4, it prints where the time goes. Starting the pipeline counts too: 0.04 s.
+
+With `formats`: the time to decode whole images of 500x375 pixels by `keras_resnet.data.decode.decode`, in memory, in
+each format that it reads, in turn, and with other libraries where they are installed (imagecodecs, tifffile,
+pillow_heif).
 """
 
+import importlib.util
+import io
 import os
 import statistics
 import sys
@@ -66,17 +73,17 @@ def samples(task, images):
 
     split, seed, data = task.images.split("train"), task.config.train.seed, task.config.data
     files, seeds, boxes = [], [], []
-    decode_crop, resized = transforms.decode_crop, transforms._resized
+    decode_crop, resized = transforms.decode_crop, transforms.resized
     # What is left of the pipeline between choosing a box and decoding it.
     transforms.decode_crop = lambda image, choose, *_: choose(*tf.unstack(tf.image.extract_jpeg_shape(image)[:2]))
-    transforms._resized = lambda box, size: box
+    transforms.resized = lambda box, size: box
     for at in range(images):
         index = int(pipeline.shuffled(at % split.size, at // split.size, split.size, seed))
         files.append(split.source(index))
         seeds.append(tf.constant([seed, at], tf.int64))
         cropping = data.model_copy(update={"horizontal_flip": False})
         boxes.append(augmentation.augment(split.read(index)[0], SIZE, 3, cropping, seeds[-1]).numpy())
-    transforms.decode_crop, transforms._resized = decode_crop, resized
+    transforms.decode_crop, transforms.resized = decode_crop, resized
     return files, np.stack(boxes), tf.stack(seeds)
 
 
@@ -125,11 +132,11 @@ def stages(task, contents, boxes, seeds):
     """{what is done up to here: () -> seconds}, each stage with those before it."""
     from keras_resnet.data import augmentation, transforms
 
-    def augmented(flip, resized=transforms._resized):
-        data, whole = task.config.data.model_copy(update={"horizontal_flip": flip}), transforms._resized
-        transforms._resized = resized
+    def augmented(flip, resized=transforms.resized):
+        data, whole = task.config.data.model_copy(update={"horizontal_flip": flip}), transforms.resized
+        transforms.resized = resized
         seconds = mapped(lambda image, seed: augmentation.augment(image, SIZE, 3, data, seed), contents, seeds)
-        transforms._resized = whole
+        transforms.resized = whole
         return seconds
 
     return {
@@ -180,7 +187,7 @@ def main(images=2880, repeats=5, files=200, scale=1):
             "this pipeline": lambda: pipeline_seconds(task),
             "decoding alone": steps["decode"],
             "decode and resize": mapped(
-                lambda content, box: transforms._resized(decode(content, box), SIZE), contents, boxes
+                lambda content, box: transforms.resized(decode(content, box), SIZE), contents, boxes
             ),
             "Pillow": lambda: pillow_seconds(paths, boxes),
         }
@@ -199,5 +206,89 @@ def explain(steps, images, repeats):
         print(f"  {name:<26} {after - before:+.3f} ms an image")
 
 
+def formats(files=100, repeats=5):
+    """Prints the milliseconds to decode an image in each format, medians over repeats."""
+    import tensorflow as tf
+
+    from keras_resnet.data.decode import decode
+    from keras_resnet.processor import instruction_sets
+
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as folder:
+        write_photographs(folder, files, 1)
+        paths = sorted(os.path.join(root, name) for root, _, names in os.walk(folder) for name in names)
+        photographs = [Image.open(path).convert("RGB") for path in paths]
+    graph = tf.function(
+        lambda content: decode(content, 3), input_signature=[tf.TensorSpec((), tf.string)], autograph=False
+    )
+    columns = {}
+    for name, (kind, options) in FORMATS.items():
+        if kind == "HEIF" and not _has("pillow_heif"):
+            continue
+        contents = [_saved(each, kind, **options) for each in photographs]
+        columns[name, "this package"] = contents, lambda content: graph(tf.constant(content))
+        for library, decoder in _other_decoders(name):
+            columns[name, library] = contents, decoder
+    times = {key: [] for key in columns}
+    for repeat in range(repeats + 1):
+        for key, (contents, decoder) in columns.items():
+            began = time.process_time()
+            for content in contents:
+                decoder(content)
+            if repeat:  # the first pass loads libraries and traces the graph
+                times[key].append(1000 * (time.process_time() - began) / files)
+    vectors = sorted(each for each in instruction_sets() if each.startswith(("avx", "amx")))
+    print(f"{files} images of 500x375; {', '.join(vectors)}")
+    for (name, library), column in times.items():
+        size = np.mean([len(each) for each in columns[name, library][0]]) / 1000
+        milliseconds = f"{statistics.median(column):6.2f} ms ({min(column):.2f} to {max(column):.2f})"
+        print(f"{name:<22} {size:5.0f} kB  {library:<14} {milliseconds}")
+
+
+FORMATS = {
+    "JPEG": ("JPEG", {"quality": QUALITY}),
+    "PNG": ("PNG", {}),
+    "WebP": ("WEBP", {"quality": QUALITY}),
+    "TIFF": ("TIFF", {}),
+    "TIFF, LZW": ("TIFF", {"compression": "tiff_lzw"}),
+    "AVIF": ("AVIF", {"quality": QUALITY}),
+    "HEIC": ("HEIF", {"quality": QUALITY}),
+}
+
+
+def _saved(picture, kind, **options):
+    if kind == "HEIF":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _has(package):
+    return importlib.util.find_spec(package) is not None
+
+
+def _other_decoders(name):
+    """Yields (library, function of the bytes) of the other decoders of a format."""
+    plugins = {"WebP": "WEBP", "HEIC": "HEIF"}
+    plugin = plugins.get(name, name.partition(",")[0])
+    yield "Pillow", lambda content: np.asarray(Image.open(io.BytesIO(content), formats=[plugin]).convert("RGB"))
+    if name.startswith("TIFF") and _has("tifffile"):
+        import tifffile
+
+        yield "tifffile", lambda content: tifffile.imread(io.BytesIO(content))
+    elif _has("imagecodecs") and name not in ("PNG", "HEIC"):  # its wheels have no decoder of HEIC
+        import imagecodecs
+
+        decoder = {"JPEG": "jpeg8", "WebP": "webp", "AVIF": "avif"}[name]
+        yield "imagecodecs", getattr(imagecodecs, f"{decoder}_decode")
+
+
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if sys.argv[1:2] == ["formats"]:
+        formats(*map(int, sys.argv[2:]))
+    else:
+        main(*map(int, sys.argv[1:]))

@@ -8,7 +8,7 @@ import keras
 from keras import activations, layers
 
 from keras_resnet import builder
-from keras_resnet.description import Interpolation
+from keras_resnet.description import ImageSize, Interpolation, height_and_width
 from keras_resnet.detectors import DETECTORS
 from keras_resnet.errors import suggest
 from keras_resnet.model import ResNetModel, preprocess
@@ -159,7 +159,7 @@ def from_weights(
     std: tuple[float, ...] | None = None,
     classifier_activation="softmax",
     *,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     crop_pct: float | None = None,
     interpolation: Interpolation | None = None,
     epsilon: float | None = None,
@@ -182,8 +182,9 @@ def from_weights(
             checkpoint prefix, or a name of `keras-resnet list --weights`.
         mean, std: per channel, RGB, in the units of images in [0, 255]. These and the next four arguments take
             precedence over the values of the source.
-        image_size: height and width in pixels of the images that the weights were trained or tested with.
-        crop_pct: the shorter side is resized to image_size / crop_pct before the center crop.
+        image_size: height and width in pixels, or one number for both, of the images that the weights were trained or
+            tested with.
+        crop_pct: an image is resized to just cover image_size / crop_pct before the center crop.
         interpolation: interpolation of that resizing, "bilinear" or "bicubic".
         epsilon: epsilon of the batch normalization that the weights were trained with.
         classifier_activation, include_top, input_tensor, input_shape, pooling, classes, name, include_preprocessing:
@@ -247,9 +248,10 @@ def assemble(
     preprocessing = description.preprocessing
     first = keras.config.image_data_format() == "channels_first"
     if input_shape is None and input_tensor is None:
-        side = (preprocessing.image_size or spec.image_size) if include_top else None
+        size = preprocessing.image_size or spec.image_size
+        sides = height_and_width(size) if include_top else (None, None)
         channels = pretrained.channels if pretrained else 3
-        input_shape = (channels, side, side) if first else (side, side, channels)
+        input_shape = (channels, *sides) if first else (*sides, channels)
     inputs, images = builder.model_input(spec, input_shape, input_tensor)
     arguments = {
         "include_top": include_top,

@@ -8,7 +8,15 @@ from keras import initializers, layers
 
 from keras_resnet import highway
 from keras_resnet.blocks import activate, block, channel_axis, conv, norm, pad
-from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Description, Preprocessing, check_units
+from keras_resnet.description import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Description,
+    ImageSize,
+    Preprocessing,
+    check_units,
+    height_and_width,
+)
 from keras_resnet.model import ResNetModel, preprocess
 from keras_resnet.specs import Spec, check_training_arguments
 
@@ -139,7 +147,7 @@ def new_description(spec: Spec, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> Descrip
     return Description(spec=spec, preprocessing=Preprocessing(mean=mean, std=std, crop_pct=crop_pct))
 
 
-def build_described(description: Description, image_size: int | None = None, **training) -> ResNetModel:
+def build_described(description: Description, image_size: ImageSize | None = None, **training) -> ResNetModel:
     """Builds the network of a description: images (N, H, W, C) in [0, 255] -> logits (N, classes).
 
     Args:
@@ -148,11 +156,11 @@ def build_described(description: Description, image_size: int | None = None, **t
         **training: `drop_path_rate`, `zero_init_last_gamma` and `dropout` of `build`.
     """
     preprocessing = description.preprocessing
-    side = (preprocessing.image_size if image_size is None else image_size) or None
+    size = preprocessing.image_size if image_size is None else image_size
     model = build(
         description.spec,
         classes=len(description.labels),
-        input_shape=(side, side, preprocessing.channels),
+        input_shape=(*(height_and_width(size) if size else (None, None)), preprocessing.channels),
         mean=preprocessing.mean,
         std=preprocessing.std,
         **training,
@@ -164,8 +172,8 @@ def build_described(description: Description, image_size: int | None = None, **t
 def with_images(description: Description, images) -> Description:
     """Returns the description with the channels of a model's images (N, H, W, C), and their size if it is fixed."""
     first = channel_axis() == 1
-    side = images.shape[2 if first else 1] if len(images.shape) == 4 else None
-    size = side or description.preprocessing.image_size
+    sides = tuple(images.shape[2:] if first else images.shape[1:3]) if len(images.shape) == 4 else (None,)
+    size = sides if all(sides) else description.preprocessing.image_size
     preprocessing = replace(description.preprocessing, image_size=size, channels=images.shape[channel_axis()])
     return replace(description, preprocessing=preprocessing)
 

@@ -16,6 +16,8 @@ from keras_resnet.specs import Spec
 
 DESCRIPTION_FILE = "assets.extra/description.json"  # in a SavedModel
 Interpolation = Literal["bilinear", "bicubic"]
+ExifOrientation = Literal["apply", "ignore"]
+ImageSize = int | tuple[int, ...]  # height and width; one number if they are equal
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB in [0, 255]; torchvision's 0.485, 0.456, 0.406 times 255
 IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 times 255
@@ -27,20 +29,22 @@ class Preprocessing:
 
     Attributes:
         mean, std: per channel, RGB, in the units of images in [0, 255].
-        image_size: height and width in pixels of the crop; None if unknown.
-        crop_pct: the shorter side is resized to image_size / crop_pct before the crop.
+        image_size: height and width in pixels of the crop, one number if they are equal; None if unknown.
+        crop_pct: an image is resized to just cover image_size / crop_pct before the crop.
         interpolation: interpolation of that resizing.
         channels: number of channels of the images; None if unknown.
         resize: "crop", or "letterbox": the whole image, its longer side image_size, on a square of the mean color.
+        exif_orientation: whether JPEGs are turned upright by their EXIF data.
     """
 
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    image_size: int | None = None
+    image_size: ImageSize | None = None
     crop_pct: float = 0.875
     interpolation: Interpolation = "bilinear"
     channels: int | None = None
     resize: Literal["crop", "letterbox"] = "crop"
+    exif_orientation: ExifOrientation = "apply"
 
     def __post_init__(self):
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -48,6 +52,9 @@ class Preprocessing:
                 object.__setattr__(self, name, tuple(float(value) for value in values))
             except (TypeError, ValueError):
                 raise ValueError(f"{name} must be numbers, one per channel, got {values!r}") from None
+        if isinstance(self.image_size, list | tuple):  # a list in JSON
+            height, width = self.image_size
+            object.__setattr__(self, "image_size", height if height == width else (height, width))
         if not self.std or min(self.std) <= 0:
             raise ValueError(f"std must be greater than 0, got {self.std}")
 
@@ -62,18 +69,33 @@ class Preprocessing:
             raise ValueError(
                 f"the size of the images is unknown: image_size={self.image_size}, channels={self.channels}"
             )
-        return self.image_size, self.image_size, self.channels
+        return *height_and_width(self.image_size), self.channels
+
+
+def height_and_width(image_size: ImageSize) -> tuple[int, int]:
+    """Returns (H, W) of one number or of a pair."""
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return height, width
+
+
+def size_text(image_size: ImageSize) -> str:
+    """Formats 224 as "224" and (128, 256) as "128x256", height first."""
+    return str(image_size) if isinstance(image_size, int) else "x".join(map(str, image_size))
 
 
 def check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
     """Checks that a mean and a standard deviation are in the units of images in [0, 255].
+
+    Those of four or more channels are in the units of the files, which may be any.
 
     Values for images in [0, 1], as torchvision and timm print them, would silently make every score wrong.
 
     Raises:
         ValueError: images in [0, 255] cannot have these values; the message names the probably intended ones.
     """
-    mean, std = ([] if values is None else [float(value) for value in values] for values in (mean, std))
+    mean, std = (
+        [] if values is None or len(values) > 3 else [float(value) for value in values] for values in (mean, std)
+    )
     if mean and (min(mean) < 0 or max(mean) > 255 or 0 < max(mean) <= 1):
         raise ValueError(_wrong_units("mean", mean, "from 0 to 255", 0 < max(mean) <= 1))
     if std and (min(std) < 1 or max(std) > 255):
@@ -103,6 +125,8 @@ class Description:
             `keras_resnet.config.detection.DetectorOptions`; empty for a classifier.
         head: the options of the layers that a task adds to the network, whose weights are named "head/..."; empty if
             it adds none.
+        thresholds: of a multi-label classifier, for each class the score, a sigmoid, from which on it is an answer;
+            empty for other models.
         conversion: how the weights of another library were changed, so that writing them gives its bits: the "epsilon"
             of its normalization, and "exponents" of `keras_resnet.weights.conversion.fold_epsilon`.
     """
@@ -114,6 +138,7 @@ class Description:
     arguments: dict[str, Any] = field(default_factory=dict)
     detector: dict[str, Any] = field(default_factory=dict)
     head: dict[str, Any] = field(default_factory=dict)
+    thresholds: tuple[float, ...] = ()
     conversion: dict[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
@@ -141,10 +166,11 @@ class Description:
         """Returns the description as plain values, for JSON and for Keras's configurations."""
         others = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         preprocessing = dataclasses.asdict(self.preprocessing)
-        # Files of classifiers are as they were before there were detectors.
-        if self.preprocessing.resize == "crop":
-            del preprocessing["resize"]
-        for name in ("detector", "head", "conversion"):
+        # Files of classifiers are as they were before there were detectors and these fields.
+        for name in ("resize", "exif_orientation"):
+            if preprocessing[name] == getattr(Preprocessing, name):
+                del preprocessing[name]
+        for name in ("detector", "head", "thresholds", "conversion"):
             if not others[name]:
                 del others[name]
         return json.loads(json.dumps(others | {"spec": self.spec.to_json(), "preprocessing": preprocessing}))
@@ -166,6 +192,7 @@ class Description:
                 arguments=dict(values.get("arguments", {})),
                 detector=dict(values.get("detector", {})),
                 head=dict(values.get("head", {})),
+                thresholds=tuple(map(float, values.get("thresholds", ()))),
                 conversion=dict(values.get("conversion", {})),
             )
         except (TypeError, KeyError, AttributeError) as error:

@@ -60,7 +60,7 @@ def preprocess(images, description: Description):
     """
     channels, preprocessing = images.shape[channel_axis()], description.preprocessing
     if description.arguments.get("include_preprocessing", True):
-        mean, std = (_per_channel(values, channels) for values in (preprocessing.mean, preprocessing.std))
+        mean, std = (per_channel(values, channels) for values in (preprocessing.mean, preprocessing.std))
         name = "preprocessing"
     else:
         mean, std, name = [0.0] * channels, [1.0] * channels, "no_preprocessing"
@@ -74,7 +74,8 @@ def preprocess(images, description: Description):
     )(images)
 
 
-def _per_channel(values, channels):
+def per_channel(values, channels: int) -> list[float]:
+    """Returns a mean or standard deviation for a number of channels: RGB's three values, or their average."""
     if channels == len(values):
         return list(values)
     if len(values) != 3:

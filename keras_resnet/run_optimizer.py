@@ -1,5 +1,7 @@
 """Provides what a run adds to any Keras optimizer: `RunOptimizer`, and the learning rate `Schedule`."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -16,6 +18,7 @@ class RunOptimizer(keras.optimizers.Optimizer):
         weight_decay_on: "kernels" decays variables of rank 2 and more; "all" also decays biases, scales and shifts.
         global_clipnorm: maximum norm of the gradient of all variables, after the sum over replicas.
         learning_rate_factors: a factor of the learning rate for each variable, in the order of `build`.
+        ema_every: number of steps from one update of the moving average to the next, with `use_ema`.
         *arguments, **kwargs: as for the Keras optimizer.
 
     Attributes:
@@ -23,8 +26,16 @@ class RunOptimizer(keras.optimizers.Optimizer):
         learning_rate_factor: (), factor of all learning rates, initially 1.
     """
 
+    ema_momentum: Any  # Keras's number, in whose place a step may have a tensor
+
     def __init__(
-        self, *arguments, weight_decay_on="kernels", global_clipnorm=None, learning_rate_factors=None, **kwargs
+        self,
+        *arguments,
+        weight_decay_on="kernels",
+        global_clipnorm=None,
+        learning_rate_factors=None,
+        ema_every=1,
+        **kwargs,
     ):
         if keras.backend.backend() != "tensorflow":
             name = type(self).__name__
@@ -33,6 +44,7 @@ class RunOptimizer(keras.optimizers.Optimizer):
         # Keras would apply an attribute named `global_clipnorm` in its own way.
         self.weight_decay_on, self.max_gradient_norm = weight_decay_on, global_clipnorm
         self.learning_rate_factors = list(learning_rate_factors) if learning_rate_factors else None
+        self.ema_every = ema_every
 
     def build(self, variables):
         """Creates Keras's variables, `gradient_norm`, and `learning_rate_factor`, which a rollback changes."""
@@ -72,18 +84,25 @@ class RunOptimizer(keras.optimizers.Optimizer):
     def _apply_weight_decay(self, variables):
         """Does nothing: `update_step` decays each variable, because Keras does not know the variable's own rate."""
 
+    def _update_model_variables_moving_average(self, trainable_variables):
+        decay = self.ema_momentum
+        if self.ema_every > 1:  # a decay of 1 keeps the average
+            self.ema_momentum = ops.where(self.iterations % self.ema_every == 0, decay, 1.0)
+        super()._update_model_variables_moving_average(trainable_variables)
+        self.ema_momentum = decay
+
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable from its gradient, which is already summed over the replicas."""
         if self.learning_rate_factors:
             learning_rate = learning_rate * self.learning_rate_factors[self._get_variable_index(variable)]
         if self.weight_decay and self._use_weight_decay(variable):
-            decay = ops.cast(self.weight_decay, variable.dtype) * ops.cast(learning_rate, variable.dtype)
+            decay = self.weight_decay * ops.cast(learning_rate, variable.dtype)
             self.assign_sub(variable, variable * decay)
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):
         own = {"global_clipnorm": self.max_gradient_norm}
-        own |= {name: getattr(self, name) for name in ("weight_decay_on", "learning_rate_factors")}
+        own |= {name: getattr(self, name) for name in ("weight_decay_on", "learning_rate_factors", "ema_every")}
         return super().get_config() | own
 
 
@@ -106,22 +125,39 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: number of steps before the learning rate is `base`.
         milestones: fractions of `steps`.
         warmup_learning_rate: a constant learning rate during the warm-up, instead of a linear increase.
+        warmup_start_factor: share of `base` that the linear increase begins with; default 1 / `warmup_steps`, which
+            the first step has, so that the last one of the warm-up has `base`.
     """
 
-    def __init__(self, kind, base, steps, warmup_steps=0, milestones=(), warmup_learning_rate=None):
+    def __init__(
+        self,
+        kind,
+        base,
+        steps,
+        warmup_steps=0,
+        milestones=(),
+        warmup_learning_rate=None,
+        warmup_start_factor=None,
+    ):
         if kind not in SCHEDULES:
             raise ValueError(f"kind={kind!r}: {suggest(kind, SCHEDULES)}")
         self.kind, self.base, self.steps = kind, base, steps
         self.warmup_steps, self.milestones = warmup_steps, tuple(milestones)
-        self.warmup_learning_rate = warmup_learning_rate
+        self.warmup_learning_rate, self.warmup_start_factor = warmup_learning_rate, warmup_start_factor
 
     def __call__(self, step):
         step = ops.cast(step, keras.config.floatx())
         rate = SCHEDULES[self.kind].rate(self.base * ops.ones_like(step), step, self)
         if self.warmup_steps:
-            first = self.warmup_learning_rate or self.base * (step + 1) / self.warmup_steps
+            first = self.warmup_learning_rate or self.base * self._warm_up(step)
             rate = ops.where(step < self.warmup_steps, first, rate)
         return rate
+
+    def _warm_up(self, step):
+        """Returns the share of the highest learning rate during a linear warm-up."""
+        if self.warmup_start_factor is None:
+            return (step + 1) / self.warmup_steps
+        return self.warmup_start_factor + (1 - self.warmup_start_factor) * step / self.warmup_steps
 
     def get_config(self):
         return {
@@ -131,6 +167,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "milestones": self.milestones,
             "warmup_learning_rate": self.warmup_learning_rate,
+            "warmup_start_factor": self.warmup_start_factor,
         }
 
     @classmethod

@@ -13,7 +13,7 @@ class _Rule(keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         if self.l2 and self._use_weight_decay(variable):
-            gradient = gradient + ops.cast(self.l2, variable.dtype) * ops.convert_to_tensor(variable)
+            gradient = gradient + self.l2 * ops.convert_to_tensor(variable)
         if not self.momentum:
             super().update_step(gradient, variable, learning_rate)
             return

@@ -61,7 +61,11 @@ def ranks(metrics: Mapping[str, Metric], values: Mapping[str, float]) -> list[fl
 
 
 class Collector(Protocol):
-    """Collects what an evaluation returns for single images, on the host, and computes metrics from it."""
+    """Collects what an evaluation returns for single images, on the host, and computes metrics from it.
+
+    A collector of the validation split may have `calibrated`: model description -> the description with what the
+    evaluation determines, such as thresholds. It is saved with the weights.
+    """
 
     def add(self, outputs: dict[str, Any]) -> None:
         """Adds the arrays {name: (N, ...)} of one step, in the order of the images, with padding."""
@@ -95,6 +99,16 @@ class Task(Protocol):
 
     def build_model(self) -> Any:
         """Builds a new `keras.Model`; under a strategy, `fit` calls it in the strategy's scope."""
+
+    def check_training(self) -> None:
+        """Checks what only training needs; called before the run's folder is made.
+
+        Raises:
+            ConfigError: the configuration does not fit the data set.
+        """
+
+    def prepare_training(self) -> None:
+        """Loads what only training needs, such as a teacher; under a strategy, in the strategy's scope."""
 
     def overview(self, model: Any) -> dict[str, str]:
         """Returns {name: text} about the network and the images, for the start of a run."""

@@ -20,6 +20,8 @@ class TaskRow:
             task whose models do not predict.
         export: the form of its models that `export_model` takes, made from (description, settings, images); None for a
             task whose models cannot be exported.
+        findings: (task, model, newest metrics) -> lines about results of a finished training that need attention; None
+            for a task without.
         pipeline_tag: the Hugging Face Hub's name for the task, in model cards.
     """
 
@@ -33,6 +35,7 @@ class TaskRow:
     refines: bool = False
     predictor: str | None = None
     export: str | None = None
+    findings: str | None = None
     pipeline_tag: str = "other"
 
 
@@ -47,6 +50,7 @@ TASKS = {
         scaled_protocols=("multi_scale",),
         predictor="keras_resnet.inference.keras_model:KerasPredictor",
         export="keras_resnet.classification.signatures:ClassifierExport",
+        findings="keras_resnet.classification.diagnosis:findings",
         pipeline_tag="image-classification",
     ),
     "detection": TaskRow(
@@ -73,5 +77,14 @@ TASKS = {
         predictor="keras_resnet.localization.predictor:LocalizationPredictor",
         export="keras_resnet.localization.signatures:LocalizerExport",
         pipeline_tag="object-detection",
+    ),
+    "multilabel": TaskRow(
+        task="keras_resnet.multilabel.task:Multilabel",
+        config="keras_resnet.config.multilabel:MultilabelConfig",
+        metrics="keras_resnet.multilabel.metrics:METRICS",
+        evaluation="keras_resnet.multilabel.evaluation:Evaluation",
+        predictor="keras_resnet.inference.keras_model:KerasPredictor",
+        export="keras_resnet.multilabel.signatures:MultilabelExport",
+        pipeline_tag="image-classification",
     ),
 }

@@ -73,9 +73,16 @@ def test_commands_exist_with_their_flags(path):
 def test_configuration_keys_exist(path):
     """Those in code spans: `data.name`, `train.batch_norm=frozen`. The changelog also has former ones."""
     for key in re.findall(
-        r"`(?:--set[ =])?((?:data|detector|train|recovery|eval|export)\.[a-z_0-9]+)(?:=[^`]*)?`", path.read_text()
+        r"`(?:--set[ =])?((?:data|detector|localizer|train|recovery|eval|export)\.[a-z_0-9]+)(?:=[^`]*)?`",
+        path.read_text(),
     ):
         assert key in KEYS or key.endswith(".py"), key
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_named_tests_exist(path):
+    for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", path.read_text()):
+        assert f"\ndef {test}(" in (ROOT / file).read_text(), f"{file}::{test}"
 
 
 def test_readme_is_one_page():

@@ -24,7 +24,9 @@ from keras_resnet.weights.native import named_variables, to_tensors
 CONFIGS = {str(path.relative_to(ROOT / "configs")): path for path in sorted((ROOT / "configs").glob("*/*.yaml"))}
 TRAIN_SIZES = {"tfds:imagenet2012": 1_281_167, "tfds:cifar10": 45_000, "synthetic": 1_280}
 DEEP = ("cifar10/preresnet1001.yaml", "cifar10/resnet1202.yaml")
-PAPER = [name for name in CONFIGS if name.startswith("imagenet/") and not re.search("epochs|long", name)]
+PAPER = [
+    name for name in CONFIGS if name.startswith("imagenet/") and not re.search("epochs|long|timm|torchvision", name)
+]
 CIFAR = [name for name in CONFIGS if name.startswith("cifar10/")]
 OWN = ("digits/", "scene_digits/", "detection/", "localization/", "evidence/", "folder/")  # without a cost in MACs
 LONGEST_HEAD = 13  # lines: the schema's, two or three empty ones, about ten
@@ -76,6 +78,7 @@ def small(name, pictures):
     warmup = min(1, load_config(str(CONFIGS[name])).train.warmup_steps)
     data = [f"data.name=folder:{pictures}", "data.image_size=32", "data.resize_range=[40, 60]"]
     data += ["data.validation_fraction=0.25"]
+    data += ["data.train_image_size=24"] if load_config(str(CONFIGS[name])).data.train_image_size else []
     train = ["train.steps=2", "train.epochs=null", "train.batch_size=4", f"train.warmup_steps={warmup}"]
     train += ["train.base_batch_size=null", "train.jit_compile=false"]
     rest = ["eval.batch_size=4", "export.top_k=2"]
@@ -144,17 +147,17 @@ def test_recipe_head_cost_equals_the_computed_cost(name):
     steps, madds = re.search(r"Cost.*: ([\d,]+) steps, .* = ([\d.e]+) MACs", text).groups()
     assert int(steps.replace(",", "")) == config.train.total_steps
     images = config.train.total_steps * config.train.batch_size
-    assert float(madds) == pytest.approx(3 * macs(config.model.spec) * images, rel=5e-3)
+    assert float(madds) == pytest.approx(3 * macs(config.model.spec, config.data.train_image_size) * images, rel=5e-3)
 
 
-def macs(spec):
+def macs(spec, side):
     row = SPECS[spec.name]
-    return read_complexities()[spec.name]["macs"] if spec == row else built_macs(spec)
+    return read_complexities()[spec.name]["macs"] if spec == row and side is None else built_macs(spec, side)
 
 
 @functools.cache
-def built_macs(spec):
-    return complexity(build(spec)).macs
+def built_macs(spec, side):
+    return complexity(build(spec, input_shape=(side, side, 3) if side else None)).macs
 
 
 @pytest.mark.parametrize("name", [name for name in [*PAPER, *CIFAR] if published(recipe(name))])
@@ -250,6 +253,136 @@ def test_long_recipe_adds_only_regularization_to_the_network():
         True,
     )
     assert long.model.spec == short.model.spec
+
+
+# Wightman et al. 2021, table 2, in its order: A1, A2, A3. None stands for its crosses.
+STRIKES_BACK = {
+    "train res": (224, 224, 160),
+    "test res": (224, 224, 224),
+    "epochs": (600, 300, 100),
+    "batch size": (2048, 2048, 2048),
+    "optimizer": ("lamb", "lamb", "lamb"),
+    "LR": (5e-3, 5e-3, 8e-3),
+    "LR decay": ("cosine", "cosine", "cosine"),
+    "weight decay": (0.01, 0.02, 0.02),
+    "warmup epochs": (5, 5, 5),
+    "label smoothing": (0.1, None, None),
+    "dropout": (None, None, None),
+    "stoch. depth": (0.05, 0.05, None),
+    "repeated aug": (3, 3, None),
+    "H. flip": (True, True, True),
+    "RRC": (True, True, True),
+    "Rand Augment": ((7, 0.5), (7, 0.5), (6, 0.5)),
+    "auto augment": (None, None, None),
+    "mixup alpha": (0.2, 0.1, 0.1),
+    "cutmix alpha": (1.0, 1.0, 1.0),
+    "erasing prob.": (None, None, None),
+    "PCA lighting": (None, None, None),
+    "EMA": (None, None, None),
+    "test crop ratio": (0.95, 0.95, 0.95),
+    "loss": ("binary_cross_entropy",) * 3,
+    "mixed precision": (True, True, True),
+}
+
+
+@pytest.mark.parametrize("column", range(3), ids=["A1", "A2", "A3"])
+def test_timm_recipe_equals_the_table(column):
+    name = f"imagenet/resnet50_timm_a{column + 1}.yaml"
+    config, file = recipe(name), load_config(str(CONFIGS[name]))
+    train, data, model = config.train, config.data, config.model
+    actual = {
+        "train res": data.train_image_size or data.image_size,
+        "test res": data.image_size,
+        "epochs": file.train.epochs,
+        "batch size": train.batch_size,
+        "optimizer": train.optimizer,
+        "LR": train.peak_rate,
+        "LR decay": train.schedule,
+        "weight decay": train.weight_decay,
+        "warmup epochs": round(train.warmup_steps * train.batch_size / 1_281_167, 3),
+        "label smoothing": train.label_smoothing or None,
+        "dropout": model.dropout,
+        "stoch. depth": model.drop_path_rate or None,
+        "repeated aug": data.repeated_augmentation if data.repeated_augmentation > 1 else None,
+        "H. flip": data.horizontal_flip,
+        "RRC": data.crop == "random_resized",
+        "Rand Augment": (data.randaugment_magnitude, data.randaugment_magnitude_std),
+        "auto augment": data.auto_augment,
+        "mixup alpha": data.mixup,
+        "cutmix alpha": data.cutmix,
+        "erasing prob.": data.random_erasing or None,
+        "PCA lighting": data.pca_lighting or None,
+        "EMA": train.ema_decay or None,
+        "test crop ratio": config.eval.crop_pct,
+        "loss": train.loss,
+        "mixed precision": train.precision.startswith("mixed"),
+    }
+    assert actual == {line: values[column] for line, values in STRIKES_BACK.items()}
+    # Not in the table: what timm's code has.
+    assert (model.spec.version, model.zero_init_last_gamma, config.eval.interpolation) == ("1.5", True, "bicubic")
+    assert (train.weight_decay_on, train.global_clipnorm, train.target_threshold) == ("kernels", 1.0, 0.2)
+    assert (data.randaugment_num_ops, data.randaugment_operations, data.mixing) == (2, "timm", "batch")
+
+
+def test_torchvision_v2_recipe_equals_its_command():
+    """The flags of references/classification in pytorch.org/blog's recipe of 2021, with eight processes."""
+    flags = {
+        "batch-size": 8 * 128,
+        "lr": 0.5,
+        "lr-scheduler": "cosine",
+        "lr-warmup-epochs": 5,
+        "lr-warmup-method": "linear",
+        "lr-warmup-decay": 0.01,
+        "momentum": 0.9,
+        "opt": "sgd",
+        "auto-augment": "trivial_augment_wide",
+        "epochs": 600,
+        "random-erase": 0.1,
+        "weight-decay": 2e-5,
+        "norm-weight-decay": 0.0,
+        "label-smoothing": 0.1,
+        "mixup-alpha": 0.2,
+        "cutmix-alpha": 1.0,
+        "train-crop-size": 176,
+        "val-resize-size": 232,
+        "val-crop-size": 224,
+        "model-ema-steps": 32,
+        "model-ema-decay": 0.99998,
+        "ra-reps": 4,
+    }
+    name = "imagenet/resnet50_torchvision_v2.yaml"
+    config, epochs = recipe(name), load_config(str(CONFIGS[name])).train.epochs
+    train, data = config.train, config.data
+    of_an_image = (1 - train.ema_decay) * epochs / (train.batch_size * train.ema_every)
+    actual = {
+        "batch-size": train.batch_size,
+        "lr": train.peak_rate,
+        "lr-scheduler": train.schedule,
+        "lr-warmup-epochs": round(train.warmup_steps * train.batch_size / 1_281_167, 3),
+        "lr-warmup-method": "linear" if train.warmup_learning_rate is None else "constant",
+        "lr-warmup-decay": train.warmup_start_factor,
+        "momentum": train.momentum,
+        "opt": train.optimizer,
+        "auto-augment": data.auto_augment,
+        "epochs": epochs,
+        "random-erase": data.random_erasing,
+        "weight-decay": train.weight_decay,
+        "norm-weight-decay": 0.0 if train.weight_decay_on == "kernels" else train.weight_decay,
+        "label-smoothing": train.label_smoothing,
+        "mixup-alpha": data.mixup,
+        "cutmix-alpha": data.cutmix,
+        "train-crop-size": data.train_image_size,
+        "val-resize-size": round(data.image_size / config.eval.crop_pct),
+        "val-crop-size": data.image_size,
+        "model-ema-steps": train.ema_every,
+        "model-ema-decay": round(1 - of_an_image, 9),
+        "ra-reps": data.repeated_augmentation,
+    }
+    assert actual == flags
+    assert [rate(name, step) for step in (0, 3128, 6256)] == [0.005, 0.2525, 0.5]
+    assert not config.model.zero_init_last_gamma
+    assert (train.precision, config.model.spec.version, data.mixing) == ("float32", "1.5", "batch")
+    assert data.random_erasing_fill == "mean"  # torchvision erases with 0 after normalization
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.endswith("r101_c4.yaml")])

@@ -3,6 +3,7 @@
 | module | provides |
 |---|---|
 | `task` | `Classification`: model, data sets, loss and evaluation for `fit` |
+| `class_weights` | factors of classes on the training loss |
 | `metrics` | the table of metrics, confidence intervals, metrics per class |
 | `protocols` | single-crop, 10-crop and multi-scale testing |
 | `report` | the files of `evaluate --report` |

@@ -12,7 +12,8 @@ from keras_resnet.builder import build_described
 from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.decode import decode
 from keras_resnet.data.pipeline import evaluation_outputs, over_replicas, unreadable
-from keras_resnet.errors import DataError
+from keras_resnet.description import height_and_width, size_text
+from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors
 
 PAPER_SCALES = (224, 256, 384, 480, 640)  # He et al. 2015, section 3.4, for networks trained at 224
@@ -57,7 +58,7 @@ def predict(
 
     | protocol | views of an image | averaged |
     |---|---|---|
-    | single | shorter side resized to image_size / crop_pct, center crop | - |
+    | single | resized to cover image_size / crop_pct, center crop | - |
     | ten_crop | the same resizing; four corners and center, and their mirror images | scores |
     | multi_scale | the whole image with its shorter side at each scale, and its mirror image | see `dense_scores` |
 
@@ -72,10 +73,14 @@ def predict(
         track: (iterable of batches, number of images, batch size) -> the same batches; may show progress.
 
     Raises:
+        ConfigError: multi_scale is for square images.
         DataError: an image cannot be read.
     """
     preprocessing = model.description.preprocessing
     if protocol == "multi_scale":
+        if not isinstance(preprocessing.image_size, int):
+            size = size_text(preprocessing.image_size)
+            raise ConfigError(f"--protocol=multi_scale: scales are shorter sides, and the network takes {size}")
         views = _at_scales(scales or default_scales(preprocessing.image_size), preprocessing)
         batch_size = strategy.num_replicas_in_sync  # images differ in shape
         with strategy.scope():
@@ -106,7 +111,9 @@ def _gathered(task, strategy, split, views, batch_size, step, track):
         batches,
         batch_size=batch_size,
         steps=pipeline.eval_steps(images, batch_size),
-        faults=lambda number: unreadable(images, pipeline.eval_indices(images, batch_size, number)),
+        faults=lambda number: unreadable(
+            images, pipeline.eval_indices(images, batch_size, number), task.image_shape[2]
+        ),
     )
     rows = [[value.numpy() for value in each] for each in track(outputs, images.size, batch_size)]
     scores, labels, weights = (np.concatenate(column) for column in zip(*rows, strict=True))
@@ -118,32 +125,36 @@ def _gathered(task, strategy, split, views, batch_size, step, track):
 
 def _single(preprocessing):
     def views(image, label):
-        return transforms.prepare(decode(image, preprocessing.channels), preprocessing)[None], label
+        return transforms.prepare(decode(image, preprocessing.channels, preprocessing.exif_orientation), preprocessing)[
+            None
+        ], label
 
     return views
 
 
 def _ten_crops(preprocessing):
-    size, shorter = preprocessing.image_size, transforms.resized_side(preprocessing)
+    size = preprocessing.image_shape[:2]
+    whole = transforms.covered(size, preprocessing.crop_pct)
 
     def views(image, label):
-        pixels = decode(image, preprocessing.channels)
-        return ten_crops(transforms.resize_shorter_side(pixels, shorter, preprocessing.interpolation), size), label
+        pixels = decode(image, preprocessing.channels, preprocessing.exif_orientation)
+        return ten_crops(transforms.resize_to_cover(pixels, whole, preprocessing.interpolation), size), label
 
     return views
 
 
 def ten_crops(image, size):
-    """image (H, W, C) -> (10, size, size, C): corners and center, then their mirror images (Krizhevsky et al. 2012)."""
-    bottom, right = tf.shape(image)[0] - size, tf.shape(image)[1] - size
+    """image (H, W, C) -> (10, h, w, C): corners and center, then their mirror images (Krizhevsky et al. 2012)."""
+    h, w = height_and_width(size)
+    bottom, right = tf.shape(image)[0] - h, tf.shape(image)[1] - w
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-    crops = tf.stack([image[top : top + size, left : left + size] for top, left in corners])
-    return tf.ensure_shape(tf.concat([crops, tf.reverse(crops, [2])], 0), (10, size, size, image.shape[-1]))
+    crops = tf.stack([image[top : top + h, left : left + w] for top, left in corners])
+    return tf.ensure_shape(tf.concat([crops, tf.reverse(crops, [2])], 0), (10, h, w, image.shape[-1]))
 
 
 def _at_scales(scales, preprocessing):
     def views(image, label):
-        pixels = decode(image, preprocessing.channels)
+        pixels = decode(image, preprocessing.channels, preprocessing.exif_orientation)
         whole = [transforms.resize_shorter_side(pixels, scale, preprocessing.interpolation) for scale in scales]
         return tuple(tf.stack([each, tf.reverse(each, [1])]) for each in whole), label
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from keras_resnet.classification.metrics import by_class, worst_errors
 from keras_resnet.classification.protocols import Predictions
+from keras_resnet.data.arrays import visible
 from keras_resnet.data.decode import decode
 from keras_resnet.reports import draw_confusion, write_csv, write_json
 
@@ -64,7 +65,8 @@ def draw_errors(path: str, task, split: str, predictions: Predictions, rows: np.
     images = task.images.split(split)
     for cell, row in zip(cells, rows, strict=False):
         image, _ = images.read(tf.constant(predictions.indices[row], tf.int64))
-        pixels = decode(image, task.image_shape[2]).numpy()
+        pixels = decode(image, task.image_shape[2], task.description.preprocessing.exif_orientation).numpy()
+        pixels = visible(pixels) if pixels.shape[-1] > 3 else pixels
         cell.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
         answer, label = int(predictions.scores[row].argmax()), int(predictions.labels[row])
         title = f"{task.labels[answer]} {predictions.scores[row, answer]:.2f}\nis {task.labels[label]}"

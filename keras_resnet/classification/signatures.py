@@ -16,7 +16,11 @@ from keras_resnet.export.graph import answers, plain_network
 
 
 def classification_signatures(
-    network: Callable, description: Description, settings: Export, stages: bool = False
+    network: Callable,
+    description: Description,
+    settings: Export,
+    stages: bool = False,
+    activation: Callable = tf.nn.softmax,
 ) -> dict[str, tuple[Callable, list]]:
     """Returns functions and input specs by name, with the default signature first.
 
@@ -26,6 +30,7 @@ def classification_signatures(
         description: description with preprocessing and class names.
         settings: the group `export` of a configuration.
         stages: also export the outputs of the network's stages.
+        activation: logits (N, classes) -> scores (N, classes).
 
     Returns:
         serving_default: image_bytes (N,), JPEG, PNG, GIF or BMP of any size -> classes (N, k) int32, labels (N, k)
@@ -37,6 +42,9 @@ def classification_signatures(
         network: preprocessed images (N, *image_shape) float32 in [0, 255] -> logits and scores (N, classes) float32.
             It does not resize, so that XLA, TensorRT and converters to other formats support it.
         stages: images as for predict_images -> stage1 (N, h, w, c) float32, ...
+
+        For images of more than three channels, which no decoder of TensorFlow reads, serving_default is predict_images,
+        in the units of the training files.
     """
     preprocessing, names = description.preprocessing, tf.constant(description.labels)
     top_k = settings.top_k or min(5, len(description.labels))
@@ -49,8 +57,10 @@ def classification_signatures(
         return network(prepare_batch(images, preprocessing))
 
     def serving_default(image_bytes):
-        images, readable, status = decode_request(image_bytes, prepare, spec, spec.shape[2], settings)
-        scores, classes = tf.math.top_k(tf.nn.softmax(network(images)["logits"]), k=top_k)
+        images, readable, status = decode_request(
+            image_bytes, prepare, spec, spec.shape[2], settings, preprocessing.exif_orientation
+        )
+        scores, classes = tf.math.top_k(activation(network(images)["logits"]), k=top_k)
         good = readable[:, None]
         return {
             "classes": tf.where(good, classes, -1),
@@ -64,7 +74,7 @@ def classification_signatures(
 
     def alone(images):
         logits = network(images)["logits"]
-        return {"logits": logits, "scores": tf.nn.softmax(logits)}
+        return {"logits": logits, "scores": activation(logits)}
 
     def features(images):
         return {"features": outputs(images)["features"]}
@@ -82,6 +92,9 @@ def classification_signatures(
         "features": (features, images_of(tf.float32)),
         "network": (alone, [tf.TensorSpec([None, *preprocessing.image_shape], tf.float32, name="images")]),
     }
+    if preprocessing.image_shape[2] > 3:
+        functions["serving_default"] = functions["predict_images"]
+        del functions["predict_images_uint8"]
     return functions | ({"stages": (stage_outputs, images_of(tf.float32))} if stages else {})
 
 
@@ -98,13 +111,15 @@ class ClassifierExport:
     """
 
     kind, comparison, has_stages = "classifiers", "scores", True
-    precisions = ("float32", "float16", "bfloat16", "dynamic", "int8")
+    precisions: tuple[str, ...] = ("float32", "float16", "bfloat16", "dynamic", "int8")
     batch = call_bytes = None
 
     def __init__(self, description: Description, settings: Export, images: ExampleImages):
         classes = len(description.labels)
         if settings.top_k and settings.top_k > classes:
             raise ConfigError(f"export.top_k: {settings.top_k} is more than the {classes} classes of the network")
+        if (description.preprocessing.channels or 0) > 3:  # whose values may leave [0, 255]
+            self.precisions = tuple(name for name in self.precisions if name != "int8")
         self.description, self.settings = description, settings
         self.example_images, self.calibration_images = images.example_images, images.calibration_images
 

@@ -1,6 +1,8 @@
 """Provides the classification task: a network that returns logits, cross entropy, and errors in percent."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -9,16 +11,22 @@ import tensorflow as tf
 from keras_resnet.analysis.complexity import complexity
 from keras_resnet.builder import build_described
 from keras_resnet.classification import metrics
+from keras_resnet.classification.class_weights import class_weights, weights_text
+from keras_resnet.classification.teacher import Teacher
 from keras_resnet.config import Config
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline, transforms
+from keras_resnet.data.arrays import visible
 from keras_resnet.data.augmentation import augment, mix_pairs, mix_shares
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
-from keras_resnet.description import Description, Preprocessing, different_classes
+from keras_resnet.description import Description, Preprocessing, different_classes, height_and_width
 from keras_resnet.errors import ConfigError, DataError
+from keras_resnet.losses import LOSSES, distillation
+from keras_resnet.model import per_channel
 from keras_resnet.specs import SPECS
+from keras_resnet.task import Metric
 from keras_resnet.weights.loading import check_network, load_pretrained, set_pretrained
 
 
@@ -34,11 +42,15 @@ class Classification(ImageTask):
             description.
     """
 
+    config: Config
+    table: Mapping[str, Metric] = metrics.METRICS
+    _teacher: Teacher | None = None
+
     def __init__(self, config: Config, description: Description | None = None):
         keras.config.set_image_data_format("channels_last")  # the format of tf.data's images
         self.config = config
-        self.metrics = metrics.METRICS
-        self.images = load_image_set(config.data)
+        self.metrics = self.table
+        self.images = self._load(config.data)
         self._given = description
         if description and not description.labels:  # weights of other libraries rarely name their classes
             self._given = replace(description, labels=self.images.labels)
@@ -47,15 +59,20 @@ class Classification(ImageTask):
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
         self.image_shape = self.description.preprocessing.image_shape
-        side = self.image_shape[0]
+        self.train_image_size = height_and_width(config.data.train_image_size or self.image_shape[:2])
+        side = max(self.train_image_size)
         if config.export.top_k and config.export.top_k > len(self.labels):
             raise ConfigError(
                 f"export.top_k: {config.export.top_k} is more than the {len(self.labels)} classes of {config.data.name}"
             )
         if config.data.crop == "scale_jitter" and config.data.resize_range[0] < side:
             raise ConfigError(
-                f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than the image_size {side}"
+                f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than {side} in training"
             )
+
+    def _load(self, data):
+        """Returns the data set."""
+        return load_image_set(data)
 
     @property
     def description(self) -> Description:
@@ -74,18 +91,58 @@ class Classification(ImageTask):
 
     def build_model(self) -> keras.Model:
         """Builds the model: images (N, H, W, C) in [0, 255] -> logits (N, classes)."""
-        return build_described(self.description, **self.config.model.training_arguments)
+        return self._build(None if self.train_image_size == self.image_shape[:2] else 0)
+
+    def _build(self, image_size):
+        return build_described(self.description, image_size, **self.config.model.training_arguments)
+
+    def check_training(self):
+        """Raises a `ConfigError` if sampling or weights of classes do not fit the data set."""
+        super().check_training()
+        _ = self.class_weights
+
+    def prepare_training(self):
+        """Loads the teacher, if any."""
+        train = self.config.train
+        if train.teacher:
+            self._teacher = Teacher(train.teacher, self.labels, self.image_shape[2])
 
     def overview(self, model):
         """Returns the network's cost, the sizes of the splits, and the classes."""
-        cost = complexity(model)
+        cost = complexity(model if model.input_shape[1] else self._build(None))
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
-        seen = "x".join(map(str, model.input_shape[1:]))
+        seen = "x".join(map(str, self.image_shape))
+        if self.train_image_size != self.image_shape[:2]:
+            seen += f", in training {'x'.join(map(str, (*self.train_image_size, self.image_shape[2])))}"
         return {
             "network": f"{cost.parameters:,} parameters, {cost.macs:,} MACs per image",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {seen}",
             **self.images.overview(),
+            **weights_text(self.class_weights, self.labels),
+            **self._soft_labels_text(),
+            **self._overview_of_teacher(),
         }
+
+    def _overview_of_teacher(self):
+        train = self.config.train
+        share = f"{train.teacher_weight:.0%} of the loss, temperature {train.teacher_temperature:g}"
+        return {"teacher": f"{train.teacher}; {share}"} if train.teacher else {}
+
+    def _soft_labels_text(self):
+        probabilities = self.images.split("train").probabilities
+        if probabilities is None or not self._has_soft_labels:
+            return {}
+        soft = int((probabilities.max(1) < 1).sum())
+        return {"labels": f"soft of {soft:,} training images; evaluations count the most probable class"}
+
+    @cached_property
+    def class_weights(self) -> np.ndarray | None:
+        """Returns the factors of the classes on the training loss (classes,); None if all are 1.
+
+        Raises:
+            ConfigError: a name is no class, or the training labels are not known without reading the images.
+        """
+        return class_weights(self.config.train.class_weights, self.labels, self.images.split("train").labels)
 
     def start_from(self, model):
         """Sets the weights of `model.weights`, if any, and returns a line that names them."""
@@ -113,29 +170,50 @@ class Classification(ImageTask):
         images, targets = next(iter(self._train_batches(0, pipeline.Shard(0, 1, count))))[0]
         names = [[(self.labels[i], row[i]) for i in np.argsort(-row)[:2] if row[i]] for row in targets.numpy()]
         captions = [" + ".join(f"{n} {s:.0%}" if s < 1 else n for n, s in pairs) for pairs in names]
-        return images.numpy(), captions
+        images = images.numpy()
+        return visible(images) if images.shape[-1] > 3 else images, captions
 
     def _augment(self, image, label, seed):
-        size, channels, data = self.image_shape[0], self.image_shape[2], self.config.data
-        example = augment(image, size, channels, data, seed), tf.one_hot(label, len(self.labels))
-        return (*example, mix_shares(size, data, seed)) if self._mixes else example
+        size, channels, data = self.train_image_size, self.image_shape[2], self.config.data
+        mean = per_channel(self.description.preprocessing.mean, channels)
+        example = augment(image, size, channels, data, seed, mean), self._target(label)
+        return (*example, mix_shares(size, data, seed, self.config.train.batch_size)) if self._mixes else example
+
+    @property
+    def _has_soft_labels(self):
+        return self.images.target == "label" and self.images.split("train").probabilities is not None
+
+    @property
+    def _train_split(self):
+        split = self.images.split("train")
+        return split.with_soft_labels() if self._has_soft_labels else split
+
+    def _target(self, label):
+        """Returns the target (classes,) of a training image from its label, or from its probabilities."""
+        return label if self._has_soft_labels else tf.one_hot(label, len(self.labels))
 
     def _finish(self, example, weights):
         if not self._mixes:
             return example, weights
         images, targets, shares = example
-        return mix_pairs(images, targets, weights, shares), weights
+        return mix_pairs(images, targets, weights, shares, self.config.data.mixing == "sample"), weights
 
     def _prepare(self, image, label):
-        return transforms.prepare(decode(image, self.image_shape[2]), self.description.preprocessing), label
+        preprocessing = self.description.preprocessing
+        pixels = decode(image, self.image_shape[2], preprocessing.exif_orientation)
+        return transforms.prepare(pixels, preprocessing), label
 
     def loss(self, model, batch):
-        """model, batch -> (cross entropy of each image (N,), sums to report)."""
+        """model, batch -> (loss of each image (N,), sums to report)."""
         (images, targets), weights = batch
         logits = model(images, training=True)
-        losses = keras.losses.categorical_crossentropy(
-            targets, logits, from_logits=True, label_smoothing=self.config.train.label_smoothing
-        )
+        train = self.config.train
+        losses = LOSSES[train.loss].function(targets, logits, train)
+        if self.class_weights is not None:
+            losses *= tf.linalg.matvec(tf.cast(targets, losses.dtype), tf.cast(self.class_weights, losses.dtype))
+        if self._teacher:
+            learned = distillation(self._teacher(images), logits, train.teacher_temperature)
+            losses = (1 - train.teacher_weight) * losses + train.teacher_weight * tf.cast(learned, losses.dtype)
         labels = tf.argmax(targets, -1, tf.int32)
         return losses * weights, metrics.batch_sums(losses, logits, labels, weights, training=True)
 
@@ -154,8 +232,18 @@ class Classification(ImageTask):
         return metrics.summarize(sums)
 
 
+def _check_channels(config):
+    """Raises a `ConfigError` if a mean or a std of images of more than three channels is missing."""
+    channels = config.data.channels
+    for name in ("mean", "std") if channels else ():
+        if len(getattr(config.model, name) or ()) != channels:
+            command = f"keras-resnet verify-data {config.data.name} --set data.channels={channels} --statistics"
+            raise ConfigError(f"model.{name}: expected {channels} numbers for data.channels; `{command}` prints them")
+
+
 def _new_description(config, images) -> Description:
     """Returns the description of a new network."""
+    _check_channels(config)
     mean, std = config.model.mean_and_std
     weights = f", from {config.model.weights}" if config.model.weights else ""
     preprocessing = Preprocessing(
@@ -165,6 +253,7 @@ def _new_description(config, images) -> Description:
         crop_pct=config.eval.crop_pct,
         interpolation=config.eval.interpolation,
         channels=images.image_shape[2],
+        exif_orientation=config.data.exif_orientation,
     )
     source = f"trained on {config.data.name}{weights}"
     return Description(spec=config.model.spec, preprocessing=preprocessing, source=source, labels=images.labels)

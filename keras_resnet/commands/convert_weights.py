@@ -19,6 +19,7 @@ from absl import flags
 
 from keras_resnet.commands.entry import one_of
 from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags
+from keras_resnet.description import size_text
 from keras_resnet.errors import ConfigError, DiskError
 
 NAMINGS = ("keras", "torchvision", "timm")
@@ -102,6 +103,8 @@ def _tell(pretrained, model, target):
     crop = f"{preprocessing.interpolation}, the central {preprocessing.crop_pct:.3g}"
     if preprocessing.resize == "letterbox":
         crop = "fitted into a square"
-    print(f"  images      {preprocessing.image_size or 'of any'} pixels, {crop}")
+    print(
+        f"  images      {size_text(preprocessing.image_size) if preprocessing.image_size else 'of any'} pixels, {crop}"
+    )
     with open(target, "rb") as file:
         print(f"  sha256      {hashlib.file_digest(file, 'sha256').hexdigest()}")

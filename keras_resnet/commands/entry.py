@@ -24,6 +24,7 @@ from keras_resnet.renamed import SINCE, WORKING_COMMANDS
 # exit code (None is 0), and, if it has flags, `define_flags(options)`.
 COMMANDS = {
     "train": "Train a network from a recipe, or resume a run.",
+    "tune": "Suggest a learning rate and a batch size for a recipe.",
     "evaluate": "Measure a run's or pretrained weights' error on a split of a data set.",
     "predict": "Classify images with a run, weights, or an export of any format.",
     "export": "Export a run or weights: SavedModel for TF Serving, LiteRT, ONNX.",

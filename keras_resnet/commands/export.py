@@ -17,11 +17,12 @@ from absl import flags
 
 from keras_resnet.commands.entry import no_arguments, require_tensorflow_backend
 from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags, refuse
+from keras_resnet.description import height_and_width
 from keras_resnet.errors import ConfigError
 from keras_resnet.export.formats import EXPORT_FORMATS, Plan, plan, precisions
 from keras_resnet.export.serving_kit import check_model_name, write_serving_kit
 from keras_resnet.runs.folder import RunFolder
-from keras_resnet.tasks import TASKS
+from keras_resnet.tasks import DEFAULT_TASK, TASKS
 
 _EXAMPLE = "keras-resnet export --workdir=runs/latest --output=exports/digits"
 
@@ -218,7 +219,6 @@ def _images_of_run(workdir, config, description):
 
 def _of_weights(source) -> tuple[Any, Any, dict]:
     from keras_resnet.applications import assemble
-    from keras_resnet.classification.signatures import ClassifierExport
     from keras_resnet.data.example_images import FolderImages, Photographs
     from keras_resnet.weights.loading import load_pretrained
 
@@ -233,8 +233,8 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
         provenance = {"network": about.spec.name, "weights": source.weights, "source": about.source}
         if about.detector:
             return *_of_detector(source, pretrained, settings), provenance
-        side = about.preprocessing.image_size or about.spec.image_size
-        shape = (side, side, pretrained.channels)
+        size = about.preprocessing.image_size or about.spec.image_size
+        shape = (*height_and_width(size), pretrained.channels)
         model = assemble(about.spec, pretrained, input_shape=shape, classifier_activation=None)
     except (ValueError, OSError) as error:
         text = str(error).splitlines()[0].removeprefix(f"{source.weights}: ")
@@ -246,7 +246,9 @@ def _of_weights(source) -> tuple[Any, Any, dict]:
         if source.images
         else Photographs(description.preprocessing, "--images=FOLDER")
     )
-    return ClassifierExport(description, settings, images), model, provenance
+    exportable = TASKS["multilabel" if description.thresholds else DEFAULT_TASK].export
+    assert exportable
+    return pkgutil.resolve_name(exportable)(description, settings, images), model, provenance
 
 
 def _of_detector(source, pretrained, settings):

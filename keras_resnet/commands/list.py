@@ -13,6 +13,7 @@ from rich.table import Table
 from keras_resnet.analysis.complexity import read_complexities
 from keras_resnet.commands import entry
 from keras_resnet.config.loading import recipe_names
+from keras_resnet.description import size_text
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.published import entries
 
@@ -51,7 +52,8 @@ def _list_weights():
     for each in entries().values():
         accuracies = ("" if value is None else f"{value:.2f}" for value in (each.top1, each.top5))
         aps = ("" if value is None else f"{value:.1f}" for value in (each.box_ap, each.mask_ap))
-        pixels = str(each.preprocessing.image_size) if each.preprocessing else ""
+        size = each.preprocessing and each.preprocessing.image_size
+        pixels = size_text(size) if size else ""
         checksum = each.checksum[:8] or "the Hub's"
         cells = (each.network, f"{each.parameters:,}", *accuracies, *aps, pixels, each.license, checksum, each.recipe)
         table.add_row(each.name, *cells)

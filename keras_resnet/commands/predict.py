@@ -82,8 +82,8 @@ def main(options, arguments):
     from keras_resnet.inference.answers import check_top_k, writer_of
     from keras_resnet.inference.images import find_images
 
-    paths = find_images(names)
     predictor = open_model(model, options.weights, options.checkpoint, preprocessing=given)
+    paths = find_images(names, predictor.image_shape[2])
     if options.explain and predictor.finds_boxes:
         raise ConfigError(f"--explain={options.explain}: {model} finds objects; heat maps are for classifiers")
     if options.refine or scales:
@@ -92,7 +92,8 @@ def main(options, arguments):
         predictor = predictor.improved(options.refine, scales)
     top_k = check_top_k(predictor, options.top_k)
     if options.min_score is not None and not predictor.finds_boxes:
-        raise ConfigError(f"--min_score={options.min_score:g}: {model} is a classifier; --top_k limits its classes")
+        how = "its thresholds choose its labels" if predictor.thresholds else "--top_k limits its classes"
+        raise ConfigError(f"--min_score={options.min_score:g}: {model} is a classifier; {how}")
     answers = _answers(predictor, paths, top_k, options.batch_size)
     if predictor.finds_boxes:
         answers = _above(answers, MIN_SCORE if options.min_score is None else options.min_score)
@@ -166,7 +167,7 @@ def _answers(predictor, paths, top_k, batch_size):
 
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]
-        read = [read_image(path) for path in batch]
+        read = [read_image(path, predictor.image_shape[2]) for path in batch]
         contents = [each for each in read if isinstance(each, bytes)]
         found = iter(predictor.answer(contents, top_k) if contents else [])
         for path, each in zip(batch, read, strict=True):
@@ -196,15 +197,19 @@ def _draw(path, predictor, kept, explain, stream):
 
 def _shown(predictor, path, content, prediction, *, explain):
     """Returns the whole image or, with a heat map, the network's input."""
+    from keras_resnet.data.arrays import visible
     from keras_resnet.inference.images import decoded, prepared
     from keras_resnet.inference.plot import Shown
 
     title = os.path.basename(path)
-    pixels = decoded(content, predictor.image_shape[2] if explain else 3)
+    channels = predictor.image_shape[2]
+    pixels = decoded(content, channels if explain or channels > 3 else 3, predictor.preprocessing.exif_orientation)
     if not explain:
-        return Shown(pixels, title, prediction)
+        return Shown(visible(pixels) if channels > 3 else pixels, title, prediction)
     from keras_resnet.analysis.grad_cam import grad_cam
 
-    image = prepared(pixels, predictor.preprocessing, predictor.image_shape[0])
+    image = prepared(pixels, predictor.preprocessing, predictor.image_shape[:2])
+    if not prediction.classes:  # a multi-label model found none
+        return Shown(image, title, prediction)
     heat = grad_cam(predictor.model, image[None], [prediction.classes[0]])[0]
-    return Shown(image, title, prediction, heat)
+    return Shown(visible(image) if channels > 3 else image, title, prediction, heat)

@@ -1,6 +1,7 @@
-"""Converts a folder of images, with one folder per class, to TFRecord files in the ImageNet layout.
+"""Converts a folder of images, with one folder per class, or a CSV file's images to TFRecords in the ImageNet layout.
 
     keras-resnet prepare-data photos records --max_side=512
+    keras-resnet prepare-data csv:labels.csv records
     keras-resnet prepare-data coco:PATH records
     keras-resnet prepare-data voc:VOCdevkit records --set "data.split_lists={train: [VOC2007/trainval]}"
 
@@ -98,15 +99,17 @@ def main(options, arguments):
     # Without these settings, training would hold out images for splits that this command left empty.
     missing = [] if "validation" in prepared.images else [n for n in ("validation", "test") if n not in prepared.images]
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
+    sets += [f"data.exif_orientation={data.exif_orientation}"] * (data.exif_orientation != "apply")
     recipe = "coco_mask_rcnn_r50_fpn" if options.masks else "coco_faster_rcnn_r50_fpn"
-    config = "" if data.name.startswith("folder:") else f"--config=detection/{recipe} "
+    config = "" if data.name.startswith(("folder:", "csv:")) else f"--config=detection/{recipe} "
     print(f"\nNext: keras-resnet train {config}" + " ".join(f"--set {shlex.quote(each)}" for each in sets))
 
 
 def _data(root, options):
     with_boxes = root.partition(":")[0] in BOX_SETS and ":" in root
     flagged = ("validation_fraction", "test_fraction", "on_unreadable_image")
-    values = {"name": root if with_boxes else f"folder:{root}"} | {name: options[name].value for name in flagged}
+    named = with_boxes or root.startswith("csv:")
+    values = {"name": root if named else f"folder:{root}"} | {name: options[name].value for name in flagged}
     marks = {("data", name): f"--{name}" for name in flagged} | {("data", "name"): root}
     task = "detection" if with_boxes else DEFAULT_TASK
     located = Located({"task": task, "data": values, "train": {"steps": 1}}, marks)

@@ -94,7 +94,7 @@ def load_for_evaluation(
                 f"--set={assignment}: expected a key of the group data or eval; the rest comes with the weights"
             )
     given = preprocessing or {}
-    assignments = [*assignments, *(f"{_KEYS[name]}={given[name]}" for name in _KEYS if name in given)]
+    assignments = [*assignments, *(f"{_KEYS[name]}={_as_yaml(given[name])}" for name in _KEYS if name in given)]
     if not RunFolder(path).is_run() and not is_of_a_run(path):
         return _weights_alone(path, assignments, given)
     refuse({name: value for name, value in given.items() if name not in _KEYS}, "a run has its own")
@@ -104,8 +104,17 @@ def load_for_evaluation(
     return run, load_task(changes, run.description)
 
 
+def _as_yaml(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
 # argument of `load_pretrained` -> key of the configuration
-_KEYS = {"image_size": "data.image_size", "crop_pct": "eval.crop_pct", "interpolation": "eval.interpolation"}
+_KEYS = {
+    "image_size": "data.image_size",
+    "crop_pct": "eval.crop_pct",
+    "interpolation": "eval.interpolation",
+    "exif_orientation": "data.exif_orientation",
+}
 
 
 def _changed_preprocessing(assignments, config):
@@ -134,7 +143,7 @@ def _weights_alone(path, assignments, given):
     if not any(assignment.startswith("data.name=") for assignment in assignments):
         raise ConfigError(f"{path}: weights need a data set; add --set=data.name=folder:PATH, or another")
     about = pretrained.description
-    name = "detection" if about.detector else DEFAULT_TASK
+    name = "detection" if about.detector else "multilabel" if about.thresholds else DEFAULT_TASK
     classes = len(about.labels) if about.detector else pretrained.classes
     if not classes:
         raise ConfigError(f"{path}: has no classifier, so it names no classes")

@@ -6,6 +6,8 @@ keras-resnet summary cifar_resnet56 --shortcut=B --image_size=32
 
 from absl import flags
 
+from keras_resnet.commands.weights_flags import define_image_size, image_size_of
+from keras_resnet.description import ImageSize, height_and_width, size_text
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.specs import SPECS, VERSIONS, variant
 
@@ -16,9 +18,7 @@ def define_flags(options: flags.FlagValues) -> None:
         "version", None, "1 (the paper), 1.5 (stride on the 3x3) or 2 (pre-activation).", flag_values=options
     )
     flags.DEFINE_string("shortcut", None, "A, B or C (He et al. 2015, section 4.1).", flag_values=options)
-    flags.DEFINE_integer(
-        "image_size", None, "Height and width in pixels; default the paper's.", lower_bound=8, flag_values=options
-    )
+    define_image_size(options, "Height and width in pixels, such as 224 or 128x256; default the paper's.")
     flags.DEFINE_integer(
         "classes", None, "Size of the logits; default the paper's.", lower_bound=1, flag_values=options
     )
@@ -39,15 +39,15 @@ def main(options, arguments):
         spec = variant(SPECS[name], version=options.version, shortcut=options.shortcut)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    print_summary(spec, options.image_size or spec.image_size, options.classes or spec.classes)
+    print_summary(spec, image_size_of(options, least=8) or spec.image_size, options.classes or spec.classes)
 
 
-def print_summary(spec, image_size: int, classes: int) -> None:
+def print_summary(spec, image_size: ImageSize, classes: int) -> None:
     """Prints the stages of a network and its complexity."""
     from keras_resnet.analysis.complexity import complexity
     from keras_resnet.builder import build
 
-    model = build(spec, classes=classes, input_shape=(image_size, image_size, 3))
+    model = build(spec, classes=classes, input_shape=(*height_and_width(image_size), 3))
     cost = complexity(model)
     shortcut = "no shortcuts" if spec.skip == "none" else f"shortcut {spec.shortcut}"
     print(f"{spec.name}: {spec.layers} layers, version {spec.version}, {shortcut}\n")
@@ -56,7 +56,7 @@ def print_summary(spec, image_size: int, classes: int) -> None:
         size = "x".join(map(str, shape[:2])) if len(shape) == 3 else "1x1"
         print(f"  {title:<8}  {size:>9}  {content}")
     print(f"\n  {cost.parameters:,} parameters")
-    print(f"  {cost.macs:,} MACs for an image of {image_size}x{image_size}")
+    print(f"  {cost.macs:,} MACs for an image of {size_text(height_and_width(image_size))}")
     print(f"  {cost.activations:,} activations")
 
 

@@ -40,7 +40,18 @@ def define_flags(options: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=options,
     )
+    flags.DEFINE_integer(
+        "near_duplicates",
+        8,
+        "Bits of 128 in which images of two splits that look alike may differ; -1: do not compare them.",
+        lower_bound=-1,
+        upper_bound=128,
+        flag_values=options,
+    )
     flags.DEFINE_bool("masks", False, "Check the objects' masks too.", flag_values=options)
+    flags.DEFINE_bool(
+        "statistics", False, "Also print mean and std of the training images, to paste.", flag_values=options
+    )
     flags.DEFINE_string("csv", None, "Also write every finding into this file.", flag_values=options)
 
 
@@ -63,7 +74,11 @@ def main(options, arguments):
 
     console, began = Console(highlight=False, soft_wrap=True), time.monotonic()
     report = verify(
-        data, options.max_pixels, lambda looks, total: tracked(looks, total, console, "verified"), options.masks
+        data,
+        options.max_pixels,
+        lambda looks, total: tracked(looks, total, console, "verified"),
+        options.masks,
+        options.near_duplicates,
     )
     if options.csv:
         rows = [dataclasses.asdict(finding) for finding in report.findings]
@@ -75,6 +90,8 @@ def main(options, arguments):
         print(f"ignored: {passed_over_text(report.passed_over)}")
     for note, sources in report.notes.items():
         print(f"note: {len(sources):,} with {note}; the first is {sources[0]}")
+    if options.statistics:
+        _print_statistics(data, console)
     images = sum(split.images for split in report.splits.values())
     count = len(report.findings)
     found = f"{count:,} finding{'s' * (count > 1)}" if count else "nothing found"
@@ -114,6 +131,18 @@ def with_assignments(located, assignments):
             value = {key: value}
         located = merge(located, Located(value, {keys: "--set"}))
     return located
+
+
+def _print_statistics(data, console):
+    """Prints the lines of a configuration that normalize the training images."""
+    from keras_resnet.console import tracked
+    from keras_resnet.data.statistics import channel_statistics
+
+    mean, std, count = channel_statistics(data, lambda moments, total: tracked(moments, total, console, "measured"))
+    print(f"\nOver all pixels of {count:,} training images:\n\nmodel:")
+    for name, values in (("mean", mean), ("std", std)):
+        print(f"  {name}: [{', '.join(f'{value:.6g}' for value in values)}]")
+    print()
 
 
 def _print_findings(console, findings, path):

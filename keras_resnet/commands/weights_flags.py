@@ -5,7 +5,7 @@ from typing import get_args
 
 from absl import flags
 
-from keras_resnet.description import Interpolation
+from keras_resnet.description import ImageSize, Interpolation
 from keras_resnet.errors import ConfigError, suggest
 
 _WHEN = "if the weights do not define it, or to override it."
@@ -13,9 +13,7 @@ _WHEN = "if the weights do not define it, or to override it."
 
 def define_weights_flags(options: flags.FlagValues) -> None:
     """Defines the flags that `preprocessing_flags` reads, and `--offline`."""
-    flags.DEFINE_integer(
-        "image_size", None, f"Input height and width in pixels, {_WHEN}", lower_bound=1, flag_values=options
-    )
+    define_image_size(options, f"Input height and width in pixels, such as 224 or 128x256, {_WHEN}")
     flags.DEFINE_float(
         "crop_pct", None, f"The shorter side is resized to image_size / crop_pct, {_WHEN}", flag_values=options
     )
@@ -23,6 +21,27 @@ def define_weights_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_list("mean", None, f"Mean of images in [0, 255] per channel, {_WHEN}", flag_values=options)
     flags.DEFINE_list("std", None, f"Standard deviation in [0, 255] per channel, {_WHEN}", flag_values=options)
     define_offline(options)
+
+
+def define_image_size(options: flags.FlagValues, description: str) -> None:
+    """Defines `--image_size`, which `image_size_of` reads."""
+    flags.DEFINE_string("image_size", None, description, flag_values=options)
+
+
+def image_size_of(options: flags.FlagValues, least: int = 1) -> ImageSize | None:
+    """Returns `--image_size`: 224, or (128, 256) of "128x256"; None if it is not given.
+
+    Raises:
+        ConfigError: it is not one or two numbers of pixels of at least `least`.
+    """
+    if options.image_size is None:
+        return None
+    sides = options.image_size.split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) >= least for side in sides):
+        expected = f"expected a number of pixels >= {least}, or HEIGHTxWIDTH"
+        raise ConfigError(f"--image_size={options.image_size}: {expected}")
+    height, width = int(sides[0]), int(sides[-1])
+    return height if height == width else (height, width)
 
 
 def define_offline(options: flags.FlagValues) -> None:
@@ -48,7 +67,8 @@ def preprocessing_flags(options: flags.FlagValues) -> dict:
     known = get_args(Interpolation)
     if options.interpolation is not None and options.interpolation not in known:
         raise ConfigError(f"--interpolation={options.interpolation}: {suggest(options.interpolation, known)}")
-    given = {name: getattr(options, name) for name in ("image_size", "crop_pct", "interpolation")}
+    given = {name: getattr(options, name) for name in ("crop_pct", "interpolation")}
+    given |= {"image_size": image_size_of(options)}
     given |= {"mean": _numbers("--mean", options.mean), "std": _numbers("--std", options.std)}
     return {name: value for name, value in given.items() if value is not None}
 

@@ -17,12 +17,14 @@ from keras_resnet.errors import ConfigError
 _Size = Annotated[float, Field(gt=0, le=4096)]
 # What has no meaning for boxes, or is not offered for them.
 _FOR_LABELS = (
+    "train_image_size",
     "crop",
     "resize_range",
     "area_range",
     "random_crop_padding",
     "pca_lighting",
     "randaugment_num_ops",
+    "auto_augment",
     "random_erasing",
     "mixup",
     "cutmix",

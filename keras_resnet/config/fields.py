@@ -7,6 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from keras_resnet.errors import suggest
 
+MAX_CHANNELS = 256  # of an image
+
 
 def one_of(allowed):
     """Returns a validator that checks that a text is one of `allowed`, and suggests the closest one."""

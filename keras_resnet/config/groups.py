@@ -31,6 +31,8 @@ FREE = (
     "recovery.on_save_error",
     "export",
 )
+# Keys that other tasks do not have.
+_OF_CLASSIFICATION = ("loss", "teacher", "sam_rho")
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
 
 
@@ -104,7 +106,8 @@ class Export(Group):
     top_k: int | None = Field(
         None,
         ge=1,
-        description="Number of classes that serving_default returns per image. null: 5, or all if there are fewer.",
+        description="Number of classes that serving_default returns per image. null: 5, or all if there are "
+        "fewer; of the task multilabel 100.",
     )
     on_invalid_image: Literal["status", "fail"] = Field(
         "status",
@@ -140,11 +143,22 @@ class Config(Group):
     @model_validator(mode="after")
     def _groups_agree(self):
         spec, train = self.model.spec, self.train
+        for name in _OF_CLASSIFICATION:
+            if self.task != "classification" and getattr(train, name) != Train.model_fields[name].default:
+                raise problem(["train", name], f"is for the task classification, not for {self.task}; omit it")
         if train.remat and (self.model.has_random_layers or train.batch_norm == "synchronized"):
             other = "train.batch_norm: synchronized" if train.batch_norm == "synchronized" else "random layers"
             raise problem(["train", "remat"], f"cannot go with {other}, which would differ the second time")
+        if self.data.channels and self.eval.interpolation == "bicubic":
+            raise problem(
+                ["eval", "interpolation"], "bicubic limits values to 0 to 255; use bilinear with data.channels"
+            )
+        if train.remat and train.sam_rho:
+            raise problem(["train", "remat"], "cannot go with train.sam_rho, whose second gradient does not have it")
         if train.freeze_at and train.freeze_at != "stem" and int(train.freeze_at[-1]) > len(spec.depths):
             raise problem(["train", "freeze_at"], f"{spec.name} has {len(spec.depths)} stages")
+        if self.data.wants_boxes and train.class_weights is not None:
+            raise problem(["train", "class_weights"], f"is for images with labels, not for the task {self.task}")
         return self
 
     def filled_in(self, weights: Description, labels: tuple[str, ...]) -> Self:
@@ -227,6 +241,11 @@ def check_strategy(config: Config, strategy: str, replicas: int | None = None) -
 def _check_parts(config, replicas):
     train, data = config.train, config.data
     replica_batch = train.batch_size // replicas
+    if data.repeated_augmentation > 1 and train.batch_size < 2 * data.repeated_augmentation:
+        raise ConfigError(
+            f"data.repeated_augmentation: {data.repeated_augmentation} copies need a train.batch_size of at least "
+            f"{2 * data.repeated_augmentation}, got {train.batch_size}"
+        )
     if replica_batch % train.gradient_accumulation_steps:
         raise ConfigError(
             f"train.gradient_accumulation_steps: {train.gradient_accumulation_steps} parts do not divide the "

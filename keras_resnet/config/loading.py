@@ -12,10 +12,12 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from keras_resnet import __version__
-from keras_resnet.config.data import IMAGE_SETS, LISTED_SETS
+from keras_resnet.config.data import CSV_SET, IMAGE_SETS, LISTED_SETS
 from keras_resnet.config.groups import Config
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.files import is_remote
+from keras_resnet.losses import LOSSES
+from keras_resnet.optimizers import OPTIMIZERS
 from keras_resnet.renamed import CONFIG_KEYS, SINCE, upgrade_config
 from keras_resnet.specs import SPECS
 from keras_resnet.tasks import DEFAULT_TASK, TASKS
@@ -26,12 +28,28 @@ _EXCLUSIVE: dict[tuple[str, str], Callable] = {
     ("train.steps", "train.epochs"): lambda steps, epochs: steps is not None and epochs is not None,
     ("train.epochs", "train.steps"): lambda epochs, steps: epochs is not None and steps is not None,
     ("train.warmup_steps", "train.warmup_learning_rate"): lambda steps, rate: steps == 0 and rate is not None,
+    ("train.warmup_steps", "train.warmup_start_factor"): lambda steps, factor: steps == 0 and factor is not None,
+    ("train.warmup_learning_rate", "train.warmup_start_factor"): lambda rate, factor: None not in (rate, factor),
+    ("train.warmup_start_factor", "train.warmup_learning_rate"): lambda factor, rate: None not in (rate, factor),
+    ("train.ema_decay", "train.ema_every"): lambda decay, every: decay == 0 and every != 1,
+    ("train.optimizer", "train.betas"): lambda name, value: _lacks(OPTIMIZERS, name, "betas", value),
+    ("train.optimizer", "train.epsilon"): lambda name, value: _lacks(OPTIMIZERS, name, "epsilon", value),
+    ("train.loss", "train.target_threshold"): lambda name, value: _lacks(LOSSES, name, "target_threshold", value),
+    ("data.auto_augment", "data.randaugment_num_ops"): lambda policy, num_ops: bool(policy and num_ops),
+    ("data.randaugment_num_ops", "data.auto_augment"): lambda num_ops, policy: bool(policy and num_ops),
     ("model.weights", "model.reset_head"): lambda weights, reset_head: weights is None and reset_head is True,
     ("data.name", "data.on_unreadable_image"): lambda name, on_unreadable_image: (
         name == "synthetic" and on_unreadable_image == "skip"
     ),
     ("data.name", "data.split_lists"): lambda name, lists: str(name).partition(":")[0] not in LISTED_SETS,
+    ("data.name", "data.csv"): lambda name, columns: str(name).partition(":")[0] != CSV_SET,
 }
+
+
+def _lacks(table, name, option, value):
+    """Returns whether an option is set that the selected row of a table lacks."""
+    return value is not None and str(name) in table and option not in table[str(name)].options
+
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of numbers"}
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}

@@ -11,7 +11,10 @@ from keras_resnet.description import Description
 
 _Size = Annotated[float, Field(gt=0, le=4096)]
 # What moves or mixes pixels without their boxes.
-_WITHOUT_BOXES = ("random_crop_padding", "randaugment_num_ops", "random_erasing", "mixup", "cutmix")
+_WITHOUT_BOXES = (
+    *("train_image_size", "random_crop_padding", "randaugment_num_ops", "auto_augment"),
+    *("random_erasing", "mixup", "cutmix"),
+)
 
 
 class LocalizerOptions(Group):

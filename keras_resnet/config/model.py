@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from keras_resnet.config.fields import Group, one_of, problem
+from keras_resnet.config.fields import MAX_CHANNELS, Group, one_of, problem
 from keras_resnet.description import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, check_units
 from keras_resnet.options import (
     Activation,
@@ -73,16 +73,17 @@ class Model(Group):
     )
     reset_head: bool = Field(False, description="Start with a new classifier, even if that of `weights` fits.")
 
-    mean: tuple[Annotated[float, Field(ge=0, le=255)], ...] | None = Field(
+    mean: tuple[float, ...] | None = Field(
         None,
         strict=False,
-        description="Mean per channel, subtracted from images in [0, 255]. null: from the weights, else ImageNet's.",
+        description="Mean per channel, subtracted from images in [0, 255], or in the units of the files with "
+        "data.channels. null: from the weights, else ImageNet's.",
     )
-    std: tuple[Annotated[float, Field(gt=0, le=255)], ...] | None = Field(
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None,
         strict=False,
-        description="Standard deviation per channel, by which images are divided. null: from the weights, else "
-        "ImageNet's.",
+        description="Standard deviation per channel, by which images are divided, in the units of `mean`. null: from "
+        "the weights, else ImageNet's.",
     )
 
     @model_validator(mode="after")
@@ -93,7 +94,7 @@ class Model(Group):
             raise problem(["reset_head"], "requires model.weights")
         for name in ("mean", "std"):
             values = getattr(self, name)
-            if values is not None and not 1 <= len(values) <= 4:
+            if values is not None and not 1 <= len(values) <= MAX_CHANNELS:
                 raise problem([name], f"expected a number per channel, got {list(values)}")
             try:
                 check_units(**{"mean": None, "std": None, name: values})

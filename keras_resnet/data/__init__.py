@@ -4,13 +4,16 @@
 |---|---|
 | `image_set` | `load_image_set`, the table of sources, splits |
 | `embedded`, `scenes`, `folder`, `tfds`, `tfrecord` | sources with labels; `folder_tree` finds splits and classes |
+| `csv_set`, `csv_rows`, `csv_columns`, `csv_labels` | a CSV file with labels: images, rows, columns, labels |
 | `scenes`, `coco`, `voc`, `tfds_objects`, `tfrecord` | sources with boxes; `objects` makes splits of listed ones |
 | `imagenet_det` | ImageNet's detection data; `imagenet_det_classes` has its classes |
 | `listed_images`, `split_lists`, `voc_lists` | sets of images that lists name; the lists of a split; those of VOC |
 | `voc_annotations` | the objects of an annotation in VOC's format |
 | `records`, `record_objects` | records at random positions, and their objects |
 | `image_task` | what tasks over images share |
-| `pipeline` | the order of samples, batches for a strategy, the image behind an error |
+| `several_labels` | targets of several labels for any set |
+| `sampling` | the order of training images, shares of classes |
+| `pipeline` | batches for a strategy, the image behind an error |
 | `tf_data_service` | batches that other machines prepare |
 | `decode`, `orientation`, `image_header` | pixels inside a TensorFlow graph, upright, and the checks before decoding |
 | `header` | format and size of an image, without TensorFlow |

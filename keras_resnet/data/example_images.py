@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.data import transforms
+from keras_resnet.data.arrays import FORMATS, is_array
 from keras_resnet.data.decode import decode
+from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, is_image
 from keras_resnet.data.photographs import cut_squares
 from keras_resnet.description import Preprocessing
 from keras_resnet.errors import ConfigError, DataError
-
-_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
 
 class ExampleImages(Protocol):
@@ -39,7 +39,7 @@ class FolderImages:
     """
 
     def __init__(self, folder: str, preprocessing: Preprocessing):
-        self._files, self._preprocessing = _files_of(folder), preprocessing
+        self._files, self._preprocessing = _files_of(folder, preprocessing.channels or 3), preprocessing
 
     def example_images(self, count):
         """Returns every second image of the folder, at most `count`."""
@@ -53,7 +53,8 @@ class FolderImages:
         images = []
         for path in paths[:count]:
             try:
-                pixels = decode(tf.io.read_file(path), self._preprocessing.image_shape[2])
+                channels, exif = self._preprocessing.image_shape[2], self._preprocessing.exif_orientation
+                pixels = decode(tf.io.read_file(path), channels, exif)
             except tf.errors.OpError:
                 continue  # skips unreadable images
             images.append(transforms.prepare(pixels, self._preprocessing).numpy())
@@ -91,11 +92,12 @@ class Photographs:
         raise ConfigError(f"--precision=int8: needs a hundred images or more to take ranges from: {self._how}")
 
 
-def _files_of(folder):
+def _files_of(folder, channels):
     if not os.path.isdir(folder):
         raise ConfigError(f"--images={folder}: is no folder")
     names = sorted(glob.glob(os.path.join(glob.escape(folder), "**", "*"), recursive=True))
-    paths = [name for name in names if name.lower().endswith(_ENDINGS)]
+    accepts, formats = (is_array, FORMATS) if channels > 3 else (is_image, IMAGE_SUFFIXES)
+    paths = [name for name in names if accepts(name)]
     if not paths:
-        raise DataError(f"--images={folder}: holds no JPEG, PNG, GIF or BMP files")
+        raise DataError(f"--images={folder}: holds no images ({formats})")
     return paths

@@ -3,12 +3,14 @@
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from keras_resnet.config import Data
+from keras_resnet.data.arrays import FORMATS, is_array
 from keras_resnet.data.folder_tree import (
     IMAGE_SUFFIXES,
     Folder,
@@ -19,7 +21,8 @@ from keras_resnet.data.folder_tree import (
     shown,
 )
 from keras_resnet.data.image_set import Finding, ImageSet, Split, complete, passed_over_text
-from keras_resnet.errors import DataError, suggest
+from keras_resnet.data.pillow_formats import SUFFIXES, heic_problem
+from keras_resnet.errors import ConfigError, DataError, suggest
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,12 @@ class FolderScan:
         return tuple(self.splits.get("train", ()))
 
 
-def scan_folder(root: str) -> FolderScan:
+def scan_folder(root: str, channels: int | None = None) -> FolderScan:
     """Scans a folder that holds class folders, or split folders that hold class folders.
+
+    Args:
+        root: the folder.
+        channels: see `data.channels`; its files are arrays if it is not None.
 
     Raises:
         DataError: the folder does not exist or cannot be read.
@@ -52,7 +59,7 @@ def scan_folder(root: str) -> FolderScan:
         raise DataError(f"data.name: folder:{shown(root)}: no such folder")
     if what := name_problem(root):
         raise DataError(f"data.name: folder:{shown(root)}: {what}")
-    tree = read_folder(root)
+    tree = read_folder(root, is_array if channels else None)
     try:
         folders, absent = find_splits(tree)
     except DataError as error:
@@ -64,7 +71,7 @@ def scan_folder(root: str) -> FolderScan:
         if folder is not tree:
             passed_over.update(folder.passed_over)
         passed_over["image outside of a class folder"] += len(folder.images)
-        splits[name] = _class_files(name, folder, passed_over, problems)
+        splits[name] = _class_files(name, folder, passed_over, problems, FORMATS if channels else IMAGE_SUFFIXES)
     if tree not in folders.values():
         passed_over["image outside of a class folder"] += len(tree.images)
     found = {reason: count for reason, count in passed_over.items() if count} | dict(absent)
@@ -75,7 +82,7 @@ def scan_folder(root: str) -> FolderScan:
     return FolderScan(splits, found, tuple(problems))
 
 
-def _class_files(split, folder: Folder, passed_over, problems) -> dict[str, list[str]]:
+def _class_files(split, folder: Folder, passed_over, problems, formats) -> dict[str, list[str]]:
     """Returns {class: paths}; skips what cannot be used and adds it to `problems`."""
     folder_of: dict[str, Folder] = {}
     for name, inside in (folder.folders if split == "train" else classes_of(folder)).items():
@@ -102,7 +109,7 @@ def _class_files(split, folder: Folder, passed_over, problems) -> dict[str, list
         files[label] = [path for path in paths if path not in unusable]
         if not paths and split == "train":
             instead = f"; ignored: {passed_over_text(passed_here)}" if passed_here else ""
-            what = f"has no images ({IMAGE_SUFFIXES}); add some, or remove its folder{instead}"
+            what = f"has no images ({formats}); add some, or remove its folder{instead}"
             problems.append(Finding("empty class", split, f'class "{label}"', what))
     return files
 
@@ -127,15 +134,37 @@ def load_folder(data: Data) -> ImageSet:
     """Returns the images of a folder; the classes are the names of its folders, in alphabetical order.
 
     Raises:
-        DataError: the folder does not exist, or `scan_folder` finds a problem.
+        ConfigError: a tf.data service cannot read an image.
+        DataError: the folder does not exist, `scan_folder` finds a problem, or a package for an image is missing.
     """
     root = data.name.partition(":")[2]
-    scan = scan_folder(root)
+    scan = scan_folder(root, data.channels)
     if scan.problems:
         first, more = scan.problems[0], len(scan.problems) - 1
         what = first.what if first.source == root else str(first)
         raise DataError(f"data.name: {data.name}: {what}" + (f" (verify-data lists {more:,} more)" if more else ""))
+    if not data.channels:
+        check_formats([path for classes in scan.splits.values() for files in classes.values() for path in files], data)
     return set_of_scan(scan, data)
+
+
+def check_formats(paths: Sequence[str], data: Data) -> None:
+    """Refuses files, by their suffixes, that this process or a tf.data service could not decode later.
+
+    Raises:
+        ConfigError: a tf.data service cannot read an image.
+        DataError: a package for an image is missing.
+    """
+    by_format = {
+        name: next((path for path in paths if path.lower().endswith(suffixes)), None)
+        for name, suffixes in SUFFIXES.items()
+    }
+    found = next(filter(None, by_format.values()), None)
+    if found and data.tf_data_service:
+        what = f"its workers read no AVIF, TIFF or HEIC, such as {found}; prepare-data converts them"
+        raise ConfigError(f"data.tf_data_service: {what}")
+    if by_format["HEIC"] and data.on_unreadable_image == "fail" and (missing := heic_problem()):
+        raise DataError(f"{by_format['HEIC']}: is a HEIC image, which {missing}")
 
 
 def set_of_scan(scan: FolderScan, data: Data) -> ImageSet:
@@ -143,7 +172,7 @@ def set_of_scan(scan: FolderScan, data: Data) -> ImageSet:
     splits = {name: split_of_classes(classes, scan.labels) for name, classes in scan.splits.items()}
     if "train" in splits and splits["train"].size:
         splits = complete(splits, data.validation_fraction, data.test_fraction)
-    return ImageSet(data.name, scan.labels, (None, None, 3), splits, scan.passed_over)
+    return ImageSet(data.name, scan.labels, (None, None, data.channels or 3), splits, scan.passed_over)
 
 
 def split_of_classes(classes: dict[str, list[str]], labels: tuple[str, ...]) -> Split:

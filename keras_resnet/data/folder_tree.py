@@ -5,15 +5,16 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from keras_resnet.errors import DataError
 
-# Suffixes of the formats that TensorFlow decodes. Some sites append a size (".jpg_large", ".jpg-large").
+# Suffixes of the formats that `decode` reads. Some sites append a size (".jpg_large", ".jpg-large").
 _IMAGE_SUFFIX = re.compile(
-    r"\.(jpe?g|jpe|jfif|jif|jfi|pjpeg|pjp|png|gif|bmp|dib|webp)([-_:](large|orig|medium|small|thumb))?"
+    r"\.(jpe?g|jpe|jfif|jif|jfi|pjpeg|pjp|png|gif|bmp|dib|webp|avif|tiff?|heic|heif|hif)([-_:](large|orig|medium|small|thumb))?"
 )
-IMAGE_SUFFIXES = ".jpg, .jpeg, .png, .bmp, .gif, .webp and their variants"  # for messages
+IMAGE_SUFFIXES = ".jpg, .jpeg, .png, .bmp, .gif, .webp, .avif, .tif, .heic and their variants"  # for messages
 # Folders that archives, cameras, recycle bins and network drives create, in lower case. Hidden folders never count.
 _LEFTOVER_FOLDERS = {
     "__macosx",
@@ -74,22 +75,24 @@ class Folder:
         return paths + [path for folder in self.folders.values() for path in folder._collect(passed_over, taken)]
 
 
-def read_folder(path: str) -> Folder:
-    """Lists a folder and its contents. Follows links to folders, except links to a folder that contains them.
+def read_folder(path: str, accepts: Callable[[str], bool] | None = None) -> Folder:
+    """Lists a folder and its contents: files whose names `accepts` accepts, images by default.
+
+    Follows links to folders, except links to a folder that contains them.
 
     Raises:
         DataError: `path` or a folder inside it cannot be read.
     """
-    return _read(path, (), set())
+    return _read(path, (), set(), accepts or is_image)
 
 
-def list_images(path: str) -> list[str]:
+def list_images(path: str, accepts: Callable[[str], bool] | None = None) -> list[str]:
     """Returns the paths of the images in a folder, at any depth, sorted by folder.
 
     Raises:
         DataError: see `read_folder`.
     """
-    return read_folder(path).collect(Counter())
+    return read_folder(path, accepts).collect(Counter())
 
 
 def name_problem(name: str) -> str | None:
@@ -117,7 +120,7 @@ def _suffix_is_image(suffix):
     return bool(_IMAGE_SUFFIX.fullmatch(suffix))
 
 
-def _read(path, above, linked):
+def _read(path, above, linked, accepts):
     """Reads a folder and its contents.
 
     Args:
@@ -125,6 +128,7 @@ def _read(path, above, linked):
         above: real paths of the folders above it, through which it was reached.
         linked: real paths of the folders that links inside the same class point to. Without it, folders that link to
             each other would be read along every path through them.
+        accepts: see `read_folder`.
     """
     above = (*above, os.path.realpath(path))
     folder = Folder(path, above[-1])
@@ -134,13 +138,13 @@ def _read(path, above, linked):
         raise DataError(f"{shown(path)}: cannot be read ({error.strerror})") from None
     for entry in entries:
         if entry.is_dir():
-            _add_folder(folder, entry, above, linked)
+            _add_folder(folder, entry, above, linked, accepts)
         else:
-            _add_file(folder, entry)
+            _add_file(folder, entry, accepts)
     return folder
 
 
-def _add_folder(folder, entry, above, linked):
+def _add_folder(folder, entry, above, linked, accepts):
     reason = _leftover_folder(entry.name)
     if reason:
         folder.passed_over[reason] += sum(len(files) for _, _, files in os.walk(entry.path))
@@ -152,20 +156,20 @@ def _add_folder(folder, entry, above, linked):
         return
     if in_class:
         linked.add(real)
-    folder.folders[entry.name] = _read(entry.path, above, linked if in_class else set())
+    folder.folders[entry.name] = _read(entry.path, above, linked if in_class else set(), accepts)
 
 
 def _contains(folder, path):
     return os.path.join(path, "").startswith(os.path.join(folder, ""))
 
 
-def _add_file(folder, entry):
+def _add_file(folder, entry, accepts):
     name = entry.name
     if name.startswith("."):
         folder.passed_over["hidden file"] += 1
     elif name.lower() in _LEFTOVER_FILES:
         folder.passed_over[name.strip()] += 1
-    elif not is_image(name):
+    elif not accepts(name):
         folder.passed_over[shown(os.path.splitext(name)[1].lower()) or "no suffix"] += 1
     elif entry.is_file() or entry.is_symlink():  # a broken link is reported when it is read
         folder.images.append(name)

@@ -23,6 +23,7 @@ _LOADERS = {
     "synthetic": "keras_resnet.data.embedded:load_synthetic",
     "tfds": "keras_resnet.data.tfds:load_tfds",
     "folder": "keras_resnet.data.folder:load_folder",
+    "csv": "keras_resnet.data.csv_set:load_csv",
     "coco": "keras_resnet.data.coco:load_coco",
     "voc": "keras_resnet.data.voc:load_voc",
     "imagenet_det": "keras_resnet.data.imagenet_det:load_imagenet_det",
@@ -31,7 +32,12 @@ _LOADERS = {
     "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
 }
 _WITH_MASKS = ("coco", "scenes", "tfrecord")
-Target = Literal["label", "boxes"]
+Target = Literal["label", "labels", "boxes"]
+_TARGETS: dict[Target, str] = {
+    "label": "a class for each image",
+    "labels": "several labels for each image",
+    "boxes": "boxes",
+}
 _SHOWN = 10  # classes, and reasons, on one line
 
 
@@ -42,10 +48,13 @@ class Split:
     Attributes:
         size: number of images; always known, so steps and averages are exact.
         read: index () int64 -> (image, target), inside a TensorFlow graph. The image is pixels (H, W, C) uint8, or
-            the bytes () of a file that holds them. The target is a label () int32, or the objects of the image as in
+            the bytes () of a file that holds them. The target is a label () int32, the probability of each class (K,)
+            float32 for images with several labels, or the objects of the image as in
             `keras_resnet.detection.transforms`.
         source: index -> the location of the image, for messages.
         labels: (size,) int32 if they are known without reading the images.
+        probabilities: (size, K), the probability of each class, 0 or 1 for images with several labels. Of soft labels,
+            `labels` are the most probable classes. None: each image has one label.
         stated_sizes: (size, 2), height and width of each image as its annotation states them, 0 if it states none.
         unusable: index -> (kind, location, description) of each stored object that `read` leaves out. None: loading
             the set checked its objects.
@@ -60,12 +69,19 @@ class Split:
     read: Callable
     source: Callable[[int], str]
     labels: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
     stated_sizes: np.ndarray | None = None
     unusable: Callable[[int], list[tuple[str, str, str]]] | None = None
     held_out: bool = False
     ids: tuple[int | str, ...] | None = None
     max_objects: int | None = None
     masks: Callable[[int], Sequence[bytes]] | None = None
+
+    def counts(self, classes: int) -> np.ndarray | None:
+        """Returns the number of images of each class (classes,); None if they are not known without reading images."""
+        if self.labels is not None:
+            return np.bincount(self.labels, minlength=classes)
+        return None if self.probabilities is None else (self.probabilities >= 0.5).sum(0)
 
     def subset(self, indices: np.ndarray) -> "Split":
         """Returns a split of the images at `indices`, in that order."""
@@ -78,11 +94,23 @@ class Split:
             read=lambda index: self.read(tf.gather(chosen, index)),
             source=lambda index: self.source(int(indices[index])),
             labels=None if self.labels is None else self.labels[indices],
+            probabilities=None if self.probabilities is None else self.probabilities[indices],
             stated_sizes=None if self.stated_sizes is None else self.stated_sizes[indices],
             unusable=None if unusable is None else lambda index: unusable(int(indices[index])),
             ids=None if self.ids is None else tuple(self.ids[index] for index in indices),
             masks=None if masks is None else lambda index: masks(int(indices[index])),
         )
+
+    def with_soft_labels(self) -> "Split":
+        """Returns the same images with a `read` that gives the probabilities of the classes (K,) float32."""
+        with tf.device("CPU:0"):
+            rows = tf.constant(self.probabilities)
+
+        def read(index):
+            image, _ = self.read(index)
+            return image, tf.cast(tf.gather(rows, index), tf.float32)
+
+        return replace(self, read=read)
 
     def with_labels_below(self, classes: int, first: int = 0) -> "Split":
         """Returns the same images with a `read` that fails for a label outside the classes.
@@ -168,10 +196,9 @@ class ImageSet:
 
     def overview(self) -> dict[str, str]:
         """Returns {"classes": the first ten, with their images in all splits, "ignored": ...} for a run's start."""
-        known = {id(split.labels): split.labels for split in self.splits.values() if split.labels is not None}
-        counts = None
-        if len(known) == len({id(split) for split in self.splits.values()}):
-            counts = np.bincount(np.concatenate(list(known.values())), minlength=len(self.labels))
+        known = [split.counts(len(self.labels)) for split in distinct_splits(self.splits).values()]
+        of_splits = [each for each in known if each is not None]
+        counts = np.sum(of_splits, axis=0) if len(of_splits) == len(known) else None
         shown = [name if counts is None else f"{name} {counts[i]:,}" for i, name in enumerate(self.labels[:_SHOWN])]
         more = len(self.labels) - len(shown)
         rows = {"classes": ", ".join(shown) + (f" and {more:,} more" if more else "")}
@@ -220,8 +247,7 @@ def load_image_set(data: Data, target: Target | None = "label", masks: bool = Fa
         raise ConfigError(f"data.name: {data.name}: masks are read from {', '.join(_WITH_MASKS)}, not from {kind}")
     images = open_image_set(data, masks)
     if target and images.target != target:
-        has, needs = ({"label": "a class for each image", "boxes": "boxes"}[each] for each in (images.target, target))
-        raise ConfigError(f"data.name: {data.name} has {has}, and this needs {needs}")
+        raise ConfigError(f"data.name: {data.name} has {_TARGETS[images.target]}, and this needs {_TARGETS[target]}")
     if images.problems:
         more = len(images.problems) - 1
         rest = f" (verify-data lists {more:,} more)" if more else ""
@@ -255,6 +281,20 @@ def complete(splits: dict[str, Split], validation_fraction: float, test_fraction
     )
 
 
+def _strata(split):
+    """Returns a number for each image (size,); of equal numbers, each part of the split has its share.
+
+    It is the label. Of images with several labels, it is the one that the fewest images have.
+    """
+    if split.labels is not None:
+        return split.labels
+    if split.probabilities is None:
+        return np.zeros(split.size, np.int32)
+    positive = split.probabilities >= 0.5
+    rarest = np.where(positive, positive.sum(0), split.size + 1).argmin(1)
+    return np.where(positive.any(1), rarest, positive.shape[1])
+
+
 def _hold_out(split, fractions):
     """Returns (the rest, {name: part of that fraction, if not empty}), drawn with NumPy's frozen `RandomState`.
 
@@ -262,7 +302,7 @@ def _hold_out(split, fractions):
     images are correct even if classes are small.
     """
     random = np.random.RandomState(0)
-    labels = split.labels if split.labels is not None else np.zeros(split.size, np.int32)
+    labels = _strata(split)
     classes = random.permutation(np.unique(labels))
     place = np.empty(split.size)  # in [0, 1] within its class
     for i, label in enumerate(classes):

@@ -10,6 +10,7 @@ from keras_resnet.config import Config
 from keras_resnet.data import pipeline
 from keras_resnet.data.image_set import ImageSet
 from keras_resnet.data.pipeline import unreadable
+from keras_resnet.data.sampling import image_order, with_repeats
 
 
 class ImageTask:
@@ -31,6 +32,13 @@ class ImageTask:
         """Returns the example of an evaluation image, a tuple that begins with the network's input."""
         raise NotImplementedError
 
+    def check_training(self):
+        """Raises a `ConfigError` if the order of training images cannot be as configured."""
+        _ = self._order
+
+    def prepare_training(self):
+        """Does nothing: most tasks need no more than the model and the images."""
+
     def train_dataset(self, start_step, shard):
         """Returns batches (examples of `_augment`, weights (N,) float32), as `_finish` returns them."""
         return self._train_batches(start_step, shard, self.config.data.tf_data_service)
@@ -38,7 +46,7 @@ class ImageTask:
     def _train_batches(self, start_step, shard, service=None):
         train = self.config.train
         return pipeline.train_batches(
-            self.images.split("train"),
+            self._train_split,
             self._augment,
             seed=train.seed,
             batch_size=train.batch_size,
@@ -48,7 +56,20 @@ class ImageTask:
             finish=self._finish,
             skip_unreadable=self._skips,
             service=service,
+            order=self._order,
         )
+
+    @property
+    def _train_split(self):
+        """Returns the training images with the targets that `_augment` takes."""
+        return self.images.split("train")
+
+    @property
+    def _order(self):
+        """Returns the function position in the stream of training samples -> index of its image."""
+        train, data = self.config.train, self.config.data
+        order = image_order(self.images.split("train"), train.seed, data.sampling)
+        return with_repeats(order, train.batch_size, data.repeated_augmentation)
 
     def _finish(self, examples, weights):
         """Changes a batch after its examples are put together."""
@@ -74,20 +95,20 @@ class ImageTask:
 
     def train_faults(self, step):
         """Returns a line for each unreadable image of a training step."""
-        return unreadable(self.images.split("train"), self._indices(step))
+        return unreadable(self.images.split("train"), self._indices(step), self.image_shape[2])
 
     def train_samples(self, step):
         """Returns the location of each image of a training step."""
         return [self.images.split("train").source(index) for index in self._indices(step)]
 
     def _indices(self, step):
-        train = self.config.train
-        return pipeline.train_indices(self.images.split("train"), train.seed, train.batch_size, step)
+        return pipeline.train_indices(self._order, self.config.train.batch_size, step)
 
     def eval_faults(self, split, step):
         """Returns a line for each unreadable image of an evaluation step."""
         images = self.images.split(split)
-        return unreadable(images, pipeline.eval_indices(images, self.config.eval.batch_size, step))
+        indices = pipeline.eval_indices(images, self.config.eval.batch_size, step)
+        return unreadable(images, indices, self.image_shape[2])
 
     def example_images(self, count):
         """Returns at most `count` validation images, evenly spread over the split."""

@@ -1,4 +1,4 @@
-"""Orders, batches and distributes samples; the position of a sample depends only on the seed and the step."""
+"""Batches and distributes samples; the position of a sample depends only on the seed and the step."""
 
 import contextlib
 import itertools
@@ -10,19 +10,20 @@ import tensorflow as tf
 
 from keras_resnet.data.decode import decode
 from keras_resnet.data.image_set import Split
+from keras_resnet.data.sampling import image_order
 from keras_resnet.data.tf_data_service import in_order, replica_batches, through_service
 from keras_resnet.errors import DataError
 
-_FORMATS = "is not a JPEG, PNG, BMP, GIF or WebP that TensorFlow reads; save it as PNG or JPEG"
+_FORMATS = "is not a JPEG, PNG, BMP, GIF, WebP, AVIF or TIFF that can be read; save it as PNG or JPEG"
 
 
-def unreadable(split: Split, indices: Iterable[int]) -> list[str]:
+def unreadable(split: Split, indices: Iterable[int], channels: int = 3) -> list[str]:
     """Reads images one by one; returns a line "location: reason" for each unreadable image."""
     found = []
     for index in indices:
         try:
             image, _ = split.read(tf.constant(index, tf.int64))
-            decode(image, 3)
+            decode(image, channels)
         except tf.errors.OpError as error:
             found.append(f"{split.source(index)}: {reason(error)}")
     return found
@@ -36,7 +37,9 @@ def named(error: tf.errors.OpError, faults: list[str]) -> Exception:
 def reason(error: tf.errors.OpError) -> str:
     """Returns what is wrong with a file, in a few words."""
     text = error.message.rpartition("}} ")[2]  # eager errors start with the name of the operation
-    if asserted := re.search(r"assertion failed: \[([^\[\]]*)\]|Summarized data: b'([^']*)'", error.message):
+    if asserted := re.search(
+        r"assertion failed: \[((?:[^\[\]]|\[\w*\])*)\]|Summarized data: b'([^']*)'", error.message
+    ):
         text = asserted[1] or asserted[2]  # in a graph, or in eager mode
     for part, words in (
         ("is no JPEG", _FORMATS),
@@ -82,10 +85,9 @@ def train_batches(
     finish: Callable = lambda example, weights: (example, weights),
     skip_unreadable: bool = False,
     service: str | None = None,
+    order: Callable | None = None,
 ) -> tf.data.Dataset:
     """Builds the batches of one worker's replicas for the steps from `start_step` to `steps`.
-
-    Each epoch visits every image once, in a different order.
 
     Args:
         split: the images.
@@ -99,16 +101,17 @@ def train_batches(
         skip_unreadable: an unreadable image becomes zeros of weight 0 and does not end the run.
         service: dispatcher of a tf.data service that does the work; the elements are then (step, batch), in any
             order (`tf_data_service.in_order` restores it).
+        order: position of a sample in the run's stream of samples -> index of its image; default that of
+            `sampling.image_order`, which visits every image once in each epoch.
 
     Returns:
         A data set of known cardinality.
     """
-    local = batch_size // shard.count
+    local, order = batch_size // shard.count, order or image_order(split, seed)
 
     def example(position):
-        index = shuffled(position % split.size, position // split.size, split.size, seed)
         seeds = tf.stack([tf.cast(seed, tf.int64), position])
-        return transform(*split.read(index), seeds), tf.constant(1.0)
+        return transform(*split.read(order(position)), seeds), tf.constant(1.0)
 
     if skip_unreadable:
         example = _or_zeros(example)
@@ -133,16 +136,9 @@ def train_batches(
     return batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def shuffled(index, epoch, size, seed):
-    """index () int64 in [0, size) -> its position in the epoch's order: a permutation that needs no memory."""
-    key = tf.cast(tf.stack([tf.cast(seed, tf.int64), epoch]), tf.uint32)
-    return tf.random.experimental.index_shuffle(index, key, tf.constant(size - 1, tf.int64))
-
-
-def train_indices(split: Split, seed: int, batch_size: int, step: int) -> list[int]:
-    """Returns the indices of the images of one step over all workers, in order."""
-    positions = range(step * batch_size, (step + 1) * batch_size)
-    return [int(shuffled(at % split.size, at // split.size, split.size, seed)) for at in positions]
+def train_indices(order: Callable, batch_size: int, step: int) -> list[int]:
+    """Returns the indices of the images of one step over all workers, in the order of `train_batches`."""
+    return [int(order(position)) for position in range(step * batch_size, (step + 1) * batch_size)]
 
 
 def eval_batches(

@@ -1,7 +1,7 @@
 """Converts a folder of images to TFRecord files, which `data.name: tfrecord:PATH` reads.
 
-Splits, classes and held-out images are those of the folder: `folder:PATH`, whose records have the ImageNet layout, or
-`coco:PATH`, `voc:PATH` and `imagenet_det:PATH`, whose records have tf-models-official's layout for detection.
+Splits, classes and held-out images are those of the set: `folder:PATH` or `csv:PATH`, whose records have the ImageNet
+layout, or `coco:PATH`, `voc:PATH` and `imagenet_det:PATH`, whose records have tf-models-official's for detection.
 """
 
 import io
@@ -18,9 +18,11 @@ from keras_resnet.config import Data
 from keras_resnet.data.decode import decode, image_size
 from keras_resnet.data.header import MAX_PIXELS, Header, read_header
 from keras_resnet.data.image_set import Split, distinct_splits, load_image_set, map_in_threads
+from keras_resnet.data.pillow_formats import as_png, pillow_format, pillow_header
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.record_objects import AREA, CORNERS, IS_CROWD, MASKS, OBJECT_LABEL, resized_mask
 from keras_resnet.data.tfrecord import LABEL, LABELS
+from keras_resnet.description import ExifOrientation
 from keras_resnet.errors import ConfigError, DataError, DiskError
 
 
@@ -65,9 +67,14 @@ def prepare(
         DataError: the folder is not a set of images, or an image is unreadable.
         DiskError: the disk is full.
     """
+    if data.channels:
+        raise ConfigError("data.channels: records hold images in color; train on the folder itself")
     root, output = data.name.partition(":")[2], os.path.realpath(output)
     _check_output(root, output)
     images = load_image_set(data, None, masks)
+    root = os.path.dirname(root) if os.path.isfile(root) else root
+    if any(split.probabilities is not None for split in images.splits.values()):
+        raise ConfigError(f"data.name: {data.name}: its records would lack the probabilities of the classes")
     splits = distinct_splits(images.splits)
     orders = {name: np.arange(split.size) for name, split in splits.items()}
     orders["train"] = np.random.RandomState(0).permutation(splits["train"].size)
@@ -75,7 +82,7 @@ def prepare(
 
     def encode(job):
         name, index = job
-        return name, _record(splits[name], index, images.labels, root, max_side, quality)
+        return name, _record(splits[name], index, images.labels, root, max_side, quality, data.exif_orientation)
 
     staging = f"{output}.tmp-{os.getpid()}"
     try:
@@ -112,13 +119,13 @@ class _Record:
     size: int = 0
 
 
-def _record(split: Split, index: int, labels, root: str, max_side: int | None, quality: int) -> _Record:
+def _record(split: Split, index: int, labels, root: str, max_side: int | None, quality: int, exif) -> _Record:
     source = split.source(index)
     try:
         with tf.device("CPU:0"):
             image, target = split.read(tf.constant(index, tf.int64))
             content = image.numpy()
-            encoded, header = convert(content, max_side, quality)
+            encoded, header = convert(content, max_side, quality, exif)
             if isinstance(target, dict):
                 more = _object_features(target, content, header, labels)
             else:
@@ -141,7 +148,7 @@ def _record(split: Split, index: int, labels, root: str, max_side: int | None, q
 
 def _object_features(objects, content, header, labels):
     """Returns the features of objects; areas are those in the stored image, of the size in `header`."""
-    original = read_header(content)
+    original = read_header(content) or pillow_header(content)
     size = image_size(tf.constant(content), (original.height, original.width) if original else (0, 0)).numpy()
     boxes = objects["boxes"].numpy() / np.tile(size, 2).astype(np.float32)
     classes = objects["classes"].numpy()
@@ -172,29 +179,36 @@ def _feature(value):
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
 
-def convert(content: bytes, max_side: int | None, quality: int) -> tuple[bytes, Header]:
+def convert(
+    content: bytes, max_side: int | None, quality: int, exif: ExifOrientation = "apply"
+) -> tuple[bytes, Header]:
     """Converts the bytes of an image to the bytes to store, and returns them with their header.
 
-    The bytes are unchanged, EXIF data included, if `max_side` is None, or if the image is a gray or RGB JPEG or PNG
-    with no longer side. Otherwise the pixels that training would see are stored upright, as a gray or RGB JPEG of the
-    same aspect ratio.
+    AVIF, TIFF and HEIC, which TensorFlow does not decode, become PNG first. The bytes are unchanged, with EXIF data,
+    if `max_side` is None, or if the image is a gray or RGB JPEG or PNG with no longer side. Otherwise the pixels that
+    training would see are stored without EXIF data, as a gray or RGB JPEG of the same aspect ratio.
 
     Raises:
         tf.errors.OpError, ValueError: training cannot read the image.
     """
     if not content:
         raise ValueError("has 0 bytes")
+    if pillow_format(content):
+        try:
+            content = as_png(content)
+        except DataError as error:
+            raise ValueError(str(error)) from None
     header = read_header(content)
     if header and header.height * header.width > MAX_PIXELS:
         raise ValueError(f"{header.height} x {header.width} pixels are more than {MAX_PIXELS}")
-    pixels = decode(tf.constant(content), 3)
+    pixels = decode(tf.constant(content), 3, exif)
     if not header:
         raise ValueError("its header is damaged")
     height, width = pixels.shape[:2]
     plain = header.format in ("JPEG", "PNG") and header.channels in (1, 3)
     if max_side is None or (plain and max(height, width) <= max_side):
-        stored = (width, height) if header.orientation > 4 else (height, width)
-        return content, Header(header.format, *stored, header.channels)
+        lying = exif == "apply" and header.orientation > 4
+        return content, Header(header.format, *((width, height) if lying else (height, width)), header.channels)
     scale = min(1.0, max_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     gray = header.channels <= 2

@@ -9,7 +9,8 @@ import math
 
 import tensorflow as tf
 
-from keras_resnet.data.transforms import box_mask
+from keras_resnet.data.transforms import box_mask, random_place
+from keras_resnet.description import ImageSize, height_and_width
 
 RADIANS = math.pi / 180
 
@@ -48,19 +49,21 @@ def invert(image):
     return 255 - image
 
 
-def posterize(image, bits: int):
-    """Keeps the `bits` highest bits of each value."""
-    return tf.bitwise.left_shift(tf.bitwise.right_shift(image, 8 - bits), 8 - bits)
+def posterize(image, bits):
+    """Keeps the `bits` highest bits of each value, a number or a tensor ()."""
+    shift = tf.cast(8 - bits, tf.int32)
+    return tf.cast(tf.bitwise.left_shift(tf.bitwise.right_shift(tf.cast(image, tf.int32), shift), shift), tf.uint8)
 
 
-def solarize(image, threshold: int):
-    """Inverts values of at least `threshold`."""
-    return tf.where(image < threshold, image, 255 - image)
+def solarize(image, threshold):
+    """Inverts values of at least `threshold`; an `int` of 256 inverts all, as in tf-models-official."""
+    values = image if isinstance(threshold, int) else tf.cast(image, tf.float32)
+    return tf.where(values < threshold, image, 255 - image)
 
 
-def solarize_add(image, addition: int):
+def solarize_add(image, addition):
     """Adds `addition` to values below 128, clipped to [0, 255]."""
-    added = tf.cast(tf.clip_by_value(tf.cast(image, tf.int64) + addition, 0, 255), tf.uint8)
+    added = tf.cast(tf.clip_by_value(tf.cast(image, tf.int64) + tf.cast(addition, tf.int64), 0, 255), tf.uint8)
     return tf.where(image < 128, added, image)
 
 
@@ -144,24 +147,25 @@ def rand_augment(image, layers: int, magnitude: float, seed):
 
 
 def _one_of(image, magnitude, which_seed, how_seed):
-    choices = operations(image.shape[0], magnitude, how_seed)
+    choices = operations(image.shape[:2], magnitude, how_seed)
     which = tf.random.stateless_uniform((), which_seed, 0, len(choices), tf.int32)
     branches = [functools.partial(operation, image) for operation in choices.values()]
     return tf.ensure_shape(tf.switch_case(which, branches), image.shape)
 
 
-def operations(size: int, magnitude: float, seed) -> dict:
-    """Returns {name: image (size, size, 3) uint8 -> image}, strengths as in tf-models-official, scaled to the size."""
+def operations(size: ImageSize, magnitude: float, seed) -> dict:
+    """Returns {name: image (h, w, 3) uint8 -> image}, strengths as in tf-models-official, scaled to the size (h, w)."""
+    height, width = height_and_width(size)
     sign_seed, place_seed = tf.unstack(tf.random.split(seed, 2))
     level = magnitude / MAX_MAGNITUDE
     sign = tf.where(tf.random.stateless_uniform((), sign_seed) < 0.5, 1.0, -1.0)
-    enhance, pixels = 1.8 * level + 0.1, size / 224 * 100 * level
+    enhance = 1.8 * level + 0.1
+    down, right = (sign * (side / 224 * 100 * level) for side in (height, width))
 
     def cutout(image):
-        half = int(size / 224 * 40 * level)
-        center = tf.random.stateless_uniform((2,), place_seed, 0, size, tf.int32)
-        box = tf.concat([center - half, tf.fill((2,), 2 * half)], 0)
-        return tf.where(box_mask(size, size, box), tf.constant(128, tf.uint8), image)
+        half = int(min(height, width) / 224 * 40 * level)
+        box = tf.concat([random_place(height, width, place_seed) - half, tf.fill((2,), 2 * half)], 0)
+        return tf.where(box_mask(height, width, box), tf.constant(128, tf.uint8), image)
 
     return {
         "AutoContrast": autocontrast,
@@ -177,7 +181,7 @@ def operations(size: int, magnitude: float, seed) -> dict:
         "Sharpness": lambda image: sharpness(image, enhance),
         "ShearX": lambda image: shear_x(image, sign * 0.3 * level),
         "ShearY": lambda image: shear_y(image, sign * 0.3 * level),
-        "TranslateX": lambda image: translate(image, x=sign * pixels),
-        "TranslateY": lambda image: translate(image, y=sign * pixels),
+        "TranslateX": lambda image: translate(image, x=right),
+        "TranslateY": lambda image: translate(image, y=down),
         "Cutout": cutout,
     }

@@ -5,11 +5,14 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_resnet.config import Export
-from keras_resnet.data.decode import pixels_of
+from keras_resnet.data.decoders import pixels_of
 from keras_resnet.data.image_header import DECODE, OK, checked, reasons
+from keras_resnet.description import ExifOrientation
 
 
-def decode_request(image_bytes, prepare: Callable, specs, channels: int, settings: Export):
+def decode_request(
+    image_bytes, prepare: Callable, specs, channels: int, settings: Export, exif: ExifOrientation = "apply"
+):
     """image_bytes (N,) -> (tensors (N, ...) of `prepare`, readable (N,) bool, status (N,) string).
 
     Args:
@@ -18,9 +21,10 @@ def decode_request(image_bytes, prepare: Callable, specs, channels: int, setting
         specs: `tf.TensorSpec`s of what `prepare` returns.
         channels: 1 or 3.
         settings: the limits, and whether the request fails if an image is bad.
+        exif: see `keras_resnet.data.decode.decode`.
     """
     limits = settings.max_image_bytes, settings.max_image_pixels
-    tensors, codes = decode_all(image_bytes, prepare, specs, channels, *limits)
+    tensors, codes = decode_all(image_bytes, prepare, specs, channels, *limits, exif)
     status = tf.gather(tf.constant(reasons(*limits)), codes)
     if settings.on_invalid_image == "fail":
         with tf.control_dependencies([_all_readable(codes, status)]):
@@ -36,7 +40,15 @@ def _all_readable(codes, status):
     return tf.debugging.Assert(readable, ["image_bytes:", said])
 
 
-def decode_all(contents, prepare: Callable, specs, channels: int, max_bytes: int, max_pixels: int):
+def decode_all(
+    contents,
+    prepare: Callable,
+    specs,
+    channels: int,
+    max_bytes: int,
+    max_pixels: int,
+    exif: ExifOrientation = "apply",
+):
     """contents (N,) strings -> tensors (N, ...) of `prepare`, zeros for bad images, and codes (N,) int32.
 
     TensorFlow's decoders raise errors, and only tf.data can continue after an error. Therefore rows are decoded as
@@ -48,13 +60,14 @@ def decode_all(contents, prepare: Callable, specs, channels: int, max_bytes: int
         specs: `tf.TensorSpec`s of what `prepare` returns.
         channels: 1 or 3.
         max_bytes, max_pixels: an image that has more is not decoded.
+        exif: see `keras_resnet.data.decode.decode`.
     """
     count = tf.size(contents)
     zeros = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), specs)
 
     def row(index, content):
         code, kind, content, _ = checked(content, max_bytes, max_pixels)
-        prepared = tf.cond(code == OK, lambda: prepare(pixels_of(content, kind, channels)), lambda: zeros)
+        prepared = tf.cond(code == OK, lambda: prepare(pixels_of(content, kind, channels, exif)), lambda: zeros)
         return index, code, prepared
 
     def placed(values, spec):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_resnet.data.decode import MAX_ASPECT, decode_crop
-from keras_resnet.description import Preprocessing
+from keras_resnet.description import Preprocessing, height_and_width
 
 # Principal components of ImageNet's colors (Krizhevsky et al. 2012, 4.1), RGB in [0, 1]; values of fb.resnet.torch.
 _COLOR_DEVIATIONS = (0.2175, 0.0188, 0.0045)
@@ -11,15 +11,15 @@ _COLOR_COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0
 
 
 def prepare(image, preprocessing: Preprocessing):
-    """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized, and cropped or padded, as in evaluation."""
+    """image (H, W, C) -> image_shape float32 in [0, 255]: resized, and cropped or padded, as in evaluation."""
     if preprocessing.resize == "letterbox":
         return letterbox(image, preprocessing.image_shape[0], preprocessing.mean)[0]
-    return for_test(image, preprocessing.image_shape[0], preprocessing.crop_pct, preprocessing.interpolation)
+    return for_test(image, preprocessing.image_shape[:2], preprocessing.crop_pct, preprocessing.interpolation)
 
 
 def prepare_batch(images, preprocessing: Preprocessing):
     """images (N, H, W, C) -> (N, *image_shape) float32; images that already have this shape are only cast."""
-    size, _, channels = preprocessing.image_shape
+    rows, columns, channels = preprocessing.image_shape
     height, width = tf.shape(images)[1], tf.shape(images)[2]
 
     def resized():
@@ -31,9 +31,9 @@ def prepare_batch(images, preprocessing: Preprocessing):
                 return prepare(tf.identity(images), preprocessing)
             stacked = tf.transpose(tf.cast(images, tf.float32), (1, 2, 0, 3))  # all have the same size
         prepared = prepare(tf.reshape(stacked, (height, width, -1)), preprocessing)
-        return tf.transpose(tf.reshape(prepared, (size, size, -1, channels)), (2, 0, 1, 3))
+        return tf.transpose(tf.reshape(prepared, (rows, columns, -1, channels)), (2, 0, 1, 3))
 
-    fits = (height == size) & (width == size)
+    fits = (height == rows) & (width == columns)
     prepared = tf.cond(fits, lambda: tf.cast(images, tf.float32), resized)
     return tf.ensure_shape(prepared, (None, *preprocessing.image_shape))
 
@@ -86,65 +86,80 @@ def resized_side(preprocessing: Preprocessing) -> int:
 
 
 def for_test(image, size, crop_pct=1.0, interpolation="bilinear"):
-    """image (H, W, C) -> (size, size, C) float32 in [0, 255]: resized, then cropped from the center.
+    """image (H, W, C) -> (h, w, C) float32 in [0, 255] of `size`: resized, then cropped from the center.
 
-    The shorter side becomes size / crop_pct pixels (224 / 0.875 = 256 in the papers' single-crop test), by
-    "bilinear" or "bicubic" interpolation. Validation during training and the exported model both use this function. An
-    image of the right size is unchanged.
+    The image becomes just large enough to cover size / crop_pct pixels: in a square, the shorter side becomes this long
+    (224 / 0.875 = 256 in the papers' single-crop test). The interpolation is "bilinear" or "bicubic". Validation during
+    training and the exported model both use this function. An image of the right size is unchanged.
     """
-    image = resize_shorter_side(image, round(size / crop_pct), interpolation)
+    h, w = height_and_width(size)
+    image = resize_to_cover(image, covered(size, crop_pct), interpolation)
     height, width = tf.shape(image)[0], tf.shape(image)[1]
-    top, left = (height - size) // 2, (width - size) // 2
-    return tf.ensure_shape(image[top : top + size, left : left + size], (size, size, image.shape[-1]))
+    top, left = (height - h) // 2, (width - w) // 2
+    return tf.ensure_shape(image[top : top + h, left : left + w], (h, w, image.shape[-1]))
+
+
+def covered(size, crop_pct) -> tuple[int, int]:
+    """Returns the height and width that an image covers before the center crop of `size`."""
+    height, width = height_and_width(size)
+    return round(height / crop_pct), round(width / crop_pct)
 
 
 def resize_shorter_side(image, side, interpolation="bilinear"):
-    """image (H, W, C) -> (h, w, C) float32 of the same aspect ratio, min(h, w) = side.
+    """image (H, W, C) -> (h, w, C) float32 of the same aspect ratio, min(h, w) = side."""
+    return resize_to_cover(image, (side, side), interpolation)
+
+
+def resize_to_cover(image, size, interpolation="bilinear"):
+    """image (H, W, C) -> (h, w, C) float32 of the same aspect ratio, the smallest that covers `size` (height, width).
 
     The resize kernel reads integers directly: a float32 copy of a large image would take four times its memory.
     """
     shape = tf.cast(tf.shape(image)[:2], tf.float32)
-    scaled = tf.cast(tf.round(shape * (tf.cast(side, tf.float32) / tf.reduce_min(shape))), tf.int32)
+    scaled = tf.cast(tf.round(shape * tf.reduce_max(tf.cast(size, tf.float32) / shape)), tf.int32)
     resized = tf.cast(tf.image.resize(image, scaled, interpolation, antialias=True), tf.float32)
     return tf.clip_by_value(resized, 0.0, 255.0) if interpolation == "bicubic" else resized  # bicubic overshoots
 
 
-def random_scale_crop(image, size, scales, seed, channels):
-    """Stored image -> (size, size, channels) float32: scale jitter (He et al. 2015, 3.4; Simonyan and Zisserman 2014).
+def random_scale_crop(image, size, scales, seed, channels, exif="apply"):
+    """Stored image -> (h, w, channels) float32 of `size`, by scale jitter.
 
-    The shorter side becomes a random number of pixels in `scales`, both ends included, then a random square is
-    cropped. Only the square is read and scaled.
+    As in Simonyan and Zisserman 2014 and He et al. 2015, section 3.4: the shorter side becomes a random number of
+    pixels in `scales`, both ends included, then a random part of `size` is cropped. Only this part is read and scaled.
     """
-    return resized(decode_crop(image, scale_crop(size, scales, seed), channels, size), size)
+    return resized(decode_crop(image, scale_crop(size, scales, seed), channels, size, exif), size)
 
 
 def scale_crop(size, scales, seed):
-    """Returns a function: height (), width () of an image -> the square (top, left, h, w) of `random_scale_crop`."""
+    """Returns a function: height (), width () of an image -> the part (top, left, h, w) of `random_scale_crop`."""
     scale_seed, crop_seed = tf.unstack(tf.random.split(seed, 2))
     scale = tf.random.stateless_uniform((), scale_seed, scales[0], scales[1] + 1, tf.int32)
 
-    def square(height, width):
+    def part(height, width):
         shorter = tf.minimum(height, width)
-        side = tf.cast(tf.round(size * shorter / scale), tf.int32)
-        return _random_box(height, width, side, side, crop_seed)
+        h, w = (tf.cast(tf.round(side * shorter / scale), tf.int32) for side in height_and_width(size))
+        return _random_box(height, width, h, w, crop_seed)
 
-    return square
+    return part
 
 
-def random_resized_crop(image, size, area, seed, channels):
-    """Stored image -> (size, size, channels) float32: a part of random area and aspect ratio (Szegedy et al. 2014).
+def random_resized_crop(image, size, area, seed, channels, exif="apply"):
+    """Stored image -> (h, w, channels) float32 of `size`: a part of random area and aspect ratio (Szegedy et al. 2014).
 
     Args:
         image: the stored image.
-        size: height and width of the result in pixels.
-        area: least and greatest share of the image's area; the aspect ratio is in [3/4, 4/3].
+        size: height and width of the result in pixels, or one number for both.
+        area: least and greatest share of the image's area; the aspect ratio is 3/4 to 4/3 of the result's.
         seed: (2,).
         channels: 1 or 3.
+        exif: see `decode`.
     """
-    return resized(decode_crop(image, resized_crop(area, seed, channels), channels, size), size)
+    height, width = height_and_width(size)
+    part = resized_crop(area, seed, channels, width / height)
+    return resized(decode_crop(image, part, channels, size, exif), size)
 
 
-def resized_crop(area, seed, channels):
+def resized_crop(area, seed, channels, aspect=1.0):
     """Returns a function: height (), width () of an image -> the part (top, left, h, w) of `random_resized_crop`."""
 
     def part(height, width):
@@ -153,7 +168,7 @@ def resized_crop(area, seed, channels):
             bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
             seed=seed,
             min_object_covered=0.0,
-            aspect_ratio_range=(3 / 4, 4 / 3),
+            aspect_ratio_range=(3 / 4 * aspect, 4 / 3 * aspect),
             area_range=area,
             max_attempts=10,
             use_image_if_no_bounding_boxes=True,
@@ -186,10 +201,11 @@ def random_color(image, seed):
     return image + 255.0 * tf.linalg.matvec(tf.constant(_COLOR_COMPONENTS), amounts)
 
 
-def random_erasing(image, probability, seed):
+def random_erasing(image, probability, seed, color=None):
     """image (H, W, C) -> the same with a rectangle of noise, with the given probability (Zhong et al. 2017).
 
-    The rectangle has 2 to 33 % of the area and an aspect ratio in [0.3, 3.3]; the noise is uniform in [0, 255].
+    The rectangle has 2 to 33 % of the area and an aspect ratio in [0.3, 3.3]; the noise is uniform in [0, 255]. With
+    `color`, a number per channel, the rectangle has this color.
     """
     chance_seed, shape_seed, place_seed, noise_seed = tf.unstack(tf.random.split(seed, 4))
     height, width = tf.shape(image)[0], tf.shape(image)[1]
@@ -200,6 +216,8 @@ def random_erasing(image, probability, seed):
     h, w = tf.minimum(extent[0], height), tf.minimum(extent[1], width)
     mask = box_mask(height, width, _random_box(height, width, h, w, place_seed))
     mask &= tf.random.stateless_uniform((), chance_seed) < probability
+    if color is not None:
+        return tf.where(mask, tf.constant(color, image.dtype), image)
     return tf.where(mask, tf.random.stateless_uniform(tf.shape(image), noise_seed, 0.0, 255.0), image)
 
 
@@ -208,6 +226,14 @@ def box_mask(height, width, box):
     top, left, h, w = tf.unstack(box)
     rows, columns = tf.range(height)[:, None, None], tf.range(width)[None, :, None]
     return (rows >= top) & (rows < top + h) & (columns >= left) & (columns < left + w)
+
+
+def random_place(height: int, width: int, seed):
+    """Draws a pixel (y, x) int32 of an image."""
+    if height == width:
+        return tf.random.stateless_uniform((2,), seed, 0, height, tf.int32)
+    places = zip(tf.unstack(tf.random.split(seed, 2)), (height, width), strict=True)
+    return tf.stack([tf.random.stateless_uniform((), each, 0, side, tf.int32) for each, side in places])
 
 
 def _random_box(height, width, h, w, seed):
@@ -219,6 +245,7 @@ def _random_box(height, width, h, w, seed):
 
 
 def resized(image, size):
-    """(h, w, C) uint8 -> (size, size, C) float32."""
+    """(H, W, C) uint8 -> (h, w, C) float32 of `size`."""
+    size = height_and_width(size)
     image = tf.cast(image, tf.float32)  # the resize kernel is faster on floats, conversion included
-    return tf.ensure_shape(tf.image.resize(image, (size, size)), (size, size, image.shape[-1]))
+    return tf.ensure_shape(tf.image.resize(image, size), (*size, image.shape[-1]))

@@ -16,15 +16,21 @@ from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
 from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits, map_in_threads, open_image_set
+from keras_resnet.data.near_duplicates import MAX_DISTANCE, difference_hash
+from keras_resnet.data.pillow_formats import pillow_header
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.records import index_records
 from keras_resnet.data.stated_size import size_problem
-from keras_resnet.data.verify_scan import Look, Scan, SplitReport, copies
+from keras_resnet.data.verify_scan import Look, Scan, SplitReport, copies, look_alikes
 from keras_resnet.data.verify_targets import INSPECTORS, Inspected, Inspector
+from keras_resnet.description import ExifOrientation
 from keras_resnet.errors import DataError
 
 TRANSPARENT = "transparency, which is dropped: the color behind it counts"
-ROTATED = "an EXIF orientation, which is applied"
+ROTATED = {
+    "apply": "an EXIF orientation, which is applied",
+    "ignore": "an EXIF orientation, which is ignored (data.exif_orientation)",
+}
 
 _KINDS = {
     "damaged": "damaged",
@@ -37,11 +43,11 @@ _KINDS = {
 }
 
 
-def oddity(content: bytes) -> str:
-    """Returns `TRANSPARENT` or `ROTATED` for the bytes of a readable image, "" for most."""
+def oddity(content: bytes, exif: ExifOrientation = "apply") -> str:
+    """Returns `TRANSPARENT` or a value of `ROTATED` for the bytes of a readable image, "" for most."""
     header = read_header(content)
     if header and header.format == "JPEG":
-        return ROTATED if header.orientation > 1 else ""
+        return ROTATED[exif] if header.orientation > 1 else ""
     # Pillow may refuse what TensorFlow reads, with any exception.
     with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=("PNG", "WEBP")) as image:
         if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
@@ -69,7 +75,11 @@ class Report:
 
 
 def verify(
-    data: Data, max_pixels: int = MAX_PIXELS, track: Callable = lambda looks, total: looks, masks: bool = False
+    data: Data,
+    max_pixels: int = MAX_PIXELS,
+    track: Callable = lambda looks, total: looks,
+    masks: bool = False,
+    near_duplicates: int = MAX_DISTANCE,
 ) -> Report:
     """Reads and decodes every image of every split once.
 
@@ -78,6 +88,8 @@ def verify(
         max_pixels: an image with more pixels (height times width) is reported as too large and not decoded.
         track: (iterable of results, their number) -> the same results; may show progress.
         masks: read the objects' masks too, where the set has them.
+        near_duplicates: bits of `difference_hash` that may differ between images of two splits that look alike; -1:
+            they are not compared.
 
     Raises:
         ConfigError, DataError: the set does not exist.
@@ -91,7 +103,9 @@ def verify(
 
     def look(job):
         name, index = job
-        return _look(name, index, splits[name], reads[name], inspector, images.image_shape[2], max_pixels)
+        return _look(
+            name, index, splits[name], reads[name], inspector, images.image_shape[2], max_pixels, data.exif_orientation
+        )
 
     jobs = ((name, index) for name, split in splits.items() for index in range(split.size))
     notes: dict[str, list[str]] = {}
@@ -109,6 +123,8 @@ def verify(
         empty = [Finding("empty class", name, f'class "{label}"', what) for label in labels]
         findings += [each for each in empty if (each.kind, each.split, each.source) not in known]
     findings += copies(scans, inspector)
+    if near_duplicates >= 0:
+        findings += look_alikes(scans, near_duplicates)
     reports = {name: scan.report(images.target == "boxes") for name, scan in scans.items()}
     kinds = {finding.kind for finding in findings}
     passed_over = {what: count for what, count in images.passed_over.items() if what not in kinds}
@@ -129,7 +145,7 @@ def _open(data, masks) -> tuple[ImageSet, list[Finding]]:
 
 def _open_folder(data):
     """Loads a folder like `load_folder`, but returns its problems as findings."""
-    scan = scan_folder(data.name.partition(":")[2])
+    scan = scan_folder(data.name.partition(":")[2], data.channels)
     return set_of_scan(scan, data), list(scan.problems)
 
 
@@ -172,7 +188,7 @@ def _reader(split):
     return read
 
 
-def _look(name, index, split: Split, read, inspector: Inspector, channels, max_pixels) -> Look:
+def _look(name, index, split: Split, read, inspector: Inspector, channels, max_pixels, exif) -> Look:
     target: Inspected | None = None
     findings: list[Finding] = []
     notes: list[str] = []
@@ -193,7 +209,7 @@ def _look(name, index, split: Split, read, inspector: Inspector, channels, max_p
             if split.unusable:
                 findings += [Finding(kind, name, source, what) for kind, source, what in split.unusable(index)]
             stored = isinstance(content, bytes)
-            header = read_header(content) if stored else None
+            header = (read_header(content) or pillow_header(content)) if stored else None
             if stored and not content:
                 found("empty", "has 0 bytes")
                 return result()
@@ -203,13 +219,15 @@ def _look(name, index, split: Split, read, inspector: Inspector, channels, max_p
                     f"{header.height} x {header.width} pixels, more than {max_pixels} (--max_pixels); not decoded",
                 )
                 return result()
-            height, width = decode(image, channels).shape[:2]
+            pixels = decode(image, channels, exif)
+            height, width = pixels.shape[:2]
+            looks = difference_hash(pixels)
     except tf.errors.OpError as error:
         what = reason(error)
         found(next((kind for part, kind in _KINDS.items() if part in what), "unreadable"), what)
         return result()
     if split.stated_sizes is not None and (problem := size_problem(split.stated_sizes[index], (height, width))):
         found("wrong size", problem)
-    if stored and (note := oddity(content)):
+    if stored and (note := oddity(content, exif)):
         notes.append(note)
-    return result(digest=hashlib.sha256(content).digest(), size=(height, width))
+    return result(digest=hashlib.sha256(content).digest(), size=(height, width), looks=looks)

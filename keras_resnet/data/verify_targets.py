@@ -11,6 +11,7 @@ from keras_resnet.config import Data
 from keras_resnet.config.detection import DetectionData
 from keras_resnet.data.image_set import Target
 
+NO_LABELS = "no labels"
 NO_OBJECTS = "no objects, which are background alone"
 
 
@@ -74,6 +75,27 @@ class LabelInspector:
         return self._labels[label] if 0 <= label < len(self._labels) else str(label)
 
 
+class SeveralLabelsInspector:
+    """Inspects images with several labels; the identity is a digest of them."""
+
+    counted, conflict = "images", "two sets of labels"
+
+    def __init__(self, labels, data):
+        """Takes the class names, and the configuration."""
+
+    def inspect(self, target):
+        """Returns what is kept of the probabilities of the classes (K,)."""
+        values = np.asarray(target, np.float32)
+        digest = hashlib.blake2b(values.tobytes(), digest_size=8).digest()
+        classes = np.flatnonzero(values >= 0.5).tolist()
+        identity = int.from_bytes(digest, "little", signed=True)
+        return Inspected(identity, classes, notes=() if classes else (NO_LABELS,))
+
+    def conflict_of(self, identity, other, source):
+        """Returns the description of two sets of labels."""
+        return f"is the same image as {source}, with other labels"
+
+
 class BoxInspector:
     """Inspects objects with boxes; the identity is a digest of them in any order."""
 
@@ -100,4 +122,8 @@ class BoxInspector:
         return f"is the same image as {source}, with other objects"
 
 
-INSPECTORS: dict[Target, type[Inspector]] = {"label": LabelInspector, "boxes": BoxInspector}
+INSPECTORS: dict[Target, type[Inspector]] = {
+    "label": LabelInspector,
+    "labels": SeveralLabelsInspector,
+    "boxes": BoxInspector,
+}

@@ -22,6 +22,10 @@ _ALIGNMENT = 16  # bytes, of weights in the file; the schema requires it and ker
 # Slots of the tables in metadata_schema.fbs; a union takes two, for its kind and its value.
 _NORMALIZATION, _IMAGE, _AXIS_LABELS = 1, 2, 2
 _RGB, _GREY = 1, 2
+_SCORES = {
+    False: "A score for each class; their sum is 1.",
+    True: "A score from 0 to 1 for each label; description.json has the thresholds.",
+}
 
 
 def write_artifacts(conversion: Conversion) -> Iterator[dict]:
@@ -175,7 +179,7 @@ def _metadata(description):
     scores = builder.table(
         {
             0: builder.CreateString("scores"),
-            1: builder.CreateString("A score for each class; their sum is 1."),
+            1: builder.CreateString(_SCORES[bool(description.thresholds)]),
             5: builder.table({0: builder.floats([1]), 1: builder.floats([0])}),
             6: builder.vector([labels]),
         }

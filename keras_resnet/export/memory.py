@@ -64,7 +64,8 @@ def _signatures(path, image_shape):
 
     with open(os.path.join(path, "saved_model.pb"), "rb") as file:
         graph = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs[0]
-    encoded = tf.io.encode_png(tf.fill(image_shape, tf.constant(128, tf.uint8))).numpy()
+    pixels = tf.fill((*image_shape[:2], min(image_shape[2], 3)), tf.constant(128, tf.uint8))
+    encoded = tf.io.encode_png(pixels).numpy()
     found = []
     for name, signature in sorted(graph.signature_def.items()):
         if name in _NOT_CALLED or name.startswith("__"):

@@ -54,7 +54,7 @@ def table(report: dict) -> str:
             "precision": f"{artifact['precision']}{_kind(artifact)}",
             "MB": f"{artifact['bytes'] / 1e6:.1f}",
             **module.cells(artifact["parity"]),
-            "batch 1": f"{artifact['latency_ms']['1']:.1f} ms",
+            "batch 1": f"{artifact['latency_ms']['1']:.{1 if artifact['latency_ms']['1'] >= 1 else 2}f} ms",
         }
         largest, rate = max(artifact["images_per_second"].items(), key=lambda item: int(item[0]))
         if largest != "1":

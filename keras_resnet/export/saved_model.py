@@ -82,11 +82,11 @@ def write_warmup(saved_model: str, batch_sizes: tuple[int, ...], image_shape: tu
 
     names = sorted(tf.saved_model.load(saved_model).signatures.keys() - _FOR_TOOLS)
     height, width, channels = image_shape
-    encoded = tf.io.encode_jpeg(np.full((height, width, channels), 128, np.uint8)).numpy()
-    inputs = {
-        "serving_default": ("image_bytes", encoded, tf.string, ()),
-        "predict_images_uint8": ("images", 128, tf.uint8, image_shape),
-    }
+    inputs: dict = {}
+    if channels <= 3:
+        encoded = tf.io.encode_jpeg(np.full((height, width, channels), 128, np.uint8)).numpy()
+        inputs["serving_default"] = ("image_bytes", encoded, tf.string, ())
+        inputs["predict_images_uint8"] = ("images", 128, tf.uint8, image_shape)
     path = os.path.join(saved_model, FILE)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with tf.io.TFRecordWriter(path) as writer:

@@ -80,7 +80,13 @@ class Predictor(Protocol):
 
 
 class ClassPredictor(Predictor, Protocol):
-    """A `Predictor` of classes."""
+    """A `Predictor` of classes.
+
+    Attributes:
+        thresholds: of a multi-label classifier, for each class the score from which on it is an answer; else empty.
+    """
+
+    thresholds: tuple[float, ...]
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """images (N, H, W, C) float32 in [0, 255], prepared -> logits (N, classes) float32."""
@@ -98,13 +104,14 @@ class BoxPredictor(Predictor, Protocol):
 
 
 def check_top_k(predictor: Predictor, top_k: int | None) -> int:
-    """Returns the number of classes to answer; None stands for a few, and for all objects of a detector.
+    """Returns the number of classes to answer; None stands for a few, and for all of a detector or multi-label model.
 
     Raises:
         ConfigError: `top_k` is larger than the predictor's `max_top_k`.
     """
     if top_k is None:
-        return predictor.max_top_k if predictor.finds_boxes else min(DEFAULT_TOP_K, predictor.max_top_k)
+        every = predictor.finds_boxes or bool(getattr(predictor, "thresholds", ()))
+        return predictor.max_top_k if every else min(DEFAULT_TOP_K, predictor.max_top_k)
     if top_k > predictor.max_top_k and predictor.finds_boxes:
         raise ConfigError(f"--top_k={top_k}: {predictor.source} finds {predictor.max_top_k} objects or fewer")
     if top_k > predictor.max_top_k:
@@ -123,6 +130,21 @@ def best_classes(logits: np.ndarray, labels: Sequence[str], top_k: int) -> list[
         Prediction(tuple(best.tolist()), tuple(labels[i] for i in best), tuple(row[best].tolist()))
         for row, best in zip(scores, order, strict=True)
     ]
+
+
+def labels_above(
+    logits: np.ndarray, labels: Sequence[str], thresholds: Sequence[float], top_k: int
+) -> list[Prediction]:
+    """logits (N, classes) -> N predictions: the classes whose sigmoid is their threshold or more, best first."""
+    scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    accepted = scores >= np.asarray(thresholds)
+    order = np.argsort(np.where(accepted, -scores, 1.0), axis=-1, kind="stable")[:, :top_k]
+    predictions = []
+    for row, of_row, best in zip(scores, accepted, order, strict=True):
+        kept = best[of_row[best]]
+        names = tuple(labels[i] for i in kept)
+        predictions.append(Prediction(tuple(kept.tolist()), names, tuple(row[kept].tolist())))
+    return predictions
 
 
 def best_objects(
@@ -219,7 +241,7 @@ class TableWriter:
         if answer.boxes is not None:
             boxes = answer.coco_boxes()
             texts = [f"{text} ({', '.join(f'{n:.0f}' for n in box)})" for text, box in zip(texts, boxes, strict=True)]
-        return f"{name}  " + ("  ".join(texts) or "no object") + "\n"
+        return f"{name}  " + ("  ".join(texts) or ("no label" if answer.boxes is None else "no object")) + "\n"
 
     def end(self) -> str:
         """Returns an empty string."""
@@ -229,8 +251,10 @@ class TableWriter:
 class CsvWriter:
     """Writes a line per image and class: image, rank from 1, class, label, score; one error line for a bad image.
 
+    An image without objects or labels has no line.
+
     Args:
-        boxes: write x, y, width and height of each object too; an image without objects has no line.
+        boxes: write x, y, width and height of each object too.
     """
 
     def __init__(self, boxes: bool = False):

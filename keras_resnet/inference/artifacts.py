@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from keras_resnet.description import DESCRIPTION_FILE, Description, Preprocessing
+from keras_resnet.description import DESCRIPTION_FILE, Description, ImageSize, Preprocessing, height_and_width
 from keras_resnet.errors import ConfigError
 from keras_resnet.renamed import DESCRIPTION_FIELDS, PREPROCESSING_FIELDS, upgrade
 
@@ -62,8 +62,8 @@ def version_folder(path: str) -> str | None:
 
 
 def read_preprocessing(
-    path: str, size: int | None = None, packed: str | None = None
-) -> tuple[Preprocessing, int | None]:
+    path: str, size: ImageSize | None = None, packed: str | None = None
+) -> tuple[Preprocessing, ImageSize | None]:
     """Returns (preprocessing of an artifact, height and width of its images if known).
 
     Args:
@@ -78,14 +78,20 @@ def read_preprocessing(
         return description.preprocessing, size or description.preprocessing.image_size
     report = _report(folder)
     if size is None:
-        size = (report.get("image_shape") or [None])[0]
+        size = tuple((report.get("image_shape") or [])[:2]) or None
     said = upgrade(report.get("preprocessing") or {}, PREPROCESSING_FIELDS)
-    fraction = 0.875 if size and size > SMALL else 1.0
+    fraction = 0.875 if size and min(height_and_width(size)) > SMALL else 1.0
     if not said and os.path.isfile(path):
         print(f"{path}: assumed: the central {fraction:.1%} of an image's shorter side, as is usual", file=sys.stderr)
     known: dict[str, Any] = {field.name: said[field.name] for field in fields(Preprocessing) if field.name in said}
     assumed: dict[str, Any] = {"image_size": size, "crop_pct": fraction}
     return Preprocessing(**assumed | known), size
+
+
+def read_thresholds(path: str, packed: str | None = None) -> tuple[float, ...]:
+    """Returns the thresholds of a multi-label artifact, () for others; arguments as for `read_preprocessing`."""
+    description = _description(packed, path) or _description(_read(version_folder(path), DESCRIPTION_FILE), path)
+    return description.thresholds if description else ()
 
 
 def _description(text, path):

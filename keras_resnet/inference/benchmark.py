@@ -139,10 +139,10 @@ def examples(model: ClassPredictor | BoxPredictor, contents: Mapping[str, bytes]
         pictures = []
         for path, content in contents.items():
             try:
-                pictures.append(decoded(content, channels))
+                pictures.append(decoded(content, channels, model.preprocessing.exif_orientation))
             except DataError as error:
                 raise DataError(f"--images: {path}: {error}") from None
-    return np.stack([prepared(pixels, model.preprocessing, model.image_shape[0]) for pixels in pictures])
+    return np.stack([prepared(pixels, model.preprocessing, model.image_shape[:2]) for pixels in pictures])
 
 
 def _squares(channels):
@@ -150,7 +150,10 @@ def _squares(channels):
     from PIL import Image
 
     squares = cut_squares(SQUARES)
-    return [each if channels == 3 else np.asarray(Image.fromarray(each).convert("L"))[..., None] for each in squares]
+    if channels == 3:
+        return list(squares)
+    grays = [np.asarray(Image.fromarray(each).convert("L"))[..., None] for each in squares]
+    return [np.repeat(each, channels, -1) for each in grays]
 
 
 def _outputs(model, images):

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from keras_resnet.data.arrays import FORMATS, is_array, read_array
 from keras_resnet.data.folder_tree import IMAGE_SUFFIXES, list_images
 from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
-from keras_resnet.description import Preprocessing
+from keras_resnet.data.pillow_formats import as_png, pillow_format
+from keras_resnet.description import ExifOrientation, ImageSize, Preprocessing, height_and_width
 from keras_resnet.errors import DataError
 from keras_resnet.inference.answers import (
     Answer,
@@ -21,12 +23,14 @@ from keras_resnet.inference.answers import (
     ImageError,
     best_classes,
     best_objects,
+    labels_above,
 )
 
+COLORS = 3  # channels; images of more are arrays
 _PNG_BITS = 24  # position of the bit depth in a PNG
 
 
-def decode_with_pillow(content: bytes, channels: int) -> np.ndarray | None:
+def decode_with_pillow(content: bytes, channels: int, exif: ExifOrientation = "apply") -> np.ndarray | None:
     """An image's bytes -> pixels (H, W, channels) uint8, the same as of `keras_resnet.data.decode.decode`.
 
     Returns None if Pillow's pixels may differ, or if the image must be refused with a reason; TensorFlow then decodes
@@ -45,7 +49,7 @@ def decode_with_pillow(content: bytes, channels: int) -> np.ndarray | None:
             pixels = _pixels(image, channels)
     except Exception:  # any error of Pillow for a damaged file; TensorFlow gives the reason
         return None
-    return None if pixels is None else _upright(pixels, header.orientation)
+    return pixels if pixels is None or exif == "ignore" else _upright(pixels, header.orientation)
 
 
 def _upright(pixels, orientation):
@@ -71,19 +75,20 @@ def _pixels(image, channels):
     return None
 
 
-def prepare_with_pillow(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
-    """pixels (H, W, C) uint8 -> (size, size, C) float32, as `keras_resnet.data.transforms.prepare` returns it."""
+def prepare_with_pillow(pixels: np.ndarray, preprocessing: Preprocessing, size: ImageSize) -> np.ndarray:
+    """pixels (H, W, C) uint8 -> (h, w, C) float32 of `size`, as `keras_resnet.data.transforms.prepare` returns it."""
     if preprocessing.resize == "letterbox":
-        return _letterboxed(pixels, preprocessing.mean, size)
-    side = round(size / preprocessing.crop_pct)
+        return _letterboxed(pixels, preprocessing.mean, height_and_width(size)[0])
+    sides = height_and_width(size)
+    covered = np.asarray([round(side / preprocessing.crop_pct) for side in sides], np.float32)
     shape = np.asarray(pixels.shape[:2], np.float32)
-    height, width = np.round(shape * (np.float32(side) / shape.min())).astype(int)
+    height, width = np.round(shape * (covered / shape).max()).astype(int)
     image = _resized(pixels, 0, height, preprocessing.interpolation)
     image = _resized(image, 1, width, preprocessing.interpolation)
     if preprocessing.interpolation == "bicubic":  # bicubic overshoots at edges
         image = np.clip(image, 0, 255)
-    top, left = (height - size) // 2, (width - size) // 2
-    return image[top : top + size, left : left + size].astype(np.float32)
+    top, left = (height - sides[0]) // 2, (width - sides[1]) // 2
+    return image[top : top + sides[0], left : left + sides[1]].astype(np.float32)
 
 
 def _letterboxed(pixels, mean, side):
@@ -132,7 +137,7 @@ def _cubic(x):
 _KERNELS = {"bilinear": (1, _triangle), "bicubic": (2, _cubic)}
 
 
-def find_images(names: Sequence[str]) -> list[str]:
+def find_images(names: Sequence[str], channels: int = 3) -> list[str]:
     """Returns named files, files that match a pattern, and all images in a folder, sorted.
 
     A name that matches nothing was saved, so that the answers have a line for it.
@@ -143,16 +148,19 @@ def find_images(names: Sequence[str]) -> list[str]:
             matches = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
             found += matches or [name]
         elif os.path.isdir(name):
-            found += list_images(name) or [name]
+            found += list_images(name, is_array if channels > COLORS else None) or [name]
         else:
             found.append(name)
     return found
 
 
-def read_image(path: str) -> bytes | ImageError:
-    """Returns an image's bytes after a check of its header, which refuses images that are too large."""
+def read_image(path: str, channels: int = 3) -> bytes | ImageError:
+    """Returns an image's bytes after a check of its header, which refuses images that are too large.
+
+    AVIF, TIFF and HEIC, which neither TensorFlow nor exported models read, are returned as PNG of the same pixels.
+    """
     if os.path.isdir(path):
-        return ImageError(f"holds no images ({IMAGE_SUFFIXES})")
+        return ImageError(f"holds no images ({FORMATS if channels > COLORS else IMAGE_SUFFIXES})")
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -164,16 +172,23 @@ def read_image(path: str) -> bytes | ImageError:
     header = read_header(content)
     if header and header.height * header.width > MAX_PIXELS:
         return ImageError(f"{header.height} x {header.width} pixels, more than {MAX_PIXELS}; not decoded")
+    if channels <= COLORS and pillow_format(content):
+        try:
+            return as_png(content)
+        except DataError as error:
+            return ImageError(str(error))
     return content
 
 
-def decoded(content: bytes, channels: int) -> np.ndarray:
-    """An image's bytes -> pixels (H, W, channels) uint8.
+def decoded(content: bytes, channels: int, exif: ExifOrientation = "apply") -> np.ndarray:
+    """An image's bytes -> pixels (H, W, channels) uint8, float32 for more than three channels.
 
     Raises:
         DataError: the image cannot be decoded; the message gives the reason in a few words.
     """
-    pixels = decode_with_pillow(content, channels)  # avoids the pipeline's graph, which takes seconds to build
+    if channels > COLORS:
+        return read_array(content, channels)
+    pixels = decode_with_pillow(content, channels, exif)  # avoids the pipeline's graph, which takes seconds to build
     if pixels is not None:
         return pixels
     import tensorflow as tf
@@ -183,7 +198,7 @@ def decoded(content: bytes, channels: int) -> np.ndarray:
 
     try:
         with tf.device("CPU:0"):
-            return decode(tf.constant(content), channels).numpy()
+            return decode(tf.constant(content), channels, exif).numpy()
     except tf.errors.OpError as error:
         raise DataError(reason(error)) from None
 
@@ -201,8 +216,8 @@ def image_size_of(content: bytes) -> tuple[int, int]:
     return height, width
 
 
-def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.ndarray:
-    """pixels (H, W, C) uint8 -> (size, size, C) float32 in [0, 255], as in validation."""
+def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: ImageSize) -> np.ndarray:
+    """pixels (H, W, C) uint8 -> (h, w, C) float32 in [0, 255] of `size`, as in validation."""
     if sys.modules.get("tensorflow") is None:  # LiteRT and onnxruntime do not wait until it is loaded
         return prepare_with_pillow(pixels, preprocessing, size)
     import tensorflow as tf
@@ -212,7 +227,7 @@ def prepared(pixels: np.ndarray, preprocessing: Preprocessing, size: int) -> np.
     with tf.device("CPU:0"):
         image, crop_pct = tf.constant(pixels), preprocessing.crop_pct
         if preprocessing.resize == "letterbox":
-            return transforms.letterbox(image, size, preprocessing.mean)[0].numpy()
+            return transforms.letterbox(image, height_and_width(size)[0], preprocessing.mean)[0].numpy()
         return transforms.for_test(image, size, crop_pct, preprocessing.interpolation).numpy()
 
 
@@ -223,12 +238,12 @@ def answer_prepared(predictor: ClassPredictor | BoxPredictor, contents: Sequence
     sizes: list[tuple[int, int]] = []
     for content in contents:
         try:
-            pixels = decoded(content, predictor.image_shape[2])
+            pixels = decoded(content, predictor.image_shape[2], predictor.preprocessing.exif_orientation)
         except DataError as error:
             answers.append(ImageError(str(error)))
         else:
             answers.append(None)
-            images.append(prepared(pixels, predictor.preprocessing, predictor.image_shape[0]))
+            images.append(prepared(pixels, predictor.preprocessing, predictor.image_shape[:2]))
             sizes.append(pixels.shape[:2])
     found = iter(_found(predictor, np.stack(images), sizes, top_k) if images else [])
     return [answer or next(found) for answer in answers]
@@ -239,4 +254,7 @@ def _found(predictor, images, sizes, top_k):
         outputs = predictor.detections(images)
         crop_pct = None if predictor.preprocessing.resize == "letterbox" else predictor.preprocessing.crop_pct
         return best_objects(outputs, predictor.labels, top_k, sizes, predictor.image_shape[0], crop_pct)
-    return best_classes(predictor.logits(images), predictor.labels, top_k)
+    logits = predictor.logits(images)
+    if predictor.thresholds:
+        return labels_above(logits, predictor.labels, predictor.thresholds, top_k)
+    return best_classes(logits, predictor.labels, top_k)

@@ -20,6 +20,8 @@ class KerasPredictor:
         self.source = source
         self.image_shape = tuple(model.input_shape[1:])
         self.max_top_k = len(labels)
+        description = getattr(model, "description", None)
+        self.thresholds = description.thresholds if description else ()
         self._graph = tf.function(lambda images: tf.cast(model(images, training=False), tf.float32), autograph=False)
 
     def logits(self, images):

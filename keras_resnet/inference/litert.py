@@ -6,7 +6,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_resnet.errors import ConfigError
-from keras_resnet.inference.artifacts import labels_of, lines, read_preprocessing
+from keras_resnet.inference.artifacts import labels_of, lines, read_preprocessing, read_thresholds
 from keras_resnet.inference.images import answer_prepared
 
 SIGNATURE = "predict_images"
@@ -41,13 +41,18 @@ class LiteRTPredictor:
         classes = None if self.finds_boxes else int(self._output["shape"][-1])
         packed = _packed(path, "labels.txt")
         self.labels = labels_of(lines(packed) if packed else None, path, classes)
-        self.preprocessing, _ = read_preprocessing(path, self.image_shape[0], _packed(path, "description.json"))
+        about = _packed(path, "description.json")
+        self.preprocessing, _ = read_preprocessing(path, self.image_shape[:2], about)
+        self.thresholds = read_thresholds(path, about)
         self.max_top_k = int(self._output["shape"][-1]) if self.finds_boxes else len(self.labels)
 
     def logits(self, images):
         """See `Predictor`."""
         values = _dequantized(self._outputs(images)[self._name], self._output)
-        return values if self._name == "logits" else np.log(np.maximum(values, _LEAST))
+        if self._name == "logits":
+            return values
+        logs = np.log(np.maximum(values, _LEAST))
+        return logs - np.log(np.maximum(1 - values, _LEAST)) if self.thresholds else logs
 
     def detections(self, images):
         """See `Predictor`."""

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from keras_resnet.errors import ConfigError, needs
-from keras_resnet.inference.artifacts import labels_of, read_preprocessing
+from keras_resnet.inference.artifacts import labels_of, read_preprocessing, read_thresholds
 from keras_resnet.inference.images import answer_prepared
 
 
@@ -50,7 +50,8 @@ class OnnxPredictor:
         packed = self._session.get_modelmeta().custom_metadata_map  # JSON
         labels = json.loads(packed["labels"]) if "labels" in packed else None
         self.labels = labels_of(labels, path, None if self.finds_boxes else outputs["logits"][-1])
-        self.preprocessing, _ = read_preprocessing(path, self.image_shape[0], packed.get("description"))
+        self.preprocessing, _ = read_preprocessing(path, self.image_shape[:2], packed.get("description"))
+        self.thresholds = read_thresholds(path, packed.get("description"))
         self.max_top_k = outputs["scores"][-1] if self.finds_boxes else len(self.labels)
 
     def detections(self, images):

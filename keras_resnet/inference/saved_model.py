@@ -4,10 +4,11 @@ import os
 
 import tensorflow as tf
 
+from keras_resnet.description import height_and_width
 from keras_resnet.errors import ConfigError
 from keras_resnet.inference.answers import Answer, ImageError, Prediction, objects_of
-from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing
-from keras_resnet.inference.images import image_size_of
+from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing, read_thresholds
+from keras_resnet.inference.images import COLORS, answer_prepared, image_size_of
 
 _OF_OBJECTS = ("boxes", "classes", "scores", "masks")
 
@@ -29,7 +30,8 @@ class SavedModelPredictor:
             self._loaded = tf.saved_model.load(folder)  # keeps the signatures alive
             self._answer = self._loaded.signatures["serving_default"]
             self._network = self._loaded.signatures["predict_images"]
-            if set(self._answer.structured_input_signature[1]) != {"image_bytes"}:
+            self._decodes = set(self._answer.structured_input_signature[1]) == {"image_bytes"}
+            if not self._decodes and self._network.structured_input_signature[1]["images"].shape[3] <= COLORS:
                 raise ValueError("its serving_default does not take image_bytes")
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
             raise ConfigError(
@@ -40,9 +42,10 @@ class SavedModelPredictor:
         classes = None if self.finds_boxes else self._network.structured_outputs["logits"].shape[-1]
         self.labels = read_labels(labels, classes) or numbered(classes or 0)
         self.preprocessing, size = read_preprocessing(folder)
+        self.thresholds = read_thresholds(folder)
         shape = self._network.structured_input_signature[1]["images"].shape[1:]
         self._any_size = shape[0] is None
-        self.image_shape = (size, size, shape[2]) if self._any_size and size else tuple(shape)
+        self.image_shape = (*height_and_width(size), shape[2]) if self._any_size and size else tuple(shape)
         self.max_top_k = answered["scores"].shape[-1] or len(self.labels)
         self._has_status = "status" in answered
 
@@ -57,6 +60,8 @@ class SavedModelPredictor:
 
     def answer(self, contents, top_k):
         """See `Predictor`."""
+        if not self._decodes:  # images of more than three channels
+            return answer_prepared(self, contents, top_k)
         if self._has_status:
             return self._answers(contents, top_k)
         answers: list[Answer] = []
@@ -82,7 +87,8 @@ class SavedModelPredictor:
                 letterboxed = self.preprocessing.resize == "letterbox"
                 answers.append(objects_of(found, self.labels, top_k, size, letterboxed))
                 continue
-            labels = tuple(label.decode() for label in outputs["labels"][i, :top_k])
-            classes, scores = (tuple(outputs[name][i, :top_k].tolist()) for name in ("classes", "scores"))
+            count = min(int(outputs["num_labels"][i]), top_k) if "num_labels" in outputs else top_k
+            labels = tuple(label.decode() for label in outputs["labels"][i, :count])
+            classes, scores = (tuple(outputs[name][i, :count].tolist()) for name in ("classes", "scores"))
             answers.append(Prediction(classes, labels, scores))
         return answers

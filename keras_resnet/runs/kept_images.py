@@ -12,12 +12,13 @@ BYTES = 32_000_000  # of both together: 212 images of 224 pixels
 
 
 def keep_images(path: str, task) -> None:
-    """Writes a few preprocessed validation and training images of a task as uint8."""
-    fitting = BYTES // int(np.prod(task.image_shape))
+    """Writes a few preprocessed validation and training images of a task: uint8, or float32 of more than 3 channels."""
+    stored = _rounded if task.image_shape[2] <= 3 else np.float32
+    fitting = BYTES // int(np.prod(task.image_shape) * stored(0).nbytes)
     examples = task.example_images(min(EXAMPLES, max(1, fitting // 2)))
     calibration = task.calibration_images(min(CALIBRATION, max(1, fitting - len(examples))))
     content = io.BytesIO()
-    np.savez_compressed(content, examples=_rounded(examples), calibration=_rounded(calibration))
+    np.savez_compressed(content, examples=stored(examples), calibration=stored(calibration))
     write_atomically(path, content.getvalue())
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from keras_resnet.config import Config
 from keras_resnet.description import Description
-from keras_resnet.files import write_atomically
+from keras_resnet.files import is_file, write_atomically
 from keras_resnet.model_card import model_card
 from keras_resnet.paper_results import published
 from keras_resnet.runs.checkpoints import RunState
@@ -17,6 +17,9 @@ from keras_resnet.runs.folder import RunFolder, write_text
 from keras_resnet.runs.logs import read_metrics
 from keras_resnet.task import Metric, metrics_of, monitored
 from keras_resnet.tasks import TASKS
+from keras_resnet.weights.tensors import read_metadata
+
+_SHOWN_CLASSES = 20
 
 
 def draw_examples(path: str, images: np.ndarray, captions: list[str]) -> None:
@@ -72,6 +75,14 @@ def _png(figure):
     return content.getvalue()
 
 
+_EXIF = {"apply": "applied", "ignore": "ignored (`data.exif_orientation`)"}
+
+
+def _values(preprocessing):
+    channels = preprocessing.channels or 3
+    return "RGB in [0, 255]" if channels <= 3 else f"arrays of {channels} channels in the units of the training files"
+
+
 def write_card(folder: RunFolder, task, results: dict) -> None:
     """Writes the model card of a finished run, from its configuration and its results."""
     write_text(folder.card, card(folder, task, results))
@@ -92,7 +103,8 @@ def card(folder: RunFolder, task, results: dict) -> str:
         "",
         "## Use",
         "",
-        "Images are RGB in [0, 255], of any size; preprocessing is the model's first layer.",
+        f"Images are {_values(task.description.preprocessing)}, of any size; preprocessing is the model's first layer.",
+        f"The EXIF orientation of JPEGs is {_EXIF[task.description.preprocessing.exif_orientation]}.",
         "",
         "```sh",
         f"keras-resnet export --workdir={folder.path} --output=exports/{network}",
@@ -142,10 +154,22 @@ def figures(folder: RunFolder, config: Config, description: Description, results
         f"keras_resnet {environment.get('keras_resnet', '?')}, commit {environment.get('commit') or 'unknown'}, "
         f"TensorFlow {environment.get('tensorflow', '?')}, Keras {environment.get('keras', '?')}.",
         *([f"{results['skipped']} unreadable images were skipped."] if results["skipped"] else []),
+        *[f"**{line}**" for line in results.get("findings", [])],
+        *(_thresholds(folder) if description.thresholds else []),
         "",
         "![Curves](curves.png)",
     ]
     return "\n".join(lines)
+
+
+def _thresholds(folder):
+    """Returns a line with the thresholds of the best weights, the first ones if there are many classes."""
+    best = Description.from_metadata(read_metadata(folder.best_weights)) if is_file(folder.best_weights) else None
+    if not best:
+        return []
+    pairs = [f"{name} {score:.3f}" for name, score in zip(best.labels, best.thresholds, strict=True)]
+    more = f" and {len(pairs) - _SHOWN_CLASSES} more" if len(pairs) > _SHOWN_CLASSES else ""
+    return ["", f"Thresholds of the best weights: {', '.join(pairs[:_SHOWN_CLASSES])}{more}."]
 
 
 def _row(name, metric, last, best):
@@ -153,7 +177,9 @@ def _row(name, metric, last, best):
     return f"| validation {title} | {'' if last is None else metric.text(last)} | {metric.text(best)} |"
 
 
-def write_final_report(folder: RunFolder | None, task, state: RunState, seconds: float, rollbacks: int) -> dict:
+def write_final_report(
+    folder: RunFolder | None, task, state: RunState, seconds: float, rollbacks: int, findings: list[str]
+) -> dict:
     """Writes results.json, the curves and the model card, and returns the results.
 
     Args:
@@ -162,6 +188,7 @@ def write_final_report(folder: RunFolder | None, task, state: RunState, seconds:
         state: the state at the last step.
         seconds: seconds of training, over all processes.
         rollbacks: number of rollbacks.
+        findings: lines about results that need attention.
     """
     config = task.config
     results = {
@@ -174,6 +201,8 @@ def write_final_report(folder: RunFolder | None, task, state: RunState, seconds:
         "skipped": len(state.skipped),
         "rollbacks": rollbacks,
     }
+    if findings:
+        results["findings"] = findings
     if folder:
         draw_curves(folder, f"{config.model.name} on {config.data.name}", metrics_of(config.task))
         write_card(folder, task, results)

@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -141,7 +142,7 @@ class Saver:
             if path == self._folder.best_weights:
                 self._owed = None  # the current weights are better
             self._write_best()
-            self._write_weights(path, arrays, step)
+            self._write_weights(path, arrays, step, self._description)
 
     def check(self) -> None:
         """Raises, or logs as a warning, an error of the last write."""
@@ -189,6 +190,8 @@ class Saver:
             return None
         self._check_ours(checkpoint)
         assign_tensors(self._variables, checkpoint.arrays, self._folder.checkpoints)
+        if (described := _described(checkpoint)) and described.thresholds:
+            self._model.description = replace(self._model.description, thresholds=described.thresholds)
         state = RunState.from_json(checkpoint.state | {"step": checkpoint.step})
         self.saved = checkpoint.step
         self._bests.append(state.best.get("step", state.step))
@@ -230,7 +233,7 @@ class Saver:
         try:
             if best != checkpoint.step:
                 checkpoint = read_checkpoint(os.path.join(self._folder.checkpoints, f"step-{best:08d}"))
-            self._write_weights(self._folder.best_weights, network_arrays(checkpoint), best)
+            self._write_weights(self._folder.best_weights, network_arrays(checkpoint), best, _described(checkpoint))
         except (ValueError, OSError) as error:
             self._warn(
                 f"the best weights, of step {best}, are lost; the next ones that are tested count as it ({error})"
@@ -246,13 +249,14 @@ class Saver:
     def _write_best(self):
         """Writes the weights of the best evaluation, also if an earlier attempt failed."""
         if self._owed:
-            self._write_weights(self._folder.best_weights, network_arrays(self._owed), self._owed.step)
+            owed = self._owed
+            self._write_weights(self._folder.best_weights, network_arrays(owed), owed.step, _described(owed))
             self._owed = None
 
-    def _write_weights(self, path, arrays, step):
+    def _write_weights(self, path, arrays, step, description):
         config = self._config.model_dump_json()
         strings = {"network": self._config.model.name, "step": str(step), "config": config, "keras_resnet": __version__}
-        write_tensors(arrays, path, strings | describe(self._model))
+        write_tensors(arrays, path, strings | (description.to_metadata() if description else describe(self._model)))
 
     def _guarded(self, act, must=False):
         try:
@@ -274,6 +278,11 @@ class Saver:
 
     def _bytes(self):
         return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in self._variables.values())
+
+
+def _described(checkpoint):
+    """Returns the model description of a checkpoint; None if it has none, as of version 0.1."""
+    return Description.from_json(checkpoint.description) if checkpoint.description else None
 
 
 def _averages(model, optimizer):

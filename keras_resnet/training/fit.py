@@ -16,6 +16,7 @@ from keras_resnet.runs.logs import MetricsLog, RunLog, open_dashboards
 from keras_resnet.runs.report import draw_examples, write_final_report
 from keras_resnet.runs.saver import Saver
 from keras_resnet.task import Task, monitored
+from keras_resnet.training import pitfalls
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
 from keras_resnet.training.divergence import Diverged, Divergence, Divergences
 from keras_resnet.training.metrics import Evaluator, Interrupted, MetricAccumulator
@@ -23,7 +24,7 @@ from keras_resnet.training.optimizer import build_model_and_optimizer
 from keras_resnet.training.progress import ProgressReporter, summary
 from keras_resnet.training.signals import StopRequest
 from keras_resnet.training.steps import make_train_step
-from keras_resnet.training.strategy import SYNC_EVERY, Workers, compiles_by_default, is_chief
+from keras_resnet.training.strategy import SYNC_EVERY, Workers, is_chief
 
 
 def fit(task: Task, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict:
@@ -78,11 +79,9 @@ class _Run:
         if not self._restore():
             self.began_from = task.start_from(self.model)
             self.saver.self_check(self.state)
-            if self.writes and not self.began_from and self.train_config.batch_norm in ("frozen", "constant"):
-                kept = f"train.batch_norm: {self.train_config.batch_norm} keeps"
-                self._warn(
-                    f"{kept} mean 0 and variance 1 of new weights, and such a run may diverge; set model.weights"
-                )
+            if self.writes:
+                replicas = strategy.num_replicas_in_sync
+                self._warn_each(pitfalls.at_start(self.config, self.model, replicas, bool(self.began_from)))
         self.earlier = self.state.seconds
         self.evaluate = Evaluator(task, self.model, strategy, lambda: bool(stop.signal) and not workers.several)
 
@@ -117,9 +116,7 @@ class _Run:
                 log.close()
 
     def _loop(self, log):
-        train = self.train_config
-        jit_compile = compiles_by_default(self.strategy) if train.jit_compile is None else train.jit_compile
-        train_step = make_train_step(self.task, self.model, self.optimizer, self.strategy, jit_compile)
+        train_step = make_train_step(self.task, self.model, self.optimizer, self.strategy)
         while True:
             batches = training_batches(self.task, self.strategy, self.state.step)
             try:
@@ -170,11 +167,19 @@ class _Run:
 
     def _validated(self):
         with averaged_weights(self.model, self.optimizer):
-            figures = self.evaluate("validation")
+            figures = self._evaluated()
         if not all(map(math.isfinite, figures.values())):
             norm = float(keras.ops.convert_to_numpy(self.run_optimizer.gradient_norm))
             raise Diverged(Divergence(self.state.step, figures.get("loss", math.nan), norm))
         self.state.validation = figures
+        return figures
+
+    def _evaluated(self):
+        """Returns the metrics of the validation split; the model's description receives what they determine."""
+        collector = self.task.collector("validation")
+        figures = self.evaluate("validation", collector)
+        if hasattr(collector, "calibrated"):
+            self.model.description = collector.calibrated(self.model.description)
         return figures
 
     def _save(self, best=False):
@@ -239,6 +244,10 @@ class _Run:
         self.reporter.warn(text)
         self.run_log.write(text)
 
+    def _warn_each(self, lines):
+        for line in lines:
+            self._warn(line)
+
     def _elapsed(self):
         """Returns the seconds of training, including the earlier processes of this run."""
         return self.earlier + time.monotonic() - self.began
@@ -249,12 +258,20 @@ class _Run:
             if batches:
                 self.reporter.say(f"averaging statistics over {batches} batches")
                 reestimate_statistics(self.task, self.model, self.strategy, batches)
-                state.validation = self.evaluate("validation")
+                state.validation = self._evaluated()
             if (batches or not state.best) and state.keep_best(state.validation, self.task.metrics):
                 self.saver.save_weights(self.folder.best_weights, state.step)
             self.saver.save_weights(self.folder.last_weights, state.step)
+            # The workers of a cluster would have to examine it together.
+            findings = [] if self.workers.several else pitfalls.at_end(self.task, self.model, self.folder)
+        self._warn_each(findings)
         results = write_final_report(
-            self.folder if self.writes else None, self.task, state, self._elapsed(), self.divergences.rollbacks
+            self.folder if self.writes else None,
+            self.task,
+            state,
+            self._elapsed(),
+            self.divergences.rollbacks,
+            findings,
         )
         early = f", {state.since_best} evaluations after the best" if state.step < self.train_config.total_steps else ""
         self.run_log.write(f"finished at step {state.step}{early}")

@@ -54,6 +54,7 @@ def build_schedule(train: Train) -> Schedule:
         train.warmup_steps,
         train.milestones,
         train.warmup_learning_rate,
+        train.warmup_start_factor,
     )
 
 
@@ -74,6 +75,7 @@ def build_optimizer(train: Train, variables) -> keras.optimizers.Optimizer:
         learning_rate_factors=learning_rate_factors(variables, train.layer_decay) if train.layer_decay < 1 else None,
         use_ema=train.ema_decay > 0,
         ema_momentum=train.ema_decay,
+        ema_every=train.ema_every,
         **row.arguments(train),
     )
     if train.precision == "mixed_float16":
@@ -102,6 +104,8 @@ def build_model_and_optimizer(task, strategy: tf.distribute.Strategy) -> tuple[k
         with strategy.scope():
             model = task.build_model()
             prepare(model, train)
-            return model, build_optimizer(train, model.trainable_variables)
+            optimizer = build_optimizer(train, model.trainable_variables)
+            task.prepare_training()  # last, because initial weights depend on the number of layers before
+            return model, optimizer
     finally:
         keras.config.set_dtype_policy(policy)

@@ -68,6 +68,7 @@ def train_run(
 
 def _train(task, devices, folder, latest=False):
     """Trains a run, after the runs that come before it."""
+    task.check_training()
     if not is_chief(devices):  # one process writes; the others only read
         return FinishedRun(task, devices, folder, fit(task, devices, folder), already_finished=False, writes=False)
     folder.check_free()

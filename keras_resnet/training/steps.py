@@ -10,6 +10,8 @@ import tensorflow as tf
 from keras_resnet.data.pipeline import over_replicas
 from keras_resnet.layers import kept_statistics
 from keras_resnet.training.averages import share_over_replicas, statistics
+from keras_resnet.training.sharpness import at_weights, moved_weights
+from keras_resnet.training.strategy import compiles_by_default
 from keras_resnet.very_deep import bound_graph_rewriting
 
 
@@ -60,35 +62,48 @@ def _segment(inputs, outputs):
     return call
 
 
-def make_train_step(task, model, optimizer, strategy, jit_compile: bool = False) -> Callable:
+def make_train_step(task, model, optimizer, strategy, jit_compile: bool | None = None) -> Callable:
     """Returns batch -> sums over the global batch {name: ()}, after one update of the weights.
+
+    Args:
+        task, model, optimizer, strategy: of the run.
+        jit_compile: whether to compile gradients with XLA; default `train.jit_compile`.
 
     The sums include "steps", which is 1, and "gradient_norm" over all weights, so that these can be summed too.
 
     The loss is averaged over the global batch: each replica divides its sum by the global batch size, and the
     optimizer adds the replicas' gradients.
     """
-    batch_size, parts = task.config.train.batch_size, task.config.train.gradient_accumulation_steps
+    train = task.config.train
+    batch_size, parts = train.batch_size, train.gradient_accumulation_steps
+    if jit_compile is None:
+        jit_compile = compiles_by_default(strategy) if train.jit_compile is None else train.jit_compile
     norm = getattr(optimizer, "inner_optimizer", optimizer).gradient_norm
     bound_graph_rewriting(model)
     moving = statistics(model) if strategy.num_replicas_in_sync > 1 else []
-    forward = rematerialized(model) if task.config.train.remat else model
+    forward = rematerialized(model) if train.remat else model
 
-    def gradients_of_part(batch):
-        with tf.GradientTape() as tape:
-            losses, sums = task.loss(forward, batch)
-            loss = tf.reduce_sum(losses) / batch_size
-            scaled = optimizer.scale_loss(loss)
-        return tape.gradient(scaled, [variable.value for variable in model.trainable_variables]), sums
+    def gradients(batch, weights=None):
+        call = forward if weights is None else at_weights(model, weights)
+        sources = [variable.value for variable in model.trainable_variables] if weights is None else weights
 
-    def gradients(batch):
-        return gradients_of_part(batch) if parts == 1 else _accumulated(gradients_of_part, batch, parts)
+        def of_part(batch):
+            with tf.GradientTape() as tape:
+                tape.watch(weights or [])
+                losses, sums = task.loss(call, batch)
+                loss = tf.reduce_sum(losses) / batch_size
+                scaled = optimizer.scale_loss(loss)
+            return tape.gradient(scaled, sources), sums
+
+        return of_part(batch) if parts == 1 else _accumulated(of_part, batch, parts)
 
     if jit_compile:  # excludes the optimizer, whose sum over the replicas does not compile
         gradients = tf.function(gradients, jit_compile=True, autograph=False)
 
     def replica_step(batch):
         values, sums = gradients(batch)
+        if train.sam_rho:
+            values, _ = gradients(batch, moved_weights(model, values, train.sam_rho))
         optimizer.apply_gradients(zip(values, model.trainable_variables, strict=True))
         if moving:
             share_over_replicas(moving)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_resnet.description import Description, Preprocessing
+from keras_resnet.description import Description, Preprocessing, size_text
 from keras_resnet.highway import LAST_WIDTH
 from keras_resnet.specs import IN_WEIGHTS, Spec, first_different_option, variant
 from keras_resnet.weights.architecture_inference import recognize
@@ -117,7 +117,7 @@ def _assumed(preprocessing, spec, known):
         values = (", ".join(f"{value:g}" for value in each) for each in (preprocessing.mean, preprocessing.std))
         told += ("images are normalized by ImageNet's mean {} and std {}".format(*values),)
     taken = {
-        "image_size": f"image_size {preprocessing.image_size or spec.image_size}",
+        "image_size": f"image_size {size_text(preprocessing.image_size or spec.image_size)}",
         "crop_pct": f"crop_pct {preprocessing.crop_pct:g}",
         "interpolation": f"interpolation {preprocessing.interpolation}",
     }

@@ -16,6 +16,7 @@ import sys
 import keras
 
 from keras_resnet import __version__
+from keras_resnet.description import height_and_width
 from keras_resnet.errors import needs, one_line
 from keras_resnet.files import unique_suffix, write_synced
 from keras_resnet.model_card import model_card
@@ -164,14 +165,14 @@ def _config(model):
     """Returns the content of config.json, in timm's format."""
     about = model.description
     spec, preprocessing = about.spec, about.preprocessing
-    side = preprocessing.image_size or spec.image_size
+    height, width = height_and_width(preprocessing.image_size or spec.image_size)
     return {
         "architecture": spec.name,
         "version": spec.version,
         "num_classes": model.output.shape[-1],
         "label_names": list(about.labels),
         "pretrained_cfg": {
-            "input_size": [model.input.shape[-1], side, side],
+            "input_size": [model.input.shape[-1], height, width],
             "mean": [value / 255 for value in preprocessing.mean],
             "std": [value / 255 for value in preprocessing.std],
             "crop_pct": preprocessing.crop_pct,

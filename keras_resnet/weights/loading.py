@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import keras
 
-from keras_resnet.description import Interpolation, check_units
+from keras_resnet.description import ImageSize, Interpolation, check_units
 from keras_resnet.files import is_remote
 from keras_resnet.specs import NETWORK_OPTIONS, Spec, effective, first_different_option, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to, is_of_detector
@@ -31,7 +31,7 @@ def load_pretrained(
     *,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     crop_pct: float | None = None,
     interpolation: Interpolation | None = None,
     epsilon: float | None = None,
@@ -91,8 +91,9 @@ def _converted_once(path):
 
 def _check_given(given):
     size, crop = given.get("image_size", 1), given.get("crop_pct", 1.0)
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"image_size: got {size!r}, expected a number of pixels")
+    sides = size if isinstance(size, list | tuple) else (size,)
+    if len(sides) not in (1, 2) or not all(isinstance(side, int) and side >= 1 for side in sides):
+        raise ValueError(f"image_size: got {size!r}, expected a number of pixels, or (height, width)")
     if not 0 < crop <= 1:
         raise ValueError(f"crop_pct: got {crop!r}, expected a number above 0 and at most 1")
     if given.get("interpolation", "bilinear") not in get_args(Interpolation):

@@ -78,9 +78,10 @@ def _of_timm(path, config):
     size = about.get("test_input_size") or about.get("input_size")
     said: dict[str, Any] = {}
     if size is not None:
-        if not (_numbers(size, 3) and size[1] == size[2]):
-            raise ValueError(f"{path}: input_size {size!r}: expected [channels, height, width] of a square")
-        said["image_size"] = _size(path, "input_size", size[1])
+        if not _numbers(size, 3):
+            raise ValueError(f"{path}: input_size {size!r}: expected [channels, height, width]")
+        height, width = (_size(path, "input_size", side) for side in size[1:])
+        said["image_size"] = height if height == width else (height, width)
     crop = about.get("test_crop_pct") or about.get("crop_pct")
     if crop is not None:
         said["crop_pct"] = _crop(path, "crop_pct", crop)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_resnet.classification.protocols import Predictions
 from keras_resnet.classification.report import write_report
+from keras_resnet.description import Preprocessing
 
 # Class "c" has no image, the last, whose name is no formula, is never predicted; row 5 is a tie, which the first class
 # wins.
@@ -35,6 +36,7 @@ def test_write_report_files(tmp_path):
     split = types.SimpleNamespace(source=lambda i: f"{i}.png", read=lambda i: (pixels, 0))
     images = types.SimpleNamespace(split=lambda name: split)
     task = types.SimpleNamespace(images=images, labels=("a", "b", "c", "d$_$"), image_shape=(4, 4, 3))
+    task.description = types.SimpleNamespace(preprocessing=Preprocessing())
     predictions = Predictions(np.array(SCORES), np.array(LABELS, np.int32), np.arange(10, 17))
     paths = write_report(str(tmp_path / "report"), task, "test", predictions, {"loss": 0.5})
     files = {path.name: path for path in (tmp_path / "report").iterdir()}

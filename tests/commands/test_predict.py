@@ -168,7 +168,11 @@ def test_benchmark_random_weights_and_different_classes(finished_export):
         (["resnet18", "--batch_sizes=0"], 2, "--batch_sizes=0: expected whole numbers >= 1"),
         (["resnet18", "--format=xml"], 2, '--format=xml: expected one of "table", "json", "csv"'),
         (["resnet18", "nothing"], 2, 'no file, folder or network "nothing"'),
-        (["cifar_resnet20", "--images=README.md"], 3, "--images: README.md: is not a JPEG, PNG, BMP, GIF or WebP"),
+        (
+            ["cifar_resnet20", "--images=README.md"],
+            3,
+            "--images: README.md: is not a JPEG, PNG, BMP, GIF, WebP, AVIF or TIFF",
+        ),
         (["cifar_resnet20", "--images=none.png"], 3, "--images: none.png: cannot be read"),
     ],
 )

@@ -86,6 +86,27 @@ def test_steps_and_epochs_in_one_file_error_names_both_lines(tmp_path):
             "data.on_unreadable_image",
             "fail",
         ),
+        (
+            "train: {steps: 9, warmup_steps: 4, warmup_start_factor: 0.01}",
+            "train.warmup_steps=0",
+            "train.warmup_start_factor",
+            None,
+        ),
+        ("train: {steps: 9, ema_decay: 0.9, ema_every: 4}", "train.ema_decay=0", "train.ema_every", 1),
+        ("train: {steps: 9, optimizer: lamb, epsilon: 0.1}", "train.optimizer=sgd", "train.epsilon", None),
+        ("train: {steps: 9, optimizer: lamb, betas: [0.9, 0.99]}", "train.optimizer=lars", "train.betas", None),
+        (
+            "train: {steps: 9, loss: binary_cross_entropy, target_threshold: 0.2}",
+            "train.loss=cross_entropy",
+            "train.target_threshold",
+            None,
+        ),
+        (
+            "{data: {randaugment_num_ops: 2}, train: {steps: 9}}",
+            "data.auto_augment=augmix",
+            "data.randaugment_num_ops",
+            0,
+        ),
     ],
 )
 def test_dependent_key_is_reset_by_assignment(tmp_path, text, assignment, dropped, default):

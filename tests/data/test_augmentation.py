@@ -6,7 +6,7 @@ import tensorflow as tf
 from sklearn.datasets import load_sample_images
 
 from keras_resnet.config import Data
-from keras_resnet.data.augmentation import augment, draw_mix, mix_pairs
+from keras_resnet.data.augmentation import augment, draw_mix, mix_pairs, mix_shares
 from keras_resnet.data.randaugment import operations, rand_augment
 from keras_resnet.data.transforms import (
     random_color,
@@ -78,6 +78,14 @@ def test_random_erasing_frequency_and_area():
     assert 0.25 < shares.max() <= 0.34
     for mask in erased[shares > 0][:20, ..., 0]:  # rectangles
         assert mask.sum() == mask.any(0).sum() * mask.any(1).sum()
+
+
+def test_random_erasing_with_a_color():
+    color = (1.0, 2.0, 3.0)
+    (image,) = drawn(lambda seed: random_erasing(tf.fill((20, 20, 3), -1.0), 1.0, seed, color), 1)
+    erased = (image >= 0).all(-1)
+    assert 0.01 < erased.mean() < 0.35
+    assert (image[erased] == color).all()
 
 
 # A photograph, low contrast, a constant image, and noise.
@@ -188,3 +196,25 @@ def test_mix_pairs_uses_share_of_even_image():
         np.testing.assert_allclose(labels[i], mean * targets[i] + (1 - mean) * targets[j], rtol=1e-5)
     np.testing.assert_array_equal(mixed[4], images[4])  # its neighbor could not be read
     np.testing.assert_array_equal(labels[4], targets[4])
+
+
+def test_mix_pairs_by_sample_uses_the_share_of_each_image():
+    random = np.random.RandomState(0)
+    images = random.rand(4, 2, 2, 3).astype(np.float32)
+    targets = np.eye(4, dtype=np.float32)
+    kept = np.broadcast_to(np.float32([0.25, 0.5, 1.0, 0.0])[:, None, None, None], (4, 2, 2, 1))
+    mixed, labels = (each.numpy() for each in mix_pairs(images, targets, np.ones(4, np.float32), kept, by_sample=True))
+    np.testing.assert_allclose(mixed[0], 0.25 * images[0] + 0.75 * images[1], rtol=1e-5)
+    np.testing.assert_allclose(mixed[1], 0.5 * images[1] + 0.5 * images[0], rtol=1e-5)
+    np.testing.assert_array_equal(mixed[2:], images[[2, 2]])
+    np.testing.assert_allclose(labels, [[0.25, 0.75, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]])
+
+
+@pytest.mark.parametrize("mixing", ["pair", "sample", "batch"])
+def test_mix_shares_are_one_per_step_if_mixing_is_by_batch(mixing):
+    """Twelve samples are three steps of four."""
+    data = Data(mixup=1.0, mixing=mixing)
+    kept = drawn(lambda seed: mix_shares(8, data, seed, 4), 12).reshape(3, 4, -1)
+    same = [len(np.unique(step, axis=0)) for step in kept]
+    assert same == ([1, 1, 1] if mixing == "batch" else [4, 4, 4])
+    assert len(np.unique(kept[:, 0], axis=0)) == 3

@@ -101,7 +101,7 @@ def _empty(folder):
 
 def _text(folder):
     (folder / "test/a flower/0.jpg").write_text("<html>404 Not Found</html>")
-    return ("unreadable", "test", "0.jpg"), "is not a JPEG, PNG, BMP, GIF or WebP"
+    return ("unreadable", "test", "0.jpg"), "is not a JPEG, PNG, BMP, GIF, WebP, AVIF or TIFF"
 
 
 def _dangling_link(folder):
@@ -184,7 +184,7 @@ def test_verify_does_not_decode_too_large_image(photos, monkeypatch):
     """Decoding the image would take 1.2 GB."""
     decoded = []
 
-    def counting(image, channels):
+    def counting(image, channels, exif):
         decoded.append(int(tf.strings.length(image)))
         return tf.zeros((1, 1, 3), tf.uint8)
 

@@ -66,7 +66,7 @@ def test_resnet101_has_91_shared_convolutions():
     assert stage.output.shape[1:] == (7, 7, 2048)
 
 
-@pytest.mark.parametrize("name", ["scene_resnet14", "cifar_preresnet164"])
+@pytest.mark.parametrize("name", ["scene_resnet14", pytest.param("cifar_preresnet164", marks=pytest.mark.slow)])
 def test_last_stage_on_the_whole_image_equals_that_of_the_network(name):
     """RoIAlign of the whole image, as many bins as cells and one point in each, gives the cells themselves.
 

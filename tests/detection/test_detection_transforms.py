@@ -19,6 +19,14 @@ def test_letterbox_fills_with_the_mean_color_and_keeps_the_aspect_ratio():
     assert (pixels[8:].numpy() == MEAN).all()
 
 
+def test_photograph_of_voc_has_a_shorter_side_of_600():
+    """He et al. 2015, appendix B; the most frequent size of VOC's photographs, 500x375, in the recipes' 800 pixels."""
+    pixels, ratio, _ = letterbox(tf.fill((375, 500, 3), tf.constant(200, tf.uint8)), 800, MEAN)
+    assert float(ratio) == pytest.approx(1.6)
+    np.testing.assert_allclose(pixels[:600], 200, rtol=1e-5)
+    assert (pixels[600:].numpy() == MEAN).all()
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (4000, 30), (3, 500)])
 def test_letterbox_of_odd_shapes(shape):
     pixels, *_ = letterbox(tf.zeros((*shape, 3), tf.uint8), 32, MEAN)

@@ -183,3 +183,32 @@ def test_second_interrupt_ends_the_run_immediately(tmp_path):
     twice = [(folder / "examples.png", 0.5, signal.SIGINT), (None, 0.2, signal.SIGINT)]
     assert train(folder, "--set=model.name=cifar_resnet110", signals=twice).returncode == -signal.SIGINT
     assert not (folder / "metrics.jsonl").read_text()
+
+
+# What timm's and torchvision's recipes have, on gray images of 8x8 pixels.
+OF_RECIPES = {
+    "timm": [
+        *("train.optimizer=lamb", "train.learning_rate=0.01", "train.loss=binary_cross_entropy"),
+        *("train.target_threshold=0.2", "data.randaugment_num_ops=2", "data.randaugment_operations=timm"),
+        *("data.randaugment_magnitude_std=0.5", "data.repeated_augmentation=3", "data.mixup=0.2", "data.cutmix=1.0"),
+        *("data.mixing=batch", "data.image_size=16", "data.train_image_size=8"),
+    ],
+    "torchvision": [
+        *("data.auto_augment=trivial_augment_wide", "data.repeated_augmentation=4", "data.mixup=0.2"),
+        *("data.mixing=sample", "train.ema_every=4", "train.warmup_steps=9", "train.warmup_start_factor=0.01"),
+    ],
+    "augmix": ["data.auto_augment=augmix", "train.loss=focal", "train.focal_gamma=1.5", "train.warmup_steps=2"],
+    "sam": ["train.sam_rho=0.1", "train.gradient_accumulation_steps=2"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_RECIPES)
+def test_run_with_parts_of_later_recipes_killed_and_resumed_is_bit_identical(tmp_path, name):
+    flags = [f"--set={assignment}" for assignment in [*OF_RECIPES[name], "train.steps=12"]]
+    process = train(tmp_path / "whole", *flags)
+    assert process.returncode == 0, process.stderr
+    point = "runs.checkpoints:write_synced:before:6:kill"
+    assert train(tmp_path / "killed", *flags, fault_at=point).returncode == -signal.SIGKILL
+    assert train(tmp_path / "killed", *flags).returncode == 0
+    assert differences(tmp_path / "whole", tmp_path / "killed") == []

@@ -64,7 +64,7 @@ def test_decode_channels_and_errors():
     content = tf.io.encode_png(PIXELS).numpy()
     np.testing.assert_array_equal(decoded(content, 3), PIXELS)
     assert decoded(content, 1).shape == (4, 6, 1)
-    with pytest.raises(DataError, match="is not a JPEG, PNG, BMP, GIF or WebP"):
+    with pytest.raises(DataError, match="is not a JPEG, PNG, BMP, GIF, WebP, AVIF or TIFF"):
         decoded(b"no image", 3)
     with pytest.raises(DataError, match="is a damaged PNG"):
         decoded(content[:60], 3)

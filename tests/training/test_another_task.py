@@ -68,6 +68,11 @@ class Regression:
     def build_model(self):
         return build_described(self.description)
 
+    def check_training(self):
+        pass
+
+    prepare_training = check_training
+
     def overview(self, model):
         return {"images": f"{self.train_size} digits"}
 

@@ -125,6 +125,7 @@ def test_sgd_two_steps_by_hand():
         (Schedule("cosine", 2.0, 100), {0: 2.0, 50: 1.0, 100: 0.0}),
         (Schedule("cosine", 2.0, 110, warmup_steps=10), {0: 0.2, 9: 2.0, 10: 2.0, 60: 1.0, 110: 0.0}),
         (Schedule("constant", 0.3, 10), {0: 0.3, 9: 0.3}),
+        (Schedule("constant", 2.0, 50, warmup_steps=10, warmup_start_factor=0.1), {0: 0.2, 5: 1.1, 10: 2.0, 49: 2.0}),
     ],
 )
 def test_schedule_by_hand(schedule, expected):

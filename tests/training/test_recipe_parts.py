@@ -7,7 +7,7 @@ import tensorflow as tf
 from conftest import tiny_task
 
 from keras_resnet.config import Config
-from keras_resnet.data.pipeline import training_batches
+from keras_resnet.data.pipeline import Shard, training_batches
 from keras_resnet.sgd import SGD
 from keras_resnet.task import load_task
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
@@ -190,3 +190,28 @@ def test_drop_path_and_zero_init_last_gamma_train(strategies, replicas):
     assert set(before) == set(after)
     assert not any("seed" in name for name in after)  # of random layers, files hold nothing
     assert np.abs(after["stage3_block1_bn2/gamma"]).max() > 0
+
+
+def test_ema_every_updates_the_average_at_every_third_step():
+    """Steps 0, 3 and 6 update it, as torchvision's --model-ema-steps=3: w is 1, 2, ... after them."""
+    variable = keras.Variable([0.0])
+    train = {"steps": 9, "learning_rate": 1.0, "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}
+    train |= {"ema_decay": 0.5, "ema_every": 3}
+    optimizer = build_optimizer(Config.model_validate({"train": train}).train, [variable])
+    averages = []
+    for _ in range(7):
+        optimizer.apply([tf.constant([-1.0])], [variable])
+        averages.append(float(optimizer._model_variables_moving_average[0].numpy()[0]))
+    assert averages == [1.0, 1.0, 1.0, 2.5, 2.5, 2.5, 4.75]
+
+
+def test_training_images_are_smaller_than_those_of_evaluation():
+    config = {"train": {"steps": 2, "batch_size": 4}, "data": {"image_size": 16, "train_image_size": 8}}
+    task = load_task(Config.model_validate(config | {"model": {"name": "cifar_resnet8"}}))
+    model = task.build_model()
+    (images, _), _ = next(iter(task.train_dataset(0, Shard(0, 1, 4))))
+    (tested, _), _ = next(iter(task.eval_dataset("validation", Shard(0, 1, 8))))
+    assert (images.shape, tested.shape) == ((4, 8, 8, 1), (8, 16, 16, 1))
+    assert (model(images).shape, model(tested).shape) == ((4, 10), (8, 10))
+    assert "the network sees 16x16x1, in training 8x8x1" in task.overview(model)["images"]
+    assert task.description.preprocessing.image_size == 16

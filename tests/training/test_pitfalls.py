@@ -1,0 +1,58 @@
+"""Warnings at the start of a run, by the number of images that batch normalization sees."""
+
+import pytest
+
+from keras_resnet import create_model
+from keras_resnet.config.loading import load_config, recipes_folder
+from keras_resnet.training.optimizer import prepare
+from keras_resnet.training.pitfalls import at_start
+
+DIGITS = f"{recipes_folder()}/digits/resnet20.yaml"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return create_model("cifar_resnet8", weights=None, input_shape=(8, 8, 1), classes=10)
+
+
+def warnings(model, assignments, replicas=1, has_weights=False):
+    config = load_config(DIGITS, assignments)
+    prepare(model, config.train)
+    return at_start(config, model, replicas, has_weights)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "replicas", "has_weights", "text"),
+    [
+        (["train.batch_size=4"], 1, False, "over 4 images (train.batch_size 4, 1 replica) makes networks worse, below"),
+        (["train.batch_size=2"], 2, False, "over 1 image (train.batch_size 2, 2 replicas)"),
+        (["train.batch_size=4"], 1, False, "; set a larger train.batch_size"),
+        (["train.batch_size=8"], 1, True, "; set train.batch_norm=frozen or a larger train.batch_size"),
+        (["train.batch_size=16"], 2, False, "; set train.batch_norm=synchronized or a larger train.batch_size"),
+        (
+            ["train.batch_size=32", "train.gradient_accumulation_steps=4"],
+            1,
+            False,
+            "over 8 images (train.batch_size 32, 1 replica) makes networks worse, below about 16; set fewer "
+            "train.gradient_accumulation_steps or a larger train.batch_size",
+        ),
+        (["train.batch_norm=frozen"], 1, False, "keeps mean 0 and variance 1 of new weights"),
+    ],
+)
+def test_warning_says_what_to_set(model, assignments, replicas, has_weights, text):
+    (line,) = warnings(model, assignments, replicas, has_weights)
+    assert text in line
+
+
+@pytest.mark.parametrize(
+    ("assignments", "replicas", "has_weights"),
+    [
+        (["train.batch_size=16"], 1, False),
+        (["train.batch_size=16", "train.batch_norm=synchronized"], 2, False),
+        (["train.batch_size=2", "train.batch_norm=frozen"], 1, True),
+        (["train.batch_size=2", "train.batch_norm=constant"], 1, True),
+        (["train.batch_size=2", "train.freeze_at=stage3"], 1, True),
+    ],
+)
+def test_no_warning_without_few_images_or_without_statistics(model, assignments, replicas, has_weights):
+    assert warnings(model, assignments, replicas, has_weights) == []
