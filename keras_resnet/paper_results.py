@@ -121,6 +121,43 @@ LOCALIZATION: dict[str, tuple[float, str]] = {
     "VGG": (25.3, f"{_TABLE_14}; validation 26.9"),
 }
 
+_COCO_VAL = f"COCO validation ({_HE}, table 8)"
+_COCO_VAL_9, _TEST_DEV = f"COCO validation ({_HE}, table 9)", f"COCO test-dev, trained on trainval ({_HE}, table 9)"
+_VOC_07, _VOC_12 = f"VOC 2007 test ({_HE}, table ", f"VOC 2012 test ({_HE}, table "
+_DET = f"ImageNet DET ({_HE}, table 12)"
+
+
+@dataclass(frozen=True)
+class PublishedDetector:
+    """Attributes: ap50 and ap in percent (None if not given), at an IoU of 0.5 and the mean of 0.5 to 0.95; source."""
+
+    ap50: float | None
+    ap: float | None
+    source: str
+
+
+DETECTION: dict[str, PublishedDetector] = {
+    "VGG-16": PublishedDetector(41.5, 21.2, _COCO_VAL),
+    "ResNet-101": PublishedDetector(48.4, 27.2, _COCO_VAL),
+    "+ box refinement": PublishedDetector(49.9, 29.9, _COCO_VAL_9),
+    "+ context": PublishedDetector(51.1, 30.0, _COCO_VAL_9),
+    "+ multi-scale testing": PublishedDetector(53.8, 32.5, _COCO_VAL_9),
+    "refinement and context": PublishedDetector(53.3, 32.2, _TEST_DEV),
+    "all three": PublishedDetector(55.7, 34.9, _TEST_DEV),
+    "ensemble of three": PublishedDetector(59.0, 37.4, _TEST_DEV),
+    "VGG-16, VOC 2007": PublishedDetector(73.2, None, f"{_VOC_07}7), trained on 07+12"),
+    "ResNet-101, VOC 2007": PublishedDetector(76.4, None, f"{_VOC_07}7), trained on 07+12"),
+    "all three, VOC 2007": PublishedDetector(85.6, None, f"{_VOC_07}10), trained on COCO and 07+12"),
+    "VGG-16, VOC 2012": PublishedDetector(70.4, None, f"{_VOC_12}7), trained on 07++12"),
+    "ResNet-101, VOC 2012": PublishedDetector(73.8, None, f"{_VOC_12}7), trained on 07++12"),
+    "all three, VOC 2012": PublishedDetector(83.8, None, f"{_VOC_12}11), trained on COCO and 07++12"),
+    "one ResNet-101, DET": PublishedDetector(58.8, None, f"{_DET}; val2 60.5"),
+    "ensemble, DET": PublishedDetector(62.1, None, f"{_DET}; val2 63.6"),
+    "GoogLeNet, DET": PublishedDetector(43.9, None, f"{_DET}, ILSVRC 2014"),
+    "Detectron2, ResNet-50, C4": PublishedDetector(None, 35.7, "COCO val2017 (Detectron2, 1x schedule)"),
+    "Detectron2, ResNet-50, FPN": PublishedDetector(None, 37.9, "COCO val2017 (Detectron2, 1x schedule)"),
+}
+
 
 def ten_crop_error(name: str) -> float:
     """Returns the published 10-crop top-1 error of a network on ImageNet; "resnet34:A" is ResNet-34 with option A."""

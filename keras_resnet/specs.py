@@ -228,6 +228,10 @@ def _cifar(name, depth, block="basic", **options) -> Spec:
     )
 
 
+def _scene(name, **options) -> Spec:
+    return Spec.of(name=name, stem="imagenet", block="basic", depths=(2, 2, 2), widths=(24, 48, 96), **options)
+
+
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)  # He et al. 2015, section 4.2; and 1202
 _D = {"stem": "deep", "avg_down": True}
 _V2_OF_KERAS = {"preactivation": True, "stride_at": "last", "conv_bias": "unnormalized", "pool_border": "zero"}
@@ -246,8 +250,9 @@ _ROWS = (
     *(_cifar(f"cifar_plain{depth}", depth, skip="none") for depth in (*CIFAR_DEPTHS, 1202)),
     # ResNet-32 with bottleneck instead of basic blocks, like ResNet-50 for ResNet-34 (He et al. 2015, section 4.1)
     _cifar("cifar_bottleneck47", 47, "bottleneck"),
-    # Small, on images of 128 pixels: the trunk of the detector in configs/detection/scenes.yaml
-    Spec.of(name="scene_resnet14", stem="imagenet", block="basic", depths=(2, 2, 2), widths=(24, 48, 96)),
+    # Small, on images of 128 pixels: trunks of the detector in configs/detection/scenes.yaml
+    _scene("scene_resnet14"),
+    _scene("scene_plain14", skip="none"),
     # He et al. 2016, table 3
     *(
         _cifar(f"cifar_preresnet{depth}", depth, "bottleneck", preactivation=True, shortcut="B")

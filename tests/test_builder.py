@@ -43,6 +43,13 @@ def test_cifar_parameters_equal_published_counts(option, depth, expected):
             assert complexity(build(SPECS[f"cifar_plain{depth}"])).parameters == expected
 
 
+def test_scene_plain14_is_scene_resnet14_without_projections():
+    """1x1 projections with normalization to 48 channels of 28x28 pixels and to 96 of 14x14, at 224 pixels."""
+    plain, residual = (read_complexities()[f"scene_{name}14"] for name in ("plain", "resnet"))
+    assert residual["parameters"] - plain["parameters"] == 24 * 48 + 2 * 48 + 48 * 96 + 2 * 96
+    assert residual["macs"] - plain["macs"] == 28 * 28 * 24 * 48 + 14 * 14 * 48 * 96
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "key", "expected"), rows("imagenet_multiply_adds"))
 def test_imagenet_macs_equal_published_counts(name, key, expected):

@@ -11,6 +11,7 @@
 | `shortcuts` | options A, B and C (table 3) |
 | `highway` | highway, residual and plain networks |
 | `bottleneck` | bottleneck and basic blocks at equal cost; 1202 layers |
+| `detection`, `detectors_of_scenes` | trunks, C4 and FPN, improvements in testing (tables 7 to 9): the page; its runs |
 | `localization` | boxes of the true and of predicted classes, dense testing, R-CNN (appendix C) |
 | `experiment` | recipe, runs and measurements, with their files |
 | `runner`, `worker` | worker processes for runs and measurements |

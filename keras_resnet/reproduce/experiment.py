@@ -23,13 +23,16 @@ class Training:
     """A training run: a model name, a seed, and "group.key=value" changes to the experiment's recipe.
 
     A finding of another task than classification names a recipe of its own, on which the experiment's assignments of
-    the group `train` alone are put.
+    the group `train` alone are put. A run that `starts_from` another, which is trained before it, has that run's last
+    weights as `model.weights`. `seconds` is its approximate duration on one core, by default an estimate for digits.
     """
 
     network: str
     seed: int = 0
     changes: tuple[str, ...] = ()
     recipe: str = ""
+    starts_from: "Training | None" = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ class Experiment:
         Raises:
             ConfigError: same as `load_config`.
         """
-        network = (f"model.name={training.network}", f"train.seed={training.seed}")
+        network = [f"model.name={training.network}", f"train.seed={training.seed}"]
+        if training.starts_from:
+            network.append(f"model.weights={self.folder(training.starts_from).last_weights}")
         if training.recipe:
             assigned = tuple(each for each in self.assignments if each.startswith("train."))
             return _loaded(find_recipe(training.recipe), (*network, *training.changes, *assigned))
@@ -94,8 +99,14 @@ class Experiment:
         return RunFolder(os.path.join(self.workdir, name))
 
     def digest(self, training: Training) -> str:
-        """Returns 8 hex digits for the non-default settings, so a run stays valid when later versions add keys."""
-        return _digest(self.config_of(training).model_dump(mode="json", exclude_defaults=True))
+        """Returns 8 hex digits for the non-default settings, so a run stays valid when later versions add keys.
+
+        They depend on the run that it starts from, but not on the path of its weights.
+        """
+        values = self.config_of(training).model_dump(mode="json", exclude_defaults=True)
+        if training.starts_from:
+            values["model"]["weights"] = self.digest(training.starts_from)
+        return _digest(values)
 
     def test_file(self, training: Training) -> str:
         """Returns the path of the test metrics of a run's last weights."""
@@ -124,9 +135,13 @@ class Experiment:
         """Returns the final metrics of a run, as in results.json."""
         return self.folder(training).read_results() or self._there(self.folder(training).results)
 
+    def test(self, training: Training) -> dict[str, float]:
+        """Returns the test metrics of a run's last weights."""
+        return self._there(self.test_file(training))
+
     def test_error(self, training: Training) -> float:
         """Returns the test error of a run's last weights, in percent."""
-        return self._there(self.test_file(training))["error"]
+        return self.test(training)["error"]
 
     def curve(self, training: Training, figure: str) -> tuple[list[int], list[float]]:
         """Returns (steps, values) of a metric over a run, such as "train/error" in percent."""
@@ -172,7 +187,7 @@ class Experiment:
 
 def cost(experiment: Experiment, job: Job) -> float:
     """Returns the approximate seconds of a job on one core with the digits data set; only ratios matter."""
-    if isinstance(job, Measurement):
+    if job.seconds is not None:
         return job.seconds
     spec, train = SPECS[job.network], experiment.config_of(job).train
     slower = {"none": 0.85, "add": 1.0, "gate": 1.5}[spec.skip]

@@ -21,6 +21,7 @@ FINDINGS = {
     "responses": ("responses_by_depth", "Figure 7: how strongly layers respond."),
     "shortcuts": ("shortcuts", "Table 3: options A, B and C."),
     "highway": ("highway", "Highway, residual and plain networks; what the gates do."),
+    "detection": ("detection", "Tables 7 to 9: residual and plain trunks, C4 and FPN, improvements in testing."),
     "localization": ("localization", "Appendix C: a region proposal network for each class, dense, R-CNN."),
     "bottleneck": ("bottleneck", "Basic and bottleneck blocks at equal cost; 1202 layers."),
 }

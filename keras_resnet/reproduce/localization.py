@@ -1,6 +1,5 @@
 """Reproduces ImageNet's localization on painted digits: boxes of the true and of predicted classes, dense, R-CNN."""
 
-import os
 import pkgutil
 from dataclasses import dataclass
 from typing import Any
@@ -71,40 +70,28 @@ STEPS = {
 
 def first_stage(seed: int) -> Training:
     """Returns the run of the classifier and its region proposal networks."""
-    return Training(NETWORK, seed, recipe=FIRST)
+    return Training(NETWORK, seed, recipe=FIRST, seconds=180.0)
 
 
-def second_stage(experiment: Experiment, seed: int) -> Training:
+def second_stage(seed: int) -> Training:
     """Returns the run of R-CNN on the proposals of the first stage, from its last weights."""
-    weights = os.path.join(experiment.folder(first_stage(seed)).path, "weights", "last.safetensors")
-    return Training(NETWORK, seed, (f"model.weights={weights}",), SECOND)
+    return Training(NETWORK, seed, (), SECOND, first_stage(seed), 400.0)
 
 
 def jobs(experiment: Experiment) -> list[Measurement]:
-    """Returns the job of each seed, which trains the second stage too, after the first."""
+    """Returns the measurement of each seed, which needs the runs of both stages."""
     function = "keras_resnet.reproduce.localization:measure_localization"
     return [
-        # With the digest, the name of the result's file depends on the second stage's recipe, but not on the workdir.
-        Measurement(
-            function,
-            (("seed", seed), ("digest", experiment.digest(Training(NETWORK, seed, (), SECOND)))),
-            (first_stage(seed),),
-            False,
-            400.0,
-        )
+        Measurement(function, (("seed", seed),), (first_stage(seed), second_stage(seed)), False, 120.0)
         for seed in experiment.seeds[:SEEDS]
     ]
 
 
-def measure_localization(experiment: Experiment, seed: int, digest: str) -> dict[str, dict[str, float]]:
-    """Trains the second stage on a seed's first stage, and returns {"stage protocol": test errors} of both."""
-    from keras_resnet.reproduce.worker import train
-
-    second = second_stage(experiment, seed)
-    train(experiment, second)
+def measure_localization(experiment: Experiment, seed: int) -> dict[str, dict[str, float]]:
+    """Returns {"stage protocol": test errors} of both stages of a seed."""
     return {
         f"{stage} {protocol}": _errors(experiment, training, protocol)
-        for stage, training in ((1, first_stage(seed)), (2, second))
+        for stage, training in ((1, first_stage(seed)), (2, second_stage(seed)))
         for protocol in ("single", "dense")
     }
 

@@ -103,14 +103,15 @@ def make(experiment: Experiment, jobs: Iterable[Job], processes: int) -> None:
 
     Args:
         experiment: the recipe and the folder.
-        jobs: runs and measurements; duplicates run once. The runs that a measurement reads run before it.
+        jobs: runs and measurements; those with equal settings, and so with one file, run once. What a job needs
+            runs before it.
         processes: number of worker processes; each uses its share of the cores.
 
     Raises:
         UserError: a job fails; the error has its exit code.
         Stopped: a signal arrived; every run has saved, and the same call resumes it.
     """
-    wanted = list(dict.fromkeys(_with_needs(jobs)))
+    wanted = list({_path(experiment, job): job for job in _with_needs(jobs)}.values())
     pending = sorted((job for job in wanted if not experiment.is_done(job)), key=_order)
     if pending:
         try:
@@ -128,9 +129,19 @@ def make(experiment: Experiment, jobs: Iterable[Job], processes: int) -> None:
 
 def _with_needs(jobs):
     for job in jobs:
-        if isinstance(job, Measurement):
-            yield from job.trainings
+        yield from _with_needs(_needs(job))
         yield job
+
+
+def _path(experiment, job):
+    return experiment.answer_file(job) if isinstance(job, Measurement) else experiment.folder(job).path
+
+
+def _needs(job):
+    """Returns the runs that must be complete before a job."""
+    if isinstance(job, Measurement):
+        return job.trainings
+    return (job.starts_from,) if job.starts_from else ()
 
 
 def _order(job):
@@ -180,9 +191,8 @@ class _WorkerPool:
     def _ready(self, job):
         if any(getattr(other, "alone", False) for other in self.busy.values()):
             return False
-        if not isinstance(job, Measurement):
-            return True
-        return all(map(self.experiment.is_done, job.trainings)) and not (job.alone and self.busy)
+        alone = getattr(job, "alone", False)
+        return all(map(self.experiment.is_done, _needs(job))) and not (alone and self.busy)
 
     def _start_worker(self, job):
         taken = {worker.number for worker in self.busy}

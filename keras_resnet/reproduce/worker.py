@@ -196,7 +196,10 @@ def from_json(text: str):
 
 
 def _training(fields):
-    return Training(**fields | {"changes": tuple(fields["changes"])})
+    start = fields["starts_from"]
+    return Training(
+        **fields | {"changes": tuple(fields["changes"]), "starts_from": _training(start) if start else None}
+    )
 
 
 if __name__ == "__main__":

@@ -110,11 +110,11 @@ def test_reproduce_degradation_paper_protocol(tmp_path):
 def test_reproduce_every_finding_paper_protocol(tmp_path):
     """Runs all findings of CIFAR except bottleneck, whose ResNet-1202 at 32 pixels took more than 24 GB of memory.
 
-    Localization has recipes of its own, with a warm-up that is longer than these runs.
+    Detection and localization have recipes of their own, with a warm-up that is longer than these runs.
     """
     arguments = ("--depths=20", *paper_s_protocol(tmp_path))
     for name in FINDINGS:
-        if name not in ("bottleneck", "localization"):
+        if name not in ("bottleneck", "detection", "localization"):
             process = reproduce(name, *arguments, timeout=1200)
             assert process.returncode == int(name != "complexity"), process.stderr
             assert (tmp_path / f"runs/report/{name}.md").is_file()
@@ -157,7 +157,7 @@ def test_analyze_is_reproduce_with_a_line(tmp_path):
     ("arguments", "message"),
     [
         ([], "error: expected one finding: complexity, degradation"),
-        (["degredation"], 'error: unknown finding "degredation"; did you mean "degradation"?'),
+        (["degredation"], 'error: unknown finding "degredation"; did you mean "degradation" or "detection"?'),
         (["degradation", "--depths=20,21"], "error: --depths=20,21: expected some of (20, 32, 44, 56, 110), growing"),
         (["degradation", "--depths=56,20"], "error: --depths=56,20: expected some of"),
         (["degradation", "--seeds=1,01"], "error: --seeds=1,01: expected different whole numbers"),

@@ -55,7 +55,8 @@ def test_worker_json_round_trip(tmp_path):
     training = Training("cifar_resnet20", 2, ("model.shortcut=C",))
     measurement = Measurement("module:name", (("depth", 20), ("network", "x")), (training,), True, 3.0)
     other = Training("scene_resnet14", 1, (), "localization/scenes")
-    for each in (experiment, training, measurement, other):
+    second = Training("scene_resnet14", 1, (), "localization/scenes_rcnn", other, 9.0)
+    for each in (experiment, training, measurement, other, second):
         assert from_json(to_json(each)) == each
 
 

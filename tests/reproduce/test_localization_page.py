@@ -63,7 +63,7 @@ def test_jobs_have_the_recipes_of_localization(tmp_path):
     assigned = ("train.steps=5", "data.validation_fraction=0.5")
     experiment = Experiment("configs/evidence/digits.yaml", str(tmp_path), assigned, seeds=(0, 1, 2, 3))
     assert [dict(job.arguments)["seed"] for job in jobs(experiment)] == [0, 1, 2]
-    first, second = (experiment.config_of(each) for each in (first_stage(1), second_stage(experiment, 1)))
+    first, second = (experiment.config_of(each) for each in (first_stage(1), second_stage(1)))
     assert (first.task, first.localizer.rcnn, second.localizer.rcnn) == ("localization", False, True)
     assert (first.train.steps, first.train.seed, first.data.validation_fraction) == (5, 1, 0.1)
     assert second.model.weights == f"{experiment.folder(first_stage(1)).path}/weights/last.safetensors"

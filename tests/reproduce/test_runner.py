@@ -3,8 +3,8 @@
 import pytest
 from conftest import ROOT
 
-from keras_resnet.reproduce.experiment import Experiment, Measurement
-from keras_resnet.reproduce.runner import FailedJob, make
+from keras_resnet.reproduce.experiment import Experiment, Measurement, Training
+from keras_resnet.reproduce.runner import FailedJob, _with_needs, _WorkerPool, make
 
 MODULE = """
 import os
@@ -45,6 +45,13 @@ def test_make_starts_new_process_for_alone_measurement(experiment):
 
 
 @pytest.mark.slow
+def test_make_runs_jobs_of_one_file_once(experiment, capsys):
+    """A measurement that differs in its estimated time alone has the same answer."""
+    make(experiment, [Measurement("probe:process", (("name", "a"),), (), False, each) for each in (1.0, 2.0)], 2)
+    assert "1 runs and measurements, 0 there already" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_make_user_error_keeps_message_and_exit_code(experiment):
     with pytest.raises(FailedJob, match=r"^refuse: the file says nonsense$") as raised:
         make(experiment, [Measurement("probe:refuse")], 1)
@@ -67,3 +74,22 @@ def test_make_internal_error_of_worker_raises_runtime_error(experiment):
         make(experiment, [Measurement("probe:break_down")], 1)
     with open(f"{experiment.workdir}/worker-0.log") as log:
         assert "KeyError: 'nobody foresaw this'" in log.read()
+
+
+def test_run_waits_for_the_run_that_it_starts_from(experiment):
+    """The first run comes first in the list, and is ready before the second, which waits for its results and test."""
+    first = Training("scene_resnet14", 0, (), "scene_digits/trunk")
+    second = Training("scene_resnet14", 0, (), "detection/scenes", first)
+    measurement = Measurement("probe:process", (), (second,))
+    assert list(dict.fromkeys(_with_needs([measurement]))) == [first, second, measurement]
+    pool, folder = _WorkerPool(experiment, None, None, 1), experiment.folder(first)
+    assert [pool._ready(job) for job in (first, second, measurement)] == [True, False, False]
+    folder.make()
+    for path, text in (
+        (folder.results, '{"steps": 1, "validation": {}, "best": {}, "seconds": 1}'),
+        (experiment.test_file(first), '{"error": 1.0}'),
+    ):
+        assert not pool._ready(second)
+        with open(path, "w") as file:
+            file.write(text)
+    assert [pool._ready(job) for job in (first, second, measurement)] == [True, True, False]
