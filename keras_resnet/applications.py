@@ -204,6 +204,8 @@ def from_weights(
     )
     for line in pretrained.assumed:
         print(f"{weights}: assumed: {line}", file=sys.stderr)
+    if pretrained.description.thresholds and include_top and classifier_activation == "softmax":
+        print(f'{weights}: has several labels; classifier_activation="sigmoid" returns its scores', file=sys.stderr)
     return assemble(
         pretrained.spec,
         pretrained,

@@ -47,12 +47,17 @@ def at_start(config: Config, model: keras.Model, replicas: int, has_weights: boo
 
 def at_end(task, model: keras.Model, folder: RunFolder) -> list[str]:
     """Returns warnings about the results of a finished run, from its metrics and the task's own examination."""
-    examine = TASKS[task.config.task].findings
-    if not examine:
-        return []
     newest: dict[str, float] = {}
     for line in read_metrics(folder.metrics):
         newest |= line
+    data = task.config.data
+    if data.on_unreadable_image == "skip" and not any(name.startswith("validation/") for name in newest):
+        return [
+            f"no validation image can be read, so nothing is known of the weights; `verify-data {data.name}` lists all"
+        ]
+    examine = TASKS[task.config.task].findings
+    if not examine:
+        return []
     return pkgutil.resolve_name(examine)(task, model, newest)
 
 

@@ -1,11 +1,14 @@
 """Warnings at the start of a run, by the number of images that batch normalization sees."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from keras_resnet import create_model
 from keras_resnet.config.loading import load_config, recipes_folder
+from keras_resnet.runs.folder import RunFolder
 from keras_resnet.training.optimizer import prepare
-from keras_resnet.training.pitfalls import at_start
+from keras_resnet.training.pitfalls import at_end, at_start
 
 DIGITS = f"{recipes_folder()}/digits/resnet20.yaml"
 
@@ -56,3 +59,13 @@ def test_warning_says_what_to_set(model, assignments, replicas, has_weights, tex
 )
 def test_no_warning_without_few_images_or_without_statistics(model, assignments, replicas, has_weights):
     assert warnings(model, assignments, replicas, has_weights) == []
+
+
+@pytest.mark.parametrize(
+    ("skip", "line", "found"), [("skip", "", 1), ("skip", ', "validation/loss": 1.0', 0), ("fail", "", 0)]
+)
+def test_warning_of_a_validation_split_without_a_readable_image(model, tmp_path, skip, line, found):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 2, "train/loss": 1.0' + line + "}\n")
+    config = load_config(DIGITS, [f"data.on_unreadable_image={skip}"])
+    findings = at_end(SimpleNamespace(config=config, labels=("a", "b")), model, RunFolder(str(tmp_path)))
+    assert [each.startswith("no validation image can be read") for each in findings] == [True] * found

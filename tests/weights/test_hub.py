@@ -129,7 +129,7 @@ def weights(tmp_path):
     return path
 
 
-def test_hub_card_of_several_labels_names_their_activation_and_that_of_many_channels_their_units(tmp_path):
+def test_hub_card_of_several_labels_names_their_activation_and_that_of_many_channels_their_units(tmp_path, capsys):
     model = build(SPECS["cifar_resnet8"], classes=2, input_shape=(8, 8, 5), mean=(9.0,) * 5, std=(2.0,) * 5)
     model.description = replace(model.description, labels=("a", "b"), thresholds=(0.25, 0.5))
     write_hub_folder(str(tmp_path / "net"), model, "Text.")
@@ -140,6 +140,9 @@ def test_hub_card_of_several_labels_names_their_activation_and_that_of_many_chan
     images = np.random.RandomState(0).uniform(0, 20, (2, 8, 8, 5)).astype("float32")
     np.testing.assert_allclose(loaded(images), keras.ops.sigmoid(model(images)), rtol=1e-4)
     assert loaded.description.thresholds == (0.25, 0.5)
+    assert "activation" not in capsys.readouterr().err
+    from_weights(str(tmp_path / "net"))
+    assert 'has several labels; classifier_activation="sigmoid" returns its scores' in capsys.readouterr().err
 
 
 @pytest.mark.slow
