@@ -89,6 +89,13 @@ def small(name, pictures):
     return load_config(str(CONFIGS[name]), [*data, *train, *rest])
 
 
+def is_frozen(name, train):
+    """Whether a recipe keeps a weight or a moving statistic: all before the classifier, all statistics, or none."""
+    statistics = train.batch_norm == "frozen" and "/moving_" in name
+    assert train.freeze_at in (None, "stage4")
+    return statistics or (train.freeze_at == "stage4" and not name.startswith("logits/"))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @pytest.mark.parametrize(
@@ -116,7 +123,8 @@ def test_recipe_trains_for_two_steps(name, pictures, eagerly, policy, strategies
     if name == "localization/scenes_rcnn.yaml":  # the first stage is not trained
         after = {name: value for name, value in after.items() if name.startswith("head/rcnn/")}
     if train.batch_norm != "constant":
-        assert [name for name, value in after.items() if np.array_equal(value, before[name])] == []
+        unchanged = [name for name, value in after.items() if np.array_equal(value, before[name])]
+        assert unchanged == [name for name in after if is_frozen(name, train)]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -383,6 +391,17 @@ def test_torchvision_v2_recipe_equals_its_command():
     assert not config.model.zero_init_last_gamma
     assert (train.precision, config.model.spec.version, data.mixing) == ("float32", "1.5", "batch")
     assert data.random_erasing_fill == "mean"  # torchvision erases with 0 after normalization
+
+
+def test_few_images_and_probe_recipes_differ_from_finetune_as_measured():
+    """benchmarks/README.md, fine-tuning."""
+    base, few, probe = (recipe(f"folder/{name}.yaml") for name in ("finetune", "few_images", "linear_probe"))
+    measured = {"steps": 120, "epochs": None, "learning_rate": 0.03, "batch_norm": "frozen"}
+    assert few.train == base.train.model_copy(update=measured)
+    assert probe.train == few.train.model_copy(update={"freeze_at": "stage4", "layer_decay": 1.0})
+    plain = {"crop": "center", "horizontal_flip": False, "area_range": (0.08, 1.0)}  # the last: its default
+    assert few.data == probe.data == base.data.model_copy(update=plain)
+    assert (few.model, few.eval) == (probe.model, probe.eval) == (base.model, base.eval)
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.endswith("r101_c4.yaml")])
