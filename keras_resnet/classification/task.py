@@ -232,18 +232,22 @@ class Classification(ImageTask):
         return metrics.summarize(sums)
 
 
-def _check_channels(config):
-    """Raises a `ConfigError` if a mean or a std of images of more than three channels is missing."""
+def _check_channels(config, images):
+    """Raises a `ConfigError` if a mean or a std does not fit the channels, or is missing where there are over three."""
     channels = config.data.channels
-    for name in ("mean", "std") if channels else ():
-        if len(getattr(config.model, name) or ()) != channels:
+    for name in ("mean", "std"):
+        values = getattr(config.model, name) or ()
+        if channels and len(values) != channels:
             command = f"keras-resnet verify-data {config.data.name} --set data.channels={channels} --statistics"
             raise ConfigError(f"model.{name}: expected {channels} numbers for data.channels; `{command}` prints them")
+        if not channels and values and len(values) not in (3, images.image_shape[2]):
+            expected = "3 numbers" if images.image_shape[2] > 1 else "1 or 3 numbers"
+            raise ConfigError(f"model.{name}: expected {expected}, got {[*values]}")
 
 
 def _new_description(config, images) -> Description:
     """Returns the description of a new network."""
-    _check_channels(config)
+    _check_channels(config, images)
     mean, std = config.model.mean_and_std
     weights = f", from {config.model.weights}" if config.model.weights else ""
     preprocessing = Preprocessing(

@@ -149,6 +149,11 @@ class Config(Group):
         if train.remat and (self.model.has_random_layers or train.batch_norm == "synchronized"):
             other = "train.batch_norm: synchronized" if train.batch_norm == "synchronized" else "random layers"
             raise problem(["train", "remat"], f"cannot go with {other}, which would differ the second time")
+        for name in ("mean", "std"):
+            values = getattr(self.model, name)
+            if not self.data.channels and values and len(values) not in (1, 3):
+                expected = "3 numbers, or one per channel with data.channels"
+                raise problem(["model", name], f"expected {expected}, got {[*values]}")
         if self.data.channels and self.eval.interpolation == "bicubic":
             raise problem(
                 ["eval", "interpolation"], "bicubic limits values to 0 to 255; use bilinear with data.channels"

@@ -70,7 +70,7 @@ def _rows(data) -> tuple[list[Row], tuple[str, ...]]:
     for of_file, path in metadata_files(data.name.partition(":")[2]):
         table = read_table(path)
         columns = find_columns(table, data.csv)
-        here = tuple(_label(table.columns[i], path) for i in columns.labels) if len(columns.labels) > 1 else ()
+        here = tuple(_text(table.columns[i], path) for i in columns.labels) if len(columns.labels) > 1 else ()
         if names is not None and here != names:
             raise DataError(f"{path}: its columns of labels, {here}, are not those of the other files, {names}")
         names = here
@@ -89,16 +89,19 @@ def _rows(data) -> tuple[list[Row], tuple[str, ...]]:
 
 
 def _label(cell: Cell, where: str) -> Cell:
-    """Returns the text of a label or of several in composed Unicode, as the names of folders.
+    """Returns the text of a label, or the texts of several."""
+    return tuple(_text(each, where) for each in cell) if isinstance(cell, tuple) else _text(cell, where)
+
+
+def _text(label: str, where: str) -> str:
+    """Returns a label in composed Unicode, as the names of folders.
 
     Raises:
         DataError: it has a control character, such as the line break of a quote that is not closed.
     """
-    if isinstance(cell, tuple):
-        return tuple(str(_label(each, where)) for each in cell)
-    if problem := name_problem(cell):
-        raise DataError(f'{where}: label "{shown(cell)[:60]}": {problem}; is a quote not closed?')
-    return unicodedata.normalize("NFC", cell)
+    if problem := name_problem(label):
+        raise DataError(f'{where}: label "{shown(label)[:60]}": {problem}; is a quote not closed?')
+    return unicodedata.normalize("NFC", label)
 
 
 def _split_named(cell, column, where):

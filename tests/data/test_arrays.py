@@ -176,6 +176,19 @@ def test_missing_mean_names_the_command_that_prints_it(tmp_path):
         load_task(Config.model_validate(values))
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "key"), [("synthetic", 1, "mean"), ("digits", 2, "mean"), ("synthetic", 4, "std")]
+)
+def test_mean_and_std_of_another_number_of_channels_end_in_one_line(tmp_path, name, count, key):
+    sets = [f"data.name={name}", "data.classes=2", "data.image_size=8", f"model.{key}={[9.0] * count}"]
+    process = in_process(
+        "-m", "keras_resnet", "train", f"--workdir={tmp_path}/run", *(f"--set={each}" for each in sets)
+    )
+    assert process.returncode == 2
+    assert re.search(rf"^error: .*model.{key}: expected 3 numbers.*, got \[9.0", process.stderr.splitlines()[-1])
+    assert not (tmp_path / "run").exists()
+
+
 def test_verify_data_prints_the_lines_to_paste(tmp_path):
     root = folder(tmp_path / "bands")
     np.save(root / "field" / "9.npy", BANDS[..., :4])
