@@ -14,7 +14,7 @@ def test_tune_suggests_both_and_prints_a_command_that_trains(cli, tmp_path):
     process = cli(
         "-m",
         "keras_resnet",
-        *("tune", "digits/resnet20", "--for=learning_rate,batch_size", "--batch_sizes=16,32", "--steps=60"),
+        *("tune", "digits/resnet20", "--for=learning_rate,batch_size", "--batch_sizes=16,32", "--steps=120", "--rates=1e-4,2"),
         *("--set", "train.weight_decay=0.001", f"--output={output}"),
     )
     assert process.returncode == 0, process.stderr
@@ -30,7 +30,7 @@ def test_tune_suggests_both_and_prints_a_command_that_trains(cli, tmp_path):
     }
     with open(output / "learning_rate.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert float(rows[0]["learning_rate"]) == 1e-5
+    assert float(rows[0]["learning_rate"]) == 1e-4
     assert "learning rate 9" not in process.stdout  # progress goes to stderr
     command = shlex.split(process.stdout.rpartition("Next: keras-resnet ")[2])
     assert command[:2] == ["train", "--config=digits/resnet20"]
