@@ -14,7 +14,14 @@ def test_tune_suggests_both_and_prints_a_command_that_trains(cli, tmp_path):
     process = cli(
         "-m",
         "keras_resnet",
-        *("tune", "digits/resnet20", "--for=learning_rate,batch_size", "--batch_sizes=16,32", "--steps=120", "--rates=1e-4,2"),
+        *(
+            "tune",
+            "digits/resnet20",
+            "--for=learning_rate,batch_size",
+            "--batch_sizes=16,32",
+            "--steps=120",
+            "--rates=1e-4,2",
+        ),
         *("--set", "train.weight_decay=0.001", f"--output={output}"),
     )
     assert process.returncode == 0, process.stderr
