@@ -1,6 +1,7 @@
 """Tests keras-resnet reproduce gradients, batchnorm, responses, detection and localization on runs of a few steps."""
 
 import csv
+import os
 import re
 
 import pytest
@@ -65,6 +66,7 @@ def test_reproduce_detection_learning_rate_0(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("SLOW_MINUTES" in os.environ, reason="its dense tests take a quarter of an hour on two cores")
 @pytest.mark.timeout(1500)
 def test_reproduce_localization_learning_rate_0(tmp_path):
     assert verdicts(tmp_path, "localization", "--set=train.warmup_steps=0") == (1, [False] * 6)
