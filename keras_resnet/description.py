@@ -144,7 +144,12 @@ class Description:
     def to_metadata(self) -> dict[str, str]:
         """Returns the description as metadata strings for a weights file."""
         values = self.to_json()
-        return {name: value if name == "source" else json.dumps(value) for name, value in values.items()}
+        # Plain values that were read from a checkpoint have another order of keys; the two others are dataclasses.
+        plain = set(values) - {"spec", "preprocessing"}
+        return {
+            name: value if name == "source" else json.dumps(value, sort_keys=name in plain)
+            for name, value in values.items()
+        }
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str]) -> "Description | None":

@@ -107,6 +107,7 @@ class DummyPredictor:
 
     kind = "dummy"
     finds_boxes = False
+    thresholds = None
 
     def __init__(self, path, source, threads=None):
         self.source, loader = source, {"SCALE": 1}

@@ -31,7 +31,7 @@ def test_detector_that_diverges_rolls_back(tmp_path):
     point = "training.fit:training_batches:after:5:nan"
     process = run("tests/faults/fault_at.py", point, *FLAGS, f"--workdir={folder}")
     assert process.returncode == 0, process.stderr
-    warning = next(line for line in process.stderr.splitlines() if line.startswith("WARNING"))
+    warning = next(line for line in process.stderr.splitlines() if line.startswith("WARNING: step"))
     assert warning.startswith("WARNING: step 5: the loss is ")
     assert warning.endswith("going back to step 4, with the learning rate times 0.5 from there")
     assert json.loads((folder / "results.json").read_text())["rollbacks"] == 1
