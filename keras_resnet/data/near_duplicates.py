@@ -49,7 +49,9 @@ def near_duplicates(
         part = second[begin : begin + _ROWS]
         nearest, least = np.zeros(len(part), np.int64), np.full(len(part), BITS + 1)
         for start in range(0, len(first), _ROWS):
-            apart = np.bitwise_count(part[:, None] ^ first[None, start : start + _ROWS]).sum(-1, dtype=np.int64)
+            others = first[start : start + _ROWS]
+            apart = np.bitwise_count(part[:, None, 0] ^ others[None, :, 0])  # uint8, which holds 128
+            apart += np.bitwise_count(part[:, None, 1] ^ others[None, :, 1])
             at = apart.argmin(1)
             distance = apart[np.arange(len(part)), at]
             closer = distance < least
