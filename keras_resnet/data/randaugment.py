@@ -172,7 +172,8 @@ def operations(size: ImageSize, magnitude: float, seed) -> dict:
         "Equalize": equalize,
         "Invert": invert,
         "Rotate": lambda image: rotate(image, sign * 30 * level),
-        "Posterize": lambda image: posterize(image, int(4 * level)),
+        # TensorFlow's shift of a byte by 8 shifts by 7: in tf-models-official no bits are one bit.
+        "Posterize": lambda image: posterize(image, max(1, int(4 * level))),
         "Solarize": lambda image: solarize(image, int(256 * level)),
         "SolarizeAdd": lambda image: solarize_add(image, int(110 * level)),
         "Color": lambda image: color(image, enhance),

@@ -93,7 +93,7 @@ IMAGES = [PHOTOGRAPH[:224, :224], PHOTOGRAPH[:64, :64] // 8 + 100, np.full((32, 
 IMAGES.append(np.random.RandomState(0).randint(0, 256, (96, 96, 3)).astype(np.uint8))
 
 
-@pytest.mark.sampled("photograph-5.0", "flat-10.0", "noise-3.0")
+@pytest.mark.sampled("dull-0.0", "photograph-5.0", "flat-10.0", "noise-3.0")
 @pytest.mark.parametrize("magnitude", [0.0, 3.0, 5.0, 10.0])
 @pytest.mark.parametrize("image", IMAGES, ids=["photograph", "dull", "flat", "noise"])
 def test_randaugment_operations_equal_tf_models_official(image, magnitude):
