@@ -59,6 +59,13 @@ class Preprocessing:
             raise ValueError(f"std must be greater than 0, got {self.std}")
 
     @property
+    def values(self) -> str:
+        """Returns what the values of an image are, in words."""
+        if (self.channels or 3) > 3:
+            return f"arrays of {self.channels} channels in the units of the training files"
+        return {1: "grayscale in [0, 255]", 3: "RGB in [0, 255]"}.get(self.channels, "in [0, 255]")
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Returns (H, W, C) of a preprocessed image.
 

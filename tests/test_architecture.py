@@ -14,7 +14,7 @@ ALLOWED = {
     "renamed": set(),
     "files": set(),
     "reports": {"files"},
-    "model_card": set(),
+    "model_card": {"description"},
     "processor": set(),
     "options": set(),
     "tasks": set(),

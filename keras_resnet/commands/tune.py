@@ -159,7 +159,7 @@ def _tune_learning_rate(config, steps, rates, strategy, virtual_devices, output,
 
     from keras_resnet.console import tracked
     from keras_resnet.task import load_task
-    from keras_resnet.training.start import with_weights_filled_in
+    from keras_resnet.training.start import filled_in_from_weights
     from keras_resnet.training.strategy import make_strategy
     from keras_resnet.tuning.learning_rate import growing_rates, range_config, range_test
     from keras_resnet.tuning.plots import draw_learning_rate
@@ -167,7 +167,7 @@ def _tune_learning_rate(config, steps, rates, strategy, virtual_devices, output,
     devices = make_strategy(strategy, virtual_devices)
     check_strategy(config, strategy, devices.num_replicas_in_sync)
     task = load_task(range_config(config, steps))
-    task.config = with_weights_filled_in(task.config, RunFolder(os.path.join(output, "none")), task.labels)
+    task.config = filled_in_from_weights(task.config, task.labels)
     batch_size = task.config.train.batch_size
 
     def track(batches):

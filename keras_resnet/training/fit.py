@@ -15,7 +15,7 @@ from keras_resnet.runs.kept_images import keep_images
 from keras_resnet.runs.logs import MetricsLog, RunLog, open_dashboards
 from keras_resnet.runs.report import draw_examples, write_final_report
 from keras_resnet.runs.saver import Saver
-from keras_resnet.task import Task, monitored
+from keras_resnet.task import CalibratingCollector, Task, monitored
 from keras_resnet.training import pitfalls
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
 from keras_resnet.training.divergence import Diverged, Divergence, Divergences
@@ -178,7 +178,7 @@ class _Run:
         """Returns the metrics of the validation split; the model's description receives what they determine."""
         collector = self.task.collector("validation")
         figures = self.evaluate("validation", collector)
-        if hasattr(collector, "calibrated"):
+        if isinstance(collector, CalibratingCollector):
             self.model.description = collector.calibrated(self.model.description)
         return figures
 

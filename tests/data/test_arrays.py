@@ -222,7 +222,7 @@ def bands(tmp_path_factory):
 @pytest.mark.slow
 def test_export_and_predict_agree_on_arrays(bands, cli):
     assert (bands / "run/examples.png").stat().st_size > 5000
-    assert "arrays of 5 channels in the units of the training files" in (bands / "run/README.md").read_text()
+    assert "Images are arrays of 5 channels in the units of the training files" in (bands / "run/README.md").read_text()
     process = cli("-m", "keras_resnet", "evaluate", bands / "run", f"--report={bands / 'report'}")
     assert process.returncode == 0, process.stderr
     formats = "--formats=saved_model,litert,onnx"

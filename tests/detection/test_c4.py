@@ -25,7 +25,7 @@ from keras_resnet.specs import SPECS
 from keras_resnet.task import load_task
 from keras_resnet.training.fit import fit
 from keras_resnet.training.optimizer import prepare
-from keras_resnet.training.start import with_weights_filled_in
+from keras_resnet.training.start import filled_in_from_weights
 from keras_resnet.weights.native import named_variables, save_weights
 from keras_resnet.weights.tensors import read_tensors
 
@@ -99,7 +99,7 @@ def test_weights_of_a_classifier_set_the_trunk_and_the_last_stage(tmp_path):
     path = str(tmp_path / "trunk.safetensors")
     save_weights(classifier, path, classifier.description.to_metadata())
     task = load_task(load_config(RECIPE, [f"model.weights={path}"]))
-    task.config = with_weights_filled_in(task.config, RunFolder(str(tmp_path / "none")))
+    task.config = filled_in_from_weights(task.config)
     model = task.build_model()
     assert task.start_from(model).endswith("for the trunk")
     own, theirs = named_variables(model), named_variables(classifier)
@@ -183,8 +183,8 @@ def test_weights_of_another_design_are_refused(tmp_path):
     save_weights(model, path, model.description.to_metadata())
     config = load_config(str(ROOT / "configs/detection/scenes.yaml"), ["detector.design=fpn", f"model.weights={path}"])
     with pytest.raises(ConfigError, match=r"detector\.design: fpn, but .* has weights of design c4"):
-        with_weights_filled_in(config, RunFolder(str(tmp_path / "none")))
-    taken = with_weights_filled_in(load_config(RECIPE, [f"model.weights={path}"]), RunFolder(str(tmp_path / "none")))
+        filled_in_from_weights(config)
+    taken = filled_in_from_weights(load_config(RECIPE, [f"model.weights={path}"]))
     assert taken.detector.design == "c4"
 
 

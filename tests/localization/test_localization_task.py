@@ -23,7 +23,7 @@ from keras_resnet.specs import SPECS
 from keras_resnet.task import load_task
 from keras_resnet.training.fit import fit
 from keras_resnet.training.optimizer import prepare
-from keras_resnet.training.start import with_weights_filled_in
+from keras_resnet.training.start import filled_in_from_weights
 from keras_resnet.weights.loading import load_pretrained
 from keras_resnet.weights.native import named_variables, save_weights
 from keras_resnet.weights.tensors import read_tensors
@@ -164,7 +164,7 @@ def test_localizer_starts_from_a_classifier_or_a_localizer(small_task, tmp_path)
     path = str(tmp_path / "classifier.safetensors")
     save_weights(classifier, path, classifier.description.to_metadata())
     task = load_task(load_config(RECIPE, [*TINY, f"model.weights={path}"]))
-    task.config = with_weights_filled_in(task.config, RunFolder(str(tmp_path / "none")))
+    task.config = filled_in_from_weights(task.config)
     model = task.build_model()
     assert task.start_from(model) == f"{path}; the boxes new"
     assert model.description.preprocessing.mean == (10.0, 20.0, 30.0)
@@ -180,7 +180,7 @@ def test_localizer_starts_from_a_classifier_or_a_localizer(small_task, tmp_path)
     config = "task: localization\nmodel: {name: scene_resnet14}\ndata: {name: scene_objects}\ntrain: {steps: 1}\n"
     (tmp_path / "other.yaml").write_text(config)
     other = load_config(str(tmp_path / "other.yaml"), [f"model.weights={path}", "localizer.anchor_samples=4"])
-    other = with_weights_filled_in(other, RunFolder(str(tmp_path / "none")))
+    other = filled_in_from_weights(other)
     assert (other.localizer.channels, other.localizer.anchor_sizes) == (64, (20, 28, 40))
     assert (other.localizer.anchor_samples, other.localizer.top_k) == (4, 5)
     task = load_task(other)
@@ -262,7 +262,7 @@ def test_second_stage_trains_on_a_run_and_is_exported_with_it(
     monkeypatch.setitem(SPECS, "scene_resnet14", small_task.description.spec)
     recipe = str(ROOT / "configs/localization/scenes_rcnn.yaml")
     weights = [f"model.weights={trained.best_weights}", "localizer.proposals=4"]
-    config = with_weights_filled_in(load_config(recipe, [*TINY, *weights]), RunFolder(str(tmp_path / "none")))
+    config = filled_in_from_weights(load_config(recipe, [*TINY, *weights]))
     task = load_task(config)
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(task.config, task.description)
