@@ -129,7 +129,7 @@ class Description:
         arguments: the constructor arguments that the model was built with: include_top, pooling,
             classifier_activation, include_preprocessing.
         detector: the options of a detector on the network, the values of
-            `keras_resnet.config.detection.DetectorOptions`; empty for a classifier.
+            `keras_resnet.config.detector_options.DetectorOptions`; empty for a classifier.
         head: the options of the layers that a task adds to the network, whose weights are named "head/..."; empty if
             it adds none.
         thresholds: of a multi-label classifier, for each class the score, a sigmoid, from which on it is an answer;

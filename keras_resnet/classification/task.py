@@ -19,8 +19,8 @@ from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.arrays import visible
 from keras_resnet.data.augmentation import augment, mix_pairs, mix_shares
 from keras_resnet.data.decode import decode
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.description import Description, Preprocessing, different_classes, height_and_width
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.losses import LOSSES, distillation

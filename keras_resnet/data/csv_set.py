@@ -15,7 +15,8 @@ from keras_resnet.data.csv_labels import Labels, several_labels, single_labels
 from keras_resnet.data.csv_rows import Cell, metadata_files, read_table
 from keras_resnet.data.folder import check_formats
 from keras_resnet.data.folder_tree import name_problem, shown, split_of
-from keras_resnet.data.image_set import Finding, ImageSet, Split, Target, complete
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import Finding, ImageSet, Split, Target
 from keras_resnet.errors import DataError
 
 _ORDER = ("train", "validation", "test")

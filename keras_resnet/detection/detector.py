@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_resnet.boxes.anchors import level_anchors
 from keras_resnet.builder import STEM
-from keras_resnet.config.detection import DetectorOptions as Options
+from keras_resnet.config.detector_options import DetectorOptions as Options
 from keras_resnet.description import Description
 from keras_resnet.detection.detections import Detections, candidates_of, suppressed
 from keras_resnet.detection.heads import box_head, feature_pyramid, region_proposal_network

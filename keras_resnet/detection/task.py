@@ -9,9 +9,9 @@ from keras_resnet.config.detection import DetectionConfig, earlier_step
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline
 from keras_resnet.data.decode import decode
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
 from keras_resnet.data.object_masks import crop_masks
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.data.transforms import letterbox
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.detection import copy_paste, metrics

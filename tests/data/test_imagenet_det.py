@@ -12,8 +12,8 @@ from test_voc import HEIGHT, SIZE, WIDTH, sizes, thing
 
 from keras_resnet.config import load_config
 from keras_resnet.config.detection import DetectionData
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.imagenet_det_classes import SYNSETS
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.errors import ConfigError, DataError
 
 RECIPE = str(ROOT / "configs/detection/det_r101_c4.yaml")

@@ -11,7 +11,7 @@ from conftest import ROOT, tiny_task
 from keras_resnet.builder import build, build_stages, without_last_stage
 from keras_resnet.commands import entry
 from keras_resnet.config import load_config
-from keras_resnet.config.detection import DetectorOptions as Options
+from keras_resnet.config.detector_options import DetectorOptions as Options
 from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import Shard
 from keras_resnet.description import Description, Preprocessing
