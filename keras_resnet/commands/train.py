@@ -13,7 +13,7 @@ from absl import flags
 from keras_resnet.commands import entry
 from keras_resnet.commands.weights_flags import apply_offline, define_offline
 from keras_resnet.config import check_strategy, load_config
-from keras_resnet.config.loading import find_recipe
+from keras_resnet.config.recipes import find_recipe
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
 from keras_resnet.runs.folder import RunFolder
