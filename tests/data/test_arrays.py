@@ -3,13 +3,12 @@
 import io
 import json
 import re
-import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import TINY_RUN, in_process
-from faults_rig import differences
+from image_kinds_rig import check_exports_agree, check_resumed_run_has_the_same_bits
 from PIL import Image
 
 from keras_resnet.config import Config, Data
@@ -225,20 +224,7 @@ def test_export_and_predict_agree_on_arrays(bands, cli):
     assert "Images are arrays of 5 channels in the units of the training files" in (bands / "run/README.md").read_text()
     process = cli("-m", "keras_resnet", "evaluate", bands / "run", f"--report={bands / 'report'}")
     assert process.returncode == 0, process.stderr
-    formats = "--formats=saved_model,litert,onnx"
-    process = cli("export.py", f"--workdir={bands / 'run'}", f"--output={bands / 'export'}", formats)
-    assert process.returncode == 0, process.stderr
-    report = json.loads((bands / "export/1/export_report.json").read_text())
-    assert report["image_shape"] == [16, 24, 5]
-    scores = []
-    for model in ("run", "export", "export/litert/1.tflite", "export/onnx/1.onnx", "run/weights/best.safetensors"):
-        process = cli("-m", "keras_resnet", "predict", bands / model, bands / "bands/field", "--format=json")
-        assert process.returncode == 0, process.stderr
-        entries = [{each["label"]: each["score"] for each in row["predictions"]} for row in json.loads(process.stdout)]
-        scores.append([entry["field"] for entry in entries])
-    assert len(scores[0]) == 8
-    for other in scores[1:]:
-        np.testing.assert_allclose(other, scores[0], atol=2e-4)
+    check_exports_agree(bands, bands / "bands/field", "field", [16, 24, 5])
     plot = f"--plot={bands / 'heat.png'}"
     process = cli("-m", "keras_resnet", "predict", bands / "run", bands / "bands/water", "--explain=grad_cam", plot)
     assert process.returncode == 0, process.stderr
@@ -252,16 +238,5 @@ def test_export_and_predict_agree_on_arrays(bands, cli):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_resumed_run_has_the_bits_of_an_undisturbed_one(bands, cli, replicas):
-    more = [f"--set={each}" for each in ("train.steps=24", "train.eval_every=24", "train.checkpoint_every=8")]
-    more += ["--strategy=mirrored", "--virtual_devices=2"] if replicas == 2 else []
-    whole, stopped = (bands / f"{name}{replicas}" for name in ("whole", "stopped"))
-    process = cli("train.py", *flags(bands, whole.name), *more)
-    assert process.returncode == 0, process.stderr
-    signals = [(stopped / "metrics.jsonl", 0, signal.SIGTERM)]
-    process = cli("train.py", *flags(bands, stopped.name), *more, signals=signals)
-    assert process.returncode == 143, process.stderr
-    process = cli("train.py", *flags(bands, stopped.name), *more)
-    assert process.returncode == 0, process.stderr
-    assert "resuming from step" in (stopped / "log.txt").read_text()
-    assert differences(whole, stopped) == []
+def test_resumed_run_has_the_bits_of_an_undisturbed_one(bands, replicas):
+    check_resumed_run_has_the_same_bits(bands, lambda name: flags(bands, name), replicas)
