@@ -97,15 +97,18 @@ class Classification(ImageTask):
         return build_described(self.description, image_size, **self.config.model.training_arguments)
 
     def check_training(self):
-        """Raises a `ConfigError` if sampling or weights of classes do not fit the data set."""
+        """Raises a `ConfigError` if the sampling, the weights of classes or the teacher do not fit the data set."""
         super().check_training()
         _ = self.class_weights
+        self._load_teacher()  # and loads it again in the strategy's scope
 
     def prepare_training(self):
         """Loads the teacher, if any."""
-        train = self.config.train
-        if train.teacher:
-            self._teacher = Teacher(train.teacher, self.labels, self.image_shape[2])
+        self._teacher = self._load_teacher()
+
+    def _load_teacher(self):
+        source = self.config.train.teacher
+        return Teacher(source, self.labels, self.image_shape[2]) if source else None
 
     def overview(self, model):
         """Returns the network's cost, the sizes of the splits, and the classes."""

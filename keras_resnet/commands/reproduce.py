@@ -85,7 +85,7 @@ def main(options, arguments):
 def _print(page, path):
     print(f"\n{page.title}\n  {path}")
     for check in page.checks:
-        print(f"  {'holds         ' if check.holds else 'DOES NOT HOLD '}  {check.claim}: {check.figures}")
+        print(f"  {'holds         ' if check.holds else 'DOES NOT HOLD '}  {check.claim}: {check.values}")
 
 
 def _names(positional):

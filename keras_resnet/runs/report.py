@@ -91,7 +91,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
     config = task.config
     network, data, train = config.model.name, config.data.name, config.train
     lines = [
-        figures(folder, config, task.description, results),
+        results_section(folder, config, task.description, results),
         "",
         "## Use",
         "",
@@ -119,7 +119,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
     return model_card(f"{network} on {data}", network, "\n".join(lines), pipeline_tag=tag)
 
 
-def figures(folder: RunFolder, config: Config, description: Description, results: dict) -> str:
+def results_section(folder: RunFolder, config: Config, description: Description, results: dict) -> str:
     """Returns the results of a finished run as Markdown.
 
     Args:

@@ -71,7 +71,8 @@ def train_run(
 
 def _train(task, devices, folder, latest=False):
     """Trains a run, after the runs that come before it."""
-    task.check_training()
+    if folder.read_results() is None:  # a finished run needs neither its teacher nor its data any more
+        task.check_training()
     if not is_chief(devices):  # one process writes; the others only read
         return FinishedRun(task, devices, folder, fit(task, devices, folder), already_finished=False, writes=False)
     folder.check_free()
