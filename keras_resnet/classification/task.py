@@ -241,7 +241,10 @@ def _check_channels(config, images):
     for name in ("mean", "std"):
         values = getattr(config.model, name) or ()
         if channels and len(values) != channels:
-            command = f"keras-resnet verify-data {config.data.name} --set data.channels={channels} --statistics"
+            columns = config.data.csv.model_dump(mode="json", exclude_defaults=True)
+            keys = {"data.channels": channels} | {f"data.csv.{key}": value for key, value in columns.items()}
+            sets = " ".join(f"--set {key}={value}" for key, value in keys.items())
+            command = f"keras-resnet verify-data {config.data.name} {sets} --statistics"
             raise ConfigError(f"model.{name}: expected {channels} numbers for data.channels; `{command}` prints them")
         if not channels and values and len(values) not in (3, images.image_shape[2]):
             expected = "3 numbers" if images.image_shape[2] > 1 else "1 or 3 numbers"

@@ -12,6 +12,7 @@ from image_kinds_rig import check_exports_agree, check_resumed_run_has_the_same_
 from PIL import Image
 
 from keras_resnet.config import Config, Data
+from keras_resnet.config.multilabel import MultilabelConfig
 from keras_resnet.data.arrays import read_array, visible
 from keras_resnet.data.decode import decode, decode_crop
 from keras_resnet.data.folder import load_folder
@@ -146,6 +147,25 @@ def test_task_reads_and_augments_arrays(tmp_path):
     np.testing.assert_allclose(normalized, 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [Config, MultilabelConfig])
+def test_csv_of_arrays(tmp_path, kind):
+    """Names without a suffix; the values keep their units for one label and for several."""
+    folder(tmp_path / "bands")
+    rows = [f"{name}/{i},{name},{'test' if i == 7 else 'train'}" for name in ("field", "water") for i in range(8)]
+    (tmp_path / "bands/list.csv").write_text("\n".join(["image,label,split", *rows]))
+    values = config(tmp_path, name=f"csv:{tmp_path}/bands/list.csv", csv={"suffix": ".npy"})
+    loaded = load_task(kind.model_validate(values))
+    assert loaded.sizes["test"] == 2
+    (images, targets), _ = next(iter(loaded.train_dataset(0, Shard(0, 1, 4))))
+    assert images.shape == (4, 16, 24, 5)
+    assert images.numpy().max() > 3000
+    assert targets.shape == (4, 2)
+    mean, _, count = channel_statistics(loaded.config.data)
+    arrays = [np.load(path).reshape(-1, 5) for path in (tmp_path / "bands").rglob("[0-6].npy")]
+    assert count == loaded.train_size == len(arrays) - loaded.sizes["validation"]
+    assert abs(mean[0] - np.concatenate(arrays).mean(0)[0]) < 100
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -153,7 +173,10 @@ def test_task_reads_and_augments_arrays(tmp_path):
         ({"data": {"randaugment_num_ops": 2}}, "data.randaugment_num_ops: is for images in color"),
         ({"data": {"auto_augment": "augmix"}}, "data.auto_augment: is for images in color"),
         ({"data": {"random_erasing": 0.1}}, "data.random_erasing: is for images in color"),
-        ({"data": {"name": "digits"}}, "data.channels: is for the classification of folder:PATH, not for digits"),
+        (
+            {"data": {"name": "digits"}},
+            "data.channels: is for the classification of folder:PATH and csv:PATH, not",
+        ),
         ({"eval": {"interpolation": "bicubic"}}, "eval.interpolation: bicubic limits values to 0 to 255"),
     ],
 )
@@ -167,10 +190,13 @@ def test_what_needs_colors_is_refused_in_one_line(tmp_path, changes, message):
 
 
 def test_missing_mean_names_the_command_that_prints_it(tmp_path):
-    values = config(folder(tmp_path))
+    folder(tmp_path)
+    (tmp_path / "list.csv").write_text("image,label\nfield/0,field\nwater/0,water\n")
+    values = config(tmp_path, name=f"csv:{tmp_path}/list.csv", csv={"suffix": ".npy"})
     del values["model"]["mean"]
+    command = r"verify-data csv:\S+ --set data.channels=5 --set data.csv.suffix=.npy --statistics"
     with pytest.raises(
-        ConfigError, match=r"model.mean: expected 5 numbers for data.channels; `keras-resnet verify-data"
+        ConfigError, match=rf"model.mean: expected 5 numbers for data.channels; `keras-resnet {command}`"
     ):
         load_task(Config.model_validate(values))
 
