@@ -9,8 +9,8 @@ Each argument is a run's folder, or weights: a file or a published name. Weights
 --set=data.name=... for the data set. If there are several arguments, their scores are averaged (an ensemble).
 Protocols: single, the central crop; ten_crop, the corners, the center and their mirror images; multi_scale, the whole
 image at several sizes and mirrored, fully convolutional. For detectors: coco, COCO's metrics; voc07 and voc12, Pascal
-VOC's average precision; and --refine and --scales with any of these. For localizers: single; dense, the whole image at
-several sizes, fully convolutional.
+VOC's average precision; imagenet_det, that of ImageNet DET; and --refine and --scales with any of these. For
+localizers: single; dense, the whole image at several sizes, fully convolutional.
 """
 
 import os

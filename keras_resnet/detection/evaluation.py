@@ -1,4 +1,4 @@
-"""Evaluates a detector for `keras-resnet evaluate`: with COCO's metrics or Pascal VOC's average precision."""
+"""Evaluates a detector for `keras-resnet evaluate`: with the metrics of COCO, Pascal VOC or ImageNet DET."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +19,7 @@ class Evaluation(evaluation.Evaluation):
     | protocol | metrics |
     |---|---|
     | coco | average precision and recall by pycocotools |
-    | voc07, voc12 | average precision as in `keras_resnet.detection.voc_metrics` |
+    | voc07, voc12, imagenet_det | average precision as in `keras_resnet.detection.voc_metrics` |
     """
 
     ensembles = True

@@ -195,6 +195,6 @@ def test_train_and_evaluate_the_recipe(folder, tmp_path):
     assert train.returncode == 0, train.stderr
     assert re.search(r"images +6 train, 1 validation; 200 classes", train.stdout)
     assert "training image without a labeled object: 1" in " ".join(train.stdout.split())
-    evaluate = in_process("-m", "keras_resnet", "evaluate", run, "--protocol=voc12")
+    evaluate = in_process("-m", "keras_resnet", "evaluate", run, "--protocol=imagenet_det")
     assert evaluate.returncode == 0, evaluate.stderr
-    assert "VOC12 AP" in evaluate.stdout
+    assert "DET AP" in evaluate.stdout
