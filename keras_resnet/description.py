@@ -61,9 +61,11 @@ class Preprocessing:
     @property
     def values(self) -> str:
         """Returns what the values of an image are, in words."""
-        if (self.channels or 3) > 3:
-            return f"arrays of {self.channels} channels in the units of the training files"
-        return {1: "grayscale in [0, 255]", 3: "RGB in [0, 255]"}.get(self.channels, "in [0, 255]")
+        if self.channels is None:
+            return "in [0, 255]"
+        units = "in the units of the training files"
+        names = {1: "grayscale in [0, 255]", 3: "RGB in [0, 255]"}
+        return names.get(self.channels, f"arrays of {self.channels} channels {units}")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
