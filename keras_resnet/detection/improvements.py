@@ -83,7 +83,7 @@ class ImprovedDetector:
             return detector.classify(maps[self._side], rois)
         boxes = detector.with_whole_image(rois)
         sides = tf.sqrt(tf.reduce_prod(tf.maximum(boxes[..., 2:] - boxes[..., :2], 1.0), axis=-1))
-        first = first_scales(sides / self._side, self._scales, self.options.canonical_size)
+        first = first_scales(sides / self._side, self._scales, detector.options.canonical_size)
         first = tf.reshape(first, [-1, 1, 1, 1])
         smaller, larger = 0.0, 0.0
         for number, size in enumerate(self._scales):

@@ -93,6 +93,16 @@ def test_own_scale_equals_the_plain_detector(c4, scales):
     assert_same(ImprovedDetector([model], scales=scales).detect(IMAGES), model.detect(IMAGES))
 
 
+def test_strides_of_small_scales_are_those_of_the_network(c4):
+    """Twenty pixels are 5, 3 and 2 cells at strides of 4, 8 and 16, and ten pixels are 3, 2 and 1."""
+    _, model = c4
+    assert list(ImprovedDetector([model], scales=(10, 64))._detectors[0][10].anchors) == [3]
+    pyramid = model_of(FPN, ["data.image_size=20", "detector.anchor_sizes=[[8], [12], [16]]"])[1]
+    assert {level: len(anchors) // 2 for level, anchors in pyramid.anchors.items()} == {2: 25, 3: 9, 4: 4}
+    maps = pyramid.feature_maps(IMAGES[:, :20, :20])
+    assert {level: features.shape[1] for level, features in maps.items()} == {2: 5, 3: 3, 4: 2}
+
+
 def test_ensemble_of_equal_detectors_equals_one(c4):
     _, model = c4
     assert_same(ImprovedDetector([model, model]).detect(IMAGES), model.detect(IMAGES))
