@@ -89,6 +89,7 @@ def main(options, arguments):
         check_strategy(config, options.strategy, strategy.num_replicas_in_sync)
         one_of("--split", options.split, task.sizes)
         if evaluation is None:
+            first = config
             row = TASKS[config.task]
             protocol = row.protocols[0] if options.protocol is None else options.protocol
             one_of("--protocol", protocol, row.protocols)
@@ -97,11 +98,13 @@ def main(options, arguments):
             evaluation = pkgutil.resolve_name(row.evaluation)(strategy, options.split, protocol, scales, track, **more)
             if len(arguments) > 1 and not evaluation.ensembles:
                 raise ConfigError(f"{arguments[1]}: the task {config.task} evaluates one network at a time")
+        if config.task != first.task:
+            raise ConfigError(f"{path}: is of the task {config.task}, {arguments[0]} of the task {first.task}")
         evaluation.add(task, run.model, path)
         names.append(f"{run.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
-    _print(names, config.data.name, evaluation.lines(), options.split, options.protocol)
+    _print(names, first.data.name, evaluation.lines(), options.split, options.protocol)
     if options.report:
-        about = {"networks": names, "data": config.data.name, "split": options.split, "protocol": protocol}
+        about = {"networks": names, "data": first.data.name, "split": options.split, "protocol": protocol}
         try:
             paths = evaluation.write_report(options.report, about | evaluation.measured())
         except OSError as error:

@@ -12,6 +12,7 @@ from keras_resnet.config import load_config
 from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import Shard
 from keras_resnet.detection.detections import Candidates, Detections
+from keras_resnet.detection.evaluation import Evaluation
 from keras_resnet.detection.improvements import ImprovedDetector, first_scales
 from keras_resnet.detection.voting import voted
 from keras_resnet.errors import ConfigError
@@ -21,6 +22,7 @@ from keras_resnet.training.fit import fit
 from keras_resnet.weights.native import save_weights
 
 C4 = str(ROOT / "configs/detection/scenes_c4.yaml")
+LOCALIZER = str(ROOT / "configs/localization/scenes.yaml")
 FPN = str(ROOT / "configs/detection/scenes.yaml")
 SMALL = ["data.image_size=64", "detector.canonical_size=32", "train.steps=2", "train.warmup_steps=0"]
 C4_SMALL = [*SMALL, "detector.anchor_sizes=[[16, 32]]"]
@@ -167,8 +169,21 @@ def test_detectors_of_other_images_are_no_ensemble(c4):
         ImprovedDetector([c4[1], other])
 
 
+def test_detectors_of_other_images_are_refused_by_evaluate(c4, strategies):
+    """The images of the first are those of all: with others, the second detector's data would not be what is named."""
+    task, model = c4
+    evaluation = Evaluation(strategies[1], "test", "coco", (), lambda batches, *_: batches)
+    evaluation.add(task, model, "a")
+    evaluation.add(task, model, "b")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "SCENES", {"train": 8, "validation": 4, "test": 3})
+        other = tiny_task(load_config(C4, C4_SMALL))
+    with pytest.raises(ConfigError, match=r"c: has other test images \(scenes\) than the first detector \(scenes\)"):
+        evaluation.add(other, model, "c")
+
+
 @pytest.mark.slow
-def test_commands_take_improvements_and_several_runs(strategies, tmp_path, capsys):
+def test_commands_take_improvements_and_several_runs(strategies, tmp_path, capsys, monkeypatch):
     folders = []
     for seed in (0, 1):
         task = tiny_task(load_config(C4, [*C4_SMALL, f"train.seed={seed}", "eval.batch_size=4"]))
@@ -183,6 +198,13 @@ def test_commands_take_improvements_and_several_runs(strategies, tmp_path, capsy
     twice = capsys.readouterr().out.splitlines()
     entry.call("evaluate", [one, "--split=test"])
     assert twice[3:] == capsys.readouterr().out.splitlines()[2:]
+    monkeypatch.setattr(scenes, "OBJECTS", {"train": 8, "validation": 4, "test": 4})
+    locator = tiny_task(load_config(LOCALIZER, ["train.steps=1", "train.warmup_steps=0", "train.eval_every=1"]))
+    other = RunFolder(str(tmp_path / "localizer"))
+    other.claim(locator.config, locator.description)
+    fit(locator, strategies[1], other)
+    with pytest.raises(ConfigError, match=f"{other.path}: is of the task localization, {one} of the task detection"):
+        entry.call("evaluate", [one, other.path, "--split=test"])
     path = str(tmp_path / "wide.png")
     pixels = np.random.RandomState(3).randint(0, 255, (60, 200, 3), np.uint8)
     tf.io.write_file(path, tf.io.encode_png(pixels))
