@@ -1,5 +1,6 @@
 """Alternating training: what each step trains and computes, the shared layers, and runs that are killed in any step."""
 
+import pathlib
 import signal
 
 import keras
@@ -99,7 +100,7 @@ def test_damaged_weights_of_an_earlier_step_are_one_line(damage, why, earlier, t
     path = tmp_path / earlier_step(3) / "weights" / "last.safetensors"
     path.parent.mkdir(parents=True)
     if damage == "cut":
-        path.write_bytes(open(earlier[earlier_step(3)], "rb").read()[:5000])
+        path.write_bytes(pathlib.Path(earlier[earlier_step(3)]).read_bytes()[:5000])
     task = tiny_task(load_config(RECIPE, SMALL))
     task.earlier_weights = earlier | {earlier_step(3): str(path)}
     with pytest.raises(ConfigError) as error:
@@ -110,7 +111,7 @@ def test_damaged_weights_of_an_earlier_step_are_one_line(damage, why, earlier, t
 
 def test_step_without_the_one_before_it_is_refused(earlier):
     task = tiny_task(load_config(RECIPE, [*SMALL, "train.alternation_step=3"]))
-    with pytest.raises(ConfigError, match="train.alternation_step: 3 needs the step before it; omit it"):
+    with pytest.raises(ConfigError, match=r"train\.alternation_step: 3 needs the step before it; omit it"):
         task.check_training()
     task.earlier_weights = earlier
     task.check_training()
