@@ -64,6 +64,12 @@ class Localization(ImageTask):
         """Returns the localizer; `config` may get its mean, std and options from the weights later."""
         return self._given or _new_description(self.config, self.images)
 
+    def check_training(self):
+        """Checks that a second stage has a first one too, see `keras_resnet.task.Task`."""
+        super().check_training()
+        if self.config.localizer.rcnn and not self.config.model.weights:
+            raise ConfigError("model.weights: localizer.rcnn needs the weights of a localizer, such as a run's")
+
     def build_model(self):
         """Builds the localizer: images (N, H, W, C) in [0, 255] -> classes and boxes."""
         return build_localizer(self.description, **self.config.model.training_arguments)
@@ -85,8 +91,6 @@ class Localization(ImageTask):
         """Sets the weights to `model.weights`, if any, of a classifier or a localizer; returns a line about them."""
         settings = self.config.model
         if not settings.weights:
-            if model.rcnn:
-                raise ConfigError("model.weights: localizer.rcnn needs the weights of a localizer, such as a run's")
             return None
         try:
             pretrained = load_pretrained(settings.weights, SPECS[settings.name])
