@@ -169,5 +169,5 @@ def test_second_stage_starts_from_the_weights_of_the_first(model):
 
 def test_second_stage_without_weights_is_refused_before_a_run_has_a_folder():
     task = tiny_task(load_config(str(ROOT / "configs/localization/scenes_rcnn.yaml")))
-    with pytest.raises(ConfigError, match=r"^model\.weights: localizer\.rcnn needs the weights of a localizer, such as"):
+    with pytest.raises(ConfigError, match=r"^model\.weights: localizer\.rcnn needs the weights of a localizer"):
         task.check_training()
