@@ -102,9 +102,10 @@ def main(options, arguments):
             raise ConfigError(f"{path}: is of the task {config.task}, {arguments[0]} of the task {first.task}")
         evaluation.add(task, run.model, path)
         names.append(f"{run.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
-    _print(names, first.data.name, evaluation.lines(), options.split, options.protocol)
+    how = ({"scales": list(scales)} if scales else {}) | ({"refine": True} if options.refine else {})
+    _print(names, first.data.name, evaluation.lines(), options.split, options.protocol, how)
     if options.report:
-        about = {"networks": names, "data": first.data.name, "split": options.split, "protocol": protocol}
+        about = {"networks": names, "data": first.data.name, "split": options.split, "protocol": protocol} | how
         try:
             paths = evaluation.write_report(options.report, about | evaluation.measured())
         except OSError as error:
@@ -137,10 +138,12 @@ def _check_improvements(options, row, protocol):
         raise ConfigError(f"--scales: requires --protocol={' or '.join(row.scaled_protocols)}, got {given}")
 
 
-def _print(names, data, lines, split, protocol):
-    how = f", {protocol}" if protocol else ""
+def _print(names, data, lines, split, protocol, how):
+    parts = [f"on {data}", split, *([protocol] if protocol else [])]
+    parts += [f"scales {'-'.join(map(str, how['scales']))}"] if "scales" in how else []
+    parts += ["refined"] if "refine" in how else []
     for name in names:
         print(name)
-    print(f"on {data}, {split}{how}" + (", scores averaged" if len(names) > 1 else ""))
+    print(", ".join(parts + (["scores averaged"] if len(names) > 1 else [])))
     for line in lines:
         print(f"  {line}")

@@ -83,6 +83,11 @@ def _of_run(path):
     results = folder.read_results()
     if results is None:
         raise ConfigError(f"{path}: the run is not finished; its card needs the final metrics")
+    if run.description.detector or run.description.head:
+        raise ConfigError(
+            f"{path}: is a run of {run.config.task}; a folder of the Hub holds a classifier. Share an export or "
+            f"{folder.best_weights}, which predict, evaluate and model.weights take"
+        )
     return run.model, results_section(folder, run.config, run.description, results), [folder.curves]
 
 

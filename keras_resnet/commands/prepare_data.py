@@ -100,8 +100,10 @@ def main(options, arguments):
     missing = [] if "validation" in prepared.images else [n for n in ("validation", "test") if n not in prepared.images]
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
     sets += [f"data.exif_orientation={data.exif_orientation}"] * (data.exif_orientation != "apply")
-    recipe = "coco_mask_rcnn_r50_fpn" if options.masks else "coco_faster_rcnn_r50_fpn"
-    config = "" if data.name.startswith(("folder:", "csv:")) else f"--config=detection/{recipe} "
+    recipe = "detection/coco_mask_rcnn_r50_fpn" if options.masks else "detection/coco_faster_rcnn_r50_fpn"
+    if data.name.startswith(("imagenet_loc:", "annotated:")):  # images of one class
+        recipe = "localization/imagenet_r101"
+    config = "" if data.name.startswith(("folder:", "csv:")) else f"--config={recipe} "
     print(f"\nNext: keras-resnet train {config}" + " ".join(f"--set {shlex.quote(each)}" for each in sets))
 
 

@@ -1,5 +1,7 @@
 """The paper's improvements in testing: refinement with voting, context, several scales, ensembles."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -192,8 +194,13 @@ def test_commands_take_improvements_and_several_runs(strategies, tmp_path, capsy
         fit(task, strategies[1], folders[-1])
     one, two = (folder.path for folder in folders)
     capsys.readouterr()
-    entry.call("evaluate", [one, two, "--split=test", "--refine", "--scales=48,96"])
-    assert "AP50" in capsys.readouterr().out
+    report = tmp_path / "report"
+    entry.call("evaluate", [one, two, "--split=test", "--refine", "--scales=48,96", f"--report={report}"])
+    printed = capsys.readouterr().out
+    assert "on scenes, test, scales 48-96, refined, scores averaged\n" in printed
+    assert "AP50" in printed
+    measured = json.loads((report / "evaluation.json").read_text())
+    assert (measured["scales"], measured["refine"], len(measured["networks"])) == ([48, 96], True, 2)
     entry.call("evaluate", [one, one, "--split=test"])
     twice = capsys.readouterr().out.splitlines()
     entry.call("evaluate", [one, "--split=test"])
@@ -210,6 +217,13 @@ def test_commands_take_improvements_and_several_runs(strategies, tmp_path, capsy
     tf.io.write_file(path, tf.io.encode_png(pixels))
     entry.call("predict", [one, path, "--refine", "--scales=64,96", "--min_score=0"])
     assert "wide.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("scales", ["4097", "7", "64,", "1e2"])
+def test_scale_that_is_no_size_is_one_line(scales):
+    expected = f"--scales={scales}: expected whole numbers >= 8 and <= 4096, such as 224,256,384"
+    with pytest.raises(ConfigError, match=f"^{expected}$"):
+        entry.call("evaluate", ["runs/none", f"--scales={scales}"])
 
 
 def test_improvements_of_classifiers_are_refused(tmp_path):
