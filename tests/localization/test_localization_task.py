@@ -132,6 +132,14 @@ def test_images_of_a_folder_have_all_their_boxes(tmp_path):
     assert start[0].numpy().tolist() == [0, 8]
 
 
+def test_prepared_images_name_the_recipe_of_localization(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    annotated_folder(tmp_path / "images")
+    entry.call("prepare-data", [f"annotated:{tmp_path / 'images'}", str(tmp_path / "records")])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("Next: keras-resnet train --config=localization/imagenet_r101 --set data.name=tfrecord:")
+
+
 def test_image_of_several_classes_is_named(monkeypatch):
     monkeypatch.setattr(scenes, "SCENES", {"train": 4, "validation": 4, "test": 4})
     task = load_task(load_config(RECIPE, [*TINY, "data.name=scenes"]))
@@ -225,6 +233,8 @@ def test_evaluate_has_both_protocols_and_the_center_box(trained, tmp_path, capsy
         entry.call("evaluate", [*arguments, "--scales=32"])
     with pytest.raises(ConfigError, match="--scales: requires --protocol=dense, got none"):
         entry.call("evaluate", [trained.path, "--scales=64"])
+    with pytest.raises(ConfigError, match="is a run of localization; a folder of the Hub holds a classifier"):
+        entry.call("package-for-hub", [trained.path, str(tmp_path / "hub")])
 
 
 @pytest.mark.slow
