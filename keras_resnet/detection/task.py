@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.analysis.complexity import complexity, count_parameters
+from keras_resnet.boxes import coding
 from keras_resnet.config.detection import DetectionConfig, earlier_step
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline
@@ -123,11 +124,13 @@ class Detection(ImageTask):
         """Returns the detector's cost, the sizes of the splits, and the classes."""
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
         anchors = sum(map(len, model.anchors.values()))
+        inside = sum(coding.inside_image(each, self.image_shape[:2]).numpy().sum() for each in model.anchors.values())
+        trained = f", of which the {inside:,} inside of the image are trained" * model.options.ignore_crossing_anchors
         trunk, rois = complexity(model.trunk), complexity(model.roi_head)
         return {
             "network": f"{count_parameters(model):,} parameters; the trunk has {trunk.parameters:,}, and "
             f"{trunk.macs:,} MACs per image; {rois.macs:,} MACs per RoI",
-            "detector": f"{anchors:,} anchors at strides {', '.join(str(2**level) for level in model.levels)}",
+            "detector": f"{anchors:,} anchors at strides {', '.join(str(2**level) for level in model.levels)}{trained}",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {'x'.join(map(str, self.image_shape))}",
             **({"training": f"step {self.config.train.alternation_step} of 4, alternating"} if self._step else {}),
             **self.images.overview(),

@@ -54,6 +54,15 @@ def convolutions(model):
     return [name for name in layers if not name.endswith("_proj")]
 
 
+def test_overview_counts_the_anchors_inside_of_the_image():
+    """An anchor of 128 pixels is in no image of 64; one of 32 at 4 + 8 i is at 20, 28, 36 and 44 along an axis."""
+    for size, inside in ((128, 0), (32, 16)):
+        anchors = [f"detector.anchor_sizes=[[{size}]]", "detector.anchor_ratios=[1.0]"]
+        task = tiny_task(load_config(RECIPE, [*SMALL, *anchors, "detector.ignore_crossing_anchors=true"]))
+        line = task.overview(task.build_model())["detector"]
+        assert line.endswith(f", of which the {inside} inside of the image are trained")
+
+
 def test_resnet101_has_91_shared_convolutions():
     """He et al. 2015, appendix A: conv1 to conv4_x, "91 conv layers in ResNet-101"; conv5_x has the other 9."""
     spec = SPECS["resnet101"]
