@@ -61,7 +61,7 @@ def dense_outputs(task, model: Localizer, strategy, split: str, scales: tuple[in
 
     def replica_step(batch):
         (images, target), weights = batch
-        found, oracle = locate(images, target["labels"], target["sizes"])
+        found, oracle = locate(images, target["labels"], tf.maximum(target["sizes"], 1.0))  # 0 of unreadable images
         names = {"classes": found.classes, "scores": found.scores, "boxes": found.boxes, "oracle_boxes": oracle}
         return target | names | {"weights": weights}
 
@@ -95,6 +95,7 @@ def dense_locate(model: Localizer) -> Callable:
 
     def locate(images, labels, sizes):
         """The second stage warps from the image at the last scale."""
+        images = [transforms.at_least(each, model.image_size) for each in images]
         outputs = [any_size.network(each, training=False) for each in images]
         scores = tf.reduce_mean(tf.stack([_mean_scores(any_size, each["last"], window) for each in outputs]), 0)
         scores, classes = tf.math.top_k(scores, any_size.top_k)

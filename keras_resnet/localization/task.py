@@ -53,11 +53,6 @@ class Localization(ImageTask):
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
         self.image_shape = self.description.preprocessing.image_shape
-        if config.data.crop == "scale_jitter" and config.data.resize_range[0] < self.image_shape[0]:
-            raise ConfigError(
-                f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than the image_size "
-                f"{self.image_shape[0]}"
-            )
 
     @property
     def description(self) -> Description:
@@ -65,8 +60,12 @@ class Localization(ImageTask):
         return self._given or _new_description(self.config, self.images)
 
     def check_training(self):
-        """Checks that a second stage has a first one too, see `keras_resnet.task.Task`."""
+        """Checks the sizes of crops, and that a second stage has a first one, see `keras_resnet.task.Task`."""
         super().check_training()
+        data, side = self.config.data, self.image_shape[0]
+        if data.crop == "scale_jitter" and data.resize_range[0] < side:
+            least = data.resize_range[0]
+            raise ConfigError(f"data.resize_range: a shorter side of {least} is less than the image_size {side}")
         if self.config.localizer.rcnn and not self.config.model.weights:
             raise ConfigError("model.weights: localizer.rcnn needs the weights of a localizer, such as a run's")
 

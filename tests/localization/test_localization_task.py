@@ -15,8 +15,9 @@ from keras_resnet.commands import entry, evaluate, runs
 from keras_resnet.config import load_config
 from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import Shard
+from keras_resnet.data.transforms import resize_shorter_side
 from keras_resnet.errors import ConfigError
-from keras_resnet.localization.dense import default_scales
+from keras_resnet.localization.dense import default_scales, dense_locate, dense_outputs
 from keras_resnet.localization.metrics import LOSSES
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.specs import SPECS
@@ -132,6 +133,29 @@ def test_images_of_a_folder_have_all_their_boxes(tmp_path):
     assert start[0].numpy().tolist() == [0, 8]
 
 
+@pytest.mark.slow
+def test_dense_test_skips_an_unreadable_image_and_orders_scales(tmp_path, strategies):
+    """In its place the pipeline has one pixel, on which no window fits. R-CNN warps from the largest scale."""
+    annotated_folder(tmp_path)
+    pixels = np.random.RandomState(0).randint(0, 256, (20, 40, 3), np.uint8)
+    tf.io.write_file(str(tmp_path / "train/b.png"), tf.io.encode_png(pixels))
+    (tmp_path / "train/a.png").write_bytes(b"no image")
+    data = [f"data.name=annotated:{tmp_path}", "data.image_size=16", "data.crop=center"]
+    data += ["data.validation_fraction=0", "data.test_fraction=0", "data.on_unreadable_image=skip"]
+    data += ["localizer.rcnn=true", "localizer.proposals=3"]
+    task = tiny_task(load_config(RECIPE, [*TINY, *data]))
+    keras.utils.set_random_seed(0)
+    model = task.build_model()
+    for layer in (model.scores, model.rcnn.scores, model.rcnn.deltas):
+        layer.kernel.assign(30 * layer.kernel)
+    found = list(dense_outputs(task, model, strategies[1], "train", (20, 16), lambda batches, *_: batches))
+    assert [each["weights"].tolist() for each in found] == [[0], [1]]
+    whole = [resize_shorter_side(tf.constant(pixels), side)[None] for side in (16, 20)]
+    expected, oracle = dense_locate(model)(whole, tf.constant([0]), tf.constant([[20.0, 40.0]]))
+    np.testing.assert_allclose(found[1]["scores"], expected.scores, rtol=1e-4)
+    np.testing.assert_allclose(found[1]["oracle_boxes"], oracle, atol=1e-3)
+
+
 def test_prepared_images_name_the_recipe_of_localization(tmp_path, capsys):
     (tmp_path / "images").mkdir()
     annotated_folder(tmp_path / "images")
@@ -162,7 +186,7 @@ def test_image_of_several_classes_is_named(monkeypatch):
 )
 def test_wrong_configuration_is_one_line(assignments, message):
     with pytest.raises(ConfigError, match=message) as error:
-        load_task(load_config(RECIPE, assignments))
+        load_task(load_config(RECIPE, assignments)).check_training()
     assert "\n" not in str(error.value)
 
 
