@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 from keras_resnet.config import Config, first_difference, load_saved_config
 from keras_resnet.description import Description, different_classes
 from keras_resnet.errors import ConfigError, DataError
-from keras_resnet.files import is_file, is_remote, make_folder, names, read, remove, write_atomically
+from keras_resnet.files import is_file, is_remote, make_folder, names, read, remove, remove_folder, write_atomically
 from keras_resnet.processor import describe
 from keras_resnet.weights.tensors import read_metadata
 
@@ -69,20 +69,30 @@ class RunFolder:
     def claim(self, config: Config, description: Description) -> None:
         """Creates the folder for this run, or checks that it holds this run and updates the keys that may change.
 
+        A run that failed before it stored anything, such as one with a wrong path, is replaced.
+
         Raises:
             ConfigError: the folder holds another run or other files, or cannot be written.
             DataError: the run has other classes.
         """
-        if self.is_run():
+        is_new = not self.is_run()
+        if not is_new:
             there = self.read_config()
-            check_same(there, config, self)
-            check_classes(self.read_description(), description, self.path)
-            if there == config or self.read_results() is not None:
-                return
+            try:
+                check_same(there, config, self)
+                check_classes(self.read_description(), description, self.path)
+            except (ConfigError, DataError):
+                if self.has_progress():
+                    raise
+                is_new = True
+                remove_folder(self.checkpoints)  # of step 0
+            else:
+                if there == config or self.read_results() is not None:
+                    return
         try:
             self.make()
             write_text(self.environment, json.dumps(_environment(), indent=1) + "\n")
-            if not self.is_run():
+            if is_new:
                 write_text(self.description, json.dumps(description.to_json(), indent=1) + "\n")
             write_text(self.config, config.to_yaml())
         except OSError as error:
@@ -125,6 +135,22 @@ class RunFolder:
     def is_run(self) -> bool:
         """Returns whether the folder holds a run, finished or not."""
         return is_file(self.config)
+
+    def has_progress(self) -> bool:
+        """Returns whether the folder holds a run that has metrics, weights or a checkpoint, or runs before it have.
+
+        Every run begins with a checkpoint of step 0, which is none.
+        """
+        if not self.is_run():
+            return False
+        if any(name.removeprefix("step-").lstrip("0").isdecimal() for name in names(self.checkpoints)):
+            return True
+        if any(map(is_file, (self.best_weights, self.last_weights, self.results))) or (
+            is_file(self.metrics) and read(self.metrics)
+        ):
+            return True
+        earlier = self.read_config().earlier_runs()
+        return any(RunFolder(os.path.join(self.path, name)).has_progress() for name in earlier)
 
     def read_config(self) -> Config:
         """Returns the resolved configuration of the run.

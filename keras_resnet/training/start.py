@@ -62,7 +62,7 @@ def train_run(
     check_strategy(config, strategy, devices.num_replicas_in_sync)
     task = load_task(config)
     folder = RunFolder(workdir) if workdir else RunFolder.default(recipe, task.config)
-    if folder.is_run() and task.config.model.weights:  # the weights file may no longer exist
+    if task.config.model.weights and folder.has_progress():  # the weights file may no longer exist
         task.config = task.config.filled_in_as(folder.read_config())
     else:
         task.config = filled_in_from_weights(task.config, task.labels)

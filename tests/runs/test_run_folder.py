@@ -1,4 +1,5 @@
 import os
+import pathlib
 import subprocess
 from dataclasses import replace
 
@@ -34,16 +35,42 @@ def test_claim_by_the_same_run_twice(tmp_path):
     assert folder.read_config() == config()
 
 
-def test_claim_by_another_run_names_the_first_difference(tmp_path):
+def begun(folder, name="metrics.jsonl"):
+    """Stores something of the run in the folder."""
+    path = pathlib.Path(folder.path, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}\n")
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "weights/best.safetensors", "checkpoints/step-00000010/state.json", "results.json"]
+)
+def test_claim_by_another_run_names_the_first_difference(tmp_path, name):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
+    begun(folder, name)
     with pytest.raises(ConfigError, match=r"holds another run: train.seed is 0 there and 1 here"):
         folder.claim(config(seed=1), DESCRIPTION)
+
+
+def test_claim_replaces_a_run_that_failed_before_its_first_metrics(tmp_path):
+    """Its checkpoint of step 0 would give the new run its weights."""
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.claim(config(), DESCRIPTION)
+    begun(folder, "checkpoints/step-00000000/state.json")
+    (tmp_path / "run" / "metrics.jsonl").touch()
+    folder.claim(config(), DESCRIPTION)
+    assert os.listdir(folder.checkpoints) == ["step-00000000"]
+    other = replace(DESCRIPTION, labels=("cat", "hound"))
+    folder.claim(config(seed=1), other)
+    assert (folder.read_config(), folder.read_description()) == (config(seed=1), other)
+    assert os.listdir(folder.checkpoints) == []
 
 
 def test_claim_with_other_class_names_is_refused(tmp_path):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
+    begun(folder)
     assert folder.read_description() == DESCRIPTION
     with pytest.raises(DataError, match=r'are not those of the run: "cat", "hound" \(2\), not "cat", "dog" \(2\)'):
         folder.claim(config(), replace(DESCRIPTION, labels=("cat", "hound")))
@@ -66,6 +93,7 @@ def test_claim_accepts_changed_keys_that_affect_no_weight(tmp_path):
 def test_claim_refuses_changed_keys_that_affect_weights(tmp_path, train):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
+    begun(folder)
     with pytest.raises(ConfigError, match=f"holds another run: train.{next(iter(train))} is "):
         folder.claim(config(**train), DESCRIPTION)
     assert folder.read_config() == config()
@@ -78,6 +106,7 @@ def test_claim_refuses_changed_keys_that_affect_weights(tmp_path, train):
 def test_claim_refusal_names_existing_weights(tmp_path, there, named):
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(config(), DESCRIPTION)
+    begun(folder)
     for name in there:
         (tmp_path / "run" / "weights" / f"{name}.safetensors").touch()
     helps = f"; there, --set=model.weights={folder.path}/weights/{named}.safetensors starts from its weights"
@@ -98,6 +127,7 @@ def test_claim_refusal_tells_how_to_link_a_moved_data_folder(tmp_path, monkeypat
     os.mkdir("new photos")
     folder = RunFolder("run")
     folder.claim(on("photos"), DESCRIPTION)
+    begun(folder)
     with pytest.raises(ConfigError) as caught:
         folder.claim(on("new photos"), DESCRIPTION)
     refusal, _, command = str(caught.value).rpartition(": ")
