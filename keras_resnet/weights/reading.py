@@ -33,7 +33,7 @@ _CHECKPOINT_FILES = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _REFUSED = {
     "torch": "is PyTorch's own format, which can run code; convert it once: "
     "keras-resnet convert-weights FILE TARGET.safetensors",
-    "archive": "is an archive; of .keras and .npz files nothing is loaded here, because they can run code or swell in "
+    "archive": "is an archive; .keras and .npz files are not loaded here, because they can run code or expand in "
     'memory. Save its weights: model.save_weights("FILE.weights.h5")',
     "empty": "is empty; download or save it again",
     "lfs": "is a Git LFS pointer, not the weights it points to; fetch them with: git lfs pull",

@@ -156,7 +156,7 @@ BAD = {
     "--require_gpus=many": "error: flag --require_gpus=many",
     "--strategy=multi_worker": "error: --strategy=multi_worker: the variable TF_CONFIG is not set",
     "--workdir=/dev/null/run": "error: --workdir=/dev/null/run: cannot be written, because of /dev/null",
-    "--set=model.weights=none.safetensors": "error: model.weights: 'none.safetensors' is no file and no name of",
+    "--set=model.weights=none.safetensors": "error: model.weights: 'none.safetensors' is neither a file nor a name of",
     "digits": 'error: unexpected argument "digits"',
     "--set=train.jit_compile=true --set=train.precision=mixed_float16 --strategy=mirrored": "error: train.jit_compile",
 }
