@@ -101,8 +101,8 @@ def main(options, arguments):
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
     sets += [f"data.exif_orientation={data.exif_orientation}"] * (data.exif_orientation != "apply")
     recipe = "coco_mask_rcnn_r50_fpn" if options.masks else "coco_faster_rcnn_r50_fpn"
-    config = "" if data.name.startswith(("folder:", "csv:")) else f"--config=detection/{recipe} "
-    print(f"\nNext: keras-resnet train {config}" + " ".join(f"--set {shlex.quote(each)}" for each in sets))
+    config = "folder/scratch" if data.name.startswith(("folder:", "csv:")) else f"detection/{recipe}"
+    print(f"\nNext: keras-resnet train --config={config} " + " ".join(f"--set {shlex.quote(each)}" for each in sets))
 
 
 def _data(root, options):

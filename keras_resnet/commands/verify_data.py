@@ -26,6 +26,7 @@ from keras_resnet.tasks import DEFAULT_TASK
 from keras_resnet.yaml_files import Located, merge, read_yaml_value
 
 SHOWN = 50  # findings on the screen; the CSV file has all
+CLASSES_SHOWN = 10
 _WIDTH = 160  # characters of a table, which the terminal may wrap; the default would cut it off
 
 
@@ -87,6 +88,7 @@ def main(options, arguments):
     if report.findings:
         _print_findings(console, report.findings, options.csv)
     _print_splits(report.splits)
+    print(f"classes: {_classes_text(report)}")
     if report.passed_over:
         print(f"ignored: {passed_over_text(report.passed_over)}")
     for note, sources in report.notes.items():
@@ -169,6 +171,14 @@ def _print_splits(splits):
         sizes = [f"{height} x {width}" for height, width in split.sizes]
         table.add_row(name, *(f"{count:,}" for count in counts), *sizes)
     Console(highlight=False, width=_WIDTH).print(table)
+
+
+def _classes_text(report):
+    """Formats the first classes with their images, or objects, of all splits: "cat 40, dog 38 and 5 more"."""
+    counts = [sum(of_class) for of_class in zip(*(split.class_counts for split in report.splits.values()), strict=True)]
+    named = [f"{label} {count:,}" for label, count in zip(report.labels, counts, strict=True)]
+    more = len(named) - CLASSES_SHOWN
+    return ", ".join(named[:CLASSES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _table(*headings):
