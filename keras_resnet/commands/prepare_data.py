@@ -36,7 +36,12 @@ def define_flags(options: flags.FlagValues) -> None:
         flag_values=options,
     )
     flags.DEFINE_integer(
-        "quality", 90, "Of the JPEG files made for --max_side.", lower_bound=1, upper_bound=100, flag_values=options
+        "quality",
+        90,
+        "JPEG quality of the images resized for --max_side.",
+        lower_bound=1,
+        upper_bound=100,
+        flag_values=options,
     )
     flags.DEFINE_integer(
         "shard_size_mb", 100, "Approximate size of one file in megabytes.", lower_bound=1, flag_values=options
@@ -50,12 +55,10 @@ def define_flags(options: flags.FlagValues) -> None:
         "on_unreadable_image",
         "fail",
         ["fail", "skip"],
-        "An unreadable image: stop, or skip it.",
+        "fail stops at an unreadable image, skip skips it.",
         flag_values=options,
     )
-    flags.DEFINE_multi_string(
-        "set", [], "data.key=value, as for training; may be given several times.", flag_values=options
-    )
+    flags.DEFINE_multi_string("set", [], "data.key=value, as for training; repeat for more.", flag_values=options)
 
 
 def main(options, arguments):

@@ -33,19 +33,19 @@ _WIDTH = 160  # characters of a table, which the terminal may wrap; the default 
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_multi_string(
-        "set", [], "data.key=value or task=NAME, as for training; may be given several times.", flag_values=options
+        "set", [], "data.key=value or task=NAME, as for training; repeat for more.", flag_values=options
     )
     flags.DEFINE_integer(
         "max_pixels",
         MAX_PIXELS,
-        "Height x width from which on an image is too large, and not decoded.",
+        "Images with more pixels are reported as too large, and not decoded.",
         lower_bound=1,
         flag_values=options,
     )
     flags.DEFINE_integer(
         "near_duplicates",
         8,
-        "Bits of 128 in which images of two splits that look alike may differ; -1: do not compare them.",
+        "Different bits, of 128, that near duplicates of two splits have at most; -1: compare bytes only.",
         lower_bound=-1,
         upper_bound=128,
         flag_values=options,

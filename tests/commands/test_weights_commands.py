@@ -59,7 +59,7 @@ def test_convert_weights_logs_assumed_preprocessing(torch_file, tmp_path, cli):
     ("arguments", "message"),
     [
         (["{file}"], "expected SOURCE and TARGET"),
-        (["{file}", "{folder}/x.safetensors", "--to=tim"], '--to: unknown to "tim"; did you mean "timm"?'),
+        (["{file}", "{folder}/x.safetensors", "--to=tim"], '--to: unknown format "tim"; did you mean "timm"?'),
         (["{file}", "{folder}/x.pth"], "with --to=keras, expected the name of a .safetensors or a .weights.h5 file"),
         (["{file}", "{file}"], "already exists; name another, or add --overwrite"),
         (["{file}", "{folder}/no/x.safetensors"], "there is no folder"),

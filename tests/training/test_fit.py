@@ -146,7 +146,7 @@ def test_train_ignores_the_keras_configuration_file(tmp_path, cli, tiny_run, fin
 
 BAD = {
     "--strategy=mirord": 'error: --strategy: unknown strategy "mirord"; did you mean "mirrored"?',
-    "--stratgy=mirrored": "error: unknown flag 'stratgy'. Did you mean: strategy",
+    "--stratgy=mirrored": 'error: unknown flag "--stratgy"; did you mean "--strategy"?',
     "--set=model.name=resnet5": 'error: --set: model.name: unknown name "resnet5"; did you mean "resnet50"',
     "--set=train.lr=1": 'error: --set: train.lr: unknown key; did you mean "learning_rate"?',
     "--config=nowhere.yaml": "error: --config=nowhere.yaml: no such file or recipe",
