@@ -96,7 +96,7 @@ def _check_given(given):
     sides = size if isinstance(size, list | tuple) else (size,)
     if len(sides) not in (1, 2) or not all(isinstance(side, int) and side >= 1 for side in sides):
         raise ValueError(f"image_size: got {size!r}, expected a number of pixels, or (height, width)")
-    if not 0 < crop <= 1:
+    if not isinstance(crop, int | float) or not 0 < crop <= 1:
         raise ValueError(f"crop_pct: got {crop!r}, expected a number above 0 and at most 1")
     if given.get("interpolation", "bilinear") not in get_args(Interpolation):
         allowed = " or ".join(get_args(Interpolation))
