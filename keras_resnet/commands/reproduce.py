@@ -106,7 +106,7 @@ def _assignments(assignments):
 def _depths(values):
     depths = _whole("depths", values)
     if set(depths) - set(CIFAR_DEPTHS) or depths != tuple(sorted(depths)):
-        raise ConfigError(f"--depths={','.join(values)}: expected some of {CIFAR_DEPTHS}, growing")
+        raise ConfigError(f"--depths={','.join(values)}: expected increasing numbers of {CIFAR_DEPTHS}")
     return depths
 
 

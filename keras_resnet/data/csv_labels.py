@@ -119,7 +119,7 @@ def _classes(rows, data) -> Labels:
     several = next((name for name in names if "|" in name and {*name.split("|")} <= {*names}), None)
     if several:
         raise DataError(
-            f'{data.name}: the label "{several}" joins other classes; set task: multilabel for images with several labels'
+            f'{data.name}: the label "{several}" joins other classes; images with several labels need task: multilabel'
         )
     if len(names) < 2:
         what = f"expected two or more classes in the training images, found {len(names)}: {', '.join(names)}"
