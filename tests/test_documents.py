@@ -108,6 +108,27 @@ def test_the_code_of_the_api_tour_runs():
     assert names["inner"].output_shape == (None, None, None, 1024)
 
 
+@pytest.mark.slow
+def test_the_fine_tuning_of_the_api_tour_runs():
+    """With random weights, which need no download, on small images."""
+    import keras
+
+    import keras_resnet
+
+    code = re.search(
+        r"## Fine-tuning with Keras\n\n```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL
+    )[1]
+    assert 'weights="timm/resnet50.a1_in1k", ' in code
+    names = {"keras": keras, "keras_resnet": keras_resnet}
+    exec(code.replace('weights="timm/resnet50.a1_in1k", ', "").replace("224", "32"), names)
+    classifier, images = names["classifier"], np.zeros((4, 32, 32, 3), np.uint8)
+    before = [weight.numpy() for weight in names["backbone"].weights]
+    classifier.fit(images, np.arange(4), verbose=0)
+    assert len(classifier.trainable_variables) == 2
+    for value, weight in zip(before, names["backbone"].weights, strict=True):
+        np.testing.assert_array_equal(value, weight)
+
+
 def test_every_function_of_the_api_tour_exists():
     import keras_resnet
 

@@ -158,8 +158,11 @@ def test_analyze_is_reproduce_with_a_line(tmp_path):
     [
         ([], "error: expected one finding: complexity, degradation"),
         (["degredation"], 'error: unknown finding "degredation"; did you mean "degradation" or "detection"?'),
-        (["degradation", "--depths=20,21"], "error: --depths=20,21: expected increasing numbers of (20, 32, 44, 56, 110)"),
-        (["degradation", "--depths=56,20"], "error: --depths=56,20: expected some of"),
+        (
+            ["degradation", "--depths=20,21"],
+            "error: --depths=20,21: expected increasing numbers of (20, 32, 44",
+        ),
+        (["degradation", "--depths=56,20"], "error: --depths=56,20: expected increasing numbers of"),
         (["degradation", "--seeds=1,01"], "error: --seeds=1,01: expected different whole numbers"),
         (["degradation", "--seeds=x"], "error: --seeds=x: expected different whole numbers"),
         (["degradation", "--config=absent.yaml"], "error: --config=absent.yaml: "),
