@@ -210,7 +210,7 @@ def _check_input_shape(shape):
 
 
 def _is_size(side):
-    return isinstance(side, Integral) and not isinstance(side, bool) and side >= 1
+    return isinstance(side, Integral) and not isinstance(side, bool) and int(side) >= 1
 
 
 def features(x, spec, drop_path_rate=0.0, zero_init_last_gamma=False, dropout=0.0):

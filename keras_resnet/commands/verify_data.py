@@ -98,7 +98,8 @@ def main(options, arguments):
     images = sum(split.images for split in report.splits.values())
     count = len(report.findings)
     found = f"{count:,} finding{'s' * (count > 1)}" if count else "nothing found"
-    counts = f"{images:,} images in {len(report.splits)} splits, {len(report.labels):,} classes"
+    splits = f"{len(report.splits)} split{'s' * (len(report.splits) > 1)}"
+    counts = f"{images:,} images in {splits}, {len(report.labels):,} classes"
     objects = [split.objects for split in report.splits.values() if split.objects is not None]
     counts += f", {sum(objects):,} objects" if objects else ""
     print(f"{counts}, {time.monotonic() - began:.0f} seconds: {found}")

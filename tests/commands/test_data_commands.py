@@ -68,7 +68,7 @@ def test_verify_data_findings_exit_with_code_3(cli, photos, tmp_path):
     assert f"empty  train: {folder}/flower/[red]1.jpg: has 0 bytes\n" in process.stdout
     assert process.stdout.count("has 0 bytes") == 50
     assert "... and 11 more" in process.stdout
-    assert re.search(r"^80 images in 1 splits, 2 classes, \d+ seconds: 61 findings$", process.stdout, re.M)
+    assert re.search(r"^80 images in 1 split, 2 classes, \d+ seconds: 61 findings$", process.stdout, re.M)
     with open(tmp_path / "findings.csv", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["kind", "split", "source", "what"]
