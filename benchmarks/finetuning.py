@@ -29,7 +29,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from sklearn.datasets import load_digits, load_sample_images
 
 from keras_resnet.config import load_config
-from keras_resnet.config.loading import find_recipe
+from keras_resnet.config.recipes import find_recipe
 from keras_resnet.data.embedded import split_indices
 from keras_resnet.data.pipeline import training_batches
 from keras_resnet.task import load_task

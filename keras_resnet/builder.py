@@ -245,6 +245,15 @@ def halving_block(spec, stage):
     return 1 if stage > 1 else 0
 
 
+def stride_of(spec: Spec, stage: int | None = None) -> int:
+    """Returns the pixels of an image per cell of a stage's feature map; None is the last stage."""
+    stride = 1 if spec.stem == "cifar" else 4
+    for number in range(1, (stage or len(spec.depths)) + 1):
+        halves = number > 1 if spec.block == "single" else halving_block(spec, number)
+        stride *= 2 if halves else 1
+    return stride
+
+
 def stem(x, spec):
     """images -> (N, H/4, W/4, C) for ImageNet, (N, H, W, C) for CIFAR."""
     filters = spec.widths[0]

@@ -59,6 +59,15 @@ class Preprocessing:
             raise ValueError(f"std must be greater than 0, got {self.std}")
 
     @property
+    def values(self) -> str:
+        """Returns what the values of an image are, in words."""
+        if self.channels is None:
+            return "in [0, 255]"
+        units = "in the units of the training files"
+        names = {1: "grayscale in [0, 255]", 3: "RGB in [0, 255]"}
+        return names.get(self.channels, f"arrays of {self.channels} channels {units}")
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Returns (H, W, C) of a preprocessed image.
 
@@ -128,7 +137,7 @@ class Description:
         arguments: the constructor arguments that the model was built with: include_top, pooling,
             classifier_activation, include_preprocessing.
         detector: the options of a detector on the network, the values of
-            `keras_resnet.config.detection.DetectorOptions`; empty for a classifier.
+            `keras_resnet.config.detector_options.DetectorOptions`; empty for a classifier.
         head: the options of the layers that a task adds to the network, whose weights are named "head/..."; empty if
             it adds none.
         thresholds: of a multi-label classifier, for each class the score, a sigmoid, from which on it is an answer;

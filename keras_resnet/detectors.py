@@ -25,7 +25,7 @@ class DetectorRow:
         network: the trunk, a name in `SPECS`.
         version: the version of the trunk.
         parameters: the number that its publisher states.
-        options: values of `keras_resnet.config.detection.DetectorOptions` that differ from the defaults.
+        options: values of `keras_resnet.config.detector_options.DetectorOptions` that differ from the defaults.
         epsilon: of the trunk's batch normalization in its published weights.
         labels: the class names.
         image_size: side of the square that images are fitted into.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from keras_resnet.blocks import channel_axis
-from keras_resnet.builder import halving_block
+from keras_resnet.builder import stride_of
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,7 @@ def feature_info(model: keras.Model) -> list[FeatureInfo]:
     description = getattr(model, "description", None)
     if description is None or not isinstance(model.output, dict):
         raise ValueError(f"{model.name}: expected a network of this package made with features_only=True")
-    spec = description.spec
-    stride = 1 if spec.stem == "cifar" else 4
-    levels = []
-    for number, (name, output) in enumerate(model.output.items(), 1):
-        halves = number > 1 if spec.block == "single" else halving_block(spec, number)
-        stride *= 2 if halves else 1
-        levels.append(FeatureInfo(name, output.shape[channel_axis()], stride))
-    return levels
+    return [
+        FeatureInfo(name, output.shape[channel_axis()], stride_of(description.spec, number))
+        for number, (name, output) in enumerate(model.output.items(), 1)
+    ]

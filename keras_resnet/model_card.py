@@ -1,5 +1,9 @@
 """Writes model cards: Markdown with the YAML metadata that the Hugging Face Hub reads."""
 
+from keras_resnet.description import Preprocessing
+
+_EXIF = {"apply": "applied", "ignore": "ignored (`data.exif_orientation`)"}
+
 
 def model_card(
     title: str, network: str, text: str, license: str | None = None, pipeline_tag: str = "image-classification"
@@ -26,3 +30,11 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def input_lines(preprocessing: Preprocessing) -> list[str]:
+    """Returns the sentences of a model card about the model's input."""
+    lines = [f"Images are {preprocessing.values}; the model's first layer normalizes them."]
+    if (preprocessing.channels or 3) <= 3:  # .npy and TIFF of many channels have no orientation
+        lines.append(f"The EXIF orientation of JPEGs is {_EXIF[preprocessing.exif_orientation]}.")
+    return lines

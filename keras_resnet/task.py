@@ -4,7 +4,7 @@ import math
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from keras_resnet.config import Config, resolve
 from keras_resnet.description import Description
@@ -61,17 +61,21 @@ def ranks(metrics: Mapping[str, Metric], values: Mapping[str, float]) -> list[fl
 
 
 class Collector(Protocol):
-    """Collects what an evaluation returns for single images, on the host, and computes metrics from it.
-
-    A collector of the validation split may have `calibrated`: model description -> the description with what the
-    evaluation determines, such as thresholds. It is saved with the weights.
-    """
+    """Collects what an evaluation returns for single images, on the host, and computes metrics from it."""
 
     def add(self, outputs: dict[str, Any]) -> None:
         """Adds the arrays {name: (N, ...)} of one step, in the order of the images, with padding."""
 
     def metrics(self) -> dict[str, float]:
         """Returns the metrics over all images; without those that are not defined for them."""
+
+
+@runtime_checkable
+class CalibratingCollector(Collector, Protocol):
+    """A collector of the validation split that also determines a part of the model, such as thresholds."""
+
+    def calibrated(self, description: Description) -> Description:
+        """Returns the model description with what the evaluation determines; `fit` saves it with the weights."""
 
 
 class Task(Protocol):

@@ -10,7 +10,7 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from keras_resnet.config import load_config
-from keras_resnet.config.loading import find_recipe
+from keras_resnet.config.recipes import find_recipe
 from keras_resnet.errors import INTERNAL_ERROR, ConfigError, DataError, DiskError, DivergenceError, LostWorkerError
 from keras_resnet.training.cluster import check_cluster, in_slurm
 

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from keras_resnet.catalog import list_models, list_weights
 from keras_resnet.commands.entry import COMMANDS
-from keras_resnet.config.loading import recipe_names
+from keras_resnet.config.recipes import recipe_names
 from keras_resnet.tasks import TASKS
 
 DOCUMENTS = [path for path in ROOT.rglob("*.md") if not {".venv", "runs", "golden"} & set(path.parts)]

@@ -5,7 +5,7 @@ import tomllib
 import pytest
 from conftest import ROOT, run
 
-from keras_resnet.config.loading import find_recipe, recipe_names
+from keras_resnet.config.recipes import find_recipe, recipe_names
 
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 

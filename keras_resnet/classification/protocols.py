@@ -73,7 +73,7 @@ def predict(
         track: (iterable of batches, number of images, batch size) -> the same batches; may show progress.
 
     Raises:
-        ConfigError: multi_scale is for square images.
+        ConfigError: multi_scale is for square images, and for scales of their size or more.
         DataError: an image cannot be read.
     """
     preprocessing = model.description.preprocessing
@@ -81,7 +81,11 @@ def predict(
         if not isinstance(preprocessing.image_size, int):
             size = size_text(preprocessing.image_size)
             raise ConfigError(f"--protocol=multi_scale: scales are shorter sides, and the network takes {size}")
-        views = _at_scales(scales or default_scales(preprocessing.image_size), preprocessing)
+        scales = scales or default_scales(preprocessing.image_size)
+        if min(scales) < preprocessing.image_size:
+            least = preprocessing.image_size
+            raise ConfigError(f"--scales: {min(scales)} is less than {least}, the size of the network's input")
+        views = _at_scales(scales, preprocessing)
         batch_size = strategy.num_replicas_in_sync  # images differ in shape
         with strategy.scope():
             score = dense_scores(model)
@@ -189,6 +193,7 @@ def dense_scores(model):
         return tf.reduce_mean(tf.stack([one_size(each[0]) for each in images]), 0)
 
     def one_size(views):
+        views = transforms.at_least(views, model.input.shape[1])
         maps = tf.cast(features(views, training=False), tf.float32)
         windows = tf.nn.avg_pool2d(maps, window, 1, "VALID")
         logits = classifier(tf.reduce_mean(windows, (1, 2)))  # the layer is linear: this is the mean over positions

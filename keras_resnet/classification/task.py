@@ -19,8 +19,8 @@ from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.arrays import visible
 from keras_resnet.data.augmentation import augment, mix_pairs, mix_shares
 from keras_resnet.data.decode import decode
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.description import Description, Preprocessing, different_classes, height_and_width
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.losses import LOSSES, distillation
@@ -97,15 +97,18 @@ class Classification(ImageTask):
         return build_described(self.description, image_size, **self.config.model.training_arguments)
 
     def check_training(self):
-        """Raises a `ConfigError` if sampling or weights of classes do not fit the data set."""
+        """Raises a `ConfigError` if the sampling, the weights of classes or the teacher do not fit the data set."""
         super().check_training()
         _ = self.class_weights
+        self._load_teacher()  # and loads it again in the strategy's scope
 
     def prepare_training(self):
         """Loads the teacher, if any."""
-        train = self.config.train
-        if train.teacher:
-            self._teacher = Teacher(train.teacher, self.labels, self.image_shape[2])
+        self._teacher = self._load_teacher()
+
+    def _load_teacher(self):
+        source = self.config.train.teacher
+        return Teacher(source, self.labels, self.image_shape[2]) if source else None
 
     def overview(self, model):
         """Returns the network's cost, the sizes of the splits, and the classes."""
@@ -238,7 +241,10 @@ def _check_channels(config, images):
     for name in ("mean", "std"):
         values = getattr(config.model, name) or ()
         if channels and len(values) != channels:
-            command = f"keras-resnet verify-data {config.data.name} --set data.channels={channels} --statistics"
+            columns = config.data.csv.model_dump(mode="json", exclude_defaults=True)
+            keys = {"data.channels": channels} | {f"data.csv.{key}": value for key, value in columns.items()}
+            sets = " ".join(f"--set {key}={value}" for key, value in keys.items())
+            command = f"keras-resnet verify-data {config.data.name} {sets} --statistics"
             raise ConfigError(f"model.{name}: expected {channels} numbers for data.channels; `{command}` prints them")
         if not channels and values and len(values) not in (3, images.image_shape[2]):
             expected = "3 numbers" if images.image_shape[2] > 1 else "1 or 3 numbers"

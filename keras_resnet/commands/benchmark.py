@@ -149,7 +149,7 @@ def _values(row, columns):
 
 
 def _table(rows, columns, threads):
-    from keras_resnet.inference.answers import printable
+    from keras_resnet.inference.writers import printable
 
     cells = [[heading for heading, _ in columns.values()]]
     for row in rows:
@@ -177,7 +177,7 @@ def _json(rows, columns, threads):
     import platform
     from importlib.metadata import version
 
-    from keras_resnet.inference.answers import dump_json
+    from keras_resnet.inference.writers import dump_json
 
     packages = ("tensorflow", "keras", "ai-edge-litert")
     environment = {"threads": threads, "cores": os.cpu_count(), "machine": platform.machine()}

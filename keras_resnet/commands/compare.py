@@ -76,7 +76,7 @@ def run_row(path: str) -> dict:
     try:
         config = folder.read_config()
         row = dict.fromkeys(_columns(config.task)) | row | _described(config)
-        row |= _figures(folder, row["steps"], metrics_of(config.task))
+        row |= _state_and_metrics(folder, row["steps"], metrics_of(config.task))
     except (ConfigError, OSError, ValueError) as error:
         row["state"] = f"damaged: {str(error).replace(path + os.sep, '')}"
     return row
@@ -103,7 +103,7 @@ def _published_error(each):
     return f"{each.error}{top5} {each.protocol}"
 
 
-def _figures(folder, steps, metrics):
+def _state_and_metrics(folder, steps, metrics):
     """Returns state, metrics and speed from results.json, or state and metrics from the evaluations so far."""
     if os.path.exists(folder.results):
         results = folder.read_results()
@@ -119,15 +119,15 @@ def _figures(folder, steps, metrics):
     evaluations = _evaluations(folder.metrics, metrics)
     if not evaluations:
         return state
-    best = min(evaluations, key=lambda figures: ranks(metrics, figures))
+    best = min(evaluations, key=lambda values: ranks(metrics, values))
     return state | _compared_values(metrics, best, evaluations[-1])
 
 
 def _compared_values(metrics, best, last):
     first = monitored(metrics)[0]  # what every run has
     return {
-        f"{when}_{name}": None if name != first and name not in figures else float(figures[name])
-        for when, figures in {"best": best, "last": last}.items()
+        f"{when}_{name}": None if name != first and name not in values else float(values[name])
+        for when, values in {"best": best, "last": last}.items()
         for name in _compared(metrics)
     }
 
@@ -150,8 +150,8 @@ def _progress(checkpoints, steps):
 
 def _evaluations(path, metrics):
     """Returns the validation metrics in metrics.jsonl, in order."""
-    figures = [{k.removeprefix("validation/"): v for k, v in line.items()} for line in read_metrics(path)]
-    return [each for each in figures if monitored(metrics)[0] in each]
+    evaluations = [{k.removeprefix("validation/"): v for k, v in line.items()} for line in read_metrics(path)]
+    return [each for each in evaluations if monitored(metrics)[0] in each]
 
 
 def _commit(folder):

@@ -9,8 +9,8 @@ Each argument is a run's folder, or weights: a file or a published name. Weights
 --set=data.name=... for the data set. If there are several arguments, their scores are averaged (an ensemble).
 Protocols: single, the central crop; ten_crop, the corners, the center and their mirror images; multi_scale, the whole
 image at several sizes and mirrored, fully convolutional. For detectors: coco, COCO's metrics; voc07 and voc12, Pascal
-VOC's average precision; and --refine and --scales with any of these. For localizers: single; dense, the whole image at
-several sizes, fully convolutional.
+VOC's average precision; imagenet_det, that of ImageNet DET; and --refine and --scales with any of these. For
+localizers: single; dense, the whole image at several sizes, fully convolutional.
 """
 
 import os
@@ -89,6 +89,7 @@ def main(options, arguments):
         check_strategy(config, options.strategy, strategy.num_replicas_in_sync)
         one_of("--split", options.split, task.sizes)
         if evaluation is None:
+            first = config
             row = TASKS[config.task]
             protocol = row.protocols[0] if options.protocol is None else options.protocol
             one_of("--protocol", protocol, row.protocols)
@@ -97,11 +98,14 @@ def main(options, arguments):
             evaluation = pkgutil.resolve_name(row.evaluation)(strategy, options.split, protocol, scales, track, **more)
             if len(arguments) > 1 and not evaluation.ensembles:
                 raise ConfigError(f"{arguments[1]}: the task {config.task} evaluates one network at a time")
+        if config.task != first.task:
+            raise ConfigError(f"{path}: is of the task {config.task}, {arguments[0]} of the task {first.task}")
         evaluation.add(task, run.model, path)
         names.append(f"{run.model.name} ({path}" + (")" if run.step is None else f", step {run.step:,})"))
-    _print(names, config.data.name, evaluation.lines(), options.split, options.protocol)
+    how = ({"scales": list(scales)} if scales else {}) | ({"refine": True} if options.refine else {})
+    _print(names, first.data.name, evaluation.lines(), options.split, options.protocol, how)
     if options.report:
-        about = {"networks": names, "data": config.data.name, "split": options.split, "protocol": protocol}
+        about = {"networks": names, "data": first.data.name, "split": options.split, "protocol": protocol} | how
         try:
             paths = evaluation.write_report(options.report, about | evaluation.measured())
         except OSError as error:
@@ -134,10 +138,12 @@ def _check_improvements(options, row, protocol):
         raise ConfigError(f"--scales: requires --protocol={' or '.join(row.scaled_protocols)}, got {given}")
 
 
-def _print(names, data, lines, split, protocol):
-    how = f", {protocol}" if protocol else ""
+def _print(names, data, lines, split, protocol, how):
+    parts = [f"on {data}", split, *([protocol] if protocol else [])]
+    parts += [f"scales {'-'.join(map(str, how['scales']))}"] if "scales" in how else []
+    parts += ["refined"] if "refine" in how else []
     for name in names:
         print(name)
-    print(f"on {data}, {split}{how}" + (", scores averaged" if len(names) > 1 else ""))
+    print(", ".join(parts + (["scores averaged"] if len(names) > 1 else [])))
     for line in lines:
         print(f"  {line}")

@@ -4,6 +4,8 @@ from absl import flags
 
 from keras_resnet.errors import ConfigError
 
+LARGEST_SCALE = 4096
+
 
 def define_improvement_flags(options: flags.FlagValues, scales: str) -> None:
     """Defines the flags; `scales` describes --scales."""
@@ -15,8 +17,9 @@ def scales_of(options) -> tuple[int, ...]:
     """Returns the sizes of --scales in pixels.
 
     Raises:
-        ConfigError: one of them is not a whole number of 8 or more.
+        ConfigError: one of them is not a whole number of 8 or more, or is too large for any memory.
     """
-    if not all(scale.isdecimal() and int(scale) >= 8 for scale in options.scales):
-        raise ConfigError(f"--scales={','.join(options.scales)}: expected whole numbers >= 8, such as 224,256,384")
+    if not all(scale.isdecimal() and 8 <= int(scale) <= LARGEST_SCALE for scale in options.scales):
+        given = ",".join(options.scales)
+        raise ConfigError(f"--scales={given}: expected whole numbers >= 8 and <= {LARGEST_SCALE}, such as 224,256,384")
     return tuple(map(int, options.scales))

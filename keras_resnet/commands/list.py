@@ -12,7 +12,7 @@ from rich.table import Table
 
 from keras_resnet.analysis.complexity import read_complexities
 from keras_resnet.commands import entry
-from keras_resnet.config.loading import recipe_names
+from keras_resnet.config.recipes import recipe_names
 from keras_resnet.description import size_text
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.published import entries

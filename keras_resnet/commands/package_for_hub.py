@@ -77,13 +77,18 @@ def _of_run(path):
     """Returns (model, text of the model card, paths of the plots)."""
     require_tensorflow_backend()
     from keras_resnet.commands.runs import load_run
-    from keras_resnet.runs.report import figures
+    from keras_resnet.runs.report import results_section
 
     run, folder = load_run(path), RunFolder(path)
     results = folder.read_results()
     if results is None:
         raise ConfigError(f"{path}: the run is not finished; its card needs the final metrics")
-    return run.model, figures(folder, run.config, run.description, results), [folder.curves]
+    if run.description.detector or run.description.head:
+        raise ConfigError(
+            f"{path}: is a run of {run.config.task}; a folder of the Hub holds a classifier. Share an export or "
+            f"{folder.best_weights}, which predict, evaluate and model.weights take"
+        )
+    return run.model, results_section(folder, run.config, run.description, results), [folder.curves]
 
 
 def _of_weights(path, given):

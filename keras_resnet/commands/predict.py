@@ -22,7 +22,7 @@ from keras_resnet.commands.improvement_flags import define_improvement_flags, sc
 from keras_resnet.commands.models import check_model, format_of
 from keras_resnet.commands.weights_flags import define_weights_flags, preprocessing_flags
 from keras_resnet.errors import ConfigError, DataError, DiskError, suggest
-from keras_resnet.inference.answers import FORMATS
+from keras_resnet.inference.writers import FORMATS
 from keras_resnet.processor import serve_only
 
 MIN_SCORE = 0.3  # of a detector's objects
@@ -81,8 +81,9 @@ def main(options, arguments):
     if format_of(kind):
         serve_only()
     from keras_resnet.commands.models import open_model
-    from keras_resnet.inference.answers import check_top_k, writer_of
+    from keras_resnet.inference.answers import check_top_k
     from keras_resnet.inference.images import find_images
+    from keras_resnet.inference.writers import writer_of
 
     predictor = open_model(model, options.weights, options.checkpoint, preprocessing=given)
     paths = find_images(names, predictor.image_shape[2])

@@ -103,9 +103,12 @@ def main(options, arguments):
     missing = [] if "validation" in prepared.images else [n for n in ("validation", "test") if n not in prepared.images]
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
     sets += [f"data.exif_orientation={data.exif_orientation}"] * (data.exif_orientation != "apply")
-    recipe = "coco_mask_rcnn_r50_fpn" if options.masks else "coco_faster_rcnn_r50_fpn"
-    config = "folder/scratch" if data.name.startswith(("folder:", "csv:")) else f"detection/{recipe}"
-    print(f"\nNext: keras-resnet train --config={config} " + " ".join(f"--set {shlex.quote(each)}" for each in sets))
+    recipe = "detection/coco_mask_rcnn_r50_fpn" if options.masks else "detection/coco_faster_rcnn_r50_fpn"
+    if data.name.startswith(("folder:", "csv:")):
+        recipe = "folder/scratch"
+    elif data.name.startswith(("imagenet_loc:", "annotated:")):  # images of one class
+        recipe = "localization/imagenet_r101"
+    print(f"\nNext: keras-resnet train --config={recipe} " + " ".join(f"--set {shlex.quote(each)}" for each in sets))
 
 
 def _data(root, options):

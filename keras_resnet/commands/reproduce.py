@@ -14,7 +14,7 @@ from absl import flags
 
 from keras_resnet.commands.entry import notify, require_tensorflow_backend
 from keras_resnet.config import load_config
-from keras_resnet.config.loading import find_recipe
+from keras_resnet.config.recipes import find_recipe
 from keras_resnet.errors import ConfigError, suggest
 from keras_resnet.reproduce.experiment import Experiment, Training
 from keras_resnet.reproduce.findings import FINDINGS, load_finding
@@ -83,7 +83,7 @@ def main(options, arguments):
 def _print(page, path):
     print(f"\n{page.title}\n  {path}")
     for check in page.checks:
-        print(f"  {'holds         ' if check.holds else 'DOES NOT HOLD '}  {check.claim}: {check.figures}")
+        print(f"  {'holds         ' if check.holds else 'DOES NOT HOLD '}  {check.claim}: {check.values}")
 
 
 def _names(positional):

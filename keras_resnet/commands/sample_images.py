@@ -32,8 +32,8 @@ def main(options, arguments):
 
     from keras_resnet.data.arrays import visible
     from keras_resnet.data.decode import decode
-    from keras_resnet.data.image_set import load_image_set
     from keras_resnet.data.pipeline import reason
+    from keras_resnet.data.sources import load_image_set
 
     images = load_image_set(data, None)
     split = images.split(options.split)

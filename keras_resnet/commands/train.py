@@ -13,7 +13,7 @@ from absl import flags
 from keras_resnet.commands import entry
 from keras_resnet.commands.weights_flags import apply_offline, define_offline
 from keras_resnet.config import check_strategy, load_config
-from keras_resnet.config.loading import find_recipe
+from keras_resnet.config.recipes import find_recipe
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.files import is_file
 from keras_resnet.runs.folder import RunFolder
@@ -117,8 +117,8 @@ def _print_finished(run):
     results, folder, finished = run.results, run.folder, run.already_finished
     best, metrics = results["best"], metrics_of(run.task.config.task)
     print(f"{'Already finished' if finished else 'Finished'}: {results['steps']:,} steps in {results['seconds']:.0f} s")
-    print("  validation   " + _figures(results["validation"], metrics))
-    print(f"  best         {_figures(best['validation'], metrics)} at step {best['step']:,}")
+    print("  validation   " + _text(results["validation"], metrics))
+    print(f"  best         {_text(best['validation'], metrics)} at step {best['step']:,}")
     for name, path in (("weights", folder.best_weights), ("curves", folder.curves), ("metrics", folder.metrics)):
         print(f"  {name:<11}  {path}")
     if finished:
@@ -133,5 +133,5 @@ def _started(workdir, config_path):
     return bool(glob.glob(RunFolder.default_pattern(config_path)))
 
 
-def _figures(figures, metrics):
-    return ", ".join(f"{name} {metrics.get(name, Metric()).text(value)}" for name, value in figures.items())
+def _text(values, metrics):
+    return ", ".join(f"{name} {metrics.get(name, Metric()).text(value)}" for name, value in values.items())

@@ -19,7 +19,8 @@ from absl import flags
 from keras_resnet.commands import entry
 from keras_resnet.commands.weights_flags import apply_offline, define_offline
 from keras_resnet.config import check_strategy, load_config
-from keras_resnet.config.loading import changed, find_recipe
+from keras_resnet.config.loading import changed
+from keras_resnet.config.recipes import find_recipe
 from keras_resnet.errors import CheckError, ConfigError
 from keras_resnet.runs.folder import RunFolder
 
@@ -159,7 +160,7 @@ def _tune_learning_rate(config, steps, rates, strategy, virtual_devices, output,
 
     from keras_resnet.console import tracked
     from keras_resnet.task import load_task
-    from keras_resnet.training.start import with_weights_filled_in
+    from keras_resnet.training.start import filled_in_from_weights
     from keras_resnet.training.strategy import make_strategy
     from keras_resnet.tuning.learning_rate import growing_rates, range_config, range_test
     from keras_resnet.tuning.plots import draw_learning_rate
@@ -167,7 +168,7 @@ def _tune_learning_rate(config, steps, rates, strategy, virtual_devices, output,
     devices = make_strategy(strategy, virtual_devices)
     check_strategy(config, strategy, devices.num_replicas_in_sync)
     task = load_task(range_config(config, steps))
-    task.config = with_weights_filled_in(task.config, RunFolder(os.path.join(output, "none")), task.labels)
+    task.config = filled_in_from_weights(task.config, task.labels)
     batch_size = task.config.train.batch_size
 
     def track(batches):

@@ -5,14 +5,8 @@ It does not import TensorFlow, so mistakes are reported at once.
 
 from keras_resnet.config.data import BOX_SETS, Data
 from keras_resnet.config.groups import Config, Eval, Export, check_strategy, first_difference, resolve
-from keras_resnet.config.loading import (
-    changed,
-    config_json_schema,
-    load_config,
-    load_saved_config,
-    validate,
-    validate_saved,
-)
+from keras_resnet.config.json_schema import config_json_schema
+from keras_resnet.config.loading import changed, load_config, load_saved_config, validate, validate_saved
 from keras_resnet.config.model import Model
 from keras_resnet.config.train import Recovery, Train
 

@@ -231,8 +231,9 @@ class Data(Group):
         return self
 
     def _check_channels(self):
-        if self.wants_boxes or not self.name.startswith("folder:"):
-            raise problem(["channels"], f"is for the classification of folder:PATH, not for {self.name}; omit it")
+        if self.wants_boxes or not self.name.startswith(("folder:", "csv:")):
+            what = f"is for the classification of folder:PATH and csv:PATH, not for {self.name}; omit it"
+            raise problem(["channels"], what)
         for name in _FOR_COLORS:
             if getattr(self, name):
                 raise problem([name], "is for images in color, with values from 0 to 255; omit it", ["channels"])

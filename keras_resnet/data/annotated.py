@@ -20,8 +20,10 @@ import numpy as np
 
 from keras_resnet.config import Data
 from keras_resnet.data.folder_tree import list_images
-from keras_resnet.data.image_set import Finding, ImageSet, complete, map_in_threads
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import Finding, ImageSet
 from keras_resnet.data.objects import missing_images, split_of_files
+from keras_resnet.data.threads import map_in_threads
 from keras_resnet.data.voc_annotations import Annotated, objects_of, read_annotation
 from keras_resnet.errors import ConfigError, DataError
 

@@ -24,7 +24,8 @@ import numpy as np
 from keras_resnet.config import Data
 from keras_resnet.data.coco_masks import NO_MASK, read_mask
 from keras_resnet.data.folder_tree import name_problem
-from keras_resnet.data.image_set import Finding, ImageSet, complete
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import Finding, ImageSet
 from keras_resnet.data.objects import (
     EXPECTED,
     NO_BOX,

@@ -15,7 +15,8 @@ from keras_resnet.data.csv_labels import Labels, several_labels, single_labels
 from keras_resnet.data.csv_rows import Cell, metadata_files, read_table
 from keras_resnet.data.folder import check_formats
 from keras_resnet.data.folder_tree import name_problem, shown, split_of
-from keras_resnet.data.image_set import Finding, ImageSet, Split, Target, complete
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import Finding, ImageSet, Split, Target
 from keras_resnet.errors import DataError
 
 _ORDER = ("train", "validation", "test")
@@ -46,7 +47,8 @@ def load_csv(data: Data) -> ImageSet:
         raise DataError(f"data.name: {data.name}: has no row of the split train, only of {found}")
     problems = [_bad_name(row) for row in rows if name_problem(row.path)]
     problems += _missing(data, rows) if not problems else []
-    check_formats([row.path for row in rows], data)
+    if not data.channels:
+        check_formats([row.path for row in rows], data)
     read = several_labels if data.wants_several_labels else single_labels
     labels = read(rows, names, data)
     splits = {}
@@ -58,9 +60,8 @@ def load_csv(data: Data) -> ImageSet:
     problems += labels.problems
     if "train" in splits:
         splits = complete(splits, data.validation_fraction, data.test_fraction)
-    return ImageSet(
-        data.name, labels.names, (None, None, 3), splits, labels.passed_over, target=target, problems=tuple(problems)
-    )
+    shape = (None, None, data.channels or 3)
+    return ImageSet(data.name, labels.names, shape, splits, labels.passed_over, target=target, problems=tuple(problems))
 
 
 def _rows(data) -> tuple[list[Row], tuple[str, ...]]:
@@ -134,7 +135,7 @@ def _hint(path: str, folder: str, given: CsvColumns) -> str:
     name = os.path.basename(path)
     inside = sorted(each for each in os.listdir(folder or ".") if os.path.isdir(os.path.join(folder, each)))
     for place in ("", *inside):
-        for suffix in ("", ".jpg", ".jpeg", ".png", ".webp"):
+        for suffix in ("", ".jpg", ".jpeg", ".png", ".webp", ".npy", ".tif"):
             if os.path.isfile(os.path.join(folder, place, name + suffix)):
                 keys = [f"data.csv.folder={place}"] * (place not in ("", given.folder))
                 keys += [f"data.csv.suffix={suffix}"] * bool(suffix)

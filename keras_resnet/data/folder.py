@@ -20,7 +20,8 @@ from keras_resnet.data.folder_tree import (
     read_folder,
     shown,
 )
-from keras_resnet.data.image_set import Finding, ImageSet, Split, complete, passed_over_text
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import Finding, ImageSet, Split, passed_over_text
 from keras_resnet.data.pillow_formats import SUFFIXES, heic_problem
 from keras_resnet.errors import ConfigError, DataError, suggest
 

@@ -1,43 +1,16 @@
-"""Defines sets of labeled images, loads them by name, and maps over all their images."""
+"""Defines sets of labeled images, and their splits."""
 
-import os
-import pkgutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.config import Data
 from keras_resnet.data.stated_size import require_stated_size
-from keras_resnet.errors import ConfigError, DataError, suggest
+from keras_resnet.errors import ConfigError, suggest
 
-_LOADERS = {
-    "digits": "keras_resnet.data.embedded:load_digits",
-    "scene_digits": "keras_resnet.data.scenes:load_scene_digits",
-    "scenes": "keras_resnet.data.scenes:load_scenes",
-    "scene_objects": "keras_resnet.data.scenes:load_scene_objects",
-    "synthetic": "keras_resnet.data.embedded:load_synthetic",
-    "tfds": "keras_resnet.data.tfds:load_tfds",
-    "folder": "keras_resnet.data.folder:load_folder",
-    "csv": "keras_resnet.data.csv_set:load_csv",
-    "coco": "keras_resnet.data.coco:load_coco",
-    "voc": "keras_resnet.data.voc:load_voc",
-    "imagenet_det": "keras_resnet.data.imagenet_det:load_imagenet_det",
-    "imagenet_loc": "keras_resnet.data.annotated:load_imagenet_loc",
-    "annotated": "keras_resnet.data.annotated:load_annotated",
-    "tfrecord": "keras_resnet.data.tfrecord:load_tfrecord",
-}
-_WITH_MASKS = ("coco", "scenes", "tfrecord")
 Target = Literal["label", "labels", "boxes"]
-_TARGETS: dict[Target, str] = {
-    "label": "a class for each image",
-    "labels": "several labels for each image",
-    "boxes": "boxes",
-}
 _SHOWN = 10  # classes, and reasons, on one line
 
 
@@ -213,112 +186,6 @@ def passed_over_text(passed_over: Mapping[str, int]) -> str:
     return "; ".join(f"{reason}: {count:,}" if count else reason for reason, count in ordered[:_SHOWN]) + more
 
 
-def open_image_set(data: Data, masks: bool = False) -> ImageSet:
-    """Returns the set of images that a configuration names, also if it has `problems`.
-
-    Args:
-        data: the configuration.
-        masks: read the masks of objects too, where the set has them.
-
-    Raises:
-        ConfigError: the set does not exist, or cannot be used as configured.
-        DataError: the data is not a set of images.
-    """
-    kind = data.name.partition(":")[0]
-    arguments = {"masks": True} if masks and kind in _WITH_MASKS else {}
-    images: ImageSet = pkgutil.resolve_name(_LOADERS[kind])(data, **arguments)
-    return images
-
-
-def load_image_set(data: Data, target: Target | None = "label", masks: bool = False) -> ImageSet:
-    """Loads the set of images that a configuration names; an image of another size than stated is unreadable.
-
-    Args:
-        data: the configuration.
-        target: what the caller needs beside each image; None: anything.
-        masks: whether the caller needs a mask of each object.
-
-    Raises:
-        ConfigError: the set does not exist, cannot be used as configured, or has other targets or no masks.
-        DataError: the data is not a set of images, or has problems.
-    """
-    kind = data.name.partition(":")[0]
-    if masks and kind not in _WITH_MASKS:
-        raise ConfigError(f"data.name: {data.name}: masks are read from {', '.join(_WITH_MASKS)}, not from {kind}")
-    images = open_image_set(data, masks)
-    if target and images.target != target:
-        raise ConfigError(f"data.name: {data.name} has {_TARGETS[images.target]}, and this needs {_TARGETS[target]}")
-    if images.problems:
-        more = len(images.problems) - 1
-        rest = f" (verify-data lists {more:,} more)" if more else ""
-        raise DataError(f"data.name: {data.name}: {images.problems[0]}{rest}")
-    checked = {id(split): split.with_stated_sizes() for split in images.splits.values()}
-    return replace(images, splits={name: checked[id(split)] for name, split in images.splits.items()})
-
-
-def complete(splits: dict[str, Split], validation_fraction: float, test_fraction: float) -> dict[str, Split]:
-    """Adds the missing splits; their images do not depend on the run's seed.
-
-    | the set has | validation | test |
-    |---|---|---|
-    | train | a part of train | a part of train |
-    | train, test | a part of train; for a fraction of 0, test | its own |
-    | train, validation | its own | none |
-    | all three | its own | its own |
-
-    Args:
-        splits: "train" and the other splits of the set.
-        validation_fraction, test_fraction: shares of the training images, per class if labels are known.
-    """
-    if "validation" in splits:
-        return splits
-    fractions = {} if "test" in splits else {"test": test_fraction}
-    train, held = _hold_out(splits["train"], fractions | {"validation": validation_fraction})
-    splits = {"train": train} | held | {name: split for name, split in splits.items() if name == "test"}
-    fallback = splits.get("test", train)
-    return {"train": train, "validation": splits.get("validation", fallback)} | (
-        {"test": splits["test"]} if "test" in splits else {}
-    )
-
-
-def _strata(split):
-    """Returns a number for each image (size,); of equal numbers, each part of the split has its share.
-
-    It is the label. Of images with several labels, it is the one that the fewest images have.
-    """
-    if split.labels is not None:
-        return split.labels
-    if split.probabilities is None:
-        return np.zeros(split.size, np.int32)
-    positive = split.probabilities >= 0.5
-    rarest = np.where(positive, positive.sum(0), split.size + 1).argmin(1)
-    return np.where(positive.any(1), rarest, positive.shape[1])
-
-
-def _hold_out(split, fractions):
-    """Returns (the rest, {name: part of that fraction, if not empty}), drawn with NumPy's frozen `RandomState`.
-
-    Each class gives its share, to within one image. Rounding is spread evenly over the classes, so the shares of all
-    images are correct even if classes are small.
-    """
-    random = np.random.RandomState(0)
-    labels = _strata(split)
-    classes = random.permutation(np.unique(labels))
-    place = np.empty(split.size)  # in [0, 1] within its class
-    for i, label in enumerate(classes):
-        members = random.permutation(np.flatnonzero(labels == label))
-        place[members] = (np.arange(len(members)) + (i + 0.5) / len(classes)) / len(members)
-        if len(members) == 1:
-            place[members] = 1.0  # the only image of a class is for training
-    held, low = {}, 0.0
-    for name, fraction in fractions.items():
-        chosen = np.flatnonzero((low <= place) & (place < low + fraction))
-        if len(chosen):
-            held[name] = replace(split.subset(chosen), held_out=True)
-        low += fraction
-    return split.subset(np.flatnonzero(place >= low)), held
-
-
 def split_of_arrays(images: np.ndarray, labels: np.ndarray, name: str) -> Split:
     """images (N, H, W, C) uint8, labels (N,) -> a split; messages use `name`."""
     labels = labels.astype(np.int32)
@@ -336,16 +203,3 @@ def distinct_splits(splits: dict[str, Split]) -> dict[str, Split]:
     order = ("train", "test", "validation")
     first = {id(splits[name]): name for name in reversed(order) if name in splits}
     return {name: split for name, split in splits.items() if first[id(split)] == name}
-
-
-def map_in_threads(function: Callable, items: Iterable) -> Iterator:
-    """Maps like `map`, over threads: TensorFlow decodes without the GIL. Few results wait, so memory is bounded."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= 4 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from keras_resnet.config import Data
-from keras_resnet.data.image_set import Finding, ImageSet, complete, map_in_threads
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import Finding, ImageSet
 from keras_resnet.data.objects import missing_images, require_files, split_of_files
 from keras_resnet.data.split_lists import ImageList, Layout, read_lists
+from keras_resnet.data.threads import map_in_threads
 from keras_resnet.data.voc_annotations import Annotated, objects_of
 from keras_resnet.errors import ConfigError
 

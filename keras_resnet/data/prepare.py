@@ -17,11 +17,13 @@ from PIL import Image
 from keras_resnet.config import Data
 from keras_resnet.data.decode import decode, image_size
 from keras_resnet.data.header import MAX_PIXELS, Header, read_header
-from keras_resnet.data.image_set import Split, distinct_splits, load_image_set, map_in_threads
+from keras_resnet.data.image_set import Split, distinct_splits
 from keras_resnet.data.pillow_formats import as_png, pillow_format, pillow_header
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.record_objects import AREA, CORNERS, IS_CROWD, MASKS, OBJECT_LABEL, resized_mask
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.data.tfrecord import LABEL, LABELS
+from keras_resnet.data.threads import map_in_threads
 from keras_resnet.description import ExifOrientation
 from keras_resnet.errors import ConfigError, DataError, DiskError
 

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from keras_resnet.config import Data
 from keras_resnet.data.decode import decode
-from keras_resnet.data.image_set import map_in_threads, open_image_set
+from keras_resnet.data.sources import open_image_set
+from keras_resnet.data.threads import map_in_threads
 from keras_resnet.errors import DataError
 
 

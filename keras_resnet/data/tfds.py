@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.config import Data
-from keras_resnet.data.image_set import ImageSet, Split, complete, split_of_arrays
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import ImageSet, Split, split_of_arrays
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.records import Records, index_records, reader
 from keras_resnet.data.tfds_objects import has_objects, load_objects

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from keras_resnet.config import Data
 from keras_resnet.data.decode import image_size
-from keras_resnet.data.image_set import ImageSet, Split, complete
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import ImageSet, Split
 from keras_resnet.data.objects import objects_in_pixels, unusable_boxes
 from keras_resnet.data.records import Records, reader
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from keras_resnet.config import Data
-from keras_resnet.data.image_set import ImageSet, Split, complete
+from keras_resnet.data.held_out import complete
+from keras_resnet.data.image_set import ImageSet, Split
 from keras_resnet.data.record_objects import MASKS, OBJECT_LABEL, split_of_records
 from keras_resnet.data.records import Records, index_records, reader
 from keras_resnet.errors import ConfigError, DataError

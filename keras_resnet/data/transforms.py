@@ -110,6 +110,15 @@ def resize_shorter_side(image, side, interpolation="bilinear"):
     return resize_to_cover(image, (side, side), interpolation)
 
 
+def at_least(images, side):
+    """images (N, H, W, C) -> the same, with zeros below and on the right of those with a side of less than `side`.
+
+    In place of an unreadable image of any size, the pipeline has one pixel, on which no window of a network fits.
+    """
+    shape = tf.shape(images)
+    return tf.pad(images, [[0, 0], [0, tf.maximum(side - shape[1], 0)], [0, tf.maximum(side - shape[2], 0)], [0, 0]])
+
+
 def resize_to_cover(image, size, interpolation="bilinear"):
     """image (H, W, C) -> (h, w, C) float32 of the same aspect ratio, the smallest that covers `size` (height, width).
 

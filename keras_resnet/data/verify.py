@@ -15,12 +15,14 @@ from keras_resnet.data import tfrecord
 from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import scan_folder, set_of_scan
 from keras_resnet.data.header import MAX_PIXELS, read_header
-from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits, map_in_threads, open_image_set
+from keras_resnet.data.image_set import Finding, ImageSet, Split, distinct_splits
 from keras_resnet.data.near_duplicates import MAX_DISTANCE, difference_hash
 from keras_resnet.data.pillow_formats import pillow_header
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.records import index_records
+from keras_resnet.data.sources import open_image_set
 from keras_resnet.data.stated_size import size_problem
+from keras_resnet.data.threads import map_in_threads
 from keras_resnet.data.verify_scan import Look, Scan, SplitReport, copies, look_alikes
 from keras_resnet.data.verify_targets import INSPECTORS, Inspected, Inspector
 from keras_resnet.description import ExifOrientation

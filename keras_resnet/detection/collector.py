@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_resnet.inference.answers import have_area
 from keras_resnet.inference.pasting import pasted
+from keras_resnet.inference.postprocessing import have_area
 
 RECALLS = np.linspace(0, 1, 101)  # of the precision-recall curves, as COCO has them
 

@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_resnet.boxes.anchors import level_anchors
-from keras_resnet.builder import STEM
-from keras_resnet.config.detection import DetectorOptions as Options
+from keras_resnet.builder import STEM, stride_of
+from keras_resnet.config.detector_options import DetectorOptions as Options
 from keras_resnet.description import Description
 from keras_resnet.detection.detections import Detections, candidates_of, suppressed
 from keras_resnet.detection.heads import box_head, feature_pyramid, region_proposal_network
@@ -77,10 +76,11 @@ class Detector(keras.Model):
     def _stages(self):
         """Returns {level: name of the trunk's stage with that stride}: from `min_level` on, with c4 the last alone."""
         found = {}
-        for stage, output in self.trunk.output.items():
+        for stage in self.trunk.output:
             if stage == STEM:
                 continue
-            level = round(np.log2(self.image_size[0] / output.shape[1]))
+            # Not from shapes: 40 pixels have 2 cells at a stride of 32.
+            level = stride_of(self.description.spec, int(stage.removeprefix("stage"))).bit_length() - 1
             if level >= self.options.min_level:
                 found[level] = stage  # of stages with one stride, the last
         if self.options.design == "c4":

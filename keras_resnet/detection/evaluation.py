@@ -1,4 +1,4 @@
-"""Evaluates a detector for `keras-resnet evaluate`: with COCO's metrics or Pascal VOC's average precision."""
+"""Evaluates a detector for `keras-resnet evaluate`: with the metrics of COCO, Pascal VOC or ImageNet DET."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +19,7 @@ class Evaluation(evaluation.Evaluation):
     | protocol | metrics |
     |---|---|
     | coco | average precision and recall by pycocotools |
-    | voc07, voc12 | average precision as in `keras_resnet.detection.voc_metrics` |
+    | voc07, voc12, imagenet_det | average precision as in `keras_resnet.detection.voc_metrics` |
     """
 
     ensembles = True
@@ -39,6 +39,12 @@ class Evaluation(evaluation.Evaluation):
             self._task = task
         elif answers_of(model) != answers_of(self._models[0]):
             raise ConfigError(f"{path}: has other classes, another image size or other masks than the first detector")
+        elif _images(task, self._split) != _images(self._task, self._split):
+            first, own = self._task.config.data.name, task.config.data.name
+            raise ConfigError(
+                f"{path}: has other {self._split} images ({own}) than the first detector ({first}); name those of all "
+                f"detectors, as in --set=data.name={first}"
+            )
         self._models.append(model)
 
     def _evaluate(self):
@@ -106,3 +112,9 @@ class Evaluation(evaluation.Evaluation):
         return report.write_report(
             folder, self._task, self._split, self._collected, super().measured(), self.class_rows(), figures
         )
+
+
+def _images(task, split):
+    """Returns the locations of the images of a split."""
+    images = task.images.split(split)
+    return [images.source(i) for i in range(images.size)]

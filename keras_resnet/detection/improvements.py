@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_resnet.detection.detections import Candidates, Detections, candidates_of, suppressed
 from keras_resnet.detection.detector import Detector, build_detector
+from keras_resnet.detection.roi_features import image_by_image
 from keras_resnet.detection.voting import voted
 from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors
 
@@ -69,13 +70,20 @@ class ImprovedDetector:
         return tf.concat([one.boxes for one in each], axis=1), tf.concat([one.real for one in each], axis=1)
 
     def _candidates(self, maps, rois, real):
+        count, classes = rois.shape[1], len(self._detectors[0][self._side].description.labels)
+        shapes = (count, 1 + classes), (count, classes, 4)
+        scores, deltas = image_by_image(self._averaged, (maps, rois), shapes)
+        return candidates_of(scores, deltas, rois, real, self.options, (self._side, self._side))
+
+    def _averaged(self, maps, rois):
+        """Returns the mean scores (N, R, 1 + K) and deltas (N, R, K, 4) of all detectors."""
         scores, deltas = 0.0, 0.0
         for sizes, of in zip(self._detectors, maps, strict=True):
             logits, own = self._classified(sizes, of, rois)
             # Detectors may differ in how many outputs belong to no class.
             scores += tf.nn.softmax(logits)[..., : 1 + own.shape[2]] / len(maps)
             deltas += own / len(maps)
-        return candidates_of(scores, deltas, rois, real, self.options, (self._side, self._side))
+        return scores, deltas
 
     def _classified(self, sizes, maps, rois):
         detector = sizes[self._side]
@@ -83,7 +91,7 @@ class ImprovedDetector:
             return detector.classify(maps[self._side], rois)
         boxes = detector.with_whole_image(rois)
         sides = tf.sqrt(tf.reduce_prod(tf.maximum(boxes[..., 2:] - boxes[..., :2], 1.0), axis=-1))
-        first = first_scales(sides / self._side, self._scales, self.options.canonical_size)
+        first = first_scales(sides / self._side, self._scales, detector.options.canonical_size)
         first = tf.reshape(first, [-1, 1, 1, 1])
         smaller, larger = 0.0, 0.0
         for number, size in enumerate(self._scales):

@@ -23,6 +23,7 @@ METRICS = {
     "mask_ap_large": Metric(better="higher", short="mask AP large"),
     "voc07_ap": Metric(better="higher", short="VOC07 AP"),
     "voc12_ap": Metric(better="higher", short="VOC12 AP"),
+    "imagenet_det_ap": Metric(better="higher", short="DET AP"),
     "loss": Metric(axis="loss", log_axis=True),
     **{name: Metric() for name in LOSSES},
 }

@@ -3,7 +3,7 @@
 import keras
 
 from keras_resnet.builder import STEM, build, build_stages, with_stem, without_last_stage
-from keras_resnet.config.detection import DetectorOptions
+from keras_resnet.config.detector_options import DetectorOptions
 from keras_resnet.description import Description
 from keras_resnet.detection.heads import mask_head, roi_head
 from keras_resnet.specs import Spec

@@ -107,6 +107,14 @@ def write_detections(path, task, split, collected):
     return path
 
 
+def _improvements(figures):
+    """Yields a line for each improvement in testing."""
+    if "scales" in figures:
+        yield f"- features of RoIs at the scales {', '.join(map(str, figures['scales']))}"
+    if "refine" in figures:
+        yield "- boxes are refined, and vote"
+
+
 def _write_page(path, task, metrics, class_rows, figures, about, worst_shown):
     """Writes report.md, which shows the other files."""
     rows = [{"metric": task.metrics[name].short or name, "value": value} for name, value in metrics.items()]
@@ -115,6 +123,7 @@ def _write_page(path, task, metrics, class_rows, figures, about, worst_shown):
         "",
         *(f"- {name}" for name in figures["networks"]),
         f"- protocol {figures['protocol']}, at most {task.max_detections} detections per image",
+        *_improvements(figures),
         "",
         *markdown_table(rows, 4),
         "",

@@ -5,13 +5,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.analysis.complexity import complexity, count_parameters
+from keras_resnet.boxes import coding
 from keras_resnet.config.detection import DetectionConfig, earlier_step
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline
 from keras_resnet.data.decode import decode
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
 from keras_resnet.data.object_masks import crop_masks
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.data.transforms import letterbox
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.detection import copy_paste, metrics
@@ -21,7 +22,7 @@ from keras_resnet.detection.collector import Collector
 from keras_resnet.detection.detector import Detector, build_detector, with_options
 from keras_resnet.detection.losses import detection_losses
 from keras_resnet.detection.transforms import augmented, padded
-from keras_resnet.errors import ConfigError, DataError
+from keras_resnet.errors import ConfigError, DataError, one_line
 from keras_resnet.specs import SPECS
 from keras_resnet.weights.loading import check_network, load_pretrained, set_detector, set_trunk
 from keras_resnet.weights.native import load_weights
@@ -84,7 +85,7 @@ class Detection(ImageTask):
             freeze_others(model, self._step)
             if self._step.proposals_from:
                 self._proposer = build_detector(self.description)
-                load_weights(self._proposer, self._weights_of(self._step.proposals_from))
+                self._load_earlier(self._proposer, self._step.proposals_from)
         return model
 
     @property
@@ -93,9 +94,25 @@ class Detection(ImageTask):
         train = self.config.train
         return STEPS[train.alternation_step] if train.alternate else None
 
-    def _weights_of(self, step):
-        """Returns the path of the weights of an earlier step."""
-        return self.earlier_weights[earlier_step(step)]
+    def check_training(self):
+        """Checks that a step of alternating training follows those before it, see `keras_resnet.task.Task`."""
+        super().check_training()
+        step = self.config.train.alternation_step
+        if self._step and step in (2, 3) and earlier_step(step - 1) not in self.earlier_weights:
+            raise ConfigError(
+                f"train.alternation_step: {step} needs the step before it; omit it, and train.alternate trains all four"
+            )
+
+    def _load_earlier(self, model, step):
+        """Sets the weights of a detector to those of an earlier step, and returns their path."""
+        path = self.earlier_weights[earlier_step(step)]
+        try:
+            load_weights(model, path)
+        except (ValueError, OSError) as error:
+            why = f"{path}: cannot be read ({error.strerror})" if isinstance(error, OSError) else one_line(error, 300)
+            folder = path[: path.index(earlier_step(step))] + earlier_step(step)
+            raise ConfigError(f"{why}; delete the folder {folder} to train this step again") from None
+        return path
 
     def train_dataset(self, start_step, shard):
         """Returns the batches of `ImageTask.train_dataset`; raises a `DataError` if no training image has an object."""
@@ -107,11 +124,13 @@ class Detection(ImageTask):
         """Returns the detector's cost, the sizes of the splits, and the classes."""
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
         anchors = sum(map(len, model.anchors.values()))
+        inside = sum(coding.inside_image(each, self.image_shape[:2]).numpy().sum() for each in model.anchors.values())
+        trained = f", of which the {inside:,} inside of the image are trained" * model.options.ignore_crossing_anchors
         trunk, rois = complexity(model.trunk), complexity(model.roi_head)
         return {
             "network": f"{count_parameters(model):,} parameters; the trunk has {trunk.parameters:,}, and "
             f"{trunk.macs:,} MACs per image; {rois.macs:,} MACs per RoI",
-            "detector": f"{anchors:,} anchors at strides {', '.join(str(2**level) for level in model.levels)}",
+            "detector": f"{anchors:,} anchors at strides {', '.join(str(2**level) for level in model.levels)}{trained}",
             "images": f"{sizes}; {len(self.labels)} classes; the network sees {'x'.join(map(str, self.image_shape))}",
             **({"training": f"step {self.config.train.alternation_step} of 4, alternating"} if self._step else {}),
             **self.images.overview(),
@@ -121,9 +140,7 @@ class Detection(ImageTask):
         """Sets the weights to `model.weights`, if any, of a detector or a trunk, and returns a line about them."""
         settings = self.config.model
         if self._step and self._step.starts_from:
-            path = self._weights_of(self._step.starts_from)
-            load_weights(model, path)
-            return path
+            return self._load_earlier(model, self._step.starts_from)
         if not settings.weights:
             return None
         try:

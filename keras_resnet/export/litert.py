@@ -21,7 +21,7 @@ _TYPES = {"uint8": schema.TensorType.UINT8, "int8": schema.TensorType.INT8}
 _ALIGNMENT = 16  # bytes, of weights in the file; the schema requires it and kernels expect it
 # Slots of the tables in metadata_schema.fbs; a union takes two, for its kind and its value.
 _NORMALIZATION, _IMAGE, _AXIS_LABELS = 1, 2, 2
-_RGB, _GREY = 1, 2
+_COLOR = {1: 2, 3: 1}  # channels -> ColorSpaceType: RGB is 1, GRAYSCALE 2, UNKNOWN 0
 _SCORES = {
     False: "A score for each class; their sum is 1.",
     True: "A score from 0 to 1 for each label; description.json has the thresholds.",
@@ -164,15 +164,16 @@ class _AlignedBuffer(schema.BufferT):
 def _metadata(description):
     """Returns the metadata of the file, by the schema."""
     builder = _MetadataBuilder()
-    name, color = description.spec.name, _RGB if description.preprocessing.channels == 3 else _GREY
+    name, channels = description.spec.name, description.preprocessing.channels
+    values = "Pixels from 0 to 255" if channels in _COLOR else description.preprocessing.values.capitalize()
     normalization = builder.table({0: builder.floats([0]), 1: builder.floats([1])})
     image = builder.table(
         {
             0: builder.CreateString("image"),
-            1: builder.CreateString("Pixels from 0 to 255; normalization is inside the network."),
-            3: builder.table({0: _Kind(_IMAGE), 1: builder.table({0: _Kind(color)})}),
+            1: builder.CreateString(f"{values}; normalization is inside the network."),
+            3: builder.table({0: _Kind(_IMAGE), 1: builder.table({0: _Kind(_COLOR.get(channels, 0))})}),
             4: builder.vector([builder.table({0: _Kind(_NORMALIZATION), 1: normalization})]),
-            5: builder.table({0: builder.floats([255]), 1: builder.floats([0])}),
+            **({5: builder.table({0: builder.floats([255]), 1: builder.floats([0])})} if channels in _COLOR else {}),
         }
     )
     labels = builder.table({0: builder.CreateString(LABELS), 2: _Kind(_AXIS_LABELS)})

@@ -16,15 +16,8 @@ from keras_resnet.data.header import MAX_ASPECT, MAX_PIXELS, read_header
 from keras_resnet.data.pillow_formats import as_png, pillow_format
 from keras_resnet.description import ExifOrientation, ImageSize, Preprocessing, height_and_width
 from keras_resnet.errors import DataError
-from keras_resnet.inference.answers import (
-    Answer,
-    BoxPredictor,
-    ClassPredictor,
-    ImageError,
-    best_classes,
-    best_objects,
-    labels_above,
-)
+from keras_resnet.inference.answers import Answer, BoxPredictor, ClassPredictor, ImageError
+from keras_resnet.inference.postprocessing import best_classes, best_objects, labels_above
 
 COLORS = 3  # channels; images of more are arrays
 _PNG_BITS = 24  # position of the bit depth in a PNG

@@ -11,7 +11,8 @@ from matplotlib.patches import Rectangle
 
 from keras_resnet.data.run_lengths import decode
 from keras_resnet.files import write_atomically
-from keras_resnet.inference.answers import Prediction, printable
+from keras_resnet.inference.answers import Prediction
+from keras_resnet.inference.writers import printable
 
 MAX_SHOWN = 20  # images in a plot
 LONGEST = 26  # characters of a label or title

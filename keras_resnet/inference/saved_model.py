@@ -6,9 +6,10 @@ import tensorflow as tf
 
 from keras_resnet.description import height_and_width
 from keras_resnet.errors import ConfigError
-from keras_resnet.inference.answers import Answer, ImageError, Prediction, objects_of
+from keras_resnet.inference.answers import Answer, ImageError, Prediction
 from keras_resnet.inference.artifacts import numbered, read_labels, read_preprocessing, read_thresholds
 from keras_resnet.inference.images import COLORS, answer_prepared, image_size_of
+from keras_resnet.inference.postprocessing import objects_of
 
 _OF_OBJECTS = ("boxes", "classes", "scores", "masks")
 

@@ -17,7 +17,7 @@ from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.decode import decode
 from keras_resnet.data.pipeline import evaluation_outputs, over_replicas
 from keras_resnet.errors import ConfigError
-from keras_resnet.localization.localizer import Localizer, Located, stride_of
+from keras_resnet.localization.localizer import Localizer, Located
 from keras_resnet.localization.rcnn import best_proposals
 from keras_resnet.weights.native import assign_tensors, named_variables, to_tensors
 
@@ -46,7 +46,7 @@ def dense_outputs(task, model: Localizer, strategy, split: str, scales: tuple[in
         ConfigError: a scale is less than the size of the localizer's input.
         DataError: an image cannot be read.
     """
-    scales = scales or default_scales(task)
+    scales = tuple(sorted(scales or default_scales(task)))  # the second stage warps from the last
     least = task.image_shape[0]
     if min(scales) < least:
         raise ConfigError(f"--scales: {min(scales)} is less than {least}, the size of the network's input")
@@ -61,7 +61,7 @@ def dense_outputs(task, model: Localizer, strategy, split: str, scales: tuple[in
 
     def replica_step(batch):
         (images, target), weights = batch
-        found, oracle = locate(images, target["labels"], target["sizes"])
+        found, oracle = locate(images, target["labels"], tf.maximum(target["sizes"], 1.0))  # 0 of unreadable images
         names = {"classes": found.classes, "scores": found.scores, "boxes": found.boxes, "oracle_boxes": oracle}
         return target | names | {"weights": weights}
 
@@ -91,10 +91,11 @@ def dense_locate(model: Localizer) -> Callable:
     """
     any_size = Localizer(model.description, any_size=True)
     assign_tensors(named_variables(any_size), to_tensors(named_variables(model)), "the model")
-    window = model.image_size // stride_of(model.description.spec)
+    window = model.network.output["last"].shape[1]
 
     def locate(images, labels, sizes):
         """The second stage warps from the image at the last scale."""
+        images = [transforms.at_least(each, model.image_size) for each in images]
         outputs = [any_size.network(each, training=False) for each in images]
         scores = tf.reduce_mean(tf.stack([_mean_scores(any_size, each["last"], window) for each in outputs]), 0)
         scores, classes = tf.math.top_k(scores, any_size.top_k)

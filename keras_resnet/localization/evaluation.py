@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_resnet.localization.collector import Answers, Collector, center_boxes, is_right
 from keras_resnet.localization.dense import dense_outputs
-from keras_resnet.reports import write_csv
+from keras_resnet.reports import distinct, write_csv
 from keras_resnet.training import evaluation
 
 
@@ -52,7 +52,7 @@ class Evaluation(evaluation.Evaluation):
     def write_report(self, folder: str, figures: dict) -> list[str]:
         """Writes `figures` as evaluation.json, classes.csv and errors.csv, and returns their paths."""
         paths = super().write_report(folder, figures)
-        answers, labels = self._collected.answers(), self._task.labels
+        answers, labels = self._collected.answers(), distinct(self._task.labels)  # ImageNet has two cranes
         wrong = answers.wrong()
         classes = [
             {"class": label, "images": int(of_class.sum())}

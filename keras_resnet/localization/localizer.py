@@ -9,12 +9,11 @@ from keras import layers
 
 from keras_resnet.boxes import coding
 from keras_resnet.boxes.anchors import cell_anchors
-from keras_resnet.builder import build_described, halving_block
+from keras_resnet.builder import build_described, stride_of
 from keras_resnet.config.localization import LocalizerOptions as Options
 from keras_resnet.description import Description
 from keras_resnet.localization.layers import PerClass
 from keras_resnet.localization.rcnn import Proposals, RegionClassifier, Warp, best_proposals
-from keras_resnet.specs import Spec
 
 
 class Candidates(NamedTuple):
@@ -159,15 +158,6 @@ def build_localizer(description: Description, **training) -> Localizer:
 def with_options(description: Description, options: Options) -> Description:
     """Returns the description of a localizer with these options."""
     return replace(description, head=options.model_dump(mode="json"))
-
-
-def stride_of(spec: Spec, stage: int | None = None) -> int:
-    """Returns the pixels of an image per cell of a stage's feature map; None is the last stage."""
-    stride = 1 if spec.stem == "cifar" else 4
-    for number in range(1, (stage or len(spec.depths)) + 1):
-        halves = number > 1 if spec.block == "single" else halving_block(spec, number)
-        stride *= 2 if halves else 1
-    return stride
 
 
 def _network(classifier, stage):

@@ -11,8 +11,8 @@ from keras_resnet.config.localization import LocalizationConfig
 from keras_resnet.config.model import WEIGHT_OPTIONS
 from keras_resnet.data import pipeline, transforms
 from keras_resnet.data.decode import decode
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.image_task import ImageTask
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.description import Description, Preprocessing, different_classes
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.localization import metrics
@@ -53,16 +53,21 @@ class Localization(ImageTask):
         self.sizes = {name: split.size for name, split in self.images.splits.items()}
         self.train_size = self.sizes["train"]
         self.image_shape = self.description.preprocessing.image_shape
-        if config.data.crop == "scale_jitter" and config.data.resize_range[0] < self.image_shape[0]:
-            raise ConfigError(
-                f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than the image_size "
-                f"{self.image_shape[0]}"
-            )
 
     @property
     def description(self) -> Description:
         """Returns the localizer; `config` may get its mean, std and options from the weights later."""
         return self._given or _new_description(self.config, self.images)
+
+    def check_training(self):
+        """Checks the sizes of crops, and that a second stage has a first one, see `keras_resnet.task.Task`."""
+        super().check_training()
+        data, side = self.config.data, self.image_shape[0]
+        if data.crop == "scale_jitter" and data.resize_range[0] < side:
+            least = data.resize_range[0]
+            raise ConfigError(f"data.resize_range: a shorter side of {least} is less than the image_size {side}")
+        if self.config.localizer.rcnn and not self.config.model.weights:
+            raise ConfigError("model.weights: localizer.rcnn needs the weights of a localizer, such as a run's")
 
     def build_model(self):
         """Builds the localizer: images (N, H, W, C) in [0, 255] -> classes and boxes."""
@@ -85,8 +90,6 @@ class Localization(ImageTask):
         """Sets the weights to `model.weights`, if any, of a classifier or a localizer; returns a line about them."""
         settings = self.config.model
         if not settings.weights:
-            if model.rcnn:
-                raise ConfigError("model.weights: localizer.rcnn needs the weights of a localizer, such as a run's")
             return None
         try:
             pretrained = load_pretrained(settings.weights, SPECS[settings.name])

@@ -35,6 +35,8 @@ def set_localizer(model: Localizer, pretrained: Pretrained, reset_head: bool = F
         assign_tensors(network, arrays, pretrained.path)
         return "the second stage's layers of the classes"
     if pretrained.head and fits:
+        if not model.rcnn and any(path.startswith(_RCNN) for path in pretrained.head):
+            raise ValueError(f"{pretrained.path}: has a second stage; set localizer.rcnn: true to train it further")
         assign_tensors(head, pretrained.head, pretrained.path)
         return ""
     return "the classifier and the boxes" if new_classifier else "the boxes"

@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras_resnet.classification.class_weights import balanced_weights, class_weights
 from keras_resnet.classification.task import Classification
 from keras_resnet.config.multilabel import MultilabelConfig
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.several_labels import with_several_labels
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.description import Description
 from keras_resnet.errors import ConfigError
 from keras_resnet.multilabel.collector import Collector

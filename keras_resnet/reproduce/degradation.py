@@ -147,8 +147,8 @@ def checks(experiment: Experiment) -> list[Check]:
 
 def _curves(experiment):
     figure, cells = new_figure(2, 2, height=2.5, sharex=True, sharey=True)
-    figures = (("train/error", "training error (%)"), ("validation/error", "held-out error (%)"))
-    for cells_of_row, (name, unit) in zip(cells, figures, strict=True):
+    metrics = (("train/error", "training error (%)"), ("validation/error", "held-out error (%)"))
+    for cells_of_row, (name, unit) in zip(cells, metrics, strict=True):
         for axes, family in zip(cells_of_row, FAMILIES, strict=True):
             for depth, color in zip(experiment.depths, shades(len(experiment.depths)), strict=True):
                 curves = [experiment.curve(run, name) for run in trainings(experiment, family, depth)]

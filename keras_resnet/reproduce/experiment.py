@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_resnet.config import Config, load_config
-from keras_resnet.config.loading import find_recipe
+from keras_resnet.config.recipes import find_recipe
 from keras_resnet.errors import ConfigError
 from keras_resnet.files import read
 from keras_resnet.runs.folder import RunFolder

@@ -235,7 +235,7 @@ def trained_checks(runs, seeds, chance_error: float) -> list[Check]:
         Check(
             "A plain network of 20 layers learns with batch normalization and does not without, at the same rate",
             all(a > 0.9 * chance and b < chance / 2 for a, b in zip(bare, normed, strict=True)),
-            f"loss without {_numbers(bare)}, with {_numbers(normed)}; guessing {chance:.2f}",
+            f"loss without {_numbers(bare)}, with {_numbers(normed)}; chance {chance:.2f}",
         ),
     ]
 

@@ -28,11 +28,11 @@ from keras_resnet.reproduce.plots import png
 
 @dataclass(frozen=True)
 class Check:
-    """Attributes: claim, a sentence; holds, whether it is true; figures, the values that decide it."""
+    """Attributes: claim, a sentence; holds, whether it is true; values, the numbers that decide it."""
 
     claim: str
     holds: bool
-    figures: str
+    values: str
 
 
 def check_lower(claim: str, low: Sequence[float], high: Sequence[float], chance: float) -> Check:
@@ -210,8 +210,7 @@ def checks_table(checks: list[Check]) -> list[str]:
     if not checks:
         return []
     rows: list[Row] = [
-        {"check": check.claim, "holds": "yes" if check.holds else "**no**", "figures": check.figures}
-        for check in checks
+        {"check": check.claim, "holds": "yes" if check.holds else "**no**", "values": check.values} for check in checks
     ]
     return [*markdown_table(rows), ""]
 

@@ -134,10 +134,10 @@ def checks(found, depths, seeds, learned) -> list[Check]:
     def less(claim, low, high):
         """Checks that the responses of `low` are below those of `high`; both are (family, depth)."""
         pairs = [(medians[(*low, seed)], medians[(*high, seed)]) for seed in seeds]
-        figures = "; ".join(f"{a:.3f} against {b:.3f}" for a, b in pairs) + f"; allowed {LESS:.0%} of it"
+        values = "; ".join(f"{a:.3f} against {b:.3f}" for a, b in pairs) + f"; allowed {LESS:.0%} of it"
         comparable = learned >= {low, high}
         note = "" if comparable else "; nothing was learned that could be compared"
-        return Check(claim, comparable and all(a < LESS * b for a, b in pairs), figures + note)
+        return Check(claim, comparable and all(a < LESS * b for a, b in pairs), values + note)
 
     return [
         *(

@@ -126,8 +126,8 @@ def _checks(experiment, runs, costs, times):
     apart, from_plain = max(options) - min(options), test["plain"] - max(options)
     holds = apart <= from_plain / 2 and max(options) < experiment.chance / 2
     each = ", ".join(f"{option} {test[option]:.2f} %" for option in OPTIONS)
-    figures = f"means {each}: {apart:.2f} points apart, the plain network {from_plain:.2f} above them"
-    found.append(Check("A, B and C differ little (test error)", holds, figures))
+    values = f"means {each}: {apart:.2f} points apart, the plain network {from_plain:.2f} above them"
+    found.append(Check("A, B and C differ little (test error)", holds, values))
     found.append(_growing("parameters", [costs[option].parameters for option in OPTIONS]))
     found.append(_growing("MACs", [costs[option].macs for option in OPTIONS]))
     factor = _factor(times, "C")

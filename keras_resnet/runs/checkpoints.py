@@ -58,13 +58,13 @@ class RunState:
     skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def keep_best(self, figures: dict[str, float], metrics: Mapping[str, Metric]) -> bool:
+    def keep_best(self, values: dict[str, float], metrics: Mapping[str, Metric]) -> bool:
         """Keeps an evaluation that is no worse than the best by the task's metrics; returns whether it was."""
-        ranking = ranks(metrics, figures)
+        ranking = ranks(metrics, values)
         if self.best and ranking > self.best["ranks"]:
             self.since_best += 1
             return False
-        self.best = {"step": self.step, "ranks": ranking, "figures": figures}
+        self.best = {"step": self.step, "ranks": ranking, "figures": values}
         self.since_best = 0
         return True
 

@@ -67,9 +67,9 @@ class TensorBoard:
             self._writer = EventFileWriter(self._path)
         self.rewind(start_step)
 
-    def write(self, step: int, figures: dict[str, float]) -> None:
+    def write(self, step: int, metrics: dict[str, float]) -> None:
         """Adds scalars."""
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
         self._add(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
 
     def rewind(self, step: int) -> None:
@@ -109,9 +109,9 @@ class WeightsAndBiases:
         except wandb.Error as error:
             raise ConfigError(f"train.wandb_project: {project}: {error}") from None
 
-    def write(self, step: int, figures: dict[str, float]) -> None:
+    def write(self, step: int, metrics: dict[str, float]) -> None:
         """Adds a row."""
-        self._run.log(figures, step=step)
+        self._run.log(metrics, step=step)
 
     def rewind(self, step: int) -> None:
         """Does nothing: wandb cannot rewind, and ignores repeated steps."""
@@ -150,16 +150,16 @@ class MetricsLog:
     def _write_all(self, lines):
         write_text(self._folder.metrics, "".join(json.dumps(line) + "\n" for line in lines))
 
-    def write(self, step: int, figures: dict[str, float], speeds: dict[str, float] | None = None) -> None:
+    def write(self, step: int, metrics: dict[str, float], speeds: dict[str, float] | None = None) -> None:
         """Adds a line {"step": step, "train/loss": metric, ...}; dashboards get `speeds` too."""
-        line = {"step": step} | figures
+        line = {"step": step} | metrics
         if is_remote(self._folder.metrics):  # object stores cannot append
             self._write_all([*read_metrics(self._folder.metrics), line])
         else:
             with open(self._folder.metrics, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         for dashboard in self._dashboards:
-            dashboard.write(step, figures | (speeds or {}))
+            dashboard.write(step, metrics | (speeds or {}))
 
     def close(self) -> None:
         """Closes the dashboards."""

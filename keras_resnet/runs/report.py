@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from keras_resnet.config import Config
 from keras_resnet.description import Description
 from keras_resnet.files import is_file, write_atomically
-from keras_resnet.model_card import model_card
+from keras_resnet.model_card import input_lines, model_card
 from keras_resnet.paper_results import published
 from keras_resnet.runs.checkpoints import RunState
 from keras_resnet.runs.folder import RunFolder, write_text
@@ -75,19 +75,6 @@ def _png(figure):
     return content.getvalue()
 
 
-_EXIF = {"apply": "applied", "ignore": "ignored (`data.exif_orientation`)"}
-
-
-def _values(preprocessing):
-    channels = preprocessing.channels or 3
-    return "RGB in [0, 255]" if channels <= 3 else f"arrays of {channels} channels in the units of the training files"
-
-
-def _exif(preprocessing):
-    files = (preprocessing.channels or 3) <= 3  # .npy and TIFF of many channels have none
-    return [f"The EXIF orientation of JPEGs is {_EXIF[preprocessing.exif_orientation]}."] if files else []
-
-
 def write_card(folder: RunFolder, task, results: dict) -> None:
     """Writes the model card of a finished run, from its configuration and its results."""
     write_text(folder.card, card(folder, task, results))
@@ -104,12 +91,11 @@ def card(folder: RunFolder, task, results: dict) -> str:
     config = task.config
     network, data, train = config.model.name, config.data.name, config.train
     lines = [
-        figures(folder, config, task.description, results),
+        results_section(folder, config, task.description, results),
         "",
         "## Use",
         "",
-        f"Images are {_values(task.description.preprocessing)}, of any size; preprocessing is the model's first layer.",
-        *_exif(task.description.preprocessing),
+        *input_lines(task.description.preprocessing),
         "",
         "```sh",
         f"keras-resnet export --workdir={folder.path} --output=exports/{network}",
@@ -133,7 +119,7 @@ def card(folder: RunFolder, task, results: dict) -> str:
     return model_card(f"{network} on {data}", network, "\n".join(lines), pipeline_tag=tag)
 
 
-def figures(folder: RunFolder, config: Config, description: Description, results: dict) -> str:
+def results_section(folder: RunFolder, config: Config, description: Description, results: dict) -> str:
     """Returns the results of a finished run as Markdown.
 
     Args:

@@ -15,7 +15,7 @@ from keras_resnet.runs.kept_images import keep_images
 from keras_resnet.runs.logs import MetricsLog, RunLog, open_dashboards
 from keras_resnet.runs.report import draw_examples, write_final_report
 from keras_resnet.runs.saver import Saver
-from keras_resnet.task import Task, monitored
+from keras_resnet.task import CalibratingCollector, Task, monitored
 from keras_resnet.training import pitfalls
 from keras_resnet.training.averages import averaged_weights, reestimate_statistics
 from keras_resnet.training.divergence import Diverged, Divergence, Divergences
@@ -153,34 +153,34 @@ class _Run:
             self.accumulator.flush(state)
         validation = self._validated() if evaluates else {}
         best = bool(validation) and state.keep_best(validation, self.task.metrics)
-        figures = (self._train_figures() if reports else {}) | _prefixed("validation", validation)
+        metrics = (self._train_metrics() if reports else {}) | _prefixed("validation", validation)
         state.settled = state.step
-        if figures and log:
-            log.write(state.step, figures, {"speed/images_per_second": self.reporter.images_per_second(state.step)})
-            self.reporter.figures(state.step, figures)
+        if metrics and log:
+            log.write(state.step, metrics, {"speed/images_per_second": self.reporter.images_per_second(state.step)})
+            self.reporter.show_metrics(state.step, metrics)
         if saves or best or (evaluates and self._done()):
             self._save(best)
 
-    def _train_figures(self):
+    def _train_metrics(self):
         rate = float(keras.ops.convert_to_numpy(self.run_optimizer.learning_rate))
-        return _prefixed("train", self.accumulator.figures(self.state) | {"learning_rate": rate})
+        return _prefixed("train", self.accumulator.metrics(self.state) | {"learning_rate": rate})
 
     def _validated(self):
         with averaged_weights(self.model, self.optimizer):
-            figures = self._evaluated()
-        if not all(map(math.isfinite, figures.values())):
+            metrics = self._evaluated()
+        if not all(map(math.isfinite, metrics.values())):
             norm = float(keras.ops.convert_to_numpy(self.run_optimizer.gradient_norm))
-            raise Diverged(Divergence(self.state.step, figures.get("loss", math.nan), norm))
-        self.state.validation = figures
-        return figures
+            raise Diverged(Divergence(self.state.step, metrics.get("loss", math.nan), norm))
+        self.state.validation = metrics
+        return metrics
 
     def _evaluated(self):
         """Returns the metrics of the validation split; the model's description receives what they determine."""
         collector = self.task.collector("validation")
-        figures = self.evaluate("validation", collector)
-        if hasattr(collector, "calibrated"):
+        metrics = self.evaluate("validation", collector)
+        if isinstance(collector, CalibratingCollector):
             self.model.description = collector.calibrated(self.model.description)
-        return figures
+        return metrics
 
     def _save(self, best=False):
         self.saver.save(replace(self.state, pending=dict(self.state.pending), seconds=self._elapsed()), best)
@@ -220,10 +220,10 @@ class _Run:
             log.rewind(self.state.step)
 
     def _should_stop(self):
-        told = self.stop.signal is not None
+        stopped = self.stop.signal is not None
         if self.workers.several:
-            return self.state.step % SYNC_EVERY == 0 and self.workers.any(told)
-        return told
+            return self.state.step % SYNC_EVERY == 0 and self.workers.any(stopped)
+        return stopped
 
     def _leave(self):
         self.accumulator.flush(self.state)
@@ -278,5 +278,5 @@ class _Run:
         return results
 
 
-def _prefixed(split, figures):
-    return {f"{split}/{name}": value for name, value in figures.items()}
+def _prefixed(split, metrics):
+    return {f"{split}/{name}": value for name, value in metrics.items()}

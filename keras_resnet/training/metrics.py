@@ -152,7 +152,7 @@ class MetricAccumulator:
         for name, value in add(sums).items():
             state.pending[name] = state.pending.get(name, 0.0) + value
 
-    def figures(self, state: RunState) -> dict[str, float]:
+    def metrics(self, state: RunState) -> dict[str, float]:
         """Returns the metrics over the pending sums, and clears these."""
         sums, state.pending = state.pending, {}
         return self._task.summarize(sums) | {"gradient_norm": sums["gradient_norm"] / sums["steps"]}

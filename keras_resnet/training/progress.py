@@ -67,15 +67,15 @@ class ProgressReporter:
         if self._bar.is_bar:
             self._bar.show(step, self._status(step))
 
-    def figures(self, step: int, figures: dict[str, float]) -> None:
+    def show_metrics(self, step: int, metrics: dict[str, float]) -> None:
         """Shows the newest metrics; the line of the last step is always printed."""
         shown = "  ".join(
             f"{name} {value:.4g}"
-            for name, value in figures.items()
+            for name, value in metrics.items()
             if not name.endswith(("learning_rate", "gradient_norm"))
         )
-        if any(name.startswith("validation") for name in figures):
-            value = figures.get(f"validation/{self._monitor}")
+        if any(name.startswith("validation") for name in metrics):
+            value = metrics.get(f"validation/{self._monitor}")
             self._validation = "" if value is None else self._metric.text(value)
         if self._bar.is_bar or self._silent:
             return

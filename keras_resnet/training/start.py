@@ -62,13 +62,17 @@ def train_run(
     check_strategy(config, strategy, devices.num_replicas_in_sync)
     task = load_task(config)
     folder = RunFolder(workdir) if workdir else RunFolder.default(recipe, task.config)
-    task.config = with_weights_filled_in(task.config, folder, task.labels)
+    if folder.is_run() and task.config.model.weights:  # the weights file may no longer exist
+        task.config = task.config.filled_in_as(folder.read_config())
+    else:
+        task.config = filled_in_from_weights(task.config, task.labels)
     return _train(task, devices, folder, latest=not workdir)
 
 
 def _train(task, devices, folder, latest=False):
     """Trains a run, after the runs that come before it."""
-    task.check_training()
+    if folder.read_results() is None:  # a finished run needs neither its teacher nor its data any more
+        task.check_training()
     if not is_chief(devices):  # one process writes; the others only read
         return FinishedRun(task, devices, folder, fit(task, devices, folder), already_finished=False, writes=False)
     folder.check_free()
@@ -98,14 +102,11 @@ def _train_earlier(task, devices, folder):
         task.earlier_weights = dict(weights)
 
 
-def with_weights_filled_in(config: Config, folder: RunFolder, labels: tuple[str, ...] = ()) -> Config:
+def filled_in_from_weights(config: Config, labels: tuple[str, ...] = ()) -> Config:
     """Returns the configuration with null options, such as version, mean and std, filled in from `model.weights`.
-
-    An existing run has these options in its saved configuration, because the weights file may no longer exist.
 
     Args:
         config: the configuration.
-        folder: the folder of the run.
         labels: the classes of the data set.
 
     Raises:
@@ -114,8 +115,6 @@ def with_weights_filled_in(config: Config, folder: RunFolder, labels: tuple[str,
     model = config.model
     if not model.weights:
         return config
-    if folder.is_run():
-        return config.filled_in_as(folder.read_config())
     try:
         pretrained = load_pretrained(model.weights, SPECS[model.name], detectors=True)
     except (ValueError, OSError) as error:

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+from dataclasses import replace
 
 import keras
 
@@ -19,7 +20,7 @@ from keras_resnet import __version__
 from keras_resnet.description import height_and_width
 from keras_resnet.errors import needs, one_line
 from keras_resnet.files import unique_suffix, write_synced
-from keras_resnet.model_card import model_card
+from keras_resnet.model_card import input_lines, model_card
 from keras_resnet.weights.model_config import CONFIG, PROCESSOR
 from keras_resnet.weights.native import save_weights
 from keras_resnet.weights.published import HUB_FILE, HUB_INDEX, OFFLINE, hub_endpoint, is_offline, parse_hub_name
@@ -184,9 +185,8 @@ def _config(model):
 
 def _text(model, text, repository):
     """Returns the text of the model card: `text`, and how to load the model."""
-    spec, channels = model.description.spec, model.input.shape[-1]
+    spec, preprocessing = model.description.spec, model.description.preprocessing
     sigmoid = ', classifier_activation="sigmoid"' if model.description.thresholds else ""
-    values = "in [0, 255]" if channels <= 3 else f"of {channels} channels, in the units of the training files,"
     return "\n".join(
         [
             text,
@@ -197,11 +197,13 @@ def _text(model, text, repository):
             "import keras_resnet",
             "",
             f'model = keras_resnet.from_weights("hf://{repository}"{sigmoid})',
-            f"scores = model(images)  # (N, H, W, C) {values} -> (N, {model.output.shape[-1]})",
+            f"scores = model(images)  # (N, H, W, {model.input.shape[-1]}) -> (N, {model.output.shape[-1]})",
             "```",
             "",
-            f"Network: `{spec.name}`, version {spec.version}, {model.count_params():,} parameters with statistics. The",
-            "normalization of images is the model's first layer; config.json has it too.",
+            *input_lines(replace(preprocessing, channels=model.input.shape[-1])),
+            "",
+            f"Network: `{spec.name}`, version {spec.version}, {model.count_params():,} parameters, moving statistics",
+            "included.",
         ]
     )
 

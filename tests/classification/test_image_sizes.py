@@ -1,13 +1,12 @@
 """Tests images that are not square, from training to exports, and that squares stay as they were."""
 
 import json
-import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import TINY_RUN, in_process
-from faults_rig import differences
+from image_kinds_rig import check_exports_agree, check_resumed_run_has_the_same_bits
 from PIL import Image
 
 from keras_resnet.classification.protocols import ten_crops
@@ -224,19 +223,7 @@ def test_export_and_predict_agree_on_wide_images(wide_run, cli):
     process = cli("-m", "keras_resnet", "evaluate", wide_run / "run", "--protocol=multi_scale")
     assert process.returncode == 2
     assert "scales are shorter sides, and the network takes 24x40" in process.stderr
-    formats = "--formats=saved_model,litert,onnx"
-    process = cli("export.py", f"--workdir={wide_run / 'run'}", f"--output={wide_run / 'export'}", formats)
-    assert process.returncode == 0, process.stderr
-    report = json.loads((wide_run / "export/1/export_report.json").read_text())
-    assert report["image_shape"] == [24, 40, 3]
-    scores = []
-    for model in ("run", "export", "export/litert/1.tflite", "export/onnx/1.onnx", "run/weights/best.safetensors"):
-        process = cli("-m", "keras_resnet", "predict", wide_run / model, wide_run / "photos/dark", "--format=json")
-        assert process.returncode == 0, process.stderr
-        entries = [{each["label"]: each["score"] for each in row["predictions"]} for row in json.loads(process.stdout)]
-        scores.append([entry["dark"] for entry in entries])
-    for other in scores[1:]:
-        np.testing.assert_allclose(other, scores[0], atol=2e-4)
+    check_exports_agree(wide_run, wide_run / "photos/dark", "dark", [24, 40, 3])
     process = cli(
         "-m",
         "keras_resnet",
@@ -251,17 +238,6 @@ def test_export_and_predict_agree_on_wide_images(wide_run, cli):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_resumed_run_has_the_bits_of_an_undisturbed_one(wide_run, cli, replicas):
+def test_resumed_run_has_the_bits_of_an_undisturbed_one(wide_run, replicas):
     """Stopped by SIGTERM, which saves a checkpoint: the same files, with one and with two replicas."""
-    more = [f"--set={each}" for each in ("train.steps=24", "train.eval_every=24", "train.checkpoint_every=8")]
-    more += ["--strategy=mirrored", "--virtual_devices=2"] if replicas == 2 else []
-    whole, stopped = (wide_run / f"{name}{replicas}" for name in ("whole", "stopped"))
-    process = cli("train.py", *flags(wide_run, whole.name), *more)
-    assert process.returncode == 0, process.stderr
-    signals = [(stopped / "metrics.jsonl", 0, signal.SIGTERM)]
-    process = cli("train.py", *flags(wide_run, stopped.name), *more, signals=signals)
-    assert process.returncode == 143, process.stderr
-    process = cli("train.py", *flags(wide_run, stopped.name), *more)
-    assert process.returncode == 0, process.stderr
-    assert "resuming from step" in (stopped / "log.txt").read_text()
-    assert differences(whole, stopped) == []
+    check_resumed_run_has_the_same_bits(wide_run, lambda name: flags(wide_run, name), replicas)

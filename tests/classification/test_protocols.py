@@ -1,5 +1,6 @@
 """Tests every protocol against NumPy, image by image, and metrics against their definitions."""
 
+import shutil
 from dataclasses import replace
 
 import keras
@@ -20,6 +21,7 @@ from keras_resnet.classification.metrics import (
 from keras_resnet.classification.protocols import Predictions, default_scales, ensemble, predict, ten_crops
 from keras_resnet.config import Config
 from keras_resnet.data.transforms import resized_side
+from keras_resnet.errors import ConfigError
 from keras_resnet.task import load_task
 from keras_resnet.training.metrics import Evaluator
 
@@ -216,3 +218,26 @@ def test_evaluate_single_metrics_equal_validation_metrics(sized, strategies, cro
     measured = measure(predict(task, model, strategies[1], "train", "single"))
     assert measured["error"]["percent"] == pytest.approx(validation["error"], abs=1e-12)
     assert measured["loss"] == pytest.approx(validation["loss"], rel=1e-6)
+
+
+def test_predict_multi_scale_smaller_than_the_network_is_one_line(sized, strategies):
+    task, model = start(sized, strategies[1])
+    with pytest.raises(ConfigError, match=r"^--scales: 24 is less than 32, the size of the network's input$"):
+        predict(task, model, strategies[1], "train", "multi_scale", (40, 24))
+
+
+@pytest.mark.slow
+def test_predict_multi_scale_skips_an_unreadable_image(sized, strategies, tmp_path):
+    """In its place the pipeline has one pixel, on which no window fits."""
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        shutil.copy(sized / label / "0.png", tmp_path / label / "0.png")
+    task, model = start(tmp_path, strategies[1])
+    task.config = task.config.model_copy(
+        update={"data": task.config.data.model_copy(update={"on_unreadable_image": "skip"})}
+    )
+    whole = predict(task, model, strategies[1], "train", "multi_scale", (32,))
+    (tmp_path / "a/0.png").write_bytes(b"no image")
+    said = predict(task, model, strategies[1], "train", "multi_scale", (32,))
+    assert (said.indices.tolist(), said.labels.tolist()) == ([1], [1])
+    np.testing.assert_allclose(said.scores[0], whole.scores[1], rtol=1e-5)

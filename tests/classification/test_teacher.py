@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
+from conftest import ROOT, in_process
 from faults_rig import differences
 from faults_rig import train as train_command
 
@@ -132,6 +132,16 @@ def test_missing_teachers_end_in_one_line(tmp_path):
         with pytest.raises(ConfigError, match=f"train.teacher: .*{message}") as error:
             Teacher(source, ("a", "b"), 1)
         assert "\n" not in str(error.value)
+
+
+def test_teacher_that_does_not_fit_leaves_no_folder(tmp_path):
+    model = build(SPECS["cifar_resnet8"], classes=7, input_shape=(8, 8, 1))
+    save_weights(model, str(tmp_path / "seven.safetensors"))
+    teacher = f"--set=train.teacher={tmp_path / 'seven.safetensors'}"
+    process = in_process("train.py", f"--workdir={tmp_path / 'run'}", teacher)
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1].endswith("seven.safetensors: has 7 classes, the student 10")
+    assert not (tmp_path / "run").exists()
 
 
 def test_options_of_a_teacher_are_refused_without_one():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 from safetensors.numpy import load_file, save_file
 
-from keras_resnet.config.detection import DetectorOptions as Options
+from keras_resnet.config.detector_options import DetectorOptions as Options
 from keras_resnet.description import Description, Preprocessing
 from keras_resnet.detection.detector import build_detector, with_options
 from keras_resnet.detectors import COCO_LABELS, DETECTORS

@@ -9,7 +9,7 @@ from test_voc import HEIGHT, SIZE, WIDTH, thing
 from keras_resnet.config import Data
 from keras_resnet.config.detection import DetectionData
 from keras_resnet.config.localization import LocalizationData
-from keras_resnet.data.image_set import load_image_set, open_image_set
+from keras_resnet.data.sources import load_image_set, open_image_set
 from keras_resnet.data.verify import verify
 from keras_resnet.errors import ConfigError, DataError
 

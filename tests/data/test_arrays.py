@@ -3,16 +3,16 @@
 import io
 import json
 import re
-import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import TINY_RUN, in_process
-from faults_rig import differences
+from image_kinds_rig import check_exports_agree, check_resumed_run_has_the_same_bits
 from PIL import Image
 
 from keras_resnet.config import Config, Data
+from keras_resnet.config.multilabel import MultilabelConfig
 from keras_resnet.data.arrays import read_array, visible
 from keras_resnet.data.decode import decode, decode_crop
 from keras_resnet.data.folder import load_folder
@@ -147,6 +147,25 @@ def test_task_reads_and_augments_arrays(tmp_path):
     np.testing.assert_allclose(normalized, 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [Config, MultilabelConfig])
+def test_csv_of_arrays(tmp_path, kind):
+    """Names without a suffix; the values keep their units for one label and for several."""
+    folder(tmp_path / "bands")
+    rows = [f"{name}/{i},{name},{'test' if i == 7 else 'train'}" for name in ("field", "water") for i in range(8)]
+    (tmp_path / "bands/list.csv").write_text("\n".join(["image,label,split", *rows]))
+    values = config(tmp_path, name=f"csv:{tmp_path}/bands/list.csv", csv={"suffix": ".npy"})
+    loaded = load_task(kind.model_validate(values))
+    assert loaded.sizes["test"] == 2
+    (images, targets), _ = next(iter(loaded.train_dataset(0, Shard(0, 1, 4))))
+    assert images.shape == (4, 16, 24, 5)
+    assert images.numpy().max() > 3000
+    assert targets.shape == (4, 2)
+    mean, _, count = channel_statistics(loaded.config.data)
+    arrays = [np.load(path).reshape(-1, 5) for path in (tmp_path / "bands").rglob("[0-6].npy")]
+    assert count == loaded.train_size == len(arrays) - loaded.sizes["validation"]
+    assert abs(mean[0] - np.concatenate(arrays).mean(0)[0]) < 100
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -154,7 +173,10 @@ def test_task_reads_and_augments_arrays(tmp_path):
         ({"data": {"randaugment_num_ops": 2}}, "data.randaugment_num_ops: is for images in color"),
         ({"data": {"auto_augment": "augmix"}}, "data.auto_augment: is for images in color"),
         ({"data": {"random_erasing": 0.1}}, "data.random_erasing: is for images in color"),
-        ({"data": {"name": "digits"}}, "data.channels: is for the classification of folder:PATH, not for digits"),
+        (
+            {"data": {"name": "digits"}},
+            "data.channels: is for the classification of folder:PATH and csv:PATH, not",
+        ),
         ({"eval": {"interpolation": "bicubic"}}, "eval.interpolation: bicubic limits values to 0 to 255"),
     ],
 )
@@ -168,10 +190,13 @@ def test_what_needs_colors_is_refused_in_one_line(tmp_path, changes, message):
 
 
 def test_missing_mean_names_the_command_that_prints_it(tmp_path):
-    values = config(folder(tmp_path))
+    folder(tmp_path)
+    (tmp_path / "list.csv").write_text("image,label\nfield/0,field\nwater/0,water\n")
+    values = config(tmp_path, name=f"csv:{tmp_path}/list.csv", csv={"suffix": ".npy"})
     del values["model"]["mean"]
+    command = r"verify-data csv:\S+ --set data.channels=5 --set data.csv.suffix=.npy --statistics"
     with pytest.raises(
-        ConfigError, match=r"model.mean: expected 5 numbers for data.channels; `keras-resnet verify-data"
+        ConfigError, match=rf"model.mean: expected 5 numbers for data.channels; `keras-resnet {command}`"
     ):
         load_task(Config.model_validate(values))
 
@@ -222,23 +247,10 @@ def bands(tmp_path_factory):
 @pytest.mark.slow
 def test_export_and_predict_agree_on_arrays(bands, cli):
     assert (bands / "run/examples.png").stat().st_size > 5000
-    assert "arrays of 5 channels in the units of the training files" in (bands / "run/README.md").read_text()
+    assert "Images are arrays of 5 channels in the units of the training files" in (bands / "run/README.md").read_text()
     process = cli("-m", "keras_resnet", "evaluate", bands / "run", f"--report={bands / 'report'}")
     assert process.returncode == 0, process.stderr
-    formats = "--formats=saved_model,litert,onnx"
-    process = cli("export.py", f"--workdir={bands / 'run'}", f"--output={bands / 'export'}", formats)
-    assert process.returncode == 0, process.stderr
-    report = json.loads((bands / "export/1/export_report.json").read_text())
-    assert report["image_shape"] == [16, 24, 5]
-    scores = []
-    for model in ("run", "export", "export/litert/1.tflite", "export/onnx/1.onnx", "run/weights/best.safetensors"):
-        process = cli("-m", "keras_resnet", "predict", bands / model, bands / "bands/field", "--format=json")
-        assert process.returncode == 0, process.stderr
-        entries = [{each["label"]: each["score"] for each in row["predictions"]} for row in json.loads(process.stdout)]
-        scores.append([entry["field"] for entry in entries])
-    assert len(scores[0]) == 8
-    for other in scores[1:]:
-        np.testing.assert_allclose(other, scores[0], atol=2e-4)
+    check_exports_agree(bands, bands / "bands/field", "field", [16, 24, 5])
     plot = f"--plot={bands / 'heat.png'}"
     process = cli("-m", "keras_resnet", "predict", bands / "run", bands / "bands/water", "--explain=grad_cam", plot)
     assert process.returncode == 0, process.stderr
@@ -252,16 +264,5 @@ def test_export_and_predict_agree_on_arrays(bands, cli):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_resumed_run_has_the_bits_of_an_undisturbed_one(bands, cli, replicas):
-    more = [f"--set={each}" for each in ("train.steps=24", "train.eval_every=24", "train.checkpoint_every=8")]
-    more += ["--strategy=mirrored", "--virtual_devices=2"] if replicas == 2 else []
-    whole, stopped = (bands / f"{name}{replicas}" for name in ("whole", "stopped"))
-    process = cli("train.py", *flags(bands, whole.name), *more)
-    assert process.returncode == 0, process.stderr
-    signals = [(stopped / "metrics.jsonl", 0, signal.SIGTERM)]
-    process = cli("train.py", *flags(bands, stopped.name), *more, signals=signals)
-    assert process.returncode == 143, process.stderr
-    process = cli("train.py", *flags(bands, stopped.name), *more)
-    assert process.returncode == 0, process.stderr
-    assert "resuming from step" in (stopped / "log.txt").read_text()
-    assert differences(whole, stopped) == []
+def test_resumed_run_has_the_bits_of_an_undisturbed_one(bands, replicas):
+    check_resumed_run_has_the_same_bits(bands, lambda name: flags(bands, name), replicas)

@@ -8,8 +8,8 @@ from PIL import Image
 
 from keras_resnet.config import Data, load_config
 from keras_resnet.data.csv_rows import read_table
-from keras_resnet.data.image_set import load_image_set, open_image_set
 from keras_resnet.data.prepare import prepare
+from keras_resnet.data.sources import load_image_set, open_image_set
 from keras_resnet.data.verify import verify
 from keras_resnet.errors import ConfigError, DataError
 

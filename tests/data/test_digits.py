@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits as sklearn_digits
 
 from keras_resnet.config import Data
 from keras_resnet.data.embedded import split_indices
-from keras_resnet.data.image_set import load_image_set
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.errors import ConfigError
 
 

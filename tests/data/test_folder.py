@@ -10,7 +10,7 @@ from sklearn.datasets import load_sample_images
 
 from keras_resnet.config import Data
 from keras_resnet.data.decode import decode, decode_crop
-from keras_resnet.data.image_set import load_image_set
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.errors import DataError
 
 PIXELS = load_sample_images().images[0][100:196, 200:360]  # 96 x 160 of a photograph

@@ -12,9 +12,9 @@ from PIL import Image
 from keras_resnet.config import Data
 from keras_resnet.data.decode import decode
 from keras_resnet.data.folder import scan_folder
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.prepare import prepare
 from keras_resnet.data.requests import decode_all
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.data.verify import verify
 from keras_resnet.errors import DataError
 

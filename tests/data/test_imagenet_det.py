@@ -12,8 +12,8 @@ from test_voc import HEIGHT, SIZE, WIDTH, sizes, thing
 
 from keras_resnet.config import load_config
 from keras_resnet.config.detection import DetectionData
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.imagenet_det_classes import SYNSETS
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.errors import ConfigError, DataError
 
 RECIPE = str(ROOT / "configs/detection/det_r101_c4.yaml")
@@ -195,6 +195,6 @@ def test_train_and_evaluate_the_recipe(folder, tmp_path):
     assert train.returncode == 0, train.stderr
     assert re.search(r"images +6 train, 1 validation; 200 classes", train.stdout)
     assert "training image without a labeled object: 1" in " ".join(train.stdout.split())
-    evaluate = in_process("-m", "keras_resnet", "evaluate", run, "--protocol=voc12")
+    evaluate = in_process("-m", "keras_resnet", "evaluate", run, "--protocol=imagenet_det")
     assert evaluate.returncode == 0, evaluate.stderr
-    assert "VOC12 AP" in evaluate.stdout
+    assert "DET AP" in evaluate.stdout

@@ -10,8 +10,8 @@ from PIL import Image
 
 from keras_resnet.config import Data
 from keras_resnet.config.detection import DetectionData
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.record_objects import CORNERS, OBJECT_LABEL
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.data.verify import verify
 from keras_resnet.errors import ConfigError
 

@@ -9,12 +9,12 @@ from conftest import in_process
 from PIL import Image
 
 from keras_resnet.config.detection import DetectionConfig, DetectionData
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.objects import objects_in_pixels
 from keras_resnet.data.pipeline import Shard
 from keras_resnet.data.prepare import prepare
 from keras_resnet.data.record_objects import CORNERS, MASKS, OBJECT_LABEL, resized_mask
 from keras_resnet.data.run_lengths import decode, encode
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.data.verify import verify
 from keras_resnet.errors import ConfigError
 from keras_resnet.task import load_task

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_resnet.config import Data
 from keras_resnet.data import scenes
-from keras_resnet.data.image_set import load_image_set
+from keras_resnet.data.sources import load_image_set
 
 
 @pytest.fixture(scope="module")

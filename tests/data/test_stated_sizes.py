@@ -10,8 +10,8 @@ from test_orientation import JFIF, STORED, UPRIGHT, exif, jpeg
 
 from keras_resnet.config import Data
 from keras_resnet.config.detection import DetectionConfig
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.pipeline import Shard, training_batches, unreadable
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.data.stated_size import size_problem
 from keras_resnet.errors import DataError
 from keras_resnet.task import load_task

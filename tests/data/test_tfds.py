@@ -16,7 +16,7 @@ from PIL import Image
 from keras_resnet.config import Data
 from keras_resnet.config.detection import DetectionData
 from keras_resnet.data.decode import decode
-from keras_resnet.data.image_set import load_image_set
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.data.voc import LABELS as VOC_LABELS
 from keras_resnet.errors import ConfigError, DataError
 

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from keras_resnet.config import Data
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.pipeline import reason
 from keras_resnet.data.records import index_records, reader
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.errors import ConfigError, DataError
 
 

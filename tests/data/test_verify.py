@@ -13,7 +13,7 @@ from sklearn.datasets import load_sample_images
 from keras_resnet.config import Data
 from keras_resnet.data import header as header_file
 from keras_resnet.data.folder import load_folder
-from keras_resnet.data.image_set import map_in_threads
+from keras_resnet.data.threads import map_in_threads
 from keras_resnet.data.verify import verify
 from keras_resnet.errors import DataError
 

@@ -7,8 +7,8 @@ from PIL import Image
 
 from keras_resnet.config import Data
 from keras_resnet.config.detection import DetectionConfig
-from keras_resnet.data.image_set import load_image_set
 from keras_resnet.data.pipeline import Shard
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.errors import ConfigError, DataError
 from keras_resnet.task import load_task
 

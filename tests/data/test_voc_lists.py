@@ -9,7 +9,7 @@ from test_voc import lists, sizes, thing, write
 
 from keras_resnet.config import load_config
 from keras_resnet.config.detection import DetectionData
-from keras_resnet.data.image_set import load_image_set
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.errors import ConfigError, DataError
 
 RECIPES = ("voc07_faster_rcnn_r50_fpn", "voc0712_faster_rcnn_r50_fpn", "voc07pp12_faster_rcnn_r50_fpn")

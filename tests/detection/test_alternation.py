@@ -1,5 +1,6 @@
 """Alternating training: what each step trains and computes, the shared layers, and runs that are killed in any step."""
 
+import pathlib
 import signal
 
 import keras
@@ -92,6 +93,28 @@ def test_losses_of_a_step_are_those_of_its_proposals_or_rois(earlier, monkeypatc
             named_variables(maker)[path].assign(value)
         expected = maker.propose(maker.feature_maps(images), training=True).boxes
         np.testing.assert_allclose(boxes, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("damage", "why"), [("cut", "not a complete safetensors file"), ("gone", "cannot be read")])
+def test_damaged_weights_of_an_earlier_step_are_one_line(damage, why, earlier, tmp_path):
+    path = tmp_path / earlier_step(3) / "weights" / "last.safetensors"
+    path.parent.mkdir(parents=True)
+    if damage == "cut":
+        path.write_bytes(pathlib.Path(earlier[earlier_step(3)]).read_bytes()[:5000])
+    task = tiny_task(load_config(RECIPE, SMALL))
+    task.earlier_weights = earlier | {earlier_step(3): str(path)}
+    with pytest.raises(ConfigError) as error:
+        task.start_from(task.build_model())
+    assert str(error.value).startswith(f"{path}: {why} (")
+    assert str(error.value).endswith(f"; delete the folder {tmp_path / earlier_step(3)} to train this step again")
+
+
+def test_step_without_the_one_before_it_is_refused(earlier):
+    task = tiny_task(load_config(RECIPE, [*SMALL, "train.alternation_step=3"]))
+    with pytest.raises(ConfigError, match=r"train\.alternation_step: 3 needs the step before it; omit it"):
+        task.check_training()
+    task.earlier_weights = earlier
+    task.check_training()
 
 
 @pytest.mark.parametrize(

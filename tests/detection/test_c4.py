@@ -11,7 +11,7 @@ from conftest import ROOT, tiny_task
 from keras_resnet.builder import build, build_stages, without_last_stage
 from keras_resnet.commands import entry
 from keras_resnet.config import load_config
-from keras_resnet.config.detection import DetectorOptions as Options
+from keras_resnet.config.detector_options import DetectorOptions as Options
 from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import Shard
 from keras_resnet.description import Description, Preprocessing
@@ -25,7 +25,7 @@ from keras_resnet.specs import SPECS
 from keras_resnet.task import load_task
 from keras_resnet.training.fit import fit
 from keras_resnet.training.optimizer import prepare
-from keras_resnet.training.start import with_weights_filled_in
+from keras_resnet.training.start import filled_in_from_weights
 from keras_resnet.weights.native import named_variables, save_weights
 from keras_resnet.weights.tensors import read_tensors
 
@@ -52,6 +52,15 @@ def convolutions(model):
     """Returns the names of the convolutions that the paper counts: those of projections are not among them."""
     layers = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     return [name for name in layers if not name.endswith("_proj")]
+
+
+def test_overview_counts_the_anchors_inside_of_the_image():
+    """An anchor of 128 pixels is in no image of 64; one of 32 at 4 + 8 i is at 20, 28, 36 and 44 along an axis."""
+    for size, inside in ((128, 0), (32, 16)):
+        anchors = [f"detector.anchor_sizes=[[{size}]]", "detector.anchor_ratios=[1.0]"]
+        task = tiny_task(load_config(RECIPE, [*SMALL, *anchors, "detector.ignore_crossing_anchors=true"]))
+        line = task.overview(task.build_model())["detector"]
+        assert line.endswith(f", of which the {inside} inside of the image are trained")
 
 
 def test_resnet101_has_91_shared_convolutions():
@@ -99,7 +108,7 @@ def test_weights_of_a_classifier_set_the_trunk_and_the_last_stage(tmp_path):
     path = str(tmp_path / "trunk.safetensors")
     save_weights(classifier, path, classifier.description.to_metadata())
     task = load_task(load_config(RECIPE, [f"model.weights={path}"]))
-    task.config = with_weights_filled_in(task.config, RunFolder(str(tmp_path / "none")))
+    task.config = filled_in_from_weights(task.config)
     model = task.build_model()
     assert task.start_from(model).endswith("for the trunk")
     own, theirs = named_variables(model), named_variables(classifier)
@@ -183,8 +192,8 @@ def test_weights_of_another_design_are_refused(tmp_path):
     save_weights(model, path, model.description.to_metadata())
     config = load_config(str(ROOT / "configs/detection/scenes.yaml"), ["detector.design=fpn", f"model.weights={path}"])
     with pytest.raises(ConfigError, match=r"detector\.design: fpn, but .* has weights of design c4"):
-        with_weights_filled_in(config, RunFolder(str(tmp_path / "none")))
-    taken = with_weights_filled_in(load_config(RECIPE, [f"model.weights={path}"]), RunFolder(str(tmp_path / "none")))
+        filled_in_from_weights(config)
+    taken = filled_in_from_weights(load_config(RECIPE, [f"model.weights={path}"]))
     assert taken.detector.design == "c4"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_resnet.config.detection import DetectorOptions
+from keras_resnet.config.detector_options import DetectorOptions
 from keras_resnet.detection.losses import absolute_difference, proposal_losses, roi_losses, sampled_rois
 from keras_resnet.detection.proposals import Proposed
 

@@ -36,6 +36,8 @@ PAGE = """\
 
 - net (runs/a)
 - protocol voc12, at most 7 detections per image
+- features of RoIs at the scales 96, 128
+- boxes are refined, and vote
 
 | metric | value |
 |---|---:|
@@ -66,6 +68,7 @@ def test_write_report_files(tmp_path):
     )
     rows = [{"class": "cat", "objects": 2, "voc12_ap": 0.5}]
     figures = {"networks": ["net (runs/a)"], "data": "pets", "split": "test", "protocol": "voc12"}
+    figures |= {"scales": [96, 128], "refine": True}
     folder = tmp_path / "report"
     paths = write_report(str(folder), task, "test", collector, measured, rows, figures)
     files = {path.name: path for path in folder.iterdir()}

@@ -12,7 +12,7 @@ from keras_resnet.description import Description, Preprocessing
 from keras_resnet.detection.signatures import detection_signatures
 from keras_resnet.export.comparisons import detections as comparison
 from keras_resnet.export.report import judge
-from keras_resnet.inference.answers import best_objects
+from keras_resnet.inference.postprocessing import best_objects
 from keras_resnet.specs import SPECS
 
 SIDE = 32

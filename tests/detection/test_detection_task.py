@@ -27,7 +27,7 @@ from keras_resnet.specs import SPECS
 from keras_resnet.task import load_task
 from keras_resnet.training.fit import fit
 from keras_resnet.training.optimizer import prepare
-from keras_resnet.training.start import with_weights_filled_in
+from keras_resnet.training.start import filled_in_from_weights
 from keras_resnet.weights.native import load_weights, named_variables, save_weights
 
 RECIPE = str(ROOT / "configs/detection/scenes.yaml")
@@ -288,7 +288,7 @@ def test_trunk_starts_from_weights_with_their_normalization_and_options(tmp_path
     path = str(tmp_path / "trunk.safetensors")
     save_weights(trunk, path, trunk.description.to_metadata())
     task = load_task(load_config(RECIPE, [f"model.weights={path}"]))
-    task.config = with_weights_filled_in(task.config, RunFolder(str(tmp_path / "none")))
+    task.config = filled_in_from_weights(task.config)
     assert task.description.preprocessing.mean == (10.0, 20.0, 30.0)
     model = task.build_model()
     assert "for the trunk" in task.start_from(model)

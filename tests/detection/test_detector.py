@@ -11,7 +11,7 @@ from conftest import ROOT, tiny_task
 from PIL import Image
 
 from keras_resnet.config import load_config
-from keras_resnet.config.detection import DetectorOptions as Options
+from keras_resnet.config.detector_options import DetectorOptions as Options
 from keras_resnet.detection.detector import Detector
 from keras_resnet.detection.losses import proposal_losses, roi_losses, sampled_rois
 from keras_resnet.detection.predictor import DetectionPredictor

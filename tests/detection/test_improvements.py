@@ -1,5 +1,7 @@
 """The paper's improvements in testing: refinement with voting, context, several scales, ensembles."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from keras_resnet.config import load_config
 from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import Shard
 from keras_resnet.detection.detections import Candidates, Detections
+from keras_resnet.detection.evaluation import Evaluation
 from keras_resnet.detection.improvements import ImprovedDetector, first_scales
 from keras_resnet.detection.voting import voted
 from keras_resnet.errors import ConfigError
@@ -21,6 +24,7 @@ from keras_resnet.training.fit import fit
 from keras_resnet.weights.native import save_weights
 
 C4 = str(ROOT / "configs/detection/scenes_c4.yaml")
+LOCALIZER = str(ROOT / "configs/localization/scenes.yaml")
 FPN = str(ROOT / "configs/detection/scenes.yaml")
 SMALL = ["data.image_size=64", "detector.canonical_size=32", "train.steps=2", "train.warmup_steps=0"]
 C4_SMALL = [*SMALL, "detector.anchor_sizes=[[16, 32]]"]
@@ -93,6 +97,16 @@ def test_own_scale_equals_the_plain_detector(c4, scales):
     assert_same(ImprovedDetector([model], scales=scales).detect(IMAGES), model.detect(IMAGES))
 
 
+def test_strides_of_small_scales_are_those_of_the_network(c4):
+    """Twenty pixels are 5, 3 and 2 cells at strides of 4, 8 and 16, and ten pixels are 3, 2 and 1."""
+    _, model = c4
+    assert list(ImprovedDetector([model], scales=(10, 64))._detectors[0][10].anchors) == [3]
+    pyramid = model_of(FPN, ["data.image_size=20", "detector.anchor_sizes=[[8], [12], [16]]"])[1]
+    assert {level: len(anchors) // 2 for level, anchors in pyramid.anchors.items()} == {2: 25, 3: 9, 4: 4}
+    maps = pyramid.feature_maps(IMAGES[:, :20, :20])
+    assert {level: features.shape[1] for level, features in maps.items()} == {2: 5, 3: 3, 4: 2}
+
+
 def test_ensemble_of_equal_detectors_equals_one(c4):
     _, model = c4
     assert_same(ImprovedDetector([model, model]).detect(IMAGES), model.detect(IMAGES))
@@ -157,8 +171,21 @@ def test_detectors_of_other_images_are_no_ensemble(c4):
         ImprovedDetector([c4[1], other])
 
 
+def test_detectors_of_other_images_are_refused_by_evaluate(c4, strategies):
+    """The images of the first are those of all: with others, the second detector's data would not be what is named."""
+    task, model = c4
+    evaluation = Evaluation(strategies[1], "test", "coco", (), lambda batches, *_: batches)
+    evaluation.add(task, model, "a")
+    evaluation.add(task, model, "b")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "SCENES", {"train": 8, "validation": 4, "test": 3})
+        other = tiny_task(load_config(C4, C4_SMALL))
+    with pytest.raises(ConfigError, match=r"c: has other test images \(scenes\) than the first detector \(scenes\)"):
+        evaluation.add(other, model, "c")
+
+
 @pytest.mark.slow
-def test_commands_take_improvements_and_several_runs(strategies, tmp_path, capsys):
+def test_commands_take_improvements_and_several_runs(strategies, tmp_path, capsys, monkeypatch):
     folders = []
     for seed in (0, 1):
         task = tiny_task(load_config(C4, [*C4_SMALL, f"train.seed={seed}", "eval.batch_size=4"]))
@@ -167,17 +194,36 @@ def test_commands_take_improvements_and_several_runs(strategies, tmp_path, capsy
         fit(task, strategies[1], folders[-1])
     one, two = (folder.path for folder in folders)
     capsys.readouterr()
-    entry.call("evaluate", [one, two, "--split=test", "--refine", "--scales=48,96"])
-    assert "AP50" in capsys.readouterr().out
+    report = tmp_path / "report"
+    entry.call("evaluate", [one, two, "--split=test", "--refine", "--scales=48,96", f"--report={report}"])
+    printed = capsys.readouterr().out
+    assert "on scenes, test, scales 48-96, refined, scores averaged\n" in printed
+    assert "AP50" in printed
+    measured = json.loads((report / "evaluation.json").read_text())
+    assert (measured["scales"], measured["refine"], len(measured["networks"])) == ([48, 96], True, 2)
     entry.call("evaluate", [one, one, "--split=test"])
     twice = capsys.readouterr().out.splitlines()
     entry.call("evaluate", [one, "--split=test"])
     assert twice[3:] == capsys.readouterr().out.splitlines()[2:]
+    monkeypatch.setattr(scenes, "OBJECTS", {"train": 8, "validation": 4, "test": 4})
+    locator = tiny_task(load_config(LOCALIZER, ["train.steps=1", "train.warmup_steps=0", "train.eval_every=1"]))
+    other = RunFolder(str(tmp_path / "localizer"))
+    other.claim(locator.config, locator.description)
+    fit(locator, strategies[1], other)
+    with pytest.raises(ConfigError, match=f"{other.path}: is of the task localization, {one} of the task detection"):
+        entry.call("evaluate", [one, other.path, "--split=test"])
     path = str(tmp_path / "wide.png")
     pixels = np.random.RandomState(3).randint(0, 255, (60, 200, 3), np.uint8)
     tf.io.write_file(path, tf.io.encode_png(pixels))
     entry.call("predict", [one, path, "--refine", "--scales=64,96", "--min_score=0"])
     assert "wide.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("scales", ["4097", "7", "64,", "1e2"])
+def test_scale_that_is_no_size_is_one_line(scales):
+    expected = f"--scales={scales}: expected whole numbers >= 8 and <= 4096, such as 224,256,384"
+    with pytest.raises(ConfigError, match=f"^{expected}$"):
+        entry.call("evaluate", ["runs/none", f"--scales={scales}"])
 
 
 def test_improvements_of_classifiers_are_refused(tmp_path):

@@ -20,7 +20,7 @@ from keras_resnet.errors import ConfigError
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.task import load_task
 from keras_resnet.training.fit import fit
-from keras_resnet.training.start import with_weights_filled_in
+from keras_resnet.training.start import filled_in_from_weights
 from keras_resnet.weights.native import save_weights
 
 RECIPE = str(ROOT / "configs/detection/scenes_mask.yaml")
@@ -70,7 +70,7 @@ def test_weights_with_masks_start_a_detector_without(tmp_path):
     save_weights(load_task(load_config(RECIPE, TINY)).build_model(), path)
     settings = ["data.name=scenes", "data.image_size=64", "model.name=scene_resnet14", "train.warmup_steps=0"]
     config = load_config(str(ROOT / "configs/detection/finetune.yaml"), [*settings, f"model.weights={path}"])
-    task = load_task(with_weights_filled_in(config, RunFolder(str(tmp_path / "none"))))
+    task = load_task(filled_in_from_weights(config))
     model = task.build_model()
     assert (model.options.min_level, model.options.mask_stem_features) == (3, False)
     assert task.start_from(model) == path

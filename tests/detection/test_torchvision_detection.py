@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from torchvision_rig import HEIGHT, WIDTH, arrays, channels_last, yxyx
 
-from keras_resnet.config.detection import DetectorOptions as Options
+from keras_resnet.config.detector_options import DetectorOptions as Options
 from keras_resnet.detection.detections import candidates_of, suppressed
 from keras_resnet.detection.heads import feature_pyramid
 from keras_resnet.detection.losses import proposal_losses, roi_losses, sampled_rois

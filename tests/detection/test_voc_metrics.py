@@ -1,4 +1,4 @@
-"""Pascal VOC's average precision: values computed by hand, and the development kit's loop written out."""
+"""The average precision of Pascal VOC and ImageNet DET: values computed by hand, and the kits' loops written out."""
 
 from functools import partial
 
@@ -51,6 +51,33 @@ def test_detection_belongs_to_the_object_it_overlaps_most():
     assert precision(step(both, [(difficult, 0, 0.9), (found, 0, 0.8)])) == pytest.approx(0.5, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("box", "found", "right"),
+    [
+        ((0, 0, 10, 10), (0, 0, 10, 2.5), True),  # 10 x 10 / (20 x 20) is 0.25, as the IoU
+        ((0, 0, 10, 10), (0, 0, 10, 2.4), False),
+        ((0, 0, 5, 40), (0, 0, 5, 10.8), True),  # 5 x 40 / (15 x 50) is 0.267
+        ((0, 0, 5, 40), (0, 0, 5, 10.4), False),
+        ((0, 0, 30, 30), (0, 0, 30, 15), True),  # 900 / 1,600 is more than 0.5
+        ((0, 0, 30, 30), (0, 0, 30, 14.9), False),
+    ],
+)
+def test_imagenet_det_asks_for_less_overlap_with_small_objects(box, found, right):
+    assert precision(step([(box, 0)], [(found, 0, 0.9)]), protocol="imagenet_det") == right
+
+
+def test_imagenet_det_detection_takes_a_free_object():
+    """The second one overlaps the first object most, which is taken: VOC has one of two right, DET both."""
+    near, taken, found = (0, 0, 10, 14), (0, 0, 10, 10), (0, 0, 10, 11)  # IoU 11/14 and 10/11
+    both = step([(taken, 0), (near, 0)], [(found, 0, 0.8), (taken, 0, 0.9)])
+    assert precision(both) == pytest.approx(0.5, abs=1e-12)
+    assert precision(both, protocol="imagenet_det") == 1.0
+    three = step([(taken, 0), (near, 0)], [(found, 0, 0.8), (taken, 0, 0.9), (taken, 0, 0.7)])
+    assert precision(three, protocol="imagenet_det") == 1.0
+    ignored = step([(taken, 0, True), (FAR, 0)], [(taken, 0, 0.9), (taken, 0, 0.8), (FAR, 0, 0.7)])
+    assert precision(ignored, protocol="imagenet_det") == 1.0
+
+
 def test_recall_of_3_of_10_reaches_the_fourth_of_11_points():
     """3 * 0.1 is more than 0.3 in floating point."""
     objects = [((20 * i, 0, 20 * i + 10, 10), 0) for i in range(10)]
@@ -88,6 +115,7 @@ def by_the_kit(steps, label, protocol):
         rows = zip(each["scores"][0, :count], each["boxes"][0, :count], each["classes"][0, :count], strict=True)
         detections += [(score, image, box) for score, box, number in rows if number == label]
     right = []
+    det = protocol == "imagenet_det"
     for _, image, (y1, x1, y2, x2) in sorted(detections, key=lambda row: -row[0]):
         most, best = -np.inf, None
         for each in objects[image]:
@@ -95,12 +123,15 @@ def by_the_kit(steps, label, protocol):
             height, width = min(y2, bottom) - max(y1, top), min(x2, far) - max(x1, left)
             if height > 0 and width > 0:
                 union = (y2 - y1) * (x2 - x1) + (bottom - top) * (far - left) - height * width
-                if height * width / union > most:
+                box_height, box_width = bottom - top, far - left
+                least = min(0.5, box_height * box_width / ((box_height + 10) * (box_width + 10))) if det else 0.0
+                if height * width / union > most and height * width / union >= least and not (det and each[2]):
                     most, best = height * width / union, each
-        if most >= 0.5 and best[1]:
+        matched = best is not None and (det or most >= 0.5)
+        if matched and best[1]:
             continue
-        right.append(most >= 0.5 and not best[2])
-        if most >= 0.5:
+        right.append(matched and not best[2])
+        if matched:
             best[2] = True
     hits = np.cumsum(right)
     recall, found = hits / positives, hits / np.arange(1, len(hits) + 1)
@@ -113,7 +144,7 @@ def by_the_kit(steps, label, protocol):
     return np.sum((recall[changes] - recall[changes - 1]) * found[changes])
 
 
-@pytest.mark.parametrize("protocol", ["voc07", "voc12"])
+@pytest.mark.parametrize("protocol", ["voc07", "voc12", "imagenet_det"])
 def test_metrics_equal_the_development_kit(protocol):
     steps = random_steps(images=30)
     expected = [by_the_kit(steps, label, protocol) for label in range(2)]

@@ -13,10 +13,11 @@ from ai_edge_litert.tools import flatbuffer_utils
 from conftest import run
 from flatbuffers import encode, number_types
 
-from keras_resnet.description import Description
+from keras_resnet.description import Description, Preprocessing
 from keras_resnet.export.litert import write_batch1
 from keras_resnet.export.saved_model import labels_text
 from keras_resnet.inference.litert import LiteRTPredictor
+from keras_resnet.specs import SPECS
 
 pytestmark = pytest.mark.slow
 
@@ -124,13 +125,37 @@ def floats(table, slot):
     return [table.Get(number_types.Float32Flags, start + 4 * i) for i in range(table.VectorLen(offset))]
 
 
-def test_batch1_metadata_follows_the_official_schema(exported):
-    """Slots and types follow metadata_schema.fbs (tflite-support 0.4.4); MediaPipe 1.2 reads such a file."""
-    model = flatbuffer_utils.read_model(str(exported / "1-batch1.tflite"))
+def metadata(path):
+    """Returns the root of the metadata in a file."""
+    model = flatbuffer_utils.read_model(str(path))
     (place,) = (each.buffer for each in model.metadata if each.name == b"TFLITE_METADATA")
     content = bytes(model.buffers[place].data)
     assert content[4:8] == b"M001"
-    root = flatbuffers.table.Table(content, encode.Get(flatbuffers.packer.uoffset, content, 0))
+    return flatbuffers.table.Table(content, encode.Get(flatbuffers.packer.uoffset, content, 0))
+
+
+@pytest.mark.parametrize(
+    ("channels", "color", "values"),
+    [
+        (3, 1, "Pixels from 0 to 255; normalization is inside the network."),
+        (5, 0, "Arrays of 5 channels in the units of the training files; normalization is inside the network."),
+    ],
+)
+def test_metadata_names_the_colors_of_images(exported, tmp_path, channels, color, values):
+    numbers = {"mean": (9.0,) * channels, "std": (2.0,) * channels}
+    preprocessing = Preprocessing(**numbers, image_size=8, channels=channels)
+    description = Description(spec=SPECS["cifar_resnet20"], preprocessing=preprocessing, labels=tuple("0123456789"))
+    write_batch1(str(exported / "1.tflite"), str(tmp_path / "model.tflite"), description, "0", "float32")
+    image = entry(entry(metadata(tmp_path / "model.tflite"), 3), 2)
+    properties = sub_table(sub_table(image, 3), 1)
+    assert (kind(properties, 0) if properties.Offset(4) else 0) == color  # ColorSpaceType: UNKNOWN, RGB
+    assert text(image, 1) == values
+    assert bool(image.Offset(4 + 2 * 5)) == (channels == 3)  # Stats: the range of pixels
+
+
+def test_batch1_metadata_follows_the_official_schema(exported):
+    """Slots and types follow metadata_schema.fbs (tflite-support 0.4.4); MediaPipe 1.2 reads such a file."""
+    root = metadata(exported / "1-batch1.tflite")
     assert text(root, 0) == "cifar_resnet20"
     graph = entry(root, 3)
     image, scores = entry(graph, 2), entry(graph, 3)

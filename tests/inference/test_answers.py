@@ -8,15 +8,9 @@ import numpy as np
 import pytest
 
 from keras_resnet.files import plain_cell
-from keras_resnet.inference.answers import (
-    CsvWriter,
-    ImageError,
-    JsonWriter,
-    Prediction,
-    TableWriter,
-    best_classes,
-    printable,
-)
+from keras_resnet.inference.answers import ImageError, Prediction
+from keras_resnet.inference.postprocessing import best_classes
+from keras_resnet.inference.writers import CsvWriter, JsonWriter, TableWriter, printable
 
 HOSTILE = ["=cmd()|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "<script>alert(1)</script>", "a\nb", 'q"u,o']
 PREDICTION = Prediction(tuple(range(len(HOSTILE))), tuple(HOSTILE), (0.5, *[0.0625] * (len(HOSTILE) - 1)))

@@ -1,10 +1,13 @@
 """The errors of localization, with values that a reader computes in the head."""
 
+import pathlib
+import types
+
 import numpy as np
 import pytest
 
 from keras_resnet.localization.collector import Collector, center_boxes, is_right
-from keras_resnet.localization.evaluation import _center_box_right
+from keras_resnet.localization.evaluation import Evaluation, _center_box_right
 
 TRUE = [0, 0, 10, 10]
 HALF = [0, 0, 10, 5]  # an IoU of exactly 0.5, which is right
@@ -103,3 +106,23 @@ def test_center_box_has_the_mean_share_of_the_image():
     collector = Collector()
     collector.add(outputs((1, [[15, 15, 25, 25]], [(1, TRUE)] * 3, TRUE, set()), CASES["first pair"]))
     assert _center_box_right(collector.answers(), np.array([0.25, 0.25])).tolist() == [True, False]
+
+
+def test_report_tells_classes_of_one_name_apart(tmp_path):
+    """Two of ImageNet's classes are called crane, the bird and the machine."""
+    evaluation = Evaluation(None, "test", "single", (), None)
+    split = types.SimpleNamespace(source=lambda i: f"a/{i}.png")
+    images = types.SimpleNamespace(split=lambda name: split)
+    evaluation._task = types.SimpleNamespace(labels=("crane", "dog", "cat", "crane"), images=images)
+    evaluation._collected.add(outputs(CASES["class not among the three"], CASES["third pair"]))
+    _, classes, wrong = evaluation.write_report(str(tmp_path), {})
+    rows = pathlib.Path(classes).read_text().splitlines()
+    assert [row.split(",")[:2] for row in rows[1:]] == [
+        ["crane (0)", "0"],
+        ["dog", "1"],
+        ["cat", "0"],
+        ["crane (3)", "1"],
+    ]
+    rows = pathlib.Path(wrong).read_text().splitlines()
+    assert rows[1].startswith("a/0.png,crane (3),dog,")
+    assert rows[2] == 'a/1.png,dog,crane (0),"top1_localization_error, error"'

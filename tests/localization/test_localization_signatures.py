@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_resnet.config import Export
 from keras_resnet.description import Description, Preprocessing
-from keras_resnet.inference.answers import best_objects
+from keras_resnet.inference.postprocessing import best_objects
 from keras_resnet.localization.localizer import Located
 from keras_resnet.localization.signatures import localization_signatures, pairs
 from keras_resnet.specs import SPECS

@@ -15,15 +15,16 @@ from keras_resnet.commands import entry, evaluate, runs
 from keras_resnet.config import load_config
 from keras_resnet.data import scenes
 from keras_resnet.data.pipeline import Shard
+from keras_resnet.data.transforms import resize_shorter_side
 from keras_resnet.errors import ConfigError
-from keras_resnet.localization.dense import default_scales
+from keras_resnet.localization.dense import default_scales, dense_locate, dense_outputs
 from keras_resnet.localization.metrics import LOSSES
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.specs import SPECS
 from keras_resnet.task import load_task
 from keras_resnet.training.fit import fit
 from keras_resnet.training.optimizer import prepare
-from keras_resnet.training.start import with_weights_filled_in
+from keras_resnet.training.start import filled_in_from_weights
 from keras_resnet.weights.loading import load_pretrained
 from keras_resnet.weights.native import named_variables, save_weights
 from keras_resnet.weights.tensors import read_tensors
@@ -132,6 +133,37 @@ def test_images_of_a_folder_have_all_their_boxes(tmp_path):
     assert start[0].numpy().tolist() == [0, 8]
 
 
+@pytest.mark.slow
+def test_dense_test_skips_an_unreadable_image_and_orders_scales(tmp_path, strategies):
+    """In its place the pipeline has one pixel, on which no window fits. R-CNN warps from the largest scale."""
+    annotated_folder(tmp_path)
+    pixels = np.random.RandomState(0).randint(0, 256, (20, 40, 3), np.uint8)
+    tf.io.write_file(str(tmp_path / "train/b.png"), tf.io.encode_png(pixels))
+    (tmp_path / "train/a.png").write_bytes(b"no image")
+    data = [f"data.name=annotated:{tmp_path}", "data.image_size=16", "data.crop=center"]
+    data += ["data.validation_fraction=0", "data.test_fraction=0", "data.on_unreadable_image=skip"]
+    data += ["localizer.rcnn=true", "localizer.proposals=3"]
+    task = tiny_task(load_config(RECIPE, [*TINY, *data]))
+    keras.utils.set_random_seed(0)
+    model = task.build_model()
+    for layer in (model.scores, model.rcnn.scores, model.rcnn.deltas):
+        layer.kernel.assign(30 * layer.kernel)
+    found = list(dense_outputs(task, model, strategies[1], "train", (20, 16), lambda batches, *_: batches))
+    assert [each["weights"].tolist() for each in found] == [[0], [1]]
+    whole = [resize_shorter_side(tf.constant(pixels), side)[None] for side in (16, 20)]
+    expected, oracle = dense_locate(model)(whole, tf.constant([0]), tf.constant([[20.0, 40.0]]))
+    np.testing.assert_allclose(found[1]["scores"], expected.scores, rtol=1e-4)
+    np.testing.assert_allclose(found[1]["oracle_boxes"], oracle, atol=1e-3)
+
+
+def test_prepared_images_name_the_recipe_of_localization(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    annotated_folder(tmp_path / "images")
+    entry.call("prepare-data", [f"annotated:{tmp_path / 'images'}", str(tmp_path / "records")])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("Next: keras-resnet train --config=localization/imagenet_r101 --set data.name=tfrecord:")
+
+
 def test_image_of_several_classes_is_named(monkeypatch):
     monkeypatch.setattr(scenes, "SCENES", {"train": 4, "validation": 4, "test": 4})
     task = load_task(load_config(RECIPE, [*TINY, "data.name=scenes"]))
@@ -154,7 +186,7 @@ def test_image_of_several_classes_is_named(monkeypatch):
 )
 def test_wrong_configuration_is_one_line(assignments, message):
     with pytest.raises(ConfigError, match=message) as error:
-        load_task(load_config(RECIPE, assignments))
+        load_task(load_config(RECIPE, assignments)).check_training()
     assert "\n" not in str(error.value)
 
 
@@ -164,7 +196,7 @@ def test_localizer_starts_from_a_classifier_or_a_localizer(small_task, tmp_path)
     path = str(tmp_path / "classifier.safetensors")
     save_weights(classifier, path, classifier.description.to_metadata())
     task = load_task(load_config(RECIPE, [*TINY, f"model.weights={path}"]))
-    task.config = with_weights_filled_in(task.config, RunFolder(str(tmp_path / "none")))
+    task.config = filled_in_from_weights(task.config)
     model = task.build_model()
     assert task.start_from(model) == f"{path}; the boxes new"
     assert model.description.preprocessing.mean == (10.0, 20.0, 30.0)
@@ -180,7 +212,7 @@ def test_localizer_starts_from_a_classifier_or_a_localizer(small_task, tmp_path)
     config = "task: localization\nmodel: {name: scene_resnet14}\ndata: {name: scene_objects}\ntrain: {steps: 1}\n"
     (tmp_path / "other.yaml").write_text(config)
     other = load_config(str(tmp_path / "other.yaml"), [f"model.weights={path}", "localizer.anchor_samples=4"])
-    other = with_weights_filled_in(other, RunFolder(str(tmp_path / "none")))
+    other = filled_in_from_weights(other)
     assert (other.localizer.channels, other.localizer.anchor_sizes) == (64, (20, 28, 40))
     assert (other.localizer.anchor_samples, other.localizer.top_k) == (4, 5)
     task = load_task(other)
@@ -225,6 +257,8 @@ def test_evaluate_has_both_protocols_and_the_center_box(trained, tmp_path, capsy
         entry.call("evaluate", [*arguments, "--scales=32"])
     with pytest.raises(ConfigError, match="--scales: requires --protocol=dense, got none"):
         entry.call("evaluate", [trained.path, "--scales=64"])
+    with pytest.raises(ConfigError, match="is a run of localization; a folder of the Hub holds a classifier"):
+        entry.call("package-for-hub", [trained.path, str(tmp_path / "hub")])
 
 
 @pytest.mark.slow
@@ -262,7 +296,7 @@ def test_second_stage_trains_on_a_run_and_is_exported_with_it(
     monkeypatch.setitem(SPECS, "scene_resnet14", small_task.description.spec)
     recipe = str(ROOT / "configs/localization/scenes_rcnn.yaml")
     weights = [f"model.weights={trained.best_weights}", "localizer.proposals=4"]
-    config = with_weights_filled_in(load_config(recipe, [*TINY, *weights]), RunFolder(str(tmp_path / "none")))
+    config = filled_in_from_weights(load_config(recipe, [*TINY, *weights]))
     task = load_task(config)
     folder = RunFolder(str(tmp_path / "run"))
     folder.claim(task.config, task.description)

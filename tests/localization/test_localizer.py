@@ -93,6 +93,19 @@ def test_dense_test_at_the_size_of_a_crop_equals_the_crop(model, images):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
+def test_dense_window_is_the_feature_map_of_a_crop_where_strides_do_not_divide_its_size():
+    """A crop of 40 pixels has 3 x 3 cells at a stride of 16: one window of three, and no four of two."""
+    about = described()
+    about = replace(about, preprocessing=replace(about.preprocessing, image_size=40))
+    model, images = Localizer(about), tf.random.stateless_uniform((1, 40, 40, 3), (0, 0)) * 255
+    assert model.network.output["last"].shape[1] == 3
+    logits = model.network.get_layer("logits")
+    logits.kernel.assign(np.random.RandomState(0).normal(0, 0.5, logits.kernel.shape))
+    found, _ = model.locate_with(images, tf.constant([1]))
+    dense, _ = dense_locate(model)([images], tf.constant([1]), tf.constant([[40.0, 40.0]]))
+    np.testing.assert_allclose(dense.scores, found.scores, rtol=1e-4)
+
+
 def test_dense_test_takes_the_better_scale_and_returns_pixels_of_the_image(model, images):
     """A scale of twice the size: its boxes are halved; the scale with the higher score of a class has its box."""
     large = tf.image.resize(images[:1], (64, 96))

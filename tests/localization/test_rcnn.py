@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import ROOT, tiny_task
 
 from keras_resnet.boxes.coding import decode
+from keras_resnet.config import load_config
 from keras_resnet.config.localization import LocalizerOptions
 from keras_resnet.description import Description, Preprocessing
+from keras_resnet.errors import ConfigError
 from keras_resnet.layers import flat_layers
 from keras_resnet.localization.dense import dense_locate
 from keras_resnet.localization.localizer import Localizer
@@ -160,3 +163,11 @@ def test_second_stage_starts_from_the_weights_of_the_first(model):
             np.testing.assert_array_equal(variables[f"head/rcnn/{path}"], value)
     head = {path: value for path, value in variables.items() if path.startswith("head/")}
     assert set_localizer(model, replace(pretrained, head=head)) == ""
+    with pytest.raises(ValueError, match=r"^file: has a second stage; set localizer\.rcnn: true"):
+        set_localizer(first, replace(pretrained, head=head))
+
+
+def test_second_stage_without_weights_is_refused_before_a_run_has_a_folder():
+    task = tiny_task(load_config(str(ROOT / "configs/localization/scenes_rcnn.yaml")))
+    with pytest.raises(ConfigError, match=r"^model\.weights: localizer\.rcnn needs the weights of a localizer"):
+        task.check_training()

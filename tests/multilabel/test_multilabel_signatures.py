@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from keras_resnet.config import Export
 from keras_resnet.description import Description, Preprocessing
-from keras_resnet.inference.answers import CsvWriter, JsonWriter, Prediction, TableWriter, labels_above
+from keras_resnet.inference.answers import Prediction
+from keras_resnet.inference.postprocessing import labels_above
+from keras_resnet.inference.writers import CsvWriter, JsonWriter, TableWriter
 from keras_resnet.multilabel.signatures import multilabel_signatures
 from keras_resnet.specs import SPECS
 

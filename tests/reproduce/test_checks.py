@@ -9,7 +9,7 @@ def test_check_lower_requires_every_seed():
     assert check_lower("", [1.0, 2.0, 3.0], [2.0, 3.0, 4.0], 90.0).holds
     refuted = check_lower("deep is worse", [1.0, 2.0, 3.0], [2.0, 2.0, 9.0], 90.0)
     assert not refuted.holds  # the second pair is equal, though the means differ much
-    assert refuted.figures == "2.00 % ± 1.00 below 4.33 % ± 4.04 for 2 of 3 seeds"
+    assert refuted.values == "2.00 % ± 1.00 below 4.33 % ± 4.04 for 2 of 3 seeds"
 
 
 def test_check_no_worse_respects_margin():
@@ -34,7 +34,7 @@ def test_ends_alike_is_symmetric():
 )
 def test_checks_fail_when_nothing_was_learned(check):
     assert not check.holds
-    assert check.figures.endswith("nothing was learned that could be compared")
+    assert check.values.endswith("nothing was learned that could be compared")
 
 
 def test_agrees_and_check_within_published_digits():

@@ -80,7 +80,7 @@ def test_check_higher_nothing_learned_confirms_nothing():
     assert check_higher("", [9.0, 11.0], [1.0, 2.0]).holds
     check = check_higher("", [8.9, 10.9], [1.0, 2.0])
     assert not check.holds
-    assert check.figures == (
+    assert check.values == (
         "9.90 % against 1.50 %: +8.40 points, above for 2 of 2 seeds; nothing was learned that could be compared"
     )
 

@@ -18,7 +18,7 @@ from keras_resnet.builder import build_described
 from keras_resnet.commands import entry
 from keras_resnet.config import Config, load_config
 from keras_resnet.data import pipeline
-from keras_resnet.data.image_set import load_image_set
+from keras_resnet.data.sources import load_image_set
 from keras_resnet.description import Description, Preprocessing
 from keras_resnet.errors import ConfigError
 from keras_resnet.runs.folder import RunFolder

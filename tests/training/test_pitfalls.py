@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from keras_resnet import create_model
-from keras_resnet.config.loading import load_config, recipes_folder
+from keras_resnet.config.loading import load_config
+from keras_resnet.config.recipes import recipes_folder
 from keras_resnet.runs.folder import RunFolder
 from keras_resnet.training.optimizer import prepare
 from keras_resnet.training.pitfalls import at_end, at_start

@@ -2,7 +2,8 @@
 
 import pytest
 
-from keras_resnet.config.loading import load_config, recipes_folder
+from keras_resnet.config.loading import load_config
+from keras_resnet.config.recipes import recipes_folder
 from keras_resnet.errors import ConfigError
 from keras_resnet.tuning import batch_size
 from keras_resnet.tuning.batch_size import BatchSizeRow, batch_size_rows, measured, suggested_batch_size

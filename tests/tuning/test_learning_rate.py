@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from keras_resnet.config.loading import load_config, recipes_folder
+from keras_resnet.config.loading import load_config
+from keras_resnet.config.recipes import recipes_folder
 from keras_resnet.task import load_task
 from keras_resnet.tuning.learning_rate import (
     growing_rates,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import seeded
 
-from keras_resnet.config.detection import DetectorOptions as Options
+from keras_resnet.config.detector_options import DetectorOptions as Options
 from keras_resnet.description import Description
 from keras_resnet.detection.detector import build_detector, with_options
 from keras_resnet.specs import SPECS, variant

@@ -135,7 +135,8 @@ def test_hub_card_of_several_labels_names_their_activation_and_that_of_many_chan
     write_hub_folder(str(tmp_path / "net"), model, "Text.")
     card = (tmp_path / "net/README.md").read_text()
     assert 'from_weights("hf://OWNER/net", classifier_activation="sigmoid")' in card
-    assert "(N, H, W, C) of 5 channels, in the units of the training files, -> (N, 2)" in card
+    assert "(N, H, W, 5) -> (N, 2)" in card
+    assert "Images are arrays of 5 channels in the units of the training files; " in card
     loaded = from_weights(str(tmp_path / "net"), classifier_activation="sigmoid")
     images = np.random.RandomState(0).uniform(0, 20, (2, 8, 8, 5)).astype("float32")
     np.testing.assert_allclose(loaded(images), keras.ops.sigmoid(model(images)), rtol=1e-4)
