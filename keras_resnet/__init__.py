@@ -8,6 +8,7 @@ Names are imported on first use, so that `import keras_resnet` is fast.
 """
 
 import importlib
+import sys
 
 import wrapt
 
@@ -68,11 +69,14 @@ def __getattr__(name):
     if name in FUNCTIONS:
         raise AttributeError(f"{__name__}.{name} was renamed in version {SINCE}: use {__name__}.{FUNCTIONS[name]}")
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # With `name` and `obj`, Python's traceback suggests a similar name, such as ResNet50 for Resnet50.
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=sys.modules[__name__])
     value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__():
-    return sorted(set(globals()) | set(_HOME))
+    """Returns the public names, without this module's imports, for completion."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -39,13 +39,13 @@ _DOC = """Instantiates the network `{name}`: images (N, H, W, 3) in [0, 255] -> 
             number, the classifier is new.
         classifier_activation: activation of the classifier, with top; None returns logits.
         name: name of the model.
-        version: "1" (He et al. 2015), "1.5" (stride on the 3x3 convolution) or "2" (He et al. 2016).
+        version: "1" (He et al. 2015), "1.5" (stride on the 3x3 convolution) or "2" (He et al. 2016); also as a number.
         shortcut: "A", "B" or "C" (He et al. 2015, section 4.1).
         include_preprocessing: whether the first layer subtracts the mean of ImageNet (or of the weights) and divides by
             the standard deviation.
 
     Returns:
-        A `keras.Model`.
+        A `ResNetModel`, a functional `keras.Model` with `description`.
 
     Raises:
         ValueError: the value of an argument is not allowed; the message names the argument.
@@ -63,7 +63,7 @@ def create_model(
     input_shape: tuple | None = None,
     pooling: str | None = None,
     classifier_activation: str | Callable | None = "softmax",
-    version: Version | None = None,
+    version: Version | float | None = None,
     shortcut: Shortcut | None = None,
     include_preprocessing: bool = True,
     model_name: str | None = None,
@@ -83,6 +83,9 @@ def create_model(
         include_top, input_tensor, input_shape, pooling, classifier_activation, version, shortcut,
             include_preprocessing: as for `ResNet50`.
         model_name: name of the model; default the network's name.
+
+    Returns:
+        A `ResNetModel`, a functional `keras.Model` with `description`.
 
     Raises:
         ValueError: the network does not exist, or an argument does not fit it.
@@ -129,10 +132,10 @@ def _application(row: str, title: str):
         classifier_activation="softmax",
         name: str = row,
         *,
-        version: Version | None = None,
+        version: Version | float | None = None,
         shortcut: Shortcut | None = None,
         include_preprocessing: bool = True,
-    ) -> keras.Model:
+    ) -> ResNetModel:
         return create_model(
             row,
             weights,
@@ -170,7 +173,7 @@ def from_weights(
     classes: int | None = None,
     name: str | None = None,
     include_preprocessing: bool = True,
-) -> keras.Model:
+) -> ResNetModel:
     """Instantiates the network of a weights file: images (N, H, W, 3) in [0, 255] -> scores (N, classes).
 
     The architecture is inferred from the tensors. Options that tensors do not show are taken from the source of the
@@ -189,6 +192,9 @@ def from_weights(
         epsilon: epsilon of the batch normalization that the weights were trained with.
         classifier_activation, include_top, input_tensor, input_shape, pooling, classes, name, include_preprocessing:
             as for `ResNet50`. If `classes` differs from the file's number, the classifier is new.
+
+    Returns:
+        A `ResNetModel`, a functional `keras.Model` with `description`.
 
     Raises:
         ValueError: the file cannot be read, or does not belong to a network of this package.
@@ -281,7 +287,7 @@ def _by_depth(prefix: str, title: str):
     """Creates the constructor of the CIFAR networks whose names are `prefix` and a number of layers."""
     depths = {int(row.removeprefix(prefix)): row for row in SPECS if row.startswith(prefix)}
 
-    def constructor(depth: int, **kwargs) -> keras.Model:
+    def constructor(depth: int, **kwargs) -> ResNetModel:
         if depth not in depths:
             raise ValueError(f"depth must be one of {', '.join(map(str, depths))}, got {depth!r}")
         return _application(depths[depth], title)(**kwargs)
@@ -294,7 +300,7 @@ def _by_depth(prefix: str, title: str):
         **kwargs: as for `ResNet50`.
 
     Raises:
-        ValueError: there is no row of that depth, or an argument is wrong.
+        ValueError: there is no network of that depth, or the value of an argument is not allowed.
     """
     return constructor
 
@@ -325,6 +331,13 @@ def decode_predictions(preds, top=5):
     """Decodes scores (N, 1000) into `top` tuples (WordNet id, label, score) for each image, best first.
 
     The class names are those of keras.applications, which downloads them once.
+
+    Args:
+        preds: array (N, 1000) of scores or logits.
+        top: number of classes to return for each image.
+
+    Returns:
+        A list of N lists of tuples.
 
     Raises:
         ValueError: the shape of `preds` is not (N, 1000).

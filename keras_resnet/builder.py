@@ -1,7 +1,9 @@
 """Builds a `keras.Model` from a `Spec`: preprocessing, stem, stages and head."""
 
 import sys
+import warnings
 from dataclasses import replace
+from numbers import Integral
 
 import keras
 from keras import initializers, layers
@@ -67,6 +69,8 @@ def build(
         ValueError: `classes` is below 1, `input_shape` is not (H, W, C), `mean` and `std` are not in the units of
             images in [0, 255], or the network has no place for `drop_path_rate` or `zero_init_last_gamma`.
     """
+    if not isinstance(spec, Spec):
+        raise ValueError(f'spec must be a Spec, such as SPECS["resnet50"], got {spec!r}')
     check_classes(classes, features_only)
     check_units(mean, std)
     check_training_arguments(
@@ -182,16 +186,31 @@ def model_input(spec, input_shape=None, input_tensor=None):
     """Returns the model's inputs, and the tensor of images (N, H, W, C) that the network processes."""
     if input_tensor is not None:
         if not keras.utils.is_keras_tensor(input_tensor):
-            raise ValueError(f"input_tensor must be a Keras tensor, such as keras.Input gives, got {input_tensor!r}")
+            kind = type(input_tensor).__name__
+            raise ValueError(f"input_tensor must be a Keras tensor, such as keras.Input returns, got a {kind}")
         return keras.utils.get_source_inputs(input_tensor), input_tensor
     if input_shape is None:
         input_shape = (spec.image_size, spec.image_size)
         input_shape = (3, *input_shape) if channel_axis() == 1 else (*input_shape, 3)
-    if len(input_shape) != 3 or input_shape[channel_axis() - 1] is None:
-        order = "(C, H, W)" if channel_axis() == 1 else "(H, W, C)"
-        raise ValueError(f"input_shape must be {order} with a known number of channels, got {input_shape}")
+    _check_input_shape(input_shape)
     images = keras.Input(input_shape, name="images")
     return images, images
+
+
+def _check_input_shape(shape):
+    order, channel = ("(C, H, W)", 0) if channel_axis() == 1 else ("(H, W, C)", 2)
+    rank = isinstance(shape, tuple | list) and len(shape) == 3
+    if not rank or not all(_is_size(side) or (side is None and i != channel) for i, side in enumerate(shape)):
+        raise ValueError(f"input_shape must be {order}, where H and W may be None, got {shape!r}")
+    if channel == 2 and shape[0] in (1, 3) and shape[2] > 16:
+        warnings.warn(
+            f"input_shape={tuple(shape)} is read as {order}, images of height {shape[0]} with {shape[2]} channels",
+            stacklevel=2,
+        )
+
+
+def _is_size(side):
+    return isinstance(side, Integral) and not isinstance(side, bool) and int(side) >= 1
 
 
 def features(x, spec, drop_path_rate=0.0, zero_init_last_gamma=False, dropout=0.0):

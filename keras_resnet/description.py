@@ -102,13 +102,19 @@ def check_units(mean: Sequence[float] | None, std: Sequence[float] | None) -> No
     Raises:
         ValueError: images in [0, 255] cannot have these values; the message names the probably intended ones.
     """
-    mean, std = (
-        [] if values is None or len(values) > 3 else [float(value) for value in values] for values in (mean, std)
-    )
+    mean, std = _of_few_channels("mean", mean), _of_few_channels("std", std)
     if mean and (min(mean) < 0 or max(mean) > 255 or 0 < max(mean) <= 1):
         raise ValueError(_wrong_units("mean", mean, "from 0 to 255", 0 < max(mean) <= 1))
     if std and (min(std) < 1 or max(std) > 255):
         raise ValueError(_wrong_units("std", std, "from 1 to 255", min(std) > 0 and max(std) <= 1))
+
+
+def _of_few_channels(name, values):
+    """Returns the values of up to three channels as numbers, [] for None or more channels."""
+    try:
+        return [] if values is None or len(values) > 3 else [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: got {values!r}, expected a number per channel") from None
 
 
 def _wrong_units(name, values, expected, of_unit_range):

@@ -4,6 +4,7 @@ import difflib
 import re
 import textwrap
 
+_SHOWN = 30  # values that `suggest` lists at most
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h: exit code for errors that are not a `UserError`
 
 
@@ -67,7 +68,7 @@ def needs(package: str, extra: str) -> str:
 
 
 def suggest(value: str, allowed) -> str:
-    """Returns a hint about the allowed values: `did you mean "resnet50"?`, or all values if none is similar.
+    """Returns a hint about the allowed values: `did you mean "resnet50"?`, or the values if none is similar.
 
     Two names are similar by their letters or by the first letters of the words ("lr" for "learning_rate").
     """
@@ -76,7 +77,9 @@ def suggest(value: str, allowed) -> str:
     close = close or difflib.get_close_matches(str(value), allowed, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(f'"{choice}"' for choice in close) + "?"
-    return "expected one of " + ", ".join(f'"{choice}"' for choice in allowed)
+    shown = [f'"{choice}"' for choice in allowed[:_SHOWN]]
+    more = len(allowed) - len(shown)
+    return "expected one of " + ", ".join(shown) + (f" and {more} others" if more else "")
 
 
 def one_line(error: object, width: int = 200) -> str:

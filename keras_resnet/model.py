@@ -134,6 +134,10 @@ class ResNetModel(keras.Model):
         return (super().get_build_config() or {}) | {"hint": "to load this model: import keras_resnet"}
 
 
+# Keras's HDF5 files name a model's class without the package, unlike .keras files.
+keras.saving.get_custom_objects()["ResNetModel"] = ResNetModel
+
+
 def write_description(saved_model: str, description: Description) -> None:
     """Writes a description into a SavedModel's folder, from which `read_description` reads it."""
     path = os.path.join(saved_model, DESCRIPTION_FILE)

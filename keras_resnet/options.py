@@ -49,36 +49,46 @@ class Options:
 class LayerOptions(Options):
     """Defines how the layers of a network are made.
 
+    Attributes:
+        normalization: "batch" or "none".
+        activation: "relu" or "sigmoid".
+        initialization: "he" (He et al. 2015), "xavier", or "small" and "large" with half and twice He's standard
+            deviation.
+
     Raises:
         ValueError: a field has a value that is not allowed.
     """
 
     normalization: Normalization = "batch"
     activation: Activation = option("relu", in_weights=False)
-    initialization: Initialization = option("he", in_weights=False)  # small, large: half, twice He's standard deviation
+    initialization: Initialization = option("he", in_weights=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Implementation(Options):
     """Defines the details in which implementations of the same network differ, and therefore its published weights.
 
+    Attributes:
+        stride_in: strided layer of a bottleneck: "1x1" in the paper, "3x3" in fb.resnet.torch (version 1.5).
+        stride_at: block of a stage that halves the size: "first", or "last" (keras.applications V2).
+        zero_padding_position: zeros of option A: "end", after x (fb.resnet.torch), or "both", half on each side.
+        padding: at stride 2, "symmetric", or "same" with one pixel less at left and top (tf-models-official).
+        pool_border: border of the stem's pooling without a ReLU before it: "edge", or "zero" (keras.applications V2).
+        conv_bias: bias of convolutions without a normalization after them: "none" or "unnormalized".
+        first_projection: projection in a stage's first block: "changed", where the shape changes, or "always"
+            (tf-models-official).
+        first_shortcut: in version 2, the first block's shortcut takes x "activated" (He et al. 2016) or "raw", before
+            its ReLU (timm).
+
     Raises:
         ValueError: a field has a value that is not allowed.
     """
 
-    # Strided layer of a bottleneck: 1x1 in the paper, 3x3 in fb.resnet.torch (version 1.5)
     stride_in: Literal["1x1", "3x3"] = option("1x1", in_weights=False, when=lambda spec: spec.block == "bottleneck")
-    # Block of a stage that halves the size (keras.applications V2: last)
     stride_at: Literal["first", "last"] = option("first", in_weights=False)
-    # Option A's zeros: after x (fb.resnet.torch), or half on each side
     zero_padding_position: ZeroPaddingPosition = option("end", in_weights=False, when=lambda spec: spec.shortcut == "A")
-    # At stride 2; same: one pixel less at left and top (tf-models-official)
     padding: Padding = option("symmetric", in_weights=False)
-    # Border of the stem's pooling without a ReLU before it (keras.applications V2: zero)
     pool_border: Literal["edge", "zero"] = option("edge", in_weights=False)
-    # Bias of convolutions without a normalization after them
     conv_bias: Literal["none", "unnormalized"] = "none"
-    # always: in every stage's first block (tf-models-official)
     first_projection: FirstProjection = "changed"
-    # Version 2: the first block's shortcut takes x after (2016) or before (timm) its ReLU
     first_shortcut: FirstShortcut = option("activated", in_weights=False, when=lambda spec: spec.block != "bottleneck")

@@ -40,6 +40,8 @@ class RunOptimizer(keras.optimizers.Optimizer):
         if keras.backend.backend() != "tensorflow":
             name = type(self).__name__
             raise ValueError(f"keras_resnet.{name} needs Keras's TensorFlow backend, this is {keras.backend.backend()}")
+        if weight_decay_on not in ("kernels", "all"):
+            raise ValueError(f'weight_decay_on must be "kernels" or "all", got {weight_decay_on!r}')
         super().__init__(*arguments, **kwargs)
         # Keras would apply an attribute named `global_clipnorm` in its own way.
         self.weight_decay_on, self.max_gradient_norm = weight_decay_on, global_clipnorm

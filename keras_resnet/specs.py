@@ -17,27 +17,42 @@ from keras_resnet.renamed import SPEC_FIELDS, upgrade
 class Spec(Options):
     """Defines the architecture of one network. `CONTRIBUTING.md` shows how to add an entry to `SPECS`.
 
+    Attributes:
+        name: the key in `SPECS`.
+        stem: "imagenet", a 7x7 convolution and pooling; "deep", three 3x3 convolutions and pooling (ResNet-C); "cifar",
+            a 3x3 convolution.
+        block: "basic", two 3x3 convolutions; "bottleneck", 1x1, 3x3, 1x1 four times as wide; "single", a 3x3
+            convolution (Highway).
+        depths: number of blocks of each stage.
+        widths: number of filters of the 3x3 convolutions of each stage.
+        skip: "add", y = F + W_s x; "none", y = F; "gate", y = T F + (1 - T) W_s x (Highway).
+        shortcut: "A", zero channels; "B", projection where the shape changes; "C", projection everywhere.
+        preactivation: normalization and ReLU before each convolution (He et al. 2016), not after it (2015).
+        groups: groups of a bottleneck's 3x3 convolution (ResNeXt: 32).
+        width_per_group: filters per group where `widths` is 64 (ResNeXt: 4; Wide ResNet: 128).
+        avg_down: strided projections are average pooling and a 1x1 convolution of stride 1 (ResNet-D).
+        se_reduction: squeeze-and-excitation with channels / se_reduction features (SENet: 16); None: without.
+        layer: how layers are made.
+        implementation: details in which implementations of the network differ.
+
     Raises:
         ValueError: a field has a value that is not allowed, or the fields contradict each other.
     """
 
     name: str
-    stem: Literal["imagenet", "deep", "cifar"]  # 7x7 and pooling; three 3x3 and pooling (ResNet-C); one 3x3
-    # 3x3 twice; 1x1, 3x3, 1x1 four times as wide; a Highway layer, see highway.py: 3x3 once
+    stem: Literal["imagenet", "deep", "cifar"]
     block: Literal["basic", "bottleneck", "single"]
-    depths: tuple[int, ...]  # blocks per stage
-    widths: tuple[int, ...]  # filters of the 3x3 convolutions, per stage
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
     # Options that He et al. 2015 and 2016 compare
-    skip: Literal["add", "none", "gate"] = "add"  # y = F + W_s x; y = F; y = T F + (1 - T) W_s x (Highway)
-    shortcut: Shortcut = option("B", varies=True)  # A: zeros; B: projection where the shape changes; C: everywhere
-    # Normalization and ReLU before each convolution (2016), not after it (2015)
+    skip: Literal["add", "none", "gate"] = "add"
+    shortcut: Shortcut = option("B", varies=True)
     preactivation: bool = option(False, varies=True)
     # Options of later papers
-    groups: int = 1  # groups of a bottleneck's 3x3 convolution (ResNeXt: 32)
-    width_per_group: int = 64  # filters per group where `widths` is 64 (ResNeXt: 4; Wide ResNet: 128)
-    # Strided projections are average pooling and a 1x1 of stride 1 (ResNet-D)
+    groups: int = 1
+    width_per_group: int = 64
     avg_down: bool = option(False, in_weights=False)
-    se_reduction: int | None = None  # squeeze-and-excitation with channels / se_reduction features (SENet: 16)
+    se_reduction: int | None = None
     layer: LayerOptions = LayerOptions()
     implementation: Implementation = Implementation()
 
@@ -139,18 +154,22 @@ VERSIONS: dict[str, dict] = {
 }
 
 
-def variant(spec: Spec, *, version: Version | None = None, **options) -> Spec:
+def variant(spec: Spec, *, version: Version | float | None = None, **options) -> Spec:
     """Returns a copy of `spec` with other options: `variant(spec, version="1.5", shortcut="C", padding="same")`.
 
     Args:
         spec: an entry of `SPECS`.
-        version: "1", "1.5" or "2".
+        version: "1", "1.5" or "2", also as a number.
         **options: options of any group by name, or `name`; None keeps the value of `spec`.
 
     Raises:
         ValueError: an option does not exist, a value is not allowed, or a shortcut is given for a plain network.
     """
-    if version is not None and version not in VERSIONS:
+    if not isinstance(spec, Spec):
+        raise ValueError(f'spec must be a Spec, such as SPECS["resnet50"], got {spec!r}')
+    number = isinstance(version, int | float) and not isinstance(version, bool)
+    key = f"{version:g}" if number else version
+    if key is not None and key not in VERSIONS:
         raise ValueError(f"version must be one of {tuple(VERSIONS)}, got {version!r}")
     for name in options:
         if name in SPEC_FIELDS:
@@ -163,7 +182,7 @@ def variant(spec: Spec, *, version: Version | None = None, **options) -> Spec:
     options = {name: value for name, value in options.items() if value is not None or name not in ("name", *OPTIONS)}
     if spec.skip == "none" and "shortcut" in options:
         raise ValueError(f"{spec.name} has no shortcuts, got shortcut={options['shortcut']!r}")
-    options = (VERSIONS[version] if version else {}) | options
+    options = (VERSIONS[key] if key else {}) | options
     return replace(spec, **_grouped(options, {group: getattr(spec, group) for group in _GROUPS}))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import keras_resnet
 from keras_resnet import CIFARPlainNet, CIFARResNet, PlainNet18, ResNet18, ResNet34, ResNet50
+from keras_resnet.weights import loading
 
 
 def test_resnet50_arguments_equal_those_of_keras_applications():
@@ -83,16 +84,59 @@ def test_cifar_constructors_output_shapes_and_depths():
     ("arguments", "message"),
     [
         ({"weights": "imagenet"}, "keras.applications has weights of resnet50, .*, not of resnet34"),
-        ({"weights": "resnet34.safetensors"}, "is no file and no name of published weights"),
+        ({"weights": "resnet34.safetensors"}, "is neither a file nor a name of published weights"),
         ({"pooling": "mean"}, 'pooling must be None, "avg" or "max"'),
         ({"version": "v2"}, "version must be one of"),
         ({"shortcut": "identity"}, "shortcut must be one of"),
-        ({"input_tensor": 3}, "input_tensor must be a Keras tensor"),
+        ({"input_tensor": np.zeros((1, 64, 64, 3))}, "input_tensor must be a Keras tensor, .*, got a ndarray$"),
+        ({"input_shape": 64}, r"input_shape must be \(H, W, C\), where H and W may be None, got 64$"),
+        ({"input_shape": (64, 64)}, r"input_shape must be .*, got \(64, 64\)$"),
+        ({"input_shape": (0, 0, 3)}, r"input_shape must be .*, got \(0, 0, 3\)$"),
+        ({"input_shape": (64.0, 64, 3)}, "input_shape must be"),
+        ({"input_shape": (64, 64, None)}, "input_shape must be"),
+        ({"version": 3}, "version must be one of .*, got 3$"),
+        (
+            {"weights": "resnet34"},
+            "'resnet34' is neither .*; it is a network, with weights such as .*/resnet34",
+        ),
+        ({"weights": "plain34"}, "'plain34' is neither .*; it is a network, without published weights$"),
     ],
 )
 def test_constructor_names_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         ResNet34(**arguments)
+
+
+def test_constructor_refuses_weights_of_another_network_before_the_download(monkeypatch):
+    monkeypatch.setattr(loading, "fetch", lambda entry: pytest.fail(f"downloads {entry.name}"))
+    with pytest.raises(ValueError, match=r"has weights of resnet50 \(block='bottleneck'\), not of resnet18"):
+        ResNet18(weights="torchvision/resnet50.IMAGENET1K_V2")
+
+
+def test_input_shape_with_channels_first_warns():
+    with pytest.warns(UserWarning, match=r"read as \(H, W, C\), images of height 3 with 64 channels"):
+        CIFARResNet(8, input_shape=(3, 64, 64))
+
+
+def test_version_as_a_number():
+    model = CIFARResNet(8, version=2)
+    assert model.description.spec.version == "2"
+
+
+@pytest.mark.parametrize("function", [keras_resnet.build, keras_resnet.variant])
+def test_name_in_place_of_a_spec_is_refused(function):
+    with pytest.raises(ValueError, match=r"^spec must be a Spec, such as SPECS\[\"resnet50\"\], got 'resnet18'$"):
+        function("resnet18")
+
+
+def test_hdf5_file_of_keras_loads(tmp_path):
+    """Its format names classes without their package."""
+    model = CIFARResNet(8)
+    model.save(tmp_path / "model.h5")
+    loaded = keras.models.load_model(tmp_path / "model.h5")
+    assert loaded.description == model.description
+    images = np.random.RandomState(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(loaded(images), model(images))
 
 
 def test_preprocess_input_is_the_identity():
@@ -164,5 +208,11 @@ def test_public_names_load():
     for name in keras_resnet.__all__:
         assert getattr(keras_resnet, name) is not None
     assert set(keras_resnet.__all__) <= set(dir(keras_resnet))
-    with pytest.raises(AttributeError, match="has no attribute 'ResNet51'"):
+    with pytest.raises(AttributeError, match="has no attribute 'ResNet51'") as raised:
         _ = keras_resnet.ResNet51
+    # From these, tracebacks suggest a similar name.
+    assert (raised.value.name, raised.value.obj) == ("ResNet51", keras_resnet)
+
+
+def test_completion_shows_public_names_only():
+    assert [name for name in dir(keras_resnet) if not name.startswith("__")] == sorted(keras_resnet.__all__)

@@ -55,6 +55,7 @@ def test_create_model_has_the_layers_of_the_constructor():
     ("arguments", "message"),
     [
         ({"name": "resnet_50"}, "unknown network 'resnet_50'; did you mean \"resnet50\""),
+        ({"name": "vgg16"}, "unknown network 'vgg16'; expected one of \"resnet18\", .* and [0-9]+ others$"),
         ({"name": "resnet18", "classes": -1}, "classes must be a whole number of 1 or more, or None"),
         ({"name": "resnet18", "classes": 0}, "classes must be a whole number of 1 or more, or None"),
         ({"name": "resnet18", "classes": 5, "features_only": True}, "has no classifier"),

@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 from conftest import ROOT
 
+from keras_resnet.catalog import list_models, list_weights
 from keras_resnet.commands.entry import COMMANDS
 from keras_resnet.config.recipes import recipe_names
 from keras_resnet.tasks import TASKS
@@ -89,6 +90,12 @@ def test_readme_is_one_page():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
+def test_readme_states_the_numbers_of_networks_and_weights():
+    text = (ROOT / "README.md").read_text()
+    assert f"all {len(list_models())} networks" in text
+    assert f"[{len(list_weights())} pretrained weights]" in text
+
+
 @pytest.mark.slow
 def test_the_code_of_the_api_tour_runs():
     """Every line, in order, with images and labels as its comment says."""
@@ -98,6 +105,28 @@ def test_the_code_of_the_api_tour_runs():
     exec(code, names)
     assert names["pyramid"].output["stage4"].shape[-1] == 2048
     assert names["model"].output_shape == (None, 10)
+    assert names["inner"].output_shape == (None, None, None, 1024)
+
+
+@pytest.mark.slow
+def test_the_fine_tuning_of_the_api_tour_runs():
+    """With random weights, which need no download, on small images."""
+    import keras
+
+    import keras_resnet
+
+    code = re.search(
+        r"## Fine-tuning with Keras\n\n```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL
+    )[1]
+    assert 'weights="timm/resnet50.a1_in1k", ' in code
+    names = {"keras": keras, "keras_resnet": keras_resnet}
+    exec(code.replace('weights="timm/resnet50.a1_in1k", ', "").replace("224", "32"), names)
+    classifier, images = names["classifier"], np.zeros((4, 32, 32, 3), np.uint8)
+    before = [weight.numpy() for weight in names["backbone"].weights]
+    classifier.fit(images, np.arange(4), verbose=0)
+    assert len(classifier.trainable_variables) == 2
+    for value, weight in zip(before, names["backbone"].weights, strict=True):
+        np.testing.assert_array_equal(value, weight)
 
 
 def test_every_function_of_the_api_tour_exists():

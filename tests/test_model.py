@@ -134,6 +134,8 @@ def test_build_described_gives_the_same_description(model):
             {"mean": (0.485, 0.456, 0.406)},
             '"0.485, 0.456, 0.406" for images in [0, 1] is "123.675, 116.28, 103.53" here',
         ),
+        ({"mean": 5}, "mean: got 5, expected a number per channel"),
+        ({"std": "a,b"}, "std: got 'a,b', expected a number per channel"),
         ({"std": (0.229, 0.224, 0.225)}, '"0.229, 0.224, 0.225" for images in [0, 1] is "58.395, 57.12, 57.375" here'),
         ({"mean": (0.5,) * 3}, 'is "127.5, 127.5, 127.5" here'),
         ({"mean": (-3.0, 1.0, 2.0)}, "mean: got -3, 1, 2, but images are in [0, 255]: expected numbers from 0 to 255"),

@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 import json
 import pathlib
 import re
@@ -104,6 +105,23 @@ def test_groups_refuse_unknown_values(kind):
             kind(**{field.name: "other"})
 
 
+@pytest.mark.parametrize("kind", [Spec, LayerOptions, Implementation])
+def test_docstring_describes_every_field(kind):
+    described = set(re.findall(r"^    (\w+): ", inspect.getdoc(kind), re.MULTILINE))
+    assert {field.name for field in dataclasses.fields(kind)} <= described
+
+
+@pytest.mark.parametrize(("number", "text"), [(1, "1"), (1.0, "1"), (1.5, "1.5"), (2, "2")])
+def test_variant_takes_the_version_as_a_number(number, text):
+    assert variant(SPECS["resnet50"], version=number) == variant(SPECS["resnet50"], version=text)
+
+
+@pytest.mark.parametrize("version", [3, True, "v2"])
+def test_variant_refuses_other_versions(version):
+    with pytest.raises(ValueError, match=rf"version must be one of \('1', '1.5', '2'\), got {version!r}"):
+        variant(SPECS["resnet50"], version=version)
+
+
 def test_lists_of_options_are_what_weights_show():
     """The lists as they were kept by hand."""
     shown = {"stem", "block", "depths", "widths", "skip", "shortcut", "preactivation", "groups", "width_per_group"}
@@ -133,9 +151,9 @@ def source(module):
 )
 def test_new_option_enters_all_lists(monkeypatch, declaration, group, lists):
     """Declared in the source of options.py and nowhere else."""
-    text = source(options).replace("    normalization:" if group == "LayerOptions" else "    conv_bias:", "    OLD", 1)
-    old = "normalization:" if group == "LayerOptions" else "conv_bias:"
-    changed = {"options": text.replace("    OLD", f"    {declaration}\n    {old}"), "specs": source(specs)}
+    old = "\n    normalization:" if group == "LayerOptions" else "\n    conv_bias:"
+    text = source(options).replace(old, f"\n    {declaration}{old}", 1)
+    changed = {"options": text, "specs": source(specs)}
     modules = {name: types.ModuleType(f"keras_resnet.{name}") for name in changed}
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, f"keras_resnet.{name}", module)

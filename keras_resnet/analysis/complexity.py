@@ -46,7 +46,8 @@ def complexity(model: "keras.Model") -> Complexity:
         model: a functional model whose input has a known height and width.
 
     Raises:
-        ValueError: a layer's output size is unknown, or a layer is itself a model; the message names the layer.
+        ValueError: the model is not functional, a layer's output size is unknown, or a layer is itself a model; the
+            message names the layer.
     """
     from keras import layers
 

@@ -27,7 +27,8 @@ def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None)
             model; default the last feature map.
 
     Raises:
-        ValueError: the model does not end with one score per class, or no layer of that name has feature maps.
+        ValueError: the model does not end with one score per class, no layer of that name has feature maps, or
+            `classes` is not one class of the model per image.
     """
     calls = _calls(model)
     head = _head(model, calls)
@@ -40,13 +41,22 @@ def grad_cam(model: keras.Model, images, classes=None, layer: str | None = None)
         maps, scores = keras.Model(calls[0].output, outputs)(images, training=False)
         if dense:
             scores = tf.matmul(scores, dense.kernel) + (dense.bias if dense.use_bias else 0.0)
-        chosen = tf.argmax(scores, -1) if classes is None else tf.convert_to_tensor(classes, tf.int64)
+        chosen = tf.argmax(scores, -1) if classes is None else _checked(classes, *scores.shape)
         of_class = tf.gather(scores, chosen, batch_dims=1)
     derivatives = tape.gradient(of_class, maps)
     channels = _channel_axis(calls)
     places = (2, 3) if channels == 1 else (1, 2)
     weights = tf.reduce_mean(tf.cast(derivatives, tf.float32), places, keepdims=True)
     return tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps, tf.float32), channels)).numpy()
+
+
+def _checked(classes, images, number):
+    """Returns the classes (N,) of the images, if the model has them."""
+    chosen = np.asarray(classes)
+    whole = np.issubdtype(chosen.dtype, np.integer)
+    if not whole or chosen.shape != (images,) or chosen.min() < 0 or chosen.max() >= number:
+        raise ValueError(f"classes: got {classes!r}, expected {images} whole numbers from 0 to {number - 1}")
+    return tf.convert_to_tensor(chosen, tf.int64)
 
 
 class _Call(NamedTuple):

@@ -9,11 +9,13 @@ from keras import layers, ops
 
 
 def require_flat(model: keras.Model) -> None:
-    """Checks that no layer of a model is itself a model, whose inner layers would be missed.
+    """Checks that a model is functional and that none of its layers is a model, whose inner layers would be missed.
 
     Raises:
-        ValueError: a layer is a model; the message names it.
+        ValueError: the model is not functional, or a layer is a model; the message names it.
     """
+    if not getattr(model, "inputs", None):
+        raise ValueError(f"expected a functional Keras model, got {type(model).__name__}")
     for layer in model.layers:
         if isinstance(layer, keras.Model) and layer.weights:
             raise ValueError(f'{model.name}: its layer "{layer.name}" is a model; give model.get_layer("{layer.name}")')

@@ -45,7 +45,7 @@ LAST = {"calls": ("calls", "{}")}
 
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
-    flags.DEFINE_list("batch_sizes", ["1", "8"], "Images of one call.", flag_values=options)
+    flags.DEFINE_list("batch_sizes", ["1", "8"], "Images per call.", flag_values=options)
     flags.DEFINE_float(
         "seconds", 3.0, "For each model and batch size, in ten turns.", lower_bound=0.0, flag_values=options
     )
@@ -53,10 +53,14 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "images", [], "Files, folders, patterns for parity; default parts of two photographs.", flag_values=options
     )
-    flags.DEFINE_integer("threads", None, "Of every model; default one per core.", lower_bound=1, flag_values=options)
-    flags.DEFINE_string("checkpoint", "best", "Of runs: best (by validation), last, or a step.", flag_values=options)
+    flags.DEFINE_integer(
+        "threads", None, "Threads of every model; default one per core.", lower_bound=1, flag_values=options
+    )
     flags.DEFINE_string(
-        "weights", None, "For networks' names: a file, or a name of published weights.", flag_values=options
+        "checkpoint", "best", "Checkpoint of runs: best (by validation), last, or a step.", flag_values=options
+    )
+    flags.DEFINE_string(
+        "weights", None, "For names of networks: a file, or a name of published weights.", flag_values=options
     )
 
 

@@ -27,7 +27,7 @@ _LAST = ("published", "images_per_second", "seconds", "commit", "state")
 
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
-    flags.DEFINE_string("csv", None, "A file to write the table to as well, with every column.", flag_values=options)
+    flags.DEFINE_string("csv", None, "Also write the table, with all columns, to this file.", flag_values=options)
 
 
 def main(options, arguments):

@@ -29,7 +29,7 @@ NATIVE, HDF5 = ".safetensors", ".weights.h5"
 
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
-    flags.DEFINE_string("to", "keras", "Whose names the tensors get: keras, torchvision or timm.", flag_values=options)
+    flags.DEFINE_string("to", "keras", "Format of TARGET: keras, torchvision or timm.", flag_values=options)
     flags.DEFINE_float(
         "epsilon", None, "Epsilon of the source's batch normalization, if it is unusual.", flag_values=options
     )
@@ -45,7 +45,7 @@ def main(options, arguments):
     if len(arguments) != 2:
         raise ConfigError("expected SOURCE and TARGET, for example: convert-weights model.pth model.safetensors")
     source, target = arguments
-    one_of("--to", options.to, NAMINGS)
+    one_of("--to", options.to, NAMINGS, "format")
     if options.which is not None:
         one_of("--which", options.which, WHICH_WEIGHTS)
     _check_target(target, options.to, options.overwrite)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -41,8 +42,10 @@ COMMANDS = {
     "schema": "Print the JSON schema of configuration files, for editors.",
 }
 
-USAGE = "keras-resnet COMMAND [ARGUMENTS] [--help]\n\n" + "\n".join(
-    f"  {name:<16} {text}" for name, text in COMMANDS.items()
+USAGE = (
+    "keras-resnet COMMAND [ARGUMENTS] [--help]\n\n"
+    + "\n".join(f"  {name:<16} {text}" for name, text in COMMANDS.items())
+    + "\n\n`keras-resnet COMMAND --help` shows the arguments and flags of a command."
 )
 
 
@@ -94,7 +97,9 @@ def call(name: str, arguments: list[str]) -> int | None:
     if hasattr(module, "define_flags"):
         module.define_flags(options)
     if any(argument in ("--help", "-h", "--helpfull", "--helpshort") for argument in arguments):
-        print((module.__doc__ or "").strip() + "\n\n" + help_text(options))
+        # Formatters remove the indentation of examples where nothing but examples follows the first line.
+        text = re.sub(r"^keras-resnet ", "    keras-resnet ", (module.__doc__ or "").strip(), flags=re.MULTILINE)
+        print(f"{text}\n\n{help_text(options)}".rstrip())
         return 0
     if arguments[-1:] == ["--version"]:
         print(f"keras_resnet {__version__}")
@@ -102,16 +107,20 @@ def call(name: str, arguments: list[str]) -> int | None:
     try:
         positional = options([name, *arguments])[1:]
     except flags.Error as error:
-        raise ConfigError(_flag_error(error, arguments)) from None
+        raise ConfigError(_flag_error(error, arguments, name, options)) from None
     return module.main(options, positional)
 
 
-def _flag_error(error, arguments):
+def _flag_error(error, arguments, command, options):
     for argument in arguments:
         flag = argument.lstrip("-").partition("=")[0]
         if flag in RENAMED_FLAGS and argument.startswith("--"):
             return f"--{flag} was renamed in version {SINCE}: use --{RENAMED_FLAGS[flag]}"
-    return " ".join(str(error).replace("Unknown command line flag", "unknown flag").split())
+    if isinstance(error, flags.UnrecognizedFlagError):
+        hint = suggest(f"--{error.flagname}", [f"--{known}" for known in options])
+        hint = hint if hint.startswith("did") else f"`keras-resnet {command} --help` shows the flags"
+        return f'unknown flag "--{error.flagname}"; {hint}'
+    return " ".join(str(error).split())
 
 
 @contextlib.contextmanager
@@ -165,7 +174,8 @@ def help_text(options: flags.FlagValues) -> str:
 
 
 def _help(flag):
-    return flag.help.split(";\n")[0]  # without the text that absl adds for repeatable flags
+    text = flag.help.split(";\n")[0]  # without the text that absl adds for repeatable flags
+    return text.removeprefix(f"<{'|'.join(getattr(flag.parser, 'enum_values', ()))}>: ")  # nor that for enumerations
 
 
 def _default(flag):
@@ -184,18 +194,16 @@ def require_tensorflow_backend() -> None:
         raise ConfigError(f"KERAS_BACKEND={backend}: this command needs tensorflow; unset the variable")
 
 
-def one_of(flag: str, value: str, allowed) -> None:
-    """Raises a `ConfigError` with a suggestion unless a flag's value is allowed."""
+def one_of(flag: str, value: str, allowed, noun: str | None = None) -> None:
+    """Raises a `ConfigError` with a suggestion unless a flag's value is allowed; `noun` says what the value is."""
     if value not in allowed:
-        raise ConfigError(f'{flag}: unknown {flag[2:]} "{value}"; {suggest(value, allowed)}')
+        raise ConfigError(f'{flag}: unknown {noun or flag[2:]} "{value}"; {suggest(value, allowed)}')
 
 
 def no_arguments(arguments: list[str]) -> None:
     """Raises a `ConfigError` if a command that takes only flags gets positional arguments."""
     if arguments:
-        raise ConfigError(
-            f'unexpected argument "{arguments[0]}"; this command takes only flags, such as --set=key=value'
-        )
+        raise ConfigError(f'unexpected argument "{arguments[0]}"; this command takes only flags')
 
 
 def write_csv(path: str, rows: Sequence[Mapping], columns: Sequence[str], line_end: str = "\n") -> None:

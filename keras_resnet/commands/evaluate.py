@@ -37,10 +37,10 @@ def define_flags(options: flags.FlagValues) -> None:
     define_improvement_flags(
         options,
         "multi_scale: shorter sides in pixels; default the paper's 224,256,384,480,640, in proportion. dense: shorter "
-        "sides; default those of training. Of a detector: sides of the squares that RoIs have their features from.",
+        "sides; default those of training. Detectors: sides of the squares that RoI features come from.",
     )
     flags.DEFINE_multi_string(
-        "set", [], "group.key=value on top of the run's configuration; may be given again.", flag_values=options
+        "set", [], "group.key=value on top of the run's configuration; repeat for more.", flag_values=options
     )
     flags.DEFINE_string(
         "report",

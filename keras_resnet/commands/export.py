@@ -30,7 +30,9 @@ _EXAMPLE = "keras-resnet export --workdir=runs/latest --output=exports/digits"
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_string("workdir", None, "A run's folder.", flag_values=options)
-    flags.DEFINE_string("checkpoint", "best", "Of the run: best (by validation), last, or a step.", flag_values=options)
+    flags.DEFINE_string(
+        "checkpoint", "best", "Checkpoint of the run: best (by validation), last, or a step.", flag_values=options
+    )
     flags.DEFINE_string("weights", None, "Instead of a run: a weights file or a published name.", flag_values=options)
     flags.DEFINE_string("labels", None, "With --weights: a file with one class name per line.", flag_values=options)
     flags.DEFINE_string(
@@ -41,7 +43,7 @@ def define_flags(options: flags.FlagValues) -> None:
     )
     flags.DEFINE_string("output", None, "Folder of the model for TF Serving; versions are inside.", flag_values=options)
     flags.DEFINE_integer("version", None, "A free number; default the next.", lower_bound=1, flag_values=options)
-    flags.DEFINE_list("formats", ["saved_model", "litert"], f"Of {', '.join(EXPORT_FORMATS)}.", flag_values=options)
+    flags.DEFINE_list("formats", ["saved_model", "litert"], f"Any of {', '.join(EXPORT_FORMATS)}.", flag_values=options)
     flags.DEFINE_list("precision", ["float32"], _precision_help(), flag_values=options)
     flags.DEFINE_string(
         "litert_interface",
@@ -69,7 +71,7 @@ def _precision_help():
     for name, rows in precisions().items():
         of = ", ".join(row.title for row in rows)
         texts.append(name if len(rows) == every else f"{name} ({of})")
-    return f"Of {', '.join(texts)}."
+    return f"Any of {', '.join(texts)}."
 
 
 def main(options, arguments):

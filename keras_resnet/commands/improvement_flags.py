@@ -9,9 +9,7 @@ LARGEST_SCALE = 4096
 
 def define_improvement_flags(options: flags.FlagValues, scales: str) -> None:
     """Defines the flags; `scales` describes --scales."""
-    flags.DEFINE_boolean(
-        "refine", False, "Of a detector: new features, scores and boxes of its boxes, and voting.", flag_values=options
-    )
+    flags.DEFINE_boolean("refine", False, "Detectors: box refinement and voting (He et al. 2015).", flag_values=options)
     flags.DEFINE_list("scales", [], scales, flag_values=options)
 
 

@@ -24,7 +24,7 @@ from keras_resnet.runs.folder import RunFolder
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_string(
-        "license", None, "Of the weights, as the Hub names it, such as apache-2.0.", flag_values=options
+        "license", None, "License of the weights by its name on the Hub, such as apache-2.0.", flag_values=options
     )
     flags.DEFINE_string(
         "push_to", None, "OWNER/NAME: the Hub's repository to upload the folder to.", flag_values=options

@@ -40,7 +40,7 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_float(
         "min_score",
         None,
-        "Of a detector: the least score of an object; default 0.3. 0: all that it gives.",
+        "Detectors: minimum score of an object; default 0.3. 0 shows all.",
         lower_bound=0,
         upper_bound=1,
         flag_values=options,
@@ -54,12 +54,14 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "explain", None, "grad_cam: add heat maps of the evidence for the top class to the plot.", flag_values=options
     )
-    flags.DEFINE_string("checkpoint", "best", "Of a run: best (by validation), last, or a step.", flag_values=options)
+    flags.DEFINE_string(
+        "checkpoint", "best", "Checkpoint of a run: best (by validation), last, or a step.", flag_values=options
+    )
     flags.DEFINE_string(
         "weights", None, "For a network's name: a file, or a name of published weights.", flag_values=options
     )
-    define_improvement_flags(options, "Of a detector: sides of the squares that RoIs have their features from.")
-    flags.DEFINE_integer("batch_size", 16, "Images that are answered together.", lower_bound=1, flag_values=options)
+    define_improvement_flags(options, "Detectors: sides of the squares that RoI features come from.")
+    flags.DEFINE_integer("batch_size", 16, "Images per call of the model.", lower_bound=1, flag_values=options)
     define_weights_flags(options)
 
 

@@ -36,7 +36,12 @@ def define_flags(options: flags.FlagValues) -> None:
         flag_values=options,
     )
     flags.DEFINE_integer(
-        "quality", 90, "Of the JPEG files made for --max_side.", lower_bound=1, upper_bound=100, flag_values=options
+        "quality",
+        90,
+        "JPEG quality of the images resized for --max_side.",
+        lower_bound=1,
+        upper_bound=100,
+        flag_values=options,
     )
     flags.DEFINE_integer(
         "shard_size_mb", 100, "Approximate size of one file in megabytes.", lower_bound=1, flag_values=options
@@ -50,12 +55,10 @@ def define_flags(options: flags.FlagValues) -> None:
         "on_unreadable_image",
         "fail",
         ["fail", "skip"],
-        "An unreadable image: stop, or skip it.",
+        "fail stops at an unreadable image, skip skips it.",
         flag_values=options,
     )
-    flags.DEFINE_multi_string(
-        "set", [], "data.key=value, as for training; may be given several times.", flag_values=options
-    )
+    flags.DEFINE_multi_string("set", [], "data.key=value, as for training; repeat for more.", flag_values=options)
 
 
 def main(options, arguments):
@@ -101,10 +104,11 @@ def main(options, arguments):
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
     sets += [f"data.exif_orientation={data.exif_orientation}"] * (data.exif_orientation != "apply")
     recipe = "detection/coco_mask_rcnn_r50_fpn" if options.masks else "detection/coco_faster_rcnn_r50_fpn"
-    if data.name.startswith(("imagenet_loc:", "annotated:")):  # images of one class
+    if data.name.startswith(("folder:", "csv:")):
+        recipe = "folder/scratch"
+    elif data.name.startswith(("imagenet_loc:", "annotated:")):  # images of one class
         recipe = "localization/imagenet_r101"
-    config = "" if data.name.startswith(("folder:", "csv:")) else f"--config={recipe} "
-    print(f"\nNext: keras-resnet train {config}" + " ".join(f"--set {shlex.quote(each)}" for each in sets))
+    print(f"\nNext: keras-resnet train --config={recipe} " + " ".join(f"--set {shlex.quote(each)}" for each in sets))
 
 
 def _data(root, options):

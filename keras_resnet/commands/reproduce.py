@@ -34,12 +34,10 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "config",
         DEFAULT_CONFIG,
-        "The recipe of all networks; a file beside it named after a network is that one's.",
+        "The recipe of all networks, except for those that have a file of their name in its folder.",
         flag_values=options,
     )
-    flags.DEFINE_multi_string(
-        "set", [], "group.key=value on top of every run; may be given again.", flag_values=options
-    )
+    flags.DEFINE_multi_string("set", [], "group.key=value on top of every run; repeat for more.", flag_values=options)
     flags.DEFINE_string(
         "workdir", "runs/evidence", "Folder of the runs, which all findings share.", flag_values=options
     )
@@ -49,7 +47,7 @@ def define_flags(options: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "processes",
         2,
-        "Runs side by side, each on its share of the cores; on a GPU 1.",
+        "Number of concurrent runs, which share the cores; 1 on a GPU.",
         lower_bound=1,
         flag_values=options,
     )
@@ -108,7 +106,7 @@ def _assignments(assignments):
 def _depths(values):
     depths = _whole("depths", values)
     if set(depths) - set(CIFAR_DEPTHS) or depths != tuple(sorted(depths)):
-        raise ConfigError(f"--depths={','.join(values)}: expected some of {CIFAR_DEPTHS}, growing")
+        raise ConfigError(f"--depths={','.join(values)}: expected increasing numbers of {CIFAR_DEPTHS}")
     return depths
 
 

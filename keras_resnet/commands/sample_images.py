@@ -1,4 +1,4 @@
-"""Writes images of a data set as PNG files, named after split, index and, if they have one, class.
+"""Writes images of a data set as PNG files, and names them by split, index and, if known, class.
 
 keras-resnet sample-images digits --split=test --count=5 --output=exports/digits-examples
 """
@@ -14,12 +14,10 @@ from keras_resnet.errors import ConfigError, DataError
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_string("split", "test", "train, validation or test.", flag_values=options)
-    flags.DEFINE_integer(
-        "count", 5, "How many images; of different classes while there are.", lower_bound=1, flag_values=options
-    )
+    flags.DEFINE_integer("count", 5, "Number of images, from all classes in turn.", lower_bound=1, flag_values=options)
     flags.DEFINE_string("output", None, "The folder to write into.", flag_values=options)
     flags.DEFINE_multi_string(
-        "set", [], "data.key=value or task=NAME, as for training; may be given several times.", flag_values=options
+        "set", [], "data.key=value or task=NAME, as for training; repeat for more.", flag_values=options
     )
 
 

@@ -26,25 +26,26 @@ from keras_resnet.tasks import DEFAULT_TASK
 from keras_resnet.yaml_files import Located, merge, read_yaml_value
 
 SHOWN = 50  # findings on the screen; the CSV file has all
+CLASSES_SHOWN = 10
 _WIDTH = 160  # characters of a table, which the terminal may wrap; the default would cut it off
 
 
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_multi_string(
-        "set", [], "data.key=value or task=NAME, as for training; may be given several times.", flag_values=options
+        "set", [], "data.key=value or task=NAME, as for training; repeat for more.", flag_values=options
     )
     flags.DEFINE_integer(
         "max_pixels",
         MAX_PIXELS,
-        "Height x width from which on an image is too large, and not decoded.",
+        "Images with more pixels are reported as too large, and not decoded.",
         lower_bound=1,
         flag_values=options,
     )
     flags.DEFINE_integer(
         "near_duplicates",
         8,
-        "Bits of 128 in which images of two splits that look alike may differ; -1: do not compare them.",
+        "Different bits, of 128, that near duplicates of two splits have at most; -1: compare bytes only.",
         lower_bound=-1,
         upper_bound=128,
         flag_values=options,
@@ -87,6 +88,7 @@ def main(options, arguments):
     if report.findings:
         _print_findings(console, report.findings, options.csv)
     _print_splits(report.splits)
+    print(f"classes: {_classes_text(report)}")
     if report.passed_over:
         print(f"ignored: {passed_over_text(report.passed_over)}")
     for note, sources in report.notes.items():
@@ -96,7 +98,8 @@ def main(options, arguments):
     images = sum(split.images for split in report.splits.values())
     count = len(report.findings)
     found = f"{count:,} finding{'s' * (count > 1)}" if count else "nothing found"
-    counts = f"{images:,} images in {len(report.splits)} splits, {len(report.labels):,} classes"
+    splits = f"{len(report.splits)} split{'s' * (len(report.splits) > 1)}"
+    counts = f"{images:,} images in {splits}, {len(report.labels):,} classes"
     objects = [split.objects for split in report.splits.values() if split.objects is not None]
     counts += f", {sum(objects):,} objects" if objects else ""
     print(f"{counts}, {time.monotonic() - began:.0f} seconds: {found}")
@@ -169,6 +172,14 @@ def _print_splits(splits):
         sizes = [f"{height} x {width}" for height, width in split.sizes]
         table.add_row(name, *(f"{count:,}" for count in counts), *sizes)
     Console(highlight=False, width=_WIDTH).print(table)
+
+
+def _classes_text(report):
+    """Formats the first classes with their images, or objects, of all splits: "cat 40, dog 38 and 5 more"."""
+    counts = [sum(of_class) for of_class in zip(*(split.class_counts for split in report.splits.values()), strict=True)]
+    named = [f"{label} {count:,}" for label, count in zip(report.labels, counts, strict=True)]
+    more = len(named) - CLASSES_SHOWN
+    return ", ".join(named[:CLASSES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _table(*headings):

@@ -116,6 +116,11 @@ def _classes(rows, data) -> Labels:
         raise DataError(f"{listed.where}: has a list of labels; expected one label, or task: multilabel")
     pairs = zip(rows, cells, strict=True)
     names = tuple(sorted({cell for row, cell in pairs if cell and row.split == "train"}, key=_order))
+    several = next((name for name in names if "|" in name and {*name.split("|")} <= {*names}), None)
+    if several:
+        raise DataError(
+            f'{data.name}: the label "{several}" joins other classes; images with several labels need task: multilabel'
+        )
     if len(names) < 2:
         what = f"expected two or more classes in the training images, found {len(names)}: {', '.join(names)}"
         problems.insert(0, Finding("wrong layout", "train", data.name.partition(":")[2], what))

@@ -31,7 +31,7 @@ def unreadable(split: Split, indices: Iterable[int], channels: int = 3) -> list[
 
 def named(error: tf.errors.OpError, faults: list[str]) -> Exception:
     """Returns the exception for a data error: a `DataError` with the first of `faults`, or the error itself."""
-    return DataError(f"{faults[0]} (data.on_unreadable_image: skip would skip it)") if faults else error
+    return DataError(f"{faults[0]} (data.on_unreadable_image=skip skips it)") if faults else error
 
 
 def reason(error: tf.errors.OpError) -> str:

@@ -36,6 +36,7 @@ class SplitReport:
         sizes: (height, width) of the smallest, median and largest image by area.
         objects: their number, with the ignored ones; None for images with labels.
         ignored: number of ignored objects.
+        class_counts: number of images, or of objects that are not ignored, of each class.
     """
 
     images: int
@@ -43,6 +44,7 @@ class SplitReport:
     sizes: list[tuple[int, int]]
     objects: int | None = None
     ignored: int = 0
+    class_counts: tuple[int, ...] = ()
 
 
 class Scan:
@@ -90,6 +92,7 @@ class Scan:
             [(height, width) for height, width in chosen],
             self.objects if has_objects else None,
             self.ignored,
+            tuple(self.class_counts.tolist()),
         )
 
 

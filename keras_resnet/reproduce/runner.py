@@ -49,7 +49,7 @@ class ProgressDisplay:
 
     def __enter__(self):
         self._console.print(
-            f"{self._wanted} runs and measurements, {self._done} there already; workdir {self._study.workdir}",
+            f"{self._wanted} runs and measurements, {self._done} already complete; workdir {self._study.workdir}",
             markup=False,
         )
         self._bar.start(0, "starting")

@@ -40,7 +40,7 @@ def at_start(config: Config, model: keras.Model, replicas: int, has_weights: boo
     ways.append("a larger train.batch_size")
     return [
         f"batch normalization over {images} image{'s' * (images > 1)} (train.batch_size {train.batch_size}, "
-        f"{replicas} replica{'s' * (replicas > 1)}) makes networks worse, below about {FEW_IMAGES}; "
+        f"{replicas} replica{'s' * (replicas > 1)}) reduces the accuracy, below about {FEW_IMAGES} images; "
         f"set {' or '.join(ways)}"
     ]
 
@@ -53,7 +53,7 @@ def at_end(task, model: keras.Model, folder: RunFolder) -> list[str]:
     data = task.config.data
     if data.on_unreadable_image == "skip" and not any(name.startswith("validation/") for name in newest):
         return [
-            f"no validation image can be read, so nothing is known of the weights; `verify-data {data.name}` lists all"
+            f"no validation image can be read, so the weights were not evaluated; `verify-data {data.name}` lists all"
         ]
     examine = TASKS[task.config.task].findings
     if not examine:

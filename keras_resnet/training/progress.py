@@ -117,7 +117,7 @@ def summary(task, model, strategy: tf.distribute.Strategy, workdir: str, step: i
     if _on_cpus(devices):
         rows["processor"] = describe()
     if learned < count_parameters(model):
-        rows["learns"] = f"{learned:,} of the parameters"
+        rows["trains"] = f"{learned:,} of {count_parameters(model):,} parameters"
     if began_from:
         rows["starts from"] = began_from
     rows["workdir"] = workdir

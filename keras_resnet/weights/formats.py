@@ -54,7 +54,7 @@ WEIGHT_FORMATS = (
         matches=lambda names: any(name.startswith("stage1_block1_conv1/") for name in names),
         rename=lambda arrays: arrays,
         unseen=lambda names: {"stride_in": "3x3"} if "stage1_block1_preact_bn/gamma" in names else {},
-        assumed=("what tensors do not show (strides, pooled projections) is as in the row of that shape",),
+        assumed=("strides and pooled projections, which tensors do not show, are those of the network of that shape",),
     ),
     WeightFormat(
         name="torch",

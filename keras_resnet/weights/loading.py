@@ -8,7 +8,7 @@ import keras
 
 from keras_resnet.description import ImageSize, Interpolation, check_units
 from keras_resnet.files import is_remote
-from keras_resnet.specs import NETWORK_OPTIONS, Spec, effective, first_different_option, variant
+from keras_resnet.specs import NETWORK_OPTIONS, SPECS, Spec, effective, first_different_option, variant
 from keras_resnet.weights.conversion import Pretrained, convert, fit_to, is_of_detector
 from keras_resnet.weights.detectors import convert_detector, is_detector, trunk_of
 from keras_resnet.weights.hub import fetch_repository
@@ -43,7 +43,7 @@ def load_pretrained(
 
     Args:
         weights: "imagenet", a name of the table of published weights, "hf://OWNER/NAME", or a path.
-        row: the network whose weights "imagenet" selects.
+        row: the network that the weights must belong to; "imagenet" selects its weights.
         mean, std, image_size, crop_pct, interpolation, epsilon: as for `from_weights`.
         torch_allowed: also read PyTorch files, in a child process.
         which: "plain" or "ema" for a file with both; None selects the plain weights and reports it.
@@ -58,6 +58,8 @@ def load_pretrained(
     given = {name: value for name, value in (given | {"interpolation": interpolation}).items() if value is not None}
     _check_given(given)
     entry = locate(weights, row)
+    if entry and row and entry.network in SPECS:  # before the download
+        _check_same_network(SPECS[entry.network], row, weights)
     path = fetch(entry) if entry else fetch_repository(weights) if weights.startswith(HUB_SCHEME) else weights
     tensors, metadata = (_converted_once(path), {}) if entry and is_torch(path) else read_weights(path, torch_allowed)
     if is_detector({*tensors}):
@@ -94,7 +96,7 @@ def _check_given(given):
     sides = size if isinstance(size, list | tuple) else (size,)
     if len(sides) not in (1, 2) or not all(isinstance(side, int) and side >= 1 for side in sides):
         raise ValueError(f"image_size: got {size!r}, expected a number of pixels, or (height, width)")
-    if not 0 < crop <= 1:
+    if not isinstance(crop, int | float) or not 0 < crop <= 1:
         raise ValueError(f"crop_pct: got {crop!r}, expected a number above 0 and at most 1")
     if given.get("interpolation", "bilinear") not in get_args(Interpolation):
         allowed = " or ".join(get_args(Interpolation))
@@ -122,16 +124,20 @@ def check_network(pretrained: Pretrained, spec: Spec, asked: dict, source: str) 
     Raises:
         ValueError: the weights belong to another network, or have another value of an option.
     """
-    different = first_different_option(pretrained.spec, spec, NETWORK_OPTIONS)
-    if different:
-        raise ValueError(
-            f"{source}: has weights of {pretrained.spec.name} ({different}={pretrained.spec.option(different)!r}), "
-            f"not of {spec.name} ({different}={spec.option(different)!r})"
-        )
+    _check_same_network(pretrained.spec, spec, source)
     for name, value in asked.items():
         has = pretrained.spec.option(name)
         if value is not None and effective(variant(pretrained.spec, **{name: value})) != effective(pretrained.spec):
             raise ValueError(f"{name}={value!r} was asked for, the weights of {source} have {name}={has!r}")
+
+
+def _check_same_network(has, spec, source):
+    different = first_different_option(has, spec, NETWORK_OPTIONS)
+    if different:
+        raise ValueError(
+            f"{source}: has weights of {has.name} ({different}={has.option(different)!r}), "
+            f"not of {spec.name} ({different}={spec.option(different)!r})"
+        )
 
 
 def set_pretrained(model: keras.Model, pretrained: Pretrained, reset_head: bool = False) -> bool:

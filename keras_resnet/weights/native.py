@@ -1,6 +1,6 @@
 """Saves and loads weights as safetensors, with one tensor per variable, named "<layer>/<variable>" as in Keras."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import keras
 import numpy as np
@@ -23,8 +23,11 @@ def save_weights(model: keras.Model, path: str, metadata: dict[str, str] | None 
             same blocks, so that the library loads the file with its strict option.
 
     Raises:
-        ValueError: the library has no such network, the model has no description, or its weights are quantized.
+        ValueError: `to` is none of these names, the library has no such network, the model has no description, or its
+            weights are quantized.
     """
+    if to not in get_args(Naming):
+        raise ValueError(f"to must be one of {get_args(Naming)}, got {to!r}")
     _check_not_quantized(model)
     arrays = to_tensors(named_variables(model))
     strings = {"model": model.name} | describe(model) | (metadata or {})

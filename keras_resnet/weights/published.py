@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from keras_resnet.description import Preprocessing
 from keras_resnet.errors import suggest
-from keras_resnet.specs import Spec
+from keras_resnet.specs import SPECS, Spec
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
 HUB_URL = "https://huggingface.co"
@@ -99,7 +99,7 @@ def locate(weights: str, row: Spec | None = None) -> Entry | None:
         parse_hub_name(weights)
         return None
     if not ("://" in weights or os.path.exists(weights) or os.path.exists(f"{weights}.index")):
-        raise ValueError(f"{weights!r} is no file and no name of published weights; {_suggestion(weights)}")
+        raise ValueError(f"{weights!r} is neither a file nor a name of published weights; {_suggestion(weights)}")
     return None
 
 
@@ -126,6 +126,9 @@ def _of_keras(row):
 
 
 def _suggestion(weights):
+    if weights in SPECS:
+        names = [f'"{name}"' for name, entry in entries().items() if entry.network == weights]
+        return "it is a network, " + (f"with weights such as {names[0]}" if names else "without published weights")
     near = suggest(weights, entries())
     return "`keras-resnet list --weights` shows them" if near.startswith("expected") else near
 

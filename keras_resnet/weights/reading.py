@@ -29,15 +29,17 @@ _LARGEST = 16 * 2**20  # bytes of an index
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_IMAGES = (b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xdb", b"\x89PNG\r\n\x1a\n")
 _CHECKPOINT_FILES = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _REFUSED = {
     "torch": "is PyTorch's own format, which can run code; convert it once: "
     "keras-resnet convert-weights FILE TARGET.safetensors",
-    "archive": "is an archive; of .keras and .npz files nothing is loaded here, because they can run code or swell in "
+    "archive": "is an archive; .keras and .npz files are not loaded here, because they can run code or expand in "
     'memory. Save its weights: model.save_weights("FILE.weights.h5")',
     "empty": "is empty; download or save it again",
     "lfs": "is a Git LFS pointer, not the weights it points to; fetch them with: git lfs pull",
     "html": "is an HTML page, not weights; a download probably saved an error or a login page",
+    "image": "is an image, not weights",
     "gzip": "is compressed with gzip; unpack it first",
 }
 
@@ -206,8 +208,11 @@ def _in_folder(path):
     for name in (HUB_FILE, HUB_INDEX):
         if name in names:
             return os.path.join(path, name)
-    kind = f"it holds no {HUB_FILE}"
-    if "saved_model.pb" in names:
+    kind = f"it contains no {HUB_FILE}"
+    best = os.path.join(path, "weights", "best.safetensors")
+    if os.path.isfile(best):
+        kind = f"it is a run; its best weights are {best}"
+    elif "saved_model.pb" in names:
         kind = "a SavedModel is a program"
     elif ".metadata" in names:
         kind = "it is a torch.distributed.checkpoint; convert it with torch.distributed.checkpoint.format_utils"
@@ -240,6 +245,8 @@ def _no_weights(start, path):
     text = start.lstrip().lower()
     if not start:
         return "empty"
+    if start.startswith(_IMAGES):
+        return "image"
     if text.startswith(b"version https://git-lfs"):
         return "lfs"
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):

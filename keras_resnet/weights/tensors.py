@@ -87,7 +87,7 @@ def _header(content):
     """Reads a file's header before safetensors does, and checks its size and that no name occurs twice."""
     size = int.from_bytes(content.read(8), "little")
     if size > _LARGEST_HEADER:
-        raise ValueError(f"its header is said to have {size:,} bytes")
+        raise ValueError(f"its first 8 bytes state a header of {size:,} bytes")
 
     def unique(pairs):
         names = [name for name, _ in pairs]

@@ -33,6 +33,17 @@ def test_complexity_groups_and_pooling():
     assert cost.activations == 4 * 4 * 8 + 2 * 2 * 8
 
 
+class Subclassed(keras.Model):
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize(("model", "kind"), [(Subclassed(), "Subclassed"), ("resnet50", "str")])
+def test_complexity_refuses_other_than_functional_models(model, kind):
+    with pytest.raises(ValueError, match=rf"^expected a functional Keras model, got {kind}$"):
+        complexity(model)
+
+
 def test_complexity_unknown_image_size_names_layer():
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1, name="first")])
     with pytest.raises(ValueError, match=r"first: the output .* is unknown"):

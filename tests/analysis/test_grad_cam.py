@@ -87,6 +87,12 @@ def test_grad_cam_unusable_layer_raises(arguments, message):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("classes", [[10, 0], [-1, 0], [1], [0.5, 1.0], 3])
+def test_grad_cam_refuses_classes_that_the_model_lacks(classes):
+    with pytest.raises(ValueError, match=r"^classes: got .*, expected 2 whole numbers from 0 to 9$"):
+        grad_cam(CIFARResNet(8), np.zeros((2, 32, 32, 3), np.float32), classes)
+
+
 def test_grad_cam_without_head_raises():
     with pytest.raises(ValueError, match="needs a network with its head"):
         grad_cam(ResNet50(include_top=False), np.zeros((1, 64, 64, 3)))

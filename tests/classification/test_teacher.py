@@ -127,7 +127,7 @@ def test_missing_teachers_end_in_one_line(tmp_path):
     (tmp_path / "config.yaml").write_text("")
     for source, message in (
         (str(tmp_path), "a run without weights"),
-        (str(tmp_path / "none"), "is no file and no name"),
+        (str(tmp_path / "none"), "is neither a file nor a name"),
     ):
         with pytest.raises(ConfigError, match=f"train.teacher: .*{message}") as error:
             Teacher(source, ("a", "b"), 1)

@@ -109,7 +109,7 @@ def test_sample_images_then_predict_with_plot(finished_export, cli, tmp_path):
         (["sample-images", "digits"], 2, "--output is missing"),
         (["sample-images", "digit", "--output=x"], 2, 'data.name: unknown name "digit"; did you mean "digits"?'),
         (["predict", "docs"], 2, "expected a model and images"),
-        (["list", "--color"], 2, "unknown flag 'color'"),
+        (["list", "--color"], 2, 'unknown flag "--color"; `keras-resnet list --help` shows the flags'),
     ],
 )
 def test_commands_user_error_is_one_line(tmp_path, arguments, code, message):

@@ -32,11 +32,12 @@ def test_prepare_data_then_verify_data_finds_nothing(cli, photos, tmp_path):
     assert re.match(r"20 images \(train 14, validation 4, test 2\) in \d+ seconds: .*records", lines[0])
     assert re.fullmatch(r"  images    0\.\d MB", lines[1])
     assert re.fullmatch(r"  records   0\.\d MB in 3 files", lines[2])
-    assert lines[-1] == f"Next: keras-resnet train --set data.name=tfrecord:{output}"
+    assert lines[-1] == f"Next: keras-resnet train --config=folder/scratch --set data.name=tfrecord:{output}"
 
     process = cli("-m", "keras_resnet", "verify-data", f"tfrecord:{output}")
     assert process.returncode == 0, process.stderr
     assert re.search(r"^train +14 +2 +48 x 64 +48 x 64 +48 x 64$", process.stdout, re.M)
+    assert "classes: flower 10, temple 10\n" in process.stdout
     assert re.search(r"^20 images in 3 splits, 2 classes, \d+ seconds: nothing found$", process.stdout, re.M)
 
 
@@ -67,7 +68,7 @@ def test_verify_data_findings_exit_with_code_3(cli, photos, tmp_path):
     assert f"empty  train: {folder}/flower/[red]1.jpg: has 0 bytes\n" in process.stdout
     assert process.stdout.count("has 0 bytes") == 50
     assert "... and 11 more" in process.stdout
-    assert re.search(r"^80 images in 1 splits, 2 classes, \d+ seconds: 61 findings$", process.stdout, re.M)
+    assert re.search(r"^80 images in 1 split, 2 classes, \d+ seconds: 61 findings$", process.stdout, re.M)
     with open(tmp_path / "findings.csv", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["kind", "split", "source", "what"]

@@ -1,5 +1,7 @@
 """Tests that every way in which a command ends has its own exit code."""
 
+import re
+
 import pytest
 
 from keras_resnet import __version__
@@ -97,5 +99,20 @@ def test_entry_call_flags_do_not_leak_between_commands(capsys):
 
 
 def test_entry_call_unknown_flag_raises_config_error():
-    with pytest.raises(ConfigError, match=r"^unknown flag 'wieghts'"):
+    with pytest.raises(ConfigError, match=r'^unknown flag "--wieghts"; did you mean "--weights"\?$'):
         entry.call("list", ["--wieghts"])
+
+
+@pytest.mark.parametrize("name", list(entry.COMMANDS))
+def test_entry_help_has_indented_examples_and_no_text_of_absl(name, capsys):
+    assert entry.call(name, ["--help"]) == 0
+    text = capsys.readouterr().out
+    assert not re.search(r"<\w+(\|\w+)+>:", text)
+    assert not text.endswith("\n\n")
+    assert re.search(rf"^    keras-resnet {name}", text, re.MULTILINE)
+    assert not re.search(r"^keras-resnet", text, re.MULTILINE)
+
+
+def test_entry_positional_argument_of_a_command_with_flags_only():
+    with pytest.raises(ConfigError, match=r'^unexpected argument "foo"; this command takes only flags$'):
+        entry.call("list", ["foo"])

@@ -59,11 +59,14 @@ def test_convert_weights_logs_assumed_preprocessing(torch_file, tmp_path, cli):
     ("arguments", "message"),
     [
         (["{file}"], "expected SOURCE and TARGET"),
-        (["{file}", "{folder}/x.safetensors", "--to=tim"], '--to: unknown to "tim"; did you mean "timm"?'),
+        (["{file}", "{folder}/x.safetensors", "--to=tim"], '--to: unknown format "tim"; did you mean "timm"?'),
         (["{file}", "{folder}/x.pth"], "with --to=keras, expected the name of a .safetensors or a .weights.h5 file"),
         (["{file}", "{file}"], "already exists; name another, or add --overwrite"),
         (["{file}", "{folder}/no/x.safetensors"], "there is no folder"),
-        (["resnet50.pth", "{folder}/x.safetensors"], "'resnet50.pth' is no file and no name of published weights"),
+        (
+            ["resnet50.pth", "{folder}/x.safetensors"],
+            "'resnet50.pth' is neither a file nor a name of",
+        ),
         (["{file}", "{folder}/x.safetensors", "--mean=a"], "--mean=a: expected numbers"),
         (
             ["{file}", "{folder}/x.safetensors", "--std=0,1,1"],
@@ -106,7 +109,7 @@ def test_train_from_weights_resumes_without_weight_file(tmp_path, cli, tiny_run)
     process = cli(*command, f"--workdir={tmp_path / 'other'}")
     assert process.returncode == 2
     assert "model.weights: " in process.stderr
-    assert "is no file and no name" in process.stderr
+    assert "is neither a file nor a name" in process.stderr
 
 
 @pytest.mark.slow

@@ -341,3 +341,11 @@ def test_csv_of_avif_images_is_refused_for_a_tf_data_service(tmp_path):
         ConfigError, match=r"data.tf_data_service: its workers read no AVIF, TIFF or HEIC, such as .*a.avif"
     ):
         load_image_set(Data(name=name, tf_data_service="grpc://host:1"))
+
+
+def test_csv_label_that_joins_other_labels_is_refused(tmp_path):
+    rows = "file_name,label\na.png,cat\nb.png,dog\nc.png,cat|dog\nd.png,cat\n"
+    with pytest.raises(DataError, match=r'the label "cat\|dog" joins other classes; .* need task: multilabel'):
+        load(table(tmp_path, rows))
+    # One label with a separator, of parts that are no labels.
+    assert load(table(tmp_path, rows.replace("cat|dog", "cat|fox"))).labels == ("cat", "cat|fox", "dog")

@@ -68,7 +68,7 @@ def test_verify_valid_folder_report(photos):
     assert report.findings == []
     assert report.labels == ("a flower", "temple")
     train = report.splits["train"]
-    assert (train.images, train.classes) == (18, 2)
+    assert (train.images, train.classes, train.class_counts) == (18, 2, (8, 10))
     assert train.sizes == [(44, 60), (44, 60), (90, 30)]  # by area: 90 x 30 is the largest
     assert {name: split.images for name, split in report.splits.items()} == {"train": 18, "validation": 4, "test": 4}
 

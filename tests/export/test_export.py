@@ -318,7 +318,7 @@ def test_export_of_a_differing_artifact_publishes_nothing(finished_run, tmp_path
         (["--workdir=RUN", "--output=/dev/null/x"], "--output=/dev/null/x: cannot be written"),
         (["--workdir=RUN", "--output=gs://bucket/x"], "--output=gs://bucket/x: expected a folder on a disk"),
         (["--workdir=RUN", "--weights=x", "--output=OUT"], "--workdir, --weights: export one of them"),
-        (["--weights=nothing", "--output=OUT"], "--weights=nothing: 'nothing' is no file and no name of"),
+        (["--weights=nothing", "--output=OUT"], "--weights=nothing: 'nothing' is neither a file nor a name of"),
         (["--workdir=RUN", "--output=OUT", "--set=train.seed=1"], "only keys of the group export can be changed here"),
         (["--workdir=RUN", "--output=OUT", "--set=export.top_k=11"], "export.top_k: 11 is more than the 10 classes"),
         (["--workdir=RUN", "--output=OUT", "--formats=tflite"], 'unknown format "tflite"'),

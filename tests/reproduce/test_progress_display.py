@@ -42,7 +42,7 @@ def test_progress_display_estimates_remaining_time(clock, tmp_path, capsys):
         clock.wait(30)
         shown.update([])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("2 runs and measurements, 0 there already")
+    assert lines[0].startswith("2 runs and measurements, 0 already complete")
     assert [re.split("  +", line) for line in lines[1:]] == [
         ["0/2", "first", "? left"],
         ["0/2", "first", "0:01:17 left"],  # 9.5 of 20 seconds' work took 70

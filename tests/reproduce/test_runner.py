@@ -48,7 +48,7 @@ def test_make_starts_new_process_for_alone_measurement(experiment):
 def test_make_runs_jobs_of_one_file_once(experiment, capsys):
     """A measurement that differs in its estimated time alone has the same answer."""
     make(experiment, [Measurement("probe:process", (("name", "a"),), (), False, each) for each in (1.0, 2.0)], 2)
-    assert "1 runs and measurements, 0 there already" in capsys.readouterr().out
+    assert "1 runs and measurements, 0 already complete" in capsys.readouterr().out
 
 
 @pytest.mark.slow

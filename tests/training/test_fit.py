@@ -146,7 +146,7 @@ def test_train_ignores_the_keras_configuration_file(tmp_path, cli, tiny_run, fin
 
 BAD = {
     "--strategy=mirord": 'error: --strategy: unknown strategy "mirord"; did you mean "mirrored"?',
-    "--stratgy=mirrored": "error: unknown flag 'stratgy'. Did you mean: strategy",
+    "--stratgy=mirrored": 'error: unknown flag "--stratgy"; did you mean "--strategy"?',
     "--set=model.name=resnet5": 'error: --set: model.name: unknown name "resnet5"; did you mean "resnet50"',
     "--set=train.lr=1": 'error: --set: train.lr: unknown key; did you mean "learning_rate"?',
     "--config=nowhere.yaml": "error: --config=nowhere.yaml: no such file or recipe",
@@ -156,7 +156,7 @@ BAD = {
     "--require_gpus=many": "error: flag --require_gpus=many",
     "--strategy=multi_worker": "error: --strategy=multi_worker: the variable TF_CONFIG is not set",
     "--workdir=/dev/null/run": "error: --workdir=/dev/null/run: cannot be written, because of /dev/null",
-    "--set=model.weights=none.safetensors": "error: model.weights: 'none.safetensors' is no file and no name of",
+    "--set=model.weights=none.safetensors": "error: model.weights: 'none.safetensors' is neither a file nor a name of",
     "digits": 'error: unexpected argument "digits"',
     "--set=train.jit_compile=true --set=train.precision=mixed_float16 --strategy=mirrored": "error: train.jit_compile",
 }

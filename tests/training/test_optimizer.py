@@ -140,3 +140,8 @@ def test_sgd_is_saved_and_loaded_with_a_model(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.optimizer.l2 == 0.25
     assert loaded.optimizer.get_config()["learning_rate"]["config"]["milestones"] == (0.5,)
+
+
+def test_sgd_refuses_other_values_of_weight_decay_on():
+    with pytest.raises(ValueError, match=r'^weight_decay_on must be "kernels" or "all", got \'weights\'$'):
+        SGD(weight_decay_on="weights")

@@ -28,7 +28,7 @@ def warnings(model, assignments, replicas=1, has_weights=False):
 @pytest.mark.parametrize(
     ("assignments", "replicas", "has_weights", "text"),
     [
-        (["train.batch_size=4"], 1, False, "over 4 images (train.batch_size 4, 1 replica) makes networks worse, below"),
+        (["train.batch_size=4"], 1, False, "over 4 images (train.batch_size 4, 1 replica) reduces the accuracy, below"),
         (["train.batch_size=2"], 2, False, "over 1 image (train.batch_size 2, 2 replicas)"),
         (["train.batch_size=4"], 1, False, "; set a larger train.batch_size"),
         (["train.batch_size=8"], 1, True, "; set train.batch_norm=frozen or a larger train.batch_size"),
@@ -37,7 +37,7 @@ def warnings(model, assignments, replicas=1, has_weights=False):
             ["train.batch_size=32", "train.gradient_accumulation_steps=4"],
             1,
             False,
-            "over 8 images (train.batch_size 32, 1 replica) makes networks worse, below about 16; set fewer "
+            "over 8 images (train.batch_size 32, 1 replica) reduces the accuracy, below about 16 images; set fewer "
             "train.gradient_accumulation_steps or a larger train.batch_size",
         ),
         (["train.batch_norm=frozen"], 1, False, "keeps mean 0 and variance 1 of new weights"),

@@ -67,6 +67,12 @@ def test_save_weights_leaves_no_temporary_files(model, tmp_path):
 
 
 @pytest.mark.slow
+def test_save_weights_refuses_unknown_names(model, tmp_path):
+    with pytest.raises(ValueError, match=r"to must be one of \('keras', 'torchvision', 'timm'\), got 'tim'"):
+        save_weights(model, tmp_path / "x.safetensors", to="tim")
+    assert not list(tmp_path.iterdir())
+
+
 def test_save_weights_refuses_a_quantized_model(tmp_path):
     model = CIFARResNet(20, input_shape=(8, 8, 3))
     model.quantize("int8")

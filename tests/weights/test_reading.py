@@ -29,6 +29,7 @@ INDEX = {"metadata": {"total_size": 8}, "weight_map": {"conv1.weight": "model-00
         ("index.json", b'{"weight_map": {"a": "b.bin"}}', "b.bin is not safetensors; save the weights with"),
         ("a.index.json", b'{"weight_map": 3}', "is no index of weights; expected"),
         ("a.index.json", b"{}", "is no index of weights; expected"),
+        ("photo.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "is an image, not weights"),
         ("a.safetensors.gz", gzip.compress(save({"a": np.ones(2, np.float32)}), mtime=0), "is compressed with gzip"),
     ],
 )
@@ -36,7 +37,7 @@ INDEX = {"metadata": {"total_size": 8}, "weight_map": {"conv1.weight": "model-00
 def test_read_weights_names_files_that_are_not_weights(name, content, message, torch_allowed, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"^\S+{name}: {message}[^\n]+$"):
+    with pytest.raises(ValueError, match=rf"^\S+{name}: {message}[^\n]*$"):
         read_weights(path, torch_allowed)
     assert path.read_bytes() == content
 
@@ -47,10 +48,12 @@ def test_read_weights_names_files_that_are_not_weights(name, content, message, t
         ("saved_model.pb", "a SavedModel is a program"),
         (".metadata", "it is a torch.distributed.checkpoint"),
         ("pytorch_model.bin", "convert pytorch_model.bin: keras-resnet convert-weights "),
-        ("notes.txt", "it holds no model.safetensors"),
+        ("notes.txt", "it contains no model.safetensors"),
+        ("weights/best.safetensors", r"it is a run; its best weights are \S+weights/best\.safetensors"),
     ],
 )
 def test_read_weights_names_folders_without_weights(member, message, tmp_path):
+    (tmp_path / member).parent.mkdir(exist_ok=True)
     (tmp_path / member).write_bytes(b"{}")
     with pytest.raises(ValueError, match=rf"is a folder, not a file of weights \({message}[^\n]*\)$"):
         read_weights(tmp_path)
