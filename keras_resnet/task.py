@@ -132,13 +132,13 @@ class Task(Protocol):
     def eval_steps(self, split: str) -> int:
         """Returns the number of steps in an evaluation of the split."""
 
-    def train_faults(self, step: int) -> list[str]:
+    def train_image_errors(self, step: int) -> list[str]:
         """Returns a line for each unreadable training sample of a step, with the name of its file."""
 
     def train_samples(self, step: int) -> list[str]:
         """Returns the location of each training sample of a step, over all workers."""
 
-    def eval_faults(self, split: str, step: int) -> list[str]:
+    def eval_image_errors(self, split: str, step: int) -> list[str]:
         """Returns a line for each unreadable sample of an evaluation step, with the name of its file."""
 
     def example_batch(self, count: int) -> tuple[Any, list[str]]:

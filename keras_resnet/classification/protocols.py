@@ -115,7 +115,7 @@ def _gathered(task, strategy, split, views, batch_size, step, track):
         batches,
         batch_size=batch_size,
         steps=pipeline.eval_steps(images, batch_size),
-        faults=lambda number: unreadable(
+        image_errors=lambda number: unreadable(
             images, pipeline.eval_indices(images, batch_size, number), task.image_shape[2]
         ),
     )

@@ -60,14 +60,9 @@ class Classification(ImageTask):
         self.train_size = self.sizes["train"]
         self.image_shape = self.description.preprocessing.image_shape
         self.train_image_size = height_and_width(config.data.train_image_size or self.image_shape[:2])
-        side = max(self.train_image_size)
         if config.export.top_k and config.export.top_k > len(self.labels):
             raise ConfigError(
                 f"export.top_k: {config.export.top_k} is more than the {len(self.labels)} classes of {config.data.name}"
-            )
-        if config.data.crop == "scale_jitter" and config.data.resize_range[0] < side:
-            raise ConfigError(
-                f"data.resize_range: a shorter side of {config.data.resize_range[0]} is less than {side} in training"
             )
 
     def _load(self, data):
@@ -97,8 +92,12 @@ class Classification(ImageTask):
         return build_described(self.description, image_size, **self.config.model.training_arguments)
 
     def check_training(self):
-        """Raises a `ConfigError` if the sampling, the weights of classes or the teacher do not fit the data set."""
+        """Raises a `ConfigError` if crops, sampling, weights of classes or the teacher do not fit the data set."""
         super().check_training()
+        data, side = self.config.data, max(self.train_image_size)
+        if data.crop == "scale_jitter" and data.resize_range[0] < side:
+            least = data.resize_range[0]
+            raise ConfigError(f"data.resize_range: a shorter side of {least} is less than {side} in training")
         _ = self.class_weights
         self._load_teacher()  # and loads it again in the strategy's scope
 

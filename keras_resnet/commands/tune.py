@@ -6,7 +6,7 @@
 The argument is a recipe, a configuration file or the folder of a run. The learning rate grows in every step (Smith
 2017); the suggestion is a tenth of the rate at which the loss is lowest. Batch sizes are timed each in a process of its
 own; the suggestion is the smallest with 95 % of the highest speed. A batch size is found first, and the learning rate
-is that for it. Nothing is kept of the training.
+is that for it. The training leaves nothing else.
 """
 
 import math
@@ -189,7 +189,8 @@ def _tune_learning_rate(config, steps, rates, strategy, virtual_devices, output,
     draw_learning_rate(plot, test, title)
     if test.suggestion is None:
         raise CheckError(
-            f"train.learning_rate: the loss decreased at no rate of the {len(test.rates)} tried; see {plot}"
+            f"train.learning_rate: the loss did not decrease at any of the {len(test.rates)} learning rates; see "
+            f"{plot}, or try more --steps"
         )
     lowest = test.rates[test.averages.index(min(test.averages))]
     print(

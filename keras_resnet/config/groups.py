@@ -200,7 +200,10 @@ def resolve(config: Config, train_size: int) -> Config:
     epoch = math.ceil(train_size / train.batch_size)
     steps = train.steps or max(1, round((train.epochs or 1) * train_size / train.batch_size))
     if train.warmup_steps > steps:
-        raise ConfigError(f"train.warmup_steps: {train.warmup_steps} is more than the {steps} steps of the run")
+        raise ConfigError(
+            f"train.warmup_steps: {train.warmup_steps} is more than the {steps} steps of the run; "
+            "expected fewer, or train.warmup_steps=0"
+        )
     eval_every = train.eval_every or max(epoch, math.ceil(steps / 20))
     resolved = {
         "steps": steps,

@@ -93,7 +93,7 @@ class ImageTask:
         """Returns the number of steps in an evaluation of the split."""
         return pipeline.eval_steps(self.images.split(split), self.config.eval.batch_size)
 
-    def train_faults(self, step):
+    def train_image_errors(self, step):
         """Returns a line for each unreadable image of a training step."""
         return unreadable(self.images.split("train"), self._indices(step), self.image_shape[2])
 
@@ -104,7 +104,7 @@ class ImageTask:
     def _indices(self, step):
         return pipeline.train_indices(self._order, self.config.train.batch_size, step)
 
-    def eval_faults(self, split, step):
+    def eval_image_errors(self, split, step):
         """Returns a line for each unreadable image of an evaluation step."""
         images = self.images.split(split)
         indices = pipeline.eval_indices(images, self.config.eval.batch_size, step)

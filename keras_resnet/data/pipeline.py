@@ -29,9 +29,9 @@ def unreadable(split: Split, indices: Iterable[int], channels: int = 3) -> list[
     return found
 
 
-def named(error: tf.errors.OpError, faults: list[str]) -> Exception:
-    """Returns the exception for a data error: a `DataError` with the first of `faults`, or the error itself."""
-    return DataError(f"{faults[0]} (data.on_unreadable_image=skip skips it)") if faults else error
+def named(error: tf.errors.OpError, image_errors: list[str]) -> Exception:
+    """Returns the exception for a data error: a `DataError` with the first of `image_errors`, or the error itself."""
+    return DataError(f"{image_errors[0]} (data.on_unreadable_image=skip skips it)") if image_errors else error
 
 
 def reason(error: tf.errors.OpError) -> str:
@@ -236,7 +236,7 @@ def evaluation_outputs(
     *,
     batch_size: int,
     steps: int,
-    faults: Callable[[int], list[str]],
+    image_errors: Callable[[int], list[str]],
 ) -> Iterator:
     """Yields step(batch) for each step of an evaluation, in order.
 
@@ -246,7 +246,7 @@ def evaluation_outputs(
         make_dataset: Shard -> this worker's batches that cover the images once, such as those of `eval_batches`.
         batch_size: images per step over all workers.
         steps: number of steps.
-        faults: number of a step -> a line for each of its unreadable images.
+        image_errors: number of a step -> a line for each of its unreadable images.
 
     Raises:
         DataError: an image is unreadable.
@@ -256,7 +256,7 @@ def evaluation_outputs(
         try:
             outputs = step(next(batches))
         except tf.errors.OpError as error:
-            raise named(error, faults(number)) from error
+            raise named(error, image_errors(number)) from error
         yield outputs
 
 
@@ -270,7 +270,7 @@ def training_batches(task, strategy: tf.distribute.Strategy, start_step: int) ->
     dataset = distribute(strategy, lambda shard: task.train_dataset(start_step, shard), config.train.batch_size)
     elements = in_order(iter(dataset), start_step) if config.data.tf_data_service else iter(dataset)
     for step in itertools.count(start_step):
-        with named_faults(task, step):
+        with naming_image_errors(task, step):
             batch = next(elements, None)
         if batch is None:
             return
@@ -278,12 +278,12 @@ def training_batches(task, strategy: tf.distribute.Strategy, start_step: int) ->
 
 
 @contextlib.contextmanager
-def named_faults(task, step: int) -> Iterator[None]:
+def naming_image_errors(task, step: int) -> Iterator[None]:
     """Converts data errors of a step to a `DataError` that names the image: TensorFlow seldom names the file."""
     try:
         yield
     except tf.errors.OpError as error:
-        faults, service = task.train_faults(step), task.config.data.tf_data_service
-        if service and not faults:
+        image_errors, service = task.train_image_errors(step), task.config.data.tf_data_service
+        if service and not image_errors:
             raise DataError(f"data.tf_data_service: {service}: {error.message.splitlines()[0]}") from error
-        raise named(error, faults) from error
+        raise named(error, image_errors) from error

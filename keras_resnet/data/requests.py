@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_resnet.config import Export
 from keras_resnet.data.decoders import pixels_of
 from keras_resnet.data.image_header import DECODE, OK, checked, reasons
-from keras_resnet.description import ExifOrientation
+from keras_resnet.description import ExifOrientation, Preprocessing
 
 
 def decode_request(
@@ -30,6 +30,29 @@ def decode_request(
         with tf.control_dependencies([_all_readable(codes, status)]):
             tensors = tf.nest.map_structure(tf.identity, tensors)
     return tensors, codes == OK, status
+
+
+def box_signatures(
+    serving_default: Callable, predict_images: Callable, network: Callable, preprocessing: Preprocessing
+) -> dict[str, tuple[Callable, list]]:
+    """Returns the signatures of an exported model of boxes, each with its input specs, with the default first.
+
+    Args:
+        serving_default: contents of image files (N,) -> outputs.
+        predict_images: images (N, H, W, C) of any size -> outputs.
+        network: preprocessed images (N, *image_shape) -> outputs.
+        preprocessing: the model's, which has the size and the channels of its images.
+    """
+
+    def images_of(dtype, shape=(None, None)):
+        return [tf.TensorSpec([None, *shape, preprocessing.channels], dtype, name="images")]
+
+    return {
+        "serving_default": (serving_default, [tf.TensorSpec([None], tf.string, name="image_bytes")]),
+        "predict_images": (predict_images, images_of(tf.float32)),
+        "predict_images_uint8": (predict_images, images_of(tf.uint8)),
+        "network": (network, images_of(tf.float32, preprocessing.image_shape[:2])),
+    }
 
 
 def _all_readable(codes, status):

@@ -157,9 +157,9 @@ def _open_tfrecord(data, masks):
     files = tfrecord.files_of_splits(root)
     labels, records = tfrecord.read_labels(root, data), {}
     for name, paths in files.items():
-        faults = dict(zip(paths, map_in_threads(_fault_of_records, paths), strict=True))
-        findings += [Finding(fault[0], name, path, fault[1]) for path, fault in faults.items() if fault]
-        whole = [path for path, fault in faults.items() if not fault]
+        problems = dict(zip(paths, map_in_threads(_problem_of_records, paths), strict=True))
+        findings += [Finding(problem[0], name, path, problem[1]) for path, problem in problems.items() if problem]
+        whole = [path for path, problem in problems.items() if not problem]
         if whole:
             records[name] = index_records(whole)
     if not findings:
@@ -167,7 +167,7 @@ def _open_tfrecord(data, masks):
     return tfrecord.set_of_records(data, labels, records, masks), findings
 
 
-def _fault_of_records(path):
+def _problem_of_records(path):
     try:
         return None if len(index_records([path])) else ("empty", "has 0 bytes")
     except DataError as error:
@@ -206,8 +206,8 @@ def _look(name, index, split: Split, read, inspector: Inspector, channels, max_p
             image, given = read(tf.constant(index, tf.int64))
             target, content = inspector.inspect(given), image.numpy()
             notes += target.notes
-            for fault in target.faults:
-                found(*fault)
+            for kind, what in target.problems:
+                found(kind, what)
             if split.unusable:
                 findings += [Finding(kind, name, source, what) for kind, source, what in split.unusable(index)]
             stored = isinstance(content, bytes)

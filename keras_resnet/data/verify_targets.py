@@ -23,14 +23,14 @@ class Inspected:
         identity: a number of 64 bits that equal targets share.
         classes: the label, or the class of each object that is not ignored.
         ignored: number of ignored objects.
-        faults: (kind, description) of its findings.
+        problems: (kind, description) of its findings.
         notes: what is no finding, as in `Report`.
     """
 
     identity: int
     classes: Sequence[int]
     ignored: int = 0
-    faults: tuple[tuple[str, str], ...] = ()
+    problems: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -108,14 +108,14 @@ class BoxInspector:
         """Returns what is kept of the objects {"boxes": (R, 4), "classes": (R,), "ignored": (R,), ...}."""
         boxes, classes, ignored = (np.asarray(target[name]).tolist() for name in ("boxes", "classes", "ignored"))
         count, most = len(classes), self._max_objects
-        faults: tuple[tuple[str, str], ...] = ()
+        problems: tuple[tuple[str, str], ...] = ()
         if count > most:
             what = f"has {count:,} objects; expected data.max_objects, {most:,}, at most: the rest is left out"
-            faults = (("too many objects", what),)
+            problems = (("too many objects", what),)
         rows = repr(sorted(zip(boxes, classes, ignored, strict=True))).encode()
         identity = int.from_bytes(hashlib.blake2b(rows, digest_size=8).digest(), "little", signed=True)
         counted = [label for label, ignore in zip(classes, ignored, strict=True) if not ignore]
-        return Inspected(identity, counted, sum(ignored), faults, () if count else (NO_OBJECTS,))
+        return Inspected(identity, counted, sum(ignored), problems, () if count else (NO_OBJECTS,))
 
     def conflict_of(self, identity, other, source):
         """Returns the description of two annotations."""

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_resnet.config import Export
 from keras_resnet.data.example_images import ExampleImages
-from keras_resnet.data.requests import decode_request
+from keras_resnet.data.requests import box_signatures, decode_request
 from keras_resnet.data.transforms import letterbox_ratio, prepare, prepare_batch
 from keras_resnet.description import Description
 from keras_resnet.detection.detector import Detector, Networks
@@ -65,15 +65,7 @@ def detection_signatures(
         sizes = tf.tile(tf.shape(images)[None, 1:3], (tf.shape(images)[0], 1))
         return in_images(network(prepare_batch(images, preprocessing)), sizes)
 
-    def images_of(dtype):
-        return [tf.TensorSpec([None, None, None, channels], dtype, name="images")]
-
-    return {
-        "serving_default": (serving_default, [tf.TensorSpec([None], tf.string, name="image_bytes")]),
-        "predict_images": (predict_images, images_of(tf.float32)),
-        "predict_images_uint8": (predict_images, images_of(tf.uint8)),
-        "network": (network, [tf.TensorSpec([None, *preprocessing.image_shape], tf.float32, name="images")]),
-    }
+    return box_signatures(serving_default, predict_images, network, preprocessing)
 
 
 class DetectorExport:

@@ -195,7 +195,7 @@ class Detection(ImageTask):
         other, others = self._fitted(other, others, self._mean, draws.augmentation)
         return copy_paste.pasted(image, objects, other, others, union)
 
-    def train_faults(self, step):
+    def train_image_errors(self, step):
         """Returns a line for each unreadable image of a training step, also of those whose objects are pasted."""
         indices = self._indices(step)
         if self.config.data.copy_paste:

@@ -78,7 +78,7 @@ def dense_outputs(task, model: Localizer, strategy, split: str, scales: tuple[in
         lambda shard: pipeline.eval_batches(images, views, batch_size=size, shard=shard, skip_unreadable=skips),
         batch_size=size,
         steps=pipeline.eval_steps(images, size),
-        faults=lambda number: pipeline.unreadable(images, pipeline.eval_indices(images, size, number)),
+        image_errors=lambda number: pipeline.unreadable(images, pipeline.eval_indices(images, size, number)),
     )
     for of_step in track(outputs, images.size, size):
         yield {name: value.numpy() for name, value in of_step.items()}

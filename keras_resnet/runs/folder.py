@@ -145,9 +145,9 @@ class RunFolder:
             return False
         if any(name.removeprefix("step-").lstrip("0").isdecimal() for name in names(self.checkpoints)):
             return True
-        if any(map(is_file, (self.best_weights, self.last_weights, self.results))) or (
-            is_file(self.metrics) and read(self.metrics)
-        ):
+        if any(map(is_file, (self.best_weights, self.last_weights, self.results))):
+            return True
+        if is_file(self.metrics) and read(self.metrics):
             return True
         earlier = self.read_config().earlier_runs()
         return any(RunFolder(os.path.join(self.path, name)).has_progress() for name in earlier)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import keras
 import tensorflow as tf
 
-from keras_resnet.data.pipeline import named_faults, training_batches
+from keras_resnet.data.pipeline import naming_image_errors, training_batches
 from keras_resnet.errors import DiskError, DivergenceError
 from keras_resnet.runs.checkpoints import RunState
 from keras_resnet.runs.folder import RunFolder
@@ -236,7 +236,7 @@ class _Run:
         raise self.stop.stopped(f"{where}, and the same command resumes from there")
 
     def _draw_examples(self):
-        with named_faults(self.task, 0):
+        with naming_image_errors(self.task, 0):
             images, captions = self.task.example_batch(min(16, self.train_config.batch_size))
         draw_examples(self.folder.examples, images, captions)
 

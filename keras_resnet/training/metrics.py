@@ -59,7 +59,7 @@ class Evaluator:
             lambda shard: task.eval_dataset(split, shard),
             batch_size=batch_size,
             steps=task.eval_steps(split),
-            faults=lambda step: task.eval_faults(split, step),
+            image_errors=lambda step: task.eval_image_errors(split, step),
         )
         sums, collector = [], collector or task.collector(split)
         for of_step in track(outputs, task.sizes[split], batch_size):
@@ -101,7 +101,7 @@ class SkippedImages:
             return
         for number, of_step in enumerate(sums, step - len(sums)):
             if float(of_step["images"]) < config.train.batch_size:
-                for line in sorted(set(self._task.train_faults(number)) - self.lines):
+                for line in sorted(set(self._task.train_image_errors(number)) - self.lines):
                     self.lines.add(line)
                     self._warn(f"skipped: {line}")
         if len(self.lines) > config.data.max_skipped:

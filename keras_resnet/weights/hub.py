@@ -82,15 +82,19 @@ def _library(subject):
 
 def _fetch_weights(repository, revision):
     """Downloads all weights files and returns their paths."""
-    from huggingface_hub import errors
+    from huggingface_hub import errors, try_to_load_from_cache
 
     try:
         return [_fetch(repository, revision, HUB_FILE)]
+    except errors.LocalEntryNotFoundError:  # another file would be asked for as often, for half a minute
+        index = try_to_load_from_cache(repository, HUB_INDEX, revision=revision)
+        if not isinstance(index, str):
+            raise
     except errors.EntryNotFoundError:
         if not (index := _fetch_if_there(repository, revision, HUB_INDEX)):
             raise
-        commit = os.path.basename(os.path.dirname(index))
-        return [_fetch(repository, commit, file) for file in files_of(index)]
+    commit = os.path.basename(os.path.dirname(index))
+    return [_fetch(repository, commit, file) for file in files_of(index)]
 
 
 def _fetch(repository, revision, file):

@@ -17,6 +17,7 @@ from keras_resnet.data.augmentation import augment, draw_mix
 from keras_resnet.data.decode import decode_crop
 from keras_resnet.data.pipeline import Shard
 from keras_resnet.description import Description, Preprocessing
+from keras_resnet.errors import ConfigError
 from keras_resnet.inference.images import prepare_with_pillow
 from keras_resnet.specs import SPECS
 from keras_resnet.task import load_task
@@ -169,6 +170,14 @@ def test_task_and_model_have_the_size():
     (images, _), _ = next(iter(task.train_dataset(0, Shard(0, 1, 8))))
     assert images.shape == (8, 24, 40, 3)
     assert task.build_model().input_shape == (None, 24, 40, 3)
+
+
+def test_crops_that_do_not_fit_are_refused_for_training_only():
+    """An evaluation at another size needs no crops of training."""
+    data = {"name": "synthetic", "image_size": 48, "crop": "scale_jitter", "resize_range": [40, 64]}
+    config = Config.model_validate({"model": {"name": "cifar_resnet8"}, "data": data, "train": {"steps": 1}})
+    with pytest.raises(ConfigError, match=r"data\.resize_range: a shorter side of 40 is less than 48 in training"):
+        load_task(config).check_training()
 
 
 @pytest.mark.parametrize(

@@ -172,9 +172,9 @@ def test_copy_paste_without_masks_or_for_labels_is_one_line():
 
 def test_unreadable_pasted_image_is_named(few_scenes, monkeypatch):
     monkeypatch.setattr(pipeline, "unreadable", lambda split, indices: indices)
-    own = task_of().train_faults(1)
+    own = task_of().train_image_errors(1)
     assert len(own) == 4
-    both = task_of("data.copy_paste=1").train_faults(1)
+    both = task_of("data.copy_paste=1").train_image_errors(1)
     draws = [copy_paste.draw(1, 12, tf.constant([0, position], tf.int64)) for position in range(4, 8)]
     assert both == own + [int(each.index) for each in draws]
 

@@ -167,8 +167,8 @@ def test_prepared_images_name_the_recipe_of_localization(tmp_path, capsys):
 def test_image_of_several_classes_is_named(monkeypatch):
     monkeypatch.setattr(scenes, "SCENES", {"train": 4, "validation": 4, "test": 4})
     task = load_task(load_config(RECIPE, [*TINY, "data.name=scenes"]))
-    assert [line for line in task.eval_faults("validation", 0) if "classes of objects; expected one" in line]
-    assert task.eval_faults("validation", 0)[0].startswith("scenes validation image ")
+    assert [line for line in task.eval_image_errors("validation", 0) if "classes of objects; expected one" in line]
+    assert task.eval_image_errors("validation", 0)[0].startswith("scenes validation image ")
     with pytest.raises(tf.errors.InvalidArgumentError, match="classes of objects; expected one"):
         list(task.eval_dataset("validation", Shard(0, 1, 4)))
 

@@ -95,10 +95,10 @@ class Regression:
     def eval_steps(self, split):
         return pipeline.eval_steps(self.images.split(split), self.config.eval.batch_size)
 
-    def train_faults(self, step):
+    def train_image_errors(self, step):
         return []
 
-    def eval_faults(self, split, step):
+    def eval_image_errors(self, split, step):
         return []
 
     def example_batch(self, count):

@@ -87,7 +87,7 @@ def test_fetch_repository_offline_or_unreachable_uses_the_cache(hub, monkeypatch
 
 
 @pytest.mark.slow
-def test_load_pretrained_of_a_sharded_hub_repository(hub, content):
+def test_load_pretrained_of_a_sharded_hub_repository(hub, content, monkeypatch):
     state = state_of("timm_resnet18d")
     first = {name: value for name, value in state.items() if name.startswith("layer")}
     parts = {"a.safetensors": first, "b.safetensors": {name: state[name] for name in state.keys() - first.keys()}}
@@ -96,6 +96,10 @@ def test_load_pretrained_of_a_sharded_hub_repository(hub, content):
     files |= {"model.safetensors.index.json": json.dumps({"weight_map": where}).encode(), "commit": "3" * 40}
     hub.repositories["owner/parts"] = {"main": files, "3" * 40: files}
     assert load_pretrained("hf://owner/parts").classes == 1000
+    asked = len(hub.asked)
+    monkeypatch.setenv("KERAS_RESNET_OFFLINE", "1")
+    assert load_pretrained("hf://owner/parts").classes == 1000
+    assert len(hub.asked) == asked
 
 
 def test_fetch_repository_names_missing_repositories_and_files(hub):
