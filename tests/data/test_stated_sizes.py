@@ -63,7 +63,7 @@ def test_stored_size_is_an_error_that_names_file_and_sizes(tmp_path):
 @pytest.mark.slow
 def test_training_refuses_or_skips_an_image_of_another_size(tmp_path, strategies):
     coco(tmp_path, 40, 24, [8, 16, 8, 8])
-    with pytest.raises(DataError, match=r"a\.jpg: is 24 x 40 pixels .* \(data\.on_unreadable_image: skip would"):
+    with pytest.raises(DataError, match=r"a\.jpg: is 24 x 40 pixels .* \(data\.on_unreadable_image=skip skips"):
         next(training_batches(task_of(tmp_path), strategies[1], 0))
     skipping = task_of(tmp_path, on_unreadable_image="skip")
     _, weights = next(training_batches(skipping, strategies[1], 0))
