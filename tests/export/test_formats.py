@@ -174,7 +174,7 @@ def test_new_format_is_one_row(finished_run, dummy, tmp_path, capsys):
     (output / "dummy" / "7.npz").touch()
     assert next_version(str(output)) == 8
     entry.call("export", ["--help"])
-    assert "Of saved_model, litert, onnx, dummy." in capsys.readouterr().out
+    assert "Any of saved_model, litert, onnx, dummy." in capsys.readouterr().out
 
 
 @pytest.mark.slow
