@@ -59,7 +59,7 @@ class Preprocessing:
             raise ValueError(f"std must be greater than 0, got {self.std}")
 
     @property
-    def values(self) -> str:
+    def pixel_values(self) -> str:
         """Returns what the values of an image are, in words."""
         if self.channels is None:
             return "in [0, 255]"

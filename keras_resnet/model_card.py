@@ -34,7 +34,7 @@ def model_card(
 
 def input_lines(preprocessing: Preprocessing) -> list[str]:
     """Returns the sentences of a model card about the model's input."""
-    lines = [f"Images are {preprocessing.values}; the model's first layer normalizes them."]
+    lines = [f"Images are {preprocessing.pixel_values}; the model's first layer normalizes them."]
     if (preprocessing.channels or 3) <= 3:  # .npy and TIFF of many channels have no orientation
         lines.append(f"The EXIF orientation of JPEGs is {_EXIF[preprocessing.exif_orientation]}.")
     return lines

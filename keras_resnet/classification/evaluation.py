@@ -50,8 +50,8 @@ class Evaluation:
         if left_out:
             yield f"{left_out} unreadable images are skipped"
 
-    def write_report(self, folder: str, figures: dict) -> list[str]:
-        """Writes tables and plots, with `figures` as evaluation.json, and returns their paths."""
+    def write_report(self, folder: str, content: dict) -> list[str]:
+        """Writes tables and plots, with `content` as evaluation.json, and returns their paths."""
         from keras_resnet.classification import report
 
-        return report.write_report(folder, self._task, self._split, self._together, figures)
+        return report.write_report(folder, self._task, self._split, self._together, content)

@@ -15,7 +15,7 @@ from keras_resnet.reports import draw_confusion, write_csv, write_json
 SHOWN_ERRORS = 16
 
 
-def write_report(folder: str, task, split: str, predictions: Predictions, figures: dict) -> list[str]:
+def write_report(folder: str, task, split: str, predictions: Predictions, content: dict) -> list[str]:
     """Writes evaluation.json, classes.csv, confusion.png and, if there are errors, errors.png and errors.csv.
 
     Returns:
@@ -26,7 +26,7 @@ def write_report(folder: str, task, split: str, predictions: Predictions, figure
     os.makedirs(folder, exist_ok=True)
     classes = np.arange(predictions.scores.shape[1])
     matrix = confusion_matrix(predictions.labels, predictions.scores.argmax(1), labels=classes)
-    paths = [write_json(os.path.join(folder, "evaluation.json"), figures)]
+    paths = [write_json(os.path.join(folder, "evaluation.json"), content)]
     paths.append(write_csv(os.path.join(folder, "classes.csv"), by_class(matrix, task.labels)))
     paths.append(draw_confusion(os.path.join(folder, "confusion.png"), matrix, task.labels))
     errors = _errors(task, split, predictions)

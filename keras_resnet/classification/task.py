@@ -94,10 +94,7 @@ class Classification(ImageTask):
     def check_training(self):
         """Raises a `ConfigError` if crops, sampling, weights of classes or the teacher do not fit the data set."""
         super().check_training()
-        data, side = self.config.data, max(self.train_image_size)
-        if data.crop == "scale_jitter" and data.resize_range[0] < side:
-            least = data.resize_range[0]
-            raise ConfigError(f"data.resize_range: a shorter side of {least} is less than {side} in training")
+        self._check_crops(max(self.train_image_size))
         _ = self.class_weights
         self._load_teacher()  # and loads it again in the strategy's scope
 

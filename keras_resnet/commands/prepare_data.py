@@ -25,6 +25,14 @@ from keras_resnet.errors import ConfigError
 from keras_resnet.tasks import DEFAULT_TASK
 from keras_resnet.yaml_files import Located
 
+# Recipes of sets of images of one class, by the kind of the set.
+_RECIPES = {
+    "folder": "folder/scratch",
+    "csv": "folder/scratch",
+    "imagenet_loc": "localization/imagenet_r101",
+    "annotated": "localization/imagenet_r101",
+}
+
 
 def define_flags(options: flags.FlagValues) -> None:
     """Defines the command's flags."""
@@ -103,11 +111,8 @@ def main(options, arguments):
     missing = [] if "validation" in prepared.images else [n for n in ("validation", "test") if n not in prepared.images]
     sets = [f"data.name=tfrecord:{output}", *(f"data.{name}_fraction=0" for name in missing)]
     sets += [f"data.exif_orientation={data.exif_orientation}"] * (data.exif_orientation != "apply")
-    recipe = "detection/coco_mask_rcnn_r50_fpn" if options.masks else "detection/coco_faster_rcnn_r50_fpn"
-    if data.name.startswith(("folder:", "csv:")):
-        recipe = "folder/scratch"
-    elif data.name.startswith(("imagenet_loc:", "annotated:")):  # images of one class
-        recipe = "localization/imagenet_r101"
+    detector = "detection/coco_mask_rcnn_r50_fpn" if options.masks else "detection/coco_faster_rcnn_r50_fpn"
+    recipe = _RECIPES.get(data.name.partition(":")[0], detector)
     print(f"\nNext: keras-resnet train --config={recipe} " + " ".join(f"--set {shlex.quote(each)}" for each in sets))
 
 

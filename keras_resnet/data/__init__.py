@@ -2,7 +2,8 @@
 
 | module | provides |
 |---|---|
-| `image_set` | `load_image_set`, the table of sources, splits |
+| `sources` | `load_image_set`, the table of sources |
+| `image_set`, `held_out` | sets of images and their splits; splits that are parts of the training images |
 | `embedded`, `scenes`, `folder`, `tfds`, `tfrecord` | sources with labels; `folder_tree` finds splits and classes |
 | `csv_set`, `csv_rows`, `csv_columns`, `csv_labels` | a CSV file with labels: images, rows, columns, labels |
 | `scenes`, `coco`, `voc`, `tfds_objects`, `tfrecord` | sources with boxes; `objects` makes splits of listed ones |
@@ -19,5 +20,7 @@
 | `header` | format and size of an image, without TensorFlow |
 | `transforms`, `augmentation`, `randaugment` | test and training preprocessing, mixup and CutMix |
 | `verify`, `verify_targets`, `verify_scan` | checks of a whole set: images, labels or boxes, splits |
+| `statistics`, `near_duplicates` | mean and standard deviation of channels; images that look alike |
+| `threads` | functions mapped over threads |
 | `prepare`, `photographs` | conversion to TFRecord files, two real photographs |
 """

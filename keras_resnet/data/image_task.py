@@ -11,6 +11,7 @@ from keras_resnet.data import pipeline
 from keras_resnet.data.image_set import ImageSet
 from keras_resnet.data.pipeline import unreadable
 from keras_resnet.data.sampling import image_order, with_repeats
+from keras_resnet.errors import ConfigError
 
 
 class ImageTask:
@@ -35,6 +36,13 @@ class ImageTask:
     def check_training(self):
         """Raises a `ConfigError` if the order of training images cannot be as configured."""
         _ = self._order
+
+    def _check_crops(self, side):
+        """Raises a `ConfigError` if resized training images can be smaller than crops of `side` pixels."""
+        data = self.config.data
+        if data.crop == "scale_jitter" and data.resize_range[0] < side:
+            least = data.resize_range[0]
+            raise ConfigError(f"data.resize_range: a shorter side of {least} is less than {side} in training")
 
     def prepare_training(self):
         """Does nothing: most tasks need no more than the model and the images."""

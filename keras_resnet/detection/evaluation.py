@@ -105,12 +105,12 @@ class Evaluation(evaluation.Evaluation):
             values = (f"{'' if row[name] is None else self._task.metrics[name].text(row[name]):>8}" for name in names)
             yield f"{row['class']:<{width}}  " + "  ".join(values) + f"  {row['objects']:>7,}"
 
-    def write_report(self, folder: str, figures: dict) -> list[str]:
-        """Writes tables and plots, with `figures` as evaluation.json, and returns their paths."""
+    def write_report(self, folder: str, content: dict) -> list[str]:
+        """Writes tables and plots, with `content` as evaluation.json, and returns their paths."""
         from keras_resnet.detection import report
 
         return report.write_report(
-            folder, self._task, self._split, self._collected, super().measured(), self.class_rows(), figures
+            folder, self._task, self._split, self._collected, super().measured(), self.class_rows(), content
         )
 
 

@@ -20,7 +20,7 @@ def write_report(
     collected: Collector,
     metrics: dict[str, float],
     class_rows: list[dict],
-    figures: dict,
+    content: dict,
 ) -> list[str]:
     """Writes the files of the table in docs/detection.md.
 
@@ -31,7 +31,7 @@ def write_report(
         collected: the collected images and their metrics.
         metrics: {name: value} of the split.
         class_rows: a row for each class.
-        figures: the content of evaluation.json.
+        content: the content of evaluation.json.
 
     Returns:
         The paths written.
@@ -47,7 +47,7 @@ def write_report(
 
     matrix = confusion(matches, len(task.labels))
     paths = [
-        write_json(path("evaluation.json"), figures),
+        write_json(path("evaluation.json"), content),
         write_csv(path("classes.csv"), class_rows),
         _write_curves(path("precision_recall.csv"), classes),
         draw_curves(path("precision_recall.png"), classes),
@@ -62,7 +62,7 @@ def write_report(
         paths.append(write_csv(path("errors.csv"), rows))
         paths.append(draw_images(path("errors.png"), task, split, mistaken[:SHOWN_IMAGES]))
     about = f"{len(mistaken):,} of {len(matches):,} images have mistakes"
-    paths.append(_write_page(path("report.md"), task, metrics, class_rows, figures, about, bool(mistaken)))
+    paths.append(_write_page(path("report.md"), task, metrics, class_rows, content, about, bool(mistaken)))
     return paths
 
 
@@ -107,23 +107,23 @@ def write_detections(path, task, split, collected):
     return path
 
 
-def _improvements(figures):
+def _improvements(content):
     """Yields a line for each improvement in testing."""
-    if "scales" in figures:
-        yield f"- features of RoIs at the scales {', '.join(map(str, figures['scales']))}"
-    if "refine" in figures:
+    if "scales" in content:
+        yield f"- features of RoIs at the scales {', '.join(map(str, content['scales']))}"
+    if "refine" in content:
         yield "- boxes are refined, and vote"
 
 
-def _write_page(path, task, metrics, class_rows, figures, about, worst_shown):
+def _write_page(path, task, metrics, class_rows, content, about, worst_shown):
     """Writes report.md, which shows the other files."""
     rows = [{"metric": task.metrics[name].short or name, "value": value} for name, value in metrics.items()]
     lines = [
-        f"# Evaluation on {figures['data']}, {figures['split']}",
+        f"# Evaluation on {content['data']}, {content['split']}",
         "",
-        *(f"- {name}" for name in figures["networks"]),
-        f"- protocol {figures['protocol']}, at most {task.max_detections} detections per image",
-        *_improvements(figures),
+        *(f"- {name}" for name in content["networks"]),
+        f"- protocol {content['protocol']}, at most {task.max_detections} detections per image",
+        *_improvements(content),
         "",
         *markdown_table(rows, 4),
         "",

@@ -124,8 +124,10 @@ class Detection(ImageTask):
         """Returns the detector's cost, the sizes of the splits, and the classes."""
         sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
         anchors = sum(map(len, model.anchors.values()))
-        inside = sum(coding.inside_image(each, self.image_shape[:2]).numpy().sum() for each in model.anchors.values())
-        trained = f", of which the {inside:,} inside of the image are trained" * model.options.ignore_crossing_anchors
+        trained = ""
+        if model.options.ignore_crossing_anchors:
+            inside = [coding.inside_image(each, self.image_shape[:2]).numpy().sum() for each in model.anchors.values()]
+            trained = f", of which the {sum(inside):,} inside of the image are trained"
         trunk, rois = complexity(model.trunk), complexity(model.roi_head)
         return {
             "network": f"{count_parameters(model):,} parameters; the trunk has {trunk.parameters:,}, and "

@@ -165,7 +165,7 @@ def _metadata(description):
     """Returns the metadata of the file, by the schema."""
     builder = _MetadataBuilder()
     name, channels = description.spec.name, description.preprocessing.channels
-    values = "Pixels from 0 to 255" if channels in _COLOR else description.preprocessing.values.capitalize()
+    values = "Pixels from 0 to 255" if channels in _COLOR else description.preprocessing.pixel_values.capitalize()
     normalization = builder.table({0: builder.floats([0]), 1: builder.floats([1])})
     image = builder.table(
         {

@@ -49,9 +49,9 @@ class Evaluation(evaluation.Evaluation):
         if left_out:
             yield f"{left_out} unreadable images are skipped"
 
-    def write_report(self, folder: str, figures: dict) -> list[str]:
-        """Writes `figures` as evaluation.json, classes.csv and errors.csv, and returns their paths."""
-        paths = super().write_report(folder, figures)
+    def write_report(self, folder: str, content: dict) -> list[str]:
+        """Writes `content` as evaluation.json, classes.csv and errors.csv, and returns their paths."""
+        paths = super().write_report(folder, content)
         answers, labels = self._collected.answers(), distinct(self._task.labels)  # ImageNet has two cranes
         wrong = answers.wrong()
         classes = [

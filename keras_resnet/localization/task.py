@@ -62,10 +62,7 @@ class Localization(ImageTask):
     def check_training(self):
         """Checks the sizes of crops, and that a second stage has a first one, see `keras_resnet.task.Task`."""
         super().check_training()
-        data, side = self.config.data, self.image_shape[0]
-        if data.crop == "scale_jitter" and data.resize_range[0] < side:
-            least = data.resize_range[0]
-            raise ConfigError(f"data.resize_range: a shorter side of {least} is less than the image_size {side}")
+        self._check_crops(self.image_shape[0])
         if self.config.localizer.rcnn and not self.config.model.weights:
             raise ConfigError("model.weights: localizer.rcnn needs the weights of a localizer, such as a run's")
 

@@ -42,9 +42,9 @@ class Evaluation(evaluation.Evaluation):
         if left_out:
             yield f"{left_out} unreadable images are skipped"
 
-    def write_report(self, folder: str, figures: dict) -> list[str]:
+    def write_report(self, folder: str, content: dict) -> list[str]:
         """Writes evaluation.json, classes.csv, errors.csv and classes.png, and returns their paths."""
-        paths, collected = super().write_report(folder, figures), self._collected
+        paths, collected = super().write_report(folder, content), self._collected
         assert collected
         targets, scores, labels = collected.targets, collected.scores, self._task.labels
         rows = by_class(targets, scores, collected.thresholds, labels)

@@ -55,7 +55,7 @@ class Evaluation:
             metric = self._task.metrics[name]
             yield f"{metric.short or name.replace('_', ' '):<10}  {metric.text(value)}"
 
-    def write_report(self, folder: str, figures: dict) -> list[str]:
-        """Writes `figures` as evaluation.json, and returns the paths of what was written."""
+    def write_report(self, folder: str, content: dict) -> list[str]:
+        """Writes `content` as evaluation.json, and returns the paths of what was written."""
         os.makedirs(folder, exist_ok=True)
-        return [write_json(os.path.join(folder, "evaluation.json"), figures)]
+        return [write_json(os.path.join(folder, "evaluation.json"), content)]

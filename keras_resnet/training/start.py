@@ -71,12 +71,12 @@ def train_run(
 
 def _train(task, devices, folder, latest=False):
     """Trains a run, after the runs that come before it."""
-    if folder.read_results() is None:  # a finished run needs neither its teacher nor its data any more
+    already_finished = folder.read_results() is not None
+    if not already_finished:  # a finished run needs neither its teacher nor its data any more
         task.check_training()
     if not is_chief(devices):  # one process writes; the others only read
         return FinishedRun(task, devices, folder, fit(task, devices, folder), already_finished=False, writes=False)
     folder.check_free()
-    already_finished = folder.read_results() is not None
     if not already_finished:
         folder.make()
     with contextlib.nullcontext() if already_finished else locked(folder, print):

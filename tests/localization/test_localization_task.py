@@ -178,7 +178,7 @@ def test_image_of_several_classes_is_named(monkeypatch):
     [
         (["data.name=digits"], "data.name: digits has a class for each image, and this needs boxes"),
         (["data.mixup=0.2"], "data.mixup: does not move boxes"),
-        (["data.resize_range=[32, 80]"], "data.resize_range: a shorter side of 32 is less than the image_size 64"),
+        (["data.resize_range=[32, 80]"], "data.resize_range: a shorter side of 32 is less than 64 in training"),
         (["localizer.stage=4"], "localizer.stage: scene_resnet14 has 3 stages"),
         (["localizer.anchor_negative_iou=0.9"], "localizer.anchor_negative_iou: 0.9 is more than anchor_positive_iou"),
         (["train.remat=true"], "train.remat: is not possible with the task localization"),
